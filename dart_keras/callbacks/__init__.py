@@ -1,0 +1,5 @@
+from dart_keras.callbacks.rank_discretization import RankDiscretization
+from dart_keras.callbacks.rank_monitor import RankMonitor
+from dart_keras.callbacks.strength_schedule import StrengthSchedule
+
+__all__ = ["RankDiscretization", "RankMonitor", "StrengthSchedule"]

@@ -1,0 +1,211 @@
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.callbacks.convergence import Convergence
+from dart_keras.callbacks.tt_layers import tt_layers_of
+from dart_keras.keras_internals import add_owner, callbacks_beside
+from dart_keras.layers.resizing import resize
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.selection import Selection
+from dart_keras.tensor_train.modes import is_integer
+
+
+class RankDiscretization(keras.callbacks.Callback):
+    """Cuts the tensor trains of a model to the ranks that a selection keeps, while `fit` runs.
+
+    At the beginning of an epoch the layers' cores are replaced by smaller ones of static shape, by
+    TT-rounding, and training goes on with them. The optimizer keeps its iterations, its learning
+    rate or schedule and the state of every variable that stays; the state of the cores goes through
+    the same linear maps as the cores. With the last cut the ranks are final: rank regularizers and
+    rank gates are dropped, `layer.ranks_fixed` is set and goes into saved files, and callbacks that
+    watch for the best epoch (`EarlyStopping`, `ModelCheckpoint`, `ReduceLROnPlateau`) start over, since
+    the best epoch of the larger model says nothing about the smaller one.
+
+    A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
+    file; layers whose ranks are final are left alone.
+
+    The logs get `<layer>_rank_<bond>` for every bond and `parameters`, of the model that the epoch
+    trained. Put the callback before those that write logs.
+
+    Args:
+        selection: Which ranks to keep: `dart_keras.selection.Threshold`, `Energy`, `Budget` or
+            `GumbelSoftmax`.
+        epoch: After how many epochs to cut; a sequence to cut in several steps.
+        when: `"converged"` to cut when the effective ranks have stopped moving; with `epoch` as
+            well, whichever comes first.
+        patience: For `when="converged"`, for how many epochs in a row the effective ranks must not
+            move.
+        tolerance: For `when="converged"`, the largest relative change of an effective rank from
+            epoch to epoch that counts as none.
+
+    Attributes:
+        cuts: One dictionary a cut: `epoch`, `ranks` before and after by layer name, `error` (the
+            relative Frobenius error) by layer name, `parameters` of the model before and after.
+
+    Raises:
+        ValueError: If an argument is not valid; in training, if the model has no TT layers, if
+            weights are not finite or if a cut would leave no rank. The model is then as it was.
+
+    Example:
+        >>> import dart_keras as dk
+        >>> model = keras.Sequential([
+        ...     keras.Input((16,)),
+        ...     dk.layers.TTDense(16, ranks=4, rank_regularizer=dk.regularizers.NuclearNorm(0.1)),
+        ... ])
+        >>> model.compile("adam", "mse")
+        >>> cut = dk.callbacks.RankDiscretization(dk.selection.Threshold(0.5), epoch=1)
+        >>> x = np.ones((8, 16), "float32")
+        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[cut])
+        >>> model.layers[0].ranks_fixed, len(cut.cuts)
+        (True, 1)
+    """
+
+    def __init__(
+        self,
+        selection: Selection,
+        epoch: int | Sequence[int] | None = None,
+        when: str | None = None,
+        patience: int = 2,
+        tolerance: float = 0.01,
+    ) -> None:
+        super().__init__()
+        if not isinstance(selection, Selection):
+            raise ValueError(
+                f"Expected a `dart_keras.selection`. Received: selection={selection!r}"
+            )
+        epochs = [epoch] if epoch is None or is_integer(epoch) else list(epoch)  # type: ignore[arg-type]
+        if epoch is not None and not (epochs and all(is_integer(e) and e >= 1 for e in epochs)):
+            raise ValueError(
+                "Expected `epoch` to be a positive integer or a sequence of them. "
+                f"Received: epoch={epoch!r}"
+            )
+        if when not in (None, "converged"):
+            raise ValueError(f"Expected `when` to be 'converged' or None. Received: when={when!r}")
+        if epoch is None and when is None:
+            raise ValueError(
+                "Expected `epoch`, `when='converged'` or both. Received: epoch=None, when=None"
+            )
+        if not is_integer(patience) or patience < 1 or not tolerance >= 0:
+            raise ValueError(
+                "Expected `patience` to be a positive integer and `tolerance` at least 0. "
+                f"Received: patience={patience!r}, tolerance={tolerance!r}"
+            )
+        self.selection = selection
+        self.epochs = sorted(e for e in epochs if e is not None)
+        self.when = when
+        self.cuts: list[dict[str, Any]] = []
+        self._convergence = Convergence(patience, tolerance)
+        self._converged = False
+
+    def set_model(self, model: keras.Model) -> None:
+        """Prepare the layers, before any callback can restore weights into them."""
+        super().set_model(model)
+        self._convergence.restart()
+        self._converged = False
+        self._layers = tt_layers_of(model, self)
+        for layer in self._layers:
+            add_owner(layer, model)
+        self.selection.begin(model, self._open_layers())
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Cut, if it is time to."""
+        if layers := self._open_layers():
+            if self._is_due(epoch):
+                self._cut(epoch, layers)
+            self.selection.on_epoch(self._open_layers(), epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Log the ranks, and look whether they have stopped moving."""
+        if logs is not None:
+            for layer in self._layers:
+                for bond, rank in enumerate(layer.ranks[1:-1], start=1):
+                    logs[f"{layer.name}_rank_{bond}"] = rank
+            logs["parameters"] = self.model.count_params()
+        layers = self._open_layers()
+        if self.when == "converged" and layers and not _not_finite(layers):
+            effective = self.selection.effective_ranks(layers)
+            self._converged = self._convergence.update(effective, self.selection.select(layers))
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Cut, if it has become time to with the last epoch; warn if no cut was due."""
+        layers = self._open_layers()
+        if not layers:
+            return
+        epochs_done = self.params.get("epochs", 0)
+        if self._is_due(epochs_done):
+            self._cut(epochs_done, layers)
+        else:
+            warnings.warn(
+                "RankDiscretization has made no final cut: training ended before "
+                f"epoch={self.epochs or None}, when={self.when!r} came true. Train for more epochs, "
+                "or give a smaller `epoch`.",
+                stacklevel=2,
+            )
+
+    def _open_layers(self) -> list[TTLayer]:
+        return [layer for layer in self._layers if not layer.ranks_fixed]
+
+    def _is_due(self, epoch: int) -> bool:
+        return self._converged or self._is_last(epoch) or epoch in self.epochs
+
+    def _is_last(self, epoch: int) -> bool:
+        # Also where training was resumed beyond the epoch, from weights saved before it.
+        return self._converged or bool(self.epochs) and epoch >= self.epochs[-1]
+
+    def _cut(self, epoch: int, layers: list[TTLayer]) -> None:
+        if names := _not_finite(layers):
+            raise ValueError(
+                "RankDiscretization expected finite weights to cut. "
+                f"Received: NaN or infinite values in the layers {names}; the model is left as it was"
+            )
+        selected = self.selection.select(layers)
+        for layer, ranks in zip(layers, selected, strict=True):
+            if min(ranks) < 1:
+                raise ValueError(
+                    f"RankDiscretization expected to keep a rank of at least 1 at every bond. "
+                    f"Received: ranks={ranks} for layer {layer.name!r}, whose matrix may have become "
+                    "zero under a regularizer that is too strong; the model is left as it was"
+                )
+        plans = [
+            layer.plan_truncation(ranks, fix_ranks=self._is_last(epoch))
+            for layer, ranks in zip(layers, selected, strict=True)
+        ]
+        before = {layer.name: layer.ranks for layer in layers}
+        parameters = self.model.count_params()
+        resize([resizing for resizing, _ in plans])
+        self._convergence.restart()
+        self._converged = False
+        restart_monitors(self)
+        self.cuts.append(
+            {
+                "epoch": epoch,
+                "ranks_before": before,
+                "ranks_after": {layer.name: layer.ranks for layer in layers},
+                "error": {
+                    layer.name: error for layer, (_, error) in zip(layers, plans, strict=True)
+                },
+                "parameters_before": parameters,
+                "parameters_after": self.model.count_params(),
+            }
+        )
+
+
+def _not_finite(layers: Sequence[TTLayer]) -> list[str]:
+    return [
+        layer.name
+        for layer in layers
+        if not all(np.all(np.isfinite(keras.ops.convert_to_numpy(c))) for c in layer.cores)
+    ]
+
+
+def restart_monitors(callback: keras.callbacks.Callback) -> None:
+    """Have the callbacks beside this one that keep a best value forget it."""
+    for other in callbacks_beside(callback):
+        if hasattr(other, "monitor") and hasattr(other, "best"):
+            other.best = getattr(other, "baseline", None)
+            # Where these callbacks reset the weights and the patience that go with the best value.
+            other.on_train_begin()

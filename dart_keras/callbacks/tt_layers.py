@@ -1,0 +1,20 @@
+import keras
+
+from dart_keras.keras_internals import flatten_layers
+from dart_keras.layers.tt_layer import TTLayer
+
+
+def tt_layers_of(model: keras.Model, callback: keras.callbacks.Callback) -> list[TTLayer]:
+    """The tensor-train layers of a model, at any depth.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    layers = [layer for layer in flatten_layers(model) if isinstance(layer, TTLayer)]
+    if not layers:
+        names = [layer.name for layer in flatten_layers(model)]
+        raise ValueError(
+            f"{type(callback).__name__} expected a model with `TTDense` or `TTEmbedding` layers. "
+            f"Received: model {model.name!r} with the layers {names}"
+        )
+    return layers

@@ -1,0 +1,172 @@
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dart_keras.deployment import c_source
+from dart_keras.deployment.calibration import collect
+from dart_keras.deployment.comparison import check, compare
+from dart_keras.deployment.execution import Executable
+from dart_keras.deployment.saving import write_files
+from dart_keras.deployment.signature import InputSpec
+from dart_keras.deployment.target import TARGETS
+from dart_keras.deployment.tensor_info import TensorInfo
+
+
+@dataclass(frozen=True, repr=False)
+class Artifact:
+    """A model as a file for a device, which has run on that device's runtimes.
+
+    `dart_keras.deployment.convert` makes it.
+
+    Attributes:
+        content: The bytes of the `.tflite` file.
+        target: `"raspberry-pi"` or `"microcontroller"`.
+        quantization: `"float32"`, `"dynamic"`, `"int8"` or `"int16x8"`.
+        operators: Names of the builtin operators in the file, sorted.
+        arena_size: Bytes of the smallest arena in which TensorFlow Lite Micro's interpreter
+            ran the file on this computer; None for a Raspberry Pi.
+        inputs: The file's inputs, in the Keras model's order.
+        outputs: The file's outputs, in the Keras model's order.
+        report: Sizes, operators, timings and the distance to Keras, as JSON can hold them.
+    """
+
+    content: bytes
+    target: str
+    quantization: str
+    operators: list[str]
+    arena_size: int | None
+    inputs: list[TensorInfo]
+    outputs: list[TensorInfo]
+    report: dict[str, Any]
+    _reference: Callable[[list[np.ndarray]], list[np.ndarray]] = field(compare=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the `.tflite` file."""
+        return len(self.content)
+
+    def predict(self, x: Any, runtime: str = "litert") -> np.ndarray | list[np.ndarray]:
+        """Runs the file on one of its target's runtimes.
+
+        Args:
+            x: Real values, or ids for integer inputs, of shape (rows, *input shape), any
+                number of rows. With several inputs, a tuple of arrays in the model's order or
+                a dict by input name.
+            runtime: `"litert"`, or for a microcontroller also `"tflm"`.
+
+        Returns:
+            The output, dequantized to float32, of shape (rows, *output shape), or a list of
+            them if there are several. Integer outputs stay integers.
+
+        Raises:
+            ValueError: If the target has no such runtime, or `x` does not fit the inputs.
+        """
+        runtimes = TARGETS[self.target].runtimes
+        if runtime not in runtimes:
+            raise ValueError(
+                f"`runtime` must be one of {list(runtimes)} for target {self.target!r}. "
+                f"Received: runtime={runtime!r}"
+            )
+        outputs = self._run(self._collected(x), runtime)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def verify(self, x: Any) -> dict[str, list[dict[str, Any]]]:
+        """Compares the file with the Keras model on new data, on each of the target's runtimes.
+
+        The Keras model is the one that was converted, with the weights that it had then.
+
+        Args:
+            x: As for `predict`.
+
+        Returns:
+            For each runtime, the distance of each output as in the report.
+
+        Raises:
+            ConversionError: If an output is not finite, or so far off that `convert` would
+                have refused it.
+        """
+        arrays = self._collected(x)
+        expected = self._reference(arrays)
+        names = [info.name for info in self.outputs]
+        results = {}
+        for runtime in TARGETS[self.target].runtimes:
+            results[runtime] = compare(expected, self._run(arrays, runtime), names)
+            check(results[runtime], self.quantization, runtime)
+        return results
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the file, its report and, for a microcontroller, its C++ source.
+
+        Either all files are written or none: `model.tflite` and `report.json`; for a
+        microcontroller also `model.h` and `model.cc` (the file as an array and the arena
+        size) and `op_resolver.h` (the registration of the operators).
+
+        Args:
+            folder: Where to write; made if it does not exist.
+
+        Raises:
+            OSError: If the folder cannot be written to.
+        """
+        files = {
+            "model.tflite": self.content,
+            "report.json": (json.dumps(self.report, indent=2, allow_nan=False) + "\n").encode(),
+        }
+        if self.arena_size is not None:
+            header = c_source.model_header(self.size, self.arena_size)
+            files["model.h"] = header.encode()
+            files["model.cc"] = c_source.model_source(self.content).encode()
+            files["op_resolver.h"] = c_source.resolver_header(self.operators).encode()
+        write_files(Path(folder), files)
+
+    def __repr__(self) -> str:
+        arena = "" if self.arena_size is None else f", arena_size={self.arena_size}"
+        return (
+            f"Artifact(target={self.target!r}, quantization={self.quantization!r}, "
+            f"size={self.size}{arena})"
+        )
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.report['model']} for {self.target}, {self.quantization}",
+            f"  file       {self.size:,} bytes",
+        ]
+        if self.arena_size is not None:
+            lines.append(f"  arena      {self.arena_size:,} bytes")
+        weights = (f"{size:,} {dtype}" for dtype, size in self.report["weight_bytes"].items())
+        lines.append(f"  constants  {', '.join(weights)} bytes")
+        counts = (f"{count} {name}" for name, count in self.report["operators"].items())
+        lines.append(f"  operators  {', '.join(counts)}")
+        for runtime, results in self.report["runtimes"].items():
+            lines.append(f"  {runtime:9}  {results['microseconds']:,.1f} microseconds")
+            lines += [f"    {_line(result)}" for result in results["outputs"]]
+        return "\n".join(lines)
+
+    def _run(self, arrays: list[np.ndarray], runtime: str) -> list[np.ndarray]:
+        file = Executable(self.content, self.inputs, self.outputs)
+        return file.run(runtime, arrays, self.arena_size).outputs
+
+    def _collected(self, x: Any) -> list[np.ndarray]:
+        specs = [
+            InputSpec(info.name, info.shape[1:], "int32" if _holds_ids(info) else "float32")
+            for info in self.inputs
+        ]
+        return collect(x, specs, name="x")
+
+
+def _holds_ids(info: TensorInfo) -> bool:
+    return info.scale is None and info.dtype.startswith("int")
+
+
+def _line(result: dict[str, Any]) -> str:
+    if "equal" in result:
+        return f"{result['name']}: {result['equal']:.1%} of the integers as in Keras"
+    text = f"{result['name']}: largest error {result['max_abs_error']:.3g}"
+    if result["sqnr_db"] is not None:
+        text += f", {result['sqnr_db']:.1f} dB"
+    if "argmax_agreement" in result:
+        text += f", {result['argmax_agreement']:.1%} of the rows with the same argmax"
+    return text

@@ -1,0 +1,88 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
+
+# A float file computes what Keras does, but for the order of its sums.
+FLOAT_TOLERANCE = 1e-3
+
+
+def compare(
+    expected: Sequence[np.ndarray], received: Sequence[np.ndarray], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Measures how far a runtime's outputs are from Keras's.
+
+    Args:
+        expected: Keras's outputs, each of shape (rows, ...).
+        received: The runtime's, dequantized, of the same shapes.
+        names: What the outputs are called.
+
+    Returns:
+        For each output a dict that JSON can hold: `max_abs_error`, `mean_abs_error`,
+        `relative_error` (the largest error over the largest magnitude), `sqnr_db` (the
+        signal's power over the error's in decibels; None if either is zero), and, for
+        outputs of shape (rows, classes), `argmax_agreement` (the share of rows with the same
+        largest class). Of integers, only `equal`, the share of equal values.
+
+    Raises:
+        ConversionError: If a shape differs, or a value is not finite where Keras's is.
+    """
+    results = []
+    for name, want, got in zip(names, expected, received, strict=True):
+        if want.shape != got.shape:
+            raise ConversionError(
+                f"Output {name!r} must have the shape that Keras gives it, {want.shape}. "
+                f"Received: {got.shape}."
+            )
+        if want.dtype.kind in "iub":
+            results.append({"name": name, "equal": float(np.mean(want == got))})
+            continue
+        if (np.isfinite(want) & ~np.isfinite(got)).any():
+            raise ConversionError(f"Output {name!r} must be finite. Received: NaN or infinity.")
+        results.append({"name": name, **_errors(want.astype("float64"), got.astype("float64"))})
+    return results
+
+
+def check(results: Sequence[dict[str, Any]], quantization: str, runtime: str) -> None:
+    """Refuses outputs that cannot be the model's.
+
+    A float32 file must agree with Keras to a relative error of 1e-3. How much accuracy
+    quantization may cost is for the caller to judge from the report; only outputs whose error
+    is as strong as the signal (less than 0 dB), which all zeros would beat, are refused.
+
+    Raises:
+        ConversionError: If an output is refused.
+    """
+    for result in results:
+        relative, decibels = result.get("relative_error", 0.0), result.get("sqnr_db")
+        if quantization == "float32" and relative > FLOAT_TOLERANCE:
+            raise ConversionError(
+                f"On {runtime}, output {result['name']!r} must agree with Keras to a relative "
+                f"error of {FLOAT_TOLERANCE:g}. Received: {relative:.3g}."
+            )
+        if decibels is not None and decibels < 0:
+            raise ConversionError(
+                f"On {runtime}, the error of output {result['name']!r} must be weaker than the "
+                f"output itself. Received: a signal-to-noise ratio of {decibels:.1f} dB with "
+                f"quantization={quantization!r}."
+            )
+
+
+def _errors(want: np.ndarray, got: np.ndarray) -> dict[str, Any]:
+    same = ~np.isfinite(want)
+    error = np.where(same, 0.0, np.abs(got - np.where(same, 0.0, want)))
+    signal = np.where(same, 0.0, want)
+    peak = float(np.max(np.abs(signal), initial=0.0))
+    power, noise = float(np.mean(signal**2)), float(np.mean(error**2))
+    largest = float(np.max(error, initial=0.0))
+    results: dict[str, Any] = {
+        "max_abs_error": largest,
+        "mean_abs_error": float(np.mean(error)),
+        "relative_error": largest / peak if peak else largest,
+        "sqnr_db": 10 * float(np.log10(power / noise)) if power and noise else None,
+    }
+    if want.ndim == 2 and want.shape[1] > 1:
+        results["argmax_agreement"] = float(np.mean(want.argmax(1) == got.argmax(1)))
+    return results

@@ -1,0 +1,192 @@
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras._version import __version__
+from dart_keras.deployment.artifact import Artifact
+from dart_keras.deployment.calibration import MAX_ROWS, collect, random_rows
+from dart_keras.deployment.comparison import check, compare
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.execution import Executable
+from dart_keras.deployment.export import Exported, export, in_float32
+from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.lowering import layers_at, lower
+from dart_keras.deployment.recipe import RECIPES, Recipe
+from dart_keras.deployment.runtimes.tflm import TflmError
+from dart_keras.deployment.signature import ModelSignature, model_signature
+from dart_keras.deployment.target import Target, find_target
+
+_COMPARED_ROWS = 64
+_TIMED_RUNS = 50
+_PACKAGES = {"litert": "ai-edge-litert", "tflm": "tflite-micro"}
+
+
+def convert(
+    model: keras.Model,
+    target: str = "raspberry-pi",
+    *,
+    quantization: str = "float32",
+    representative_data: Any = None,
+) -> Artifact:
+    """Turns a Keras model into a `.tflite` file that has run on the runtimes of its target.
+
+    The file takes one row at a time and holds builtin operators only. It is run before it is
+    returned, on LiteRT and, for a microcontroller, on TensorFlow Lite Micro's interpreter too,
+    and its outputs are compared with the model's. The model is left as it was.
+
+    Integer inputs, and float inputs that go straight into an embedding, are int32 in the file.
+    All other inputs are float32, int8 or int16, as the recipe says.
+
+    Args:
+        model: A built Sequential, functional or subclassed model. Of a subclassed model, which
+            remembers no dtypes, inputs are integers if `representative_data` are.
+        target: `"raspberry-pi"` or `"microcontroller"`.
+        quantization: `"float32"`; `"dynamic"`, int8 weights (of matrices with at least 1024
+            elements) and float activations, not on a microcontroller; `"int8"`, weights and
+            activations, inputs and outputs included; `"int16x8"`, int8 weights and int16
+            activations, inputs and outputs included.
+        representative_data: Rows that the model may meet, to find the ranges of the
+            activations: one array of shape (rows, *input shape) for each input (in a tuple, or
+            in a dict by input name), or an iterable of such batches or of single rows, for
+            instance a generator or a `tf.data.Dataset`. At most 1024 rows are used. Needed for
+            `"int8"` and `"int16x8"`. The outputs are compared on them; without them, on
+            random inputs.
+
+    Returns:
+        The file with what is known about it.
+
+    Raises:
+        ValueError: If an argument is not one of the above, the model is not built, or the
+            data are missing, empty, not finite or of a wrong shape.
+        ConversionError: If the model cannot run on the target, with the operators and the
+            layers to blame, or if its outputs there are not the model's.
+        ImportError: If a package of the extra `deployment` is missing.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from dart_keras.deployment import convert
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+        >>> rows = np.random.default_rng(0).normal(size=(32, 8))
+        >>> artifact = convert(
+        ...     model, target="microcontroller", quantization="int8", representative_data=rows
+        ... )
+        >>> artifact.operators
+        ['FULLY_CONNECTED']
+        >>> artifact.predict(rows, runtime="tflm").shape
+        (32, 2)
+    """
+    device = find_target(target, quantization)
+    recipe = RECIPES[quantization]
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Conversion needs Keras to run on TensorFlow: set KERAS_BACKEND=tensorflow. "
+            f"Received: backend {keras.backend.backend()!r}"
+        )
+    signature = model_signature(model)
+    arrays = _representative_rows(representative_data, signature, recipe)
+    signature = signature.resolved(arrays)
+    if arrays is None:
+        compared = random_rows(signature.inputs, signature.id_bound)
+    else:
+        arrays = [a.astype(s.dtype) for a, s in zip(arrays, signature.inputs, strict=True)]
+        kept = np.linspace(0, len(arrays[0]) - 1, min(_COMPARED_ROWS, len(arrays[0]))).astype(int)
+        compared = [array[kept] for array in arrays]
+
+    exported = export(model, signature)
+    content = lower(exported, recipe, arrays or ())
+    parsed = ModelFile(content)
+    file = Executable(
+        content,
+        parsed.inputs([spec.name for spec in signature.inputs]),
+        parsed.outputs(exported.output_names),
+    )
+    with in_float32(model):
+        expected = _keras_outputs(signature, compared)
+    runtimes, arena_size = _judge(file, exported, device, recipe, compared, expected)
+    report = {
+        "model": model.name,
+        "target": device.name,
+        "quantization": recipe.name,
+        "file_bytes": len(content),
+        "arena_bytes": arena_size,
+        "parameters": model.count_params(),
+        "weight_bytes": parsed.weight_bytes,
+        "operators": parsed.operator_counts,
+        "inputs": [info.as_dict() for info in file.inputs],
+        "outputs": [info.as_dict() for info in file.outputs],
+        "calibration_rows": len(arrays[0]) if arrays and recipe.calibrated else 0,
+        "compared_rows": len(compared[0]),
+        "compared_on": "random inputs" if arrays is None else "representative data",
+        "runtimes": runtimes,
+        "versions": _versions(device),
+    }
+    return Artifact(
+        content=content,
+        target=device.name,
+        quantization=recipe.name,
+        operators=sorted(parsed.operator_counts),
+        arena_size=arena_size,
+        inputs=list(file.inputs),
+        outputs=list(file.outputs),
+        report=report,
+        _reference=exported,
+    )
+
+
+def _representative_rows(
+    data: Any, signature: ModelSignature, recipe: Recipe
+) -> list[np.ndarray] | None:
+    if data is not None:
+        return collect(data, signature.inputs, name="representative_data", max_rows=MAX_ROWS)
+    if recipe.calibrated:
+        shapes = {spec.name: ("rows", *spec.shape) for spec in signature.inputs}
+        raise ValueError(
+            f"quantization={recipe.name!r} needs `representative_data` of the shapes {shapes} to "
+            "find the ranges of the activations. Received: representative_data=None"
+        )
+    return None
+
+
+def _keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    # Row by row like the file: a layer may depend on the batch, and a batch may be fixed to 1.
+    rows = zip(*arrays, strict=True)
+    tensors = ([keras.ops.convert_to_tensor(value[None]) for value in row] for row in rows)
+    outputs = [signature.call(row) for row in tensors]
+    return [
+        np.concatenate([keras.ops.convert_to_numpy(value) for value in parts])
+        for parts in zip(*outputs, strict=True)
+    ]
+
+
+def _judge(
+    file: Executable,
+    exported: Exported,
+    device: Target,
+    recipe: Recipe,
+    arrays: Sequence[np.ndarray],
+    expected: Sequence[np.ndarray],
+) -> tuple[dict[str, Any], int | None]:
+    report: dict[str, Any] = {}
+    arena_size = None
+    for runtime in device.runtimes:
+        try:
+            result = file.run(runtime, arrays, minimum_runs=_TIMED_RUNS)
+        except TflmError as error:
+            raise ConversionError(
+                error.reason,
+                error.operators,
+                layers_at(error.indices, file.content, exported),
+            ) from error
+        compared = compare(expected, result.outputs, exported.output_names)
+        check(compared, recipe.name, runtime)
+        report[runtime] = {"microseconds": result.microseconds, "outputs": compared}
+        arena_size = arena_size or result.arena_size
+    return report, arena_size
+
+
+def _versions(device: Target) -> dict[str, str]:
+    packages = ["tensorflow", "keras", *(_PACKAGES[runtime] for runtime in device.runtimes)]
+    return {"dart-keras": __version__, **{name: version(name) for name in packages}}

@@ -1,0 +1,47 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dart_keras.deployment.runtimes import litert, tflm
+from dart_keras.deployment.runtimes.result import RunResult
+from dart_keras.deployment.tensor_info import TensorInfo
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A file, and what must be known to feed it real values.
+
+    Attributes:
+        content: The bytes of the `.tflite` file.
+        inputs: Its inputs, in order.
+        outputs: Its outputs, in order.
+    """
+
+    content: bytes
+    inputs: Sequence[TensorInfo]
+    outputs: Sequence[TensorInfo]
+
+    def run(
+        self,
+        runtime: str,
+        arrays: Sequence[np.ndarray],
+        arena_size: int | None = None,
+        minimum_runs: int = 0,
+    ) -> RunResult:
+        """Quantizes the inputs, runs the file row by row, and dequantizes the outputs.
+
+        Args:
+            runtime: `"litert"` or `"tflm"`.
+            arrays: For each input, real values or ids of shape (rows, ...).
+            arena_size: Bytes of working memory for TFLM; None finds the smallest that works.
+            minimum_runs: Time at least so many inferences.
+        """
+        quantized = [info.quantize(a) for info, a in zip(self.inputs, arrays, strict=True)]
+        if runtime == "tflm":
+            result = tflm.run(self.content, quantized, arena_size, minimum_runs)
+        else:
+            result = litert.run(self.content, quantized, minimum_runs)
+        pairs = zip(self.outputs, result.outputs, strict=True)
+        outputs = [info.dequantize(values) for info, values in pairs]
+        return RunResult(outputs, result.microseconds, result.arena_size)

@@ -1,0 +1,148 @@
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.signature import ModelSignature
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A Keras model as one frozen TensorFlow function of batch size 1.
+
+    Attributes:
+        function: The concrete function. Its weights are constants, so that training the
+            model further does not change it.
+        signature: What it takes.
+        output_names: What it gives, in its order.
+        scopes: For each name scope of the graph, the path of the layer that opened it.
+    """
+
+    function: Any
+    signature: ModelSignature
+    output_names: tuple[str, ...]
+    scopes: dict[str, str] = field(repr=False)
+
+    def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Runs it row by row on arrays of shape (rows, ...), and stacks the outputs."""
+        import tensorflow as tf
+
+        rows = zip(*arrays, strict=True)
+        outputs = [self.function(*(tf.constant(value[None]) for value in row)) for row in rows]
+        return [np.concatenate([o.numpy() for o in parts]) for parts in zip(*outputs, strict=True)]
+
+    def layer_of(self, name: str) -> str | None:
+        """Returns the path of the layer that made the operation or tensor called `name`."""
+        padded = f"/{name}/"
+        inside = [scope for scope in self.scopes if f"/{scope}/" in padded]
+        return self.scopes[max(inside, key=len)] if inside else None
+
+    def layers_with(self, kinds: list[str]) -> list[str]:
+        """Returns the paths of the layers that made TensorFlow operations of these types."""
+        names = [op.name for op in self.function.graph.get_operations() if op.type in kinds]
+        return [path for path in map(self.layer_of, names) if path]
+
+
+def export(model: keras.Model, signature: ModelSignature) -> Exported:
+    """Traces a model for inference with a batch size of 1 and freezes its variables.
+
+    The model is the same afterwards as before, also if this fails.
+
+    Raises:
+        ConversionError: If the model cannot be traced by TensorFlow.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    def infer(*tensors: Any) -> list[Any]:
+        return signature.call(tensors)
+
+    specs = [tf.TensorSpec((1, *s.shape), s.dtype, name=s.name) for s in signature.inputs]
+    with _chained(model), in_float32(model), _scopes_recorded(model) as scopes:
+        try:
+            function = tf.function(infer, autograph=False).get_concrete_function(*specs)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise ConversionError(
+                f"The model does not run with a batch size of 1 inside a tf.function: {error}"
+            ) from error
+    # Loops stay loops: taken apart, they would make a larger file.
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    names = getattr(model, "output_names", None) or []
+    if len(set(names)) != len(frozen.outputs):
+        names = [f"output_{index}" for index in range(len(frozen.outputs))]
+    return Exported(frozen, signature, tuple(names), scopes)
+
+
+@contextmanager
+def in_float32(model: keras.Model) -> Iterator[None]:
+    """Has a model of mixed precision compute in float32, the only float of the devices."""
+    changed = [
+        (layer, layer.dtype_policy)
+        for layer in model._flatten_layers()
+        if layer.compute_dtype in ("float16", "bfloat16")
+    ]
+    try:
+        for layer, _ in changed:
+            layer.dtype_policy = keras.dtype_policies.DTypePolicy("float32")
+        yield
+    finally:
+        for layer, policy in changed:
+            layer.dtype_policy = policy
+
+
+@contextmanager
+def _chained(model: keras.Model) -> Iterator[None]:
+    # Rebuilding a tensor train's matrix from constant cores would be folded into one dense
+    # constant, and the file would be as large as that of the dense model.
+    changed = [
+        (layer, layer.contraction)
+        for layer in model._flatten_layers()
+        if getattr(layer, "contraction", "chain") != "chain"
+    ]
+    try:
+        for layer, _ in changed:
+            layer.contraction = "chain"
+        yield
+    finally:
+        for layer, contraction in changed:
+            layer.contraction = contraction
+
+
+@contextmanager
+def _scopes_recorded(model: keras.Model) -> Iterator[dict[str, str]]:
+    # A scope's name does not tell its layer: TensorFlow appends numbers to make names unique,
+    # so that `dense_1` may be the layer `dense`. The layers themselves know while they run.
+    import tensorflow as tf
+
+    scopes: dict[str, str] = {}
+
+    def recording(layer: keras.Layer) -> Callable[..., Any]:
+        call = layer.call
+
+        @functools.wraps(call)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            scope = tf.get_current_name_scope()
+            if scope:
+                scopes[scope] = layer.path
+            return call(*args, **kwargs)
+
+        return wrapped
+
+    layers = list(model._flatten_layers())
+    before = [layer.__dict__.get("call") for layer in layers]
+    try:
+        for layer in layers:
+            # Past __setattr__, which would look for variables in it.
+            layer.__dict__["call"] = recording(layer)
+        yield scopes
+    finally:
+        for layer, call in zip(layers, before, strict=True):
+            if call is None:
+                layer.__dict__.pop("call", None)
+            else:
+                layer.__dict__["call"] = call

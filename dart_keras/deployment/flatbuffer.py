@@ -1,0 +1,127 @@
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dart_keras.deployment.tensor_info import TensorInfo
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of a file: its builtin name, and the names of the tensors it touches.
+
+    The outputs come first, then the inputs: an output's name tells best where it is from.
+    """
+
+    name: str
+    tensor_names: tuple[str, ...]
+
+
+class ModelFile:
+    """Reads what a `.tflite` file holds.
+
+    Args:
+        content: The file's bytes.
+    """
+
+    def __init__(self, content: bytes | bytearray) -> None:
+        schema = _schema()
+        self._model = schema.Model.GetRootAsModel(content, 0)
+        self._main = self._model.Subgraphs(0)
+        self._types = _names(schema.TensorType)
+        self._builtins = _names(schema.BuiltinOperator)
+
+    @property
+    def operators(self) -> list[Operator]:
+        """Every operator, in the order in which the main subgraph runs them, others after."""
+        found = []
+        for index in range(self._model.SubgraphsLength()):
+            graph = self._model.Subgraphs(index)
+            for place in range(graph.OperatorsLength()):
+                operator = graph.Operators(place)
+                code = self._model.OperatorCodes(operator.OpcodeIndex())
+                name = self._builtins[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+                if name == "CUSTOM":
+                    name = code.CustomCode().decode()
+                ids = [operator.Outputs(i) for i in range(operator.OutputsLength())]
+                ids += [operator.Inputs(i) for i in range(operator.InputsLength())]
+                tensors = (graph.Tensors(i).Name() for i in ids if i >= 0)
+                found.append(Operator(name, tuple((t or b"").decode() for t in tensors)))
+        return found
+
+    @property
+    def operator_counts(self) -> dict[str, int]:
+        """How often each operator is used, by name."""
+        return dict(sorted(Counter(operator.name for operator in self.operators).items()))
+
+    @property
+    def weight_bytes(self) -> dict[str, int]:
+        """Bytes of constants by their dtype: what quantization did to the weights."""
+        sizes: Counter[str] = Counter()
+        buffers = set()
+        for index in range(self._model.SubgraphsLength()):
+            graph = self._model.Subgraphs(index)
+            for place in range(graph.TensorsLength()):
+                tensor = graph.Tensors(place)
+                length = self._model.Buffers(tensor.Buffer()).DataLength()
+                if length and tensor.Buffer() not in buffers:
+                    buffers.add(tensor.Buffer())
+                    sizes[self._types[tensor.Type()].lower()] += length
+        return dict(sorted(sizes.items()))
+
+    def inputs(self, names: Sequence[str]) -> list[TensorInfo]:
+        """Describes the inputs, which go by `names` in Keras."""
+        ids = self._main.InputsAsNumpy()
+        return [self._describe(index, name) for index, name in zip(ids, names, strict=True)]
+
+    def outputs(self, names: Sequence[str]) -> list[TensorInfo]:
+        """Describes the outputs, which go by `names` in Keras."""
+        ids = self._main.OutputsAsNumpy()
+        return [self._describe(index, name) for index, name in zip(ids, names, strict=True)]
+
+    def _describe(self, index: int, name: str) -> TensorInfo:
+        tensor = self._main.Tensors(int(index))
+        shape = tuple(int(size) for size in np.atleast_1d(tensor.ShapeAsNumpy()))
+        dtype = {"BOOL": "bool"}.get(self._types[tensor.Type()], self._types[tensor.Type()].lower())
+        quantization = tensor.Quantization()
+        if quantization is None or not quantization.ScaleLength():
+            return TensorInfo(name, shape if tensor.ShapeLength() else (), dtype)
+        scale, zero = float(quantization.Scale(0)), int(quantization.ZeroPoint(0))
+        return TensorInfo(name, shape, dtype, scale, zero)
+
+
+def ordered(content: bytes, input_names: Sequence[str]) -> bytes:
+    """Puts a file's inputs and outputs into the order of its signature.
+
+    The converter lists them in an order of its own. A device addresses them by index alone,
+    so index k is made to be the Keras model's k-th input or output.
+
+    Args:
+        content: A file whose signature calls the outputs `output_0`, `output_1`, ...
+        input_names: The signature's names of the inputs, in the order wanted.
+
+    Returns:
+        The file, the same but for the two lists of indices.
+    """
+    changed = bytearray(content)
+    model = _schema().Model.GetRootAsModel(changed, 0)
+    signature, graph = model.SignatureDefs(0), model.Subgraphs(0)
+    inputs = [signature.Inputs(i) for i in range(signature.InputsLength())]
+    outputs = [signature.Outputs(i) for i in range(signature.OutputsLength())]
+    by_name = {entry.Name().decode(): entry.TensorIndex() for entry in inputs + outputs}
+    # These arrays are views of `changed`.
+    graph.InputsAsNumpy()[:] = [by_name[name] for name in input_names]
+    graph.OutputsAsNumpy()[:] = [by_name[f"output_{i}"] for i in range(len(outputs))]
+    return bytes(changed)
+
+
+def _schema() -> Any:
+    from tensorflow.lite.python import schema_py_generated
+
+    return schema_py_generated
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {v: k for k, v in vars(enumeration).items() if isinstance(v, int)}

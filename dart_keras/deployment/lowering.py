@@ -1,0 +1,109 @@
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.export import Exported
+from dart_keras.deployment.flatbuffer import ModelFile, ordered
+from dart_keras.deployment.quiet import quiet
+from dart_keras.deployment.recipe import RECIPES, Recipe
+
+# How TensorFlow's converter says what it cannot do.
+_NO_BUILTIN = re.compile(r"(?:TF Select|Custom) ops: ([\w, ]+)|'tf\.(\w+)' op is neither")
+_NO_QUANTIZED = re.compile(r"not yet supported for op: '(\w+)'")
+_NO_RANGE = re.compile(r"Failed for tensor (\S+)")
+_LOOPS = ["While", "StatelessWhile"]
+
+
+def lower(exported: Exported, recipe: Recipe, arrays: Sequence[np.ndarray]) -> bytes:
+    """Converts an exported model to the bytes of a `.tflite` file.
+
+    Args:
+        exported: The model.
+        recipe: How to quantize it.
+        arrays: The calibration rows, one array for each input.
+
+    Returns:
+        The file; its inputs and outputs are in the Keras model's order.
+
+    Raises:
+        ConversionError: If an operation has no builtin operator, or none that is quantized.
+    """
+    import tensorflow as tf
+
+    loops = exported.layers_with(_LOOPS)
+    if recipe.calibrated and loops:
+        # Not tried, because it can end the process: in a recurrent layer's loop, it does.
+        raise ConversionError(
+            "TensorFlow's converter cannot quantize the activations of a loop. Build recurrent "
+            'layers with unroll=True, or use quantization="float32".',
+            operators=["WHILE"],
+            layers=loops,
+        )
+    names = [spec.name for spec in exported.signature.inputs]
+
+    def rows() -> Iterator[dict[str, np.ndarray]]:
+        for row in zip(*arrays, strict=True):
+            yield {name: value[None] for name, value in zip(names, row, strict=True)}
+
+    with quiet():
+        # An empty module: the function's weights are constants, there is nothing to track.
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [exported.function], tf.Module()
+        )
+        recipe.configure(converter, rows)
+        try:
+            content = converter.convert()
+        # What the converter raises shares no base class but Exception.
+        except Exception as error:
+            failure: Exception | None = error
+        else:
+            failure = None
+    if failure is not None:
+        raise _explained(failure, exported, recipe) from failure
+    return ordered(content, names)
+
+
+def layers_at(indices: Sequence[int], content: bytes, exported: Exported) -> list[str]:
+    """Returns the paths of the layers that the operators at these places in a file come from."""
+    operators = ModelFile(content).operators
+    found = []
+    for index in indices:
+        # A fused operator's tensor carries the names of all that went into it.
+        parts = [part for name in operators[index].tensor_names for part in name.split(";")]
+        found.append(next((path for path in map(exported.layer_of, parts) if path), None))
+    return [path for path in found if path]
+
+
+def _explained(error: Exception, exported: Exported, recipe: Recipe) -> ConversionError:
+    text = str(error)
+    missing = {
+        name.strip()
+        for several, single in _NO_BUILTIN.findall(text)
+        for name in (several or single).split(",")
+    }
+    if missing:
+        return ConversionError(
+            "The model needs TensorFlow operations for which TensorFlow Lite has no builtin "
+            "operator.",
+            operators=missing,
+            layers=exported.layers_with(sorted(missing)),
+        )
+    names, tensors = _NO_QUANTIZED.findall(text), _NO_RANGE.findall(text)
+    if names or tensors:
+        # Quantization got no further, but without it the same operators can be found.
+        plain = lower(exported, RECIPES["float32"], ())
+        operators = ModelFile(plain).operators
+        places = [
+            place
+            for place, operator in enumerate(operators)
+            if operator.name in names or set(tensors) & set(operator.tensor_names)
+        ]
+        return ConversionError(
+            f"The model needs operators that quantization={recipe.name!r} does not cover.",
+            operators=[operators[place].name for place in places],
+            layers=layers_at(places, plain, exported),
+        )
+    reason = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    return ConversionError(f"TensorFlow's converter refused the model: {reason}")

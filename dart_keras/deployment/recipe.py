@@ -1,0 +1,66 @@
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way to quantize.
+
+    Attributes:
+        name: What `convert(quantization=...)` calls it.
+        operator_sets: The members of `tf.lite.OpsSet` that hold its kernels.
+        optimized: Whether weights are quantized at all.
+        calibrated: Whether activations are quantized too, which takes representative data.
+        interface: The dtype of the file's float inputs and outputs.
+    """
+
+    name: str
+    operator_sets: tuple[str, ...]
+    optimized: bool
+    calibrated: bool
+    interface: str
+
+    def configure(self, converter: Any, rows: Callable[[], Iterator[Any]]) -> None:
+        """Sets up a `tf.lite.TFLiteConverter`.
+
+        Args:
+            converter: The converter to set up, in place.
+            rows: Gives the calibration rows, for each row a dict of batch-1 arrays by input
+                name. Not called unless the recipe is `calibrated`.
+        """
+        import tensorflow as tf
+
+        # Builtin operators alone, never Flex: neither device carries TensorFlow's kernels.
+        converter.target_spec.supported_ops = [
+            getattr(tf.lite.OpsSet, name) for name in self.operator_sets
+        ]
+        if self.optimized:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if self.calibrated:
+            converter.representative_dataset = rows
+            converter.inference_input_type = tf.as_dtype(self.interface)
+            converter.inference_output_type = tf.as_dtype(self.interface)
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("float32", ("TFLITE_BUILTINS",), False, False, "float32"),
+        Recipe("dynamic", ("TFLITE_BUILTINS",), True, False, "float32"),
+        Recipe("int8", ("TFLITE_BUILTINS_INT8",), True, True, "int8"),
+        Recipe(
+            "int16x8",
+            # The second set is for operators that have no int16 kernel, such as the CAST of
+            # an id: they stay in float, between a DEQUANTIZE and a QUANTIZE if need be. (The
+            # int8 set does so by itself.)
+            (
+                "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",
+                "TFLITE_BUILTINS",
+            ),
+            True,
+            True,
+            "int16",
+        ),
+    )
+}

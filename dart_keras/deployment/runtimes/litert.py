@@ -1,0 +1,45 @@
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.extra import load
+from dart_keras.deployment.runtimes.result import RunResult
+
+
+def run(content: bytes, inputs: Sequence[np.ndarray], minimum_runs: int = 0) -> RunResult:
+    """Runs a file on LiteRT, as a Raspberry Pi does, on one thread and row by row.
+
+    Args:
+        content: The file.
+        inputs: One array of shape (rows, ...) for each input, already quantized.
+        minimum_runs: Go on with the last row until there were so many inferences to time.
+
+    Raises:
+        ConversionError: If LiteRT cannot run the file.
+        ImportError: If `ai-edge-litert` is not installed.
+    """
+    module = load("ai_edge_litert.interpreter", "ai-edge-litert")
+    try:
+        interpreter = module.Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+        # In the file's order, which is the Keras model's.
+        takes = [detail["index"] for detail in interpreter.get_input_details()]
+        gives = [detail["index"] for detail in interpreter.get_output_details()]
+        rows, times = [], []
+        for row in zip(*inputs, strict=True):
+            for index, value in zip(takes, row, strict=True):
+                interpreter.set_tensor(index, value[None])
+            start = time.perf_counter()
+            interpreter.invoke()
+            times.append(time.perf_counter() - start)
+            rows.append([interpreter.get_tensor(index) for index in gives])
+        while len(times) < minimum_runs:
+            start = time.perf_counter()
+            interpreter.invoke()
+            times.append(time.perf_counter() - start)
+    except (RuntimeError, ValueError) as error:
+        raise ConversionError(f"LiteRT cannot run the model: {error}") from error
+    outputs = [np.stack(parts)[:, 0] for parts in zip(*rows, strict=True)]
+    return RunResult(outputs, float(np.median(times) * 1e6))

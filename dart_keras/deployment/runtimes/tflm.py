@@ -1,0 +1,81 @@
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.extra import require
+from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.runtimes.result import RunResult
+
+# How the interpreter names the operator that it lacks, or the one that it cannot set up or run.
+_NO_KERNEL = re.compile(
+    r"Didn't find op for builtin opcode '(\w+)'|registration from op code (\w+)"
+)
+_BAD_NODE = re.compile(r"Node (\w+) \(number (\d+)f?\) failed to (prepare|invoke)")
+
+
+class TflmError(ConversionError):
+    """A `ConversionError` that knows the indices of the operators to blame."""
+
+    def __init__(self, message: str, operators: Sequence[str], indices: Sequence[int]) -> None:
+        super().__init__(message, operators)
+        self.indices = list(indices)
+
+
+def run(
+    content: bytes,
+    inputs: Sequence[np.ndarray],
+    arena_size: int | None = None,
+    minimum_runs: int = 0,
+) -> RunResult:
+    """Runs a file on TensorFlow Lite Micro's own interpreter, row by row.
+
+    Args:
+        content: The file.
+        inputs: One array of shape (rows, ...) for each input, already quantized.
+        arena_size: Bytes of working memory. None finds the smallest that works.
+        minimum_runs: Go on with the last row until there were so many inferences to time.
+
+    Raises:
+        TflmError: If the interpreter cannot run the file.
+        ImportError: If `tflite-micro` is not installed.
+    """
+    require("tflite_micro", "tflite-micro")
+    request = {
+        "content": content,
+        "inputs": list(inputs),
+        "arena_size": arena_size,
+        "minimum_runs": minimum_runs,
+    }
+    # -P: the folder of the worker has modules whose names could hide others.
+    worker = [sys.executable, "-P", str(Path(__file__).with_name("tflm_worker.py"))]
+    done = subprocess.run(worker, input=pickle.dumps(request), capture_output=True, check=False)
+    if done.returncode:
+        raise _explained(done, content)
+    return RunResult(*pickle.loads(done.stdout))
+
+
+def _explained(done: "subprocess.CompletedProcess[bytes]", content: bytes) -> TflmError:
+    text = done.stderr.decode(errors="replace").strip()
+    operators = ModelFile(content).operators
+    missing = [first or second for first, second in _NO_KERNEL.findall(text)]
+    if missing:
+        return TflmError(
+            "TensorFlow Lite Micro has no kernel for an operator of the model.",
+            missing,
+            [index for index, operator in enumerate(operators) if operator.name in missing],
+        )
+    bad = _BAD_NODE.search(text)
+    reason = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    if done.returncode < 0:
+        reason = f"its process ended with signal {-done.returncode}; {reason}"
+    return TflmError(
+        f"TensorFlow Lite Micro cannot run the model: {reason}.",
+        [bad[1]] if bad else [],
+        [int(bad[2])] if bad else [],
+    )

@@ -1,0 +1,99 @@
+"""Runs a model on TensorFlow Lite Micro, in a process of its own.
+
+With an arena that is too small, the interpreter may write where it must not and bring its
+process down. This file is therefore run as a script, and so that it starts quickly it imports
+nothing of this package. It reads a pickled request from stdin and writes a pickled answer to
+stdout; what the interpreter has to say goes to stderr.
+"""
+
+import os
+import pickle
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from tflite_micro import runtime
+
+# More than any microcontroller has. Only what is used of it becomes real memory.
+LARGEST_ARENA = 64 * 2**20
+ALIGNMENT = 16
+
+
+def run(
+    content: bytes, inputs: list[np.ndarray], arena_size: int, minimum_runs: int
+) -> tuple[list[np.ndarray], float]:
+    """Runs row by row; returns the stacked outputs and the median microseconds."""
+    interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_size)
+    count = _count_outputs(content)
+    rows: list[list[np.ndarray]] = []
+    times: list[float] = []
+    for row in zip(*inputs, strict=True):
+        for index, value in enumerate(row):
+            interpreter.set_input(value[None], index)
+        start = time.perf_counter()
+        interpreter.invoke()
+        times.append(time.perf_counter() - start)
+        rows.append([interpreter.get_output(i) for i in range(count)])
+    while len(times) < minimum_runs:
+        start = time.perf_counter()
+        interpreter.invoke()
+        times.append(time.perf_counter() - start)
+    outputs = [np.stack(parts)[:, 0] for parts in zip(*rows, strict=True)]
+    return outputs, float(np.median(times) * 1e6)
+
+
+def smallest_arena(content: bytes, inputs: list[np.ndarray]) -> int:
+    """Finds the smallest arena, a multiple of 16 bytes, in which one row runs."""
+    first = [array[:1] for array in inputs]
+    too_small, enough = 0, LARGEST_ARENA // ALIGNMENT
+    while enough - too_small > 1:
+        middle = (too_small + enough) // 2
+        if _fits(content, first, middle * ALIGNMENT):
+            enough = middle
+        else:
+            too_small = middle
+    return enough * ALIGNMENT
+
+
+def _fits(content: bytes, inputs: list[np.ndarray], arena_size: int) -> bool:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            run(content, inputs, arena_size, 0)
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def _count_outputs(content: bytes) -> int:
+    from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+    return int(schema.Model.GetRootAsModel(content, 0).Subgraphs(0).OutputsLength())
+
+
+def main() -> None:
+    """Answers one request."""
+    # Whatever else may print goes to stderr, so that stdout holds the answer alone.
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    request: dict[str, Any] = pickle.load(sys.stdin.buffer)
+    content, inputs = request["content"], request["inputs"]
+    try:
+        arena_size = request["arena_size"]
+        if arena_size is None:
+            # Also shows what is wrong with a model that runs in no arena at all.
+            run(content, [array[:1] for array in inputs], LARGEST_ARENA, 0)
+            arena_size = smallest_arena(content, inputs)
+        outputs, microseconds = run(content, inputs, arena_size, request["minimum_runs"])
+    except (RuntimeError, ValueError) as error:
+        sys.exit(str(error))
+    with answer:
+        pickle.dump((outputs, microseconds, arena_size), answer)
+
+
+if __name__ == "__main__":
+    main()

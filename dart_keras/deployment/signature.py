@@ -1,0 +1,174 @@
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a model: its name, the shape of one row, and its dtype in the file.
+
+    The dtype is "float32" or "int32", or None where only the data can tell.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str | None
+
+
+@dataclass(frozen=True)
+class ModelSignature:
+    """How to call a model with a flat list of tensors.
+
+    Attributes:
+        inputs: What it takes, in the order of the model's own flattened inputs.
+        call: Runs the model in inference mode on one tensor for each input, and returns
+            its outputs as a flat list.
+        id_bound: Ids below this are safe to feed to every integer input.
+    """
+
+    inputs: tuple[InputSpec, ...]
+    call: Callable[[Sequence[Any]], list[Any]]
+    id_bound: int
+
+    def resolved(self, arrays: Sequence[np.ndarray] | None) -> "ModelSignature":
+        """Returns the signature with every dtype known, the open ones taken from the data."""
+        kinds = [array.dtype.kind for array in arrays] if arrays else ["f"] * len(self.inputs)
+        inputs = (
+            spec if spec.dtype else replace(spec, dtype="int32" if kind in "iu" else "float32")
+            for spec, kind in zip(self.inputs, kinds, strict=True)
+        )
+        return replace(self, inputs=tuple(inputs))
+
+
+def model_signature(model: keras.Model) -> ModelSignature:
+    """Reads a model's inputs from it.
+
+    Functional and Sequential models say what they take. A subclassed model remembers the
+    shapes, not the dtypes, that it was built with.
+
+    Raises:
+        ValueError: If `model` is no built Keras model, or a shape is not fully known.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a keras.Model. Received: {model!r}")
+    if not model.built:
+        raise ValueError(
+            "`model` must be built: give it a keras.Input, or call it on a batch first. "
+            f"Received: {model!r}"
+        )
+    tensors = getattr(model, "inputs", None)
+    if tensors:
+        names = [_identifier(tensor.name) for tensor in tensors]
+        shapes = [tensor.shape[1:] for tensor in tensors]
+        dtypes: list[str | None] = [_file_dtype(model, tensor) for tensor in tensors]
+        packed = getattr(model, "_inputs_struct", tensors[0])
+
+        def arguments(values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+            return [keras.tree.pack_sequence_as(packed, list(values))], {}
+
+    else:
+        names, shapes, arguments = _recorded_inputs(model)
+        dtypes = [None] * len(names)
+
+    specs = []
+    for name, shape, dtype in zip(names, shapes, dtypes, strict=True):
+        if None in shape:
+            raise ValueError(
+                "A device needs every dimension but the batch to be fixed. Rebuild the model "
+                f"with a keras.Input of a fixed shape. Received: input {name!r} of shape "
+                f"{(None, *shape)}"
+            )
+        specs.append(InputSpec(name, tuple(int(size) for size in shape), dtype))
+
+    def call(values: Sequence[Any]) -> list[Any]:
+        positional, named = arguments(values)
+        return keras.tree.flatten(model(*positional, **named, training=False))
+
+    return ModelSignature(tuple(specs), call, _id_bound(model))
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"\W", "_", name)
+
+
+def _file_dtype(model: keras.Model, tensor: Any) -> str:
+    if "int" in str(tensor.dtype) or _feeds_table(model, tensor):
+        return "int32"
+    if "float" in str(tensor.dtype):
+        return "float32"
+    raise ValueError(
+        "An input must be of a float or an integer dtype. Received: input "
+        f"{tensor.name!r} of dtype {tensor.dtype!r}"
+    )
+
+
+def _feeds_table(model: keras.Model, tensor: Any) -> bool:
+    # A keras.Input is float32 unless told otherwise, so the ids of an embedding often pass
+    # for floats. Quantized as such, they would come out as other ids.
+    from dart_keras.layers import TTEmbedding
+
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.Embedding, TTEmbedding)):
+            for node in layer._inbound_nodes:
+                if any(tensor is given for given in node.input_tensors):
+                    return True
+    return False
+
+
+def _id_bound(model: keras.Model) -> int:
+    sizes = [
+        layer.input_dim
+        for layer in model._flatten_layers()
+        if isinstance(getattr(layer, "input_dim", None), int)
+    ]
+    return min(sizes, default=2)
+
+
+def _recorded_inputs(model: keras.Model) -> tuple[list[str], list[Any], Callable[..., Any]]:
+    recorded = getattr(model, "_build_shapes_dict", None)
+    if not recorded:
+        raise ValueError(
+            "The shapes of the model's inputs are not known: call the model on a batch first. "
+            f"Received: {model!r}"
+        )
+    needed = [
+        name
+        for name, parameter in inspect.signature(model.call).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and name not in ("training", "mask")
+    ]
+    if len(needed) > len(recorded):
+        raise ValueError(
+            "Keras does not record the shapes of several arguments. Let the model's `call` take "
+            "its inputs as one list, tuple or dict, or wrap it in a functional model. Received: "
+            f"{type(model).__name__}.call with the arguments {needed}"
+        )
+    # One argument is passed by position, because its recorded name is not the parameter's.
+    arguments = {key.removesuffix("_shape"): value for key, value in recorded.items()}
+    names: list[str] = []
+    shapes: list[Any] = []
+
+    def visit(name: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: visit(_identifier(str(key)), value[key]) for key in sorted(value)}
+        if value and isinstance(value[0], (tuple, list, dict)):
+            return [visit(f"{name}_{index}", item) for index, item in enumerate(value)]
+        names.append(name)
+        shapes.append(value[1:])
+        return len(names) - 1
+
+    places = {name: visit(name, value) for name, value in arguments.items()}
+
+    def pack(values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        filled = keras.tree.map_structure(lambda place: values[place], places)
+        if len(filled) == 1:
+            return list(filled.values()), {}
+        return [], filled
+
+    return names, shapes, pack

@@ -1,0 +1,59 @@
+from dataclasses import dataclass
+
+from dart_keras.deployment.recipe import RECIPES
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of device: the runtimes that judge a file for it, and the recipes it runs.
+
+    Attributes:
+        name: What `convert(target=...)` calls it.
+        runtimes: The interpreters that every file must run on.
+        recipes: The values of `quantization` that it takes.
+        why_not: For every other recipe, why the device cannot run it.
+    """
+
+    name: str
+    runtimes: tuple[str, ...]
+    recipes: tuple[str, ...]
+    why_not: dict[str, str]
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("raspberry-pi", ("litert",), tuple(RECIPES), {}),
+        Target(
+            "microcontroller",
+            ("litert", "tflm"),
+            ("float32", "int8", "int16x8"),
+            {
+                "dynamic": "TensorFlow Lite Micro has no kernels that multiply float "
+                "activations by int8 weights"
+            },
+        ),
+    )
+}
+
+
+def find_target(name: str, quantization: str) -> Target:
+    """Returns the target called `name`, once it is sure that it runs the recipe.
+
+    Raises:
+        ValueError: If there is no such target or recipe, or they do not go together.
+    """
+    if name not in TARGETS:
+        raise ValueError(f"`target` must be one of {list(TARGETS)}. Received: target={name!r}")
+    if quantization not in RECIPES:
+        raise ValueError(
+            f"`quantization` must be one of {list(RECIPES)}. Received: "
+            f"quantization={quantization!r}"
+        )
+    target = TARGETS[name]
+    if quantization not in target.recipes:
+        raise ValueError(
+            f"{target.why_not[quantization]}. With target={name!r}, `quantization` must be one "
+            f"of {list(target.recipes)}. Received: quantization={quantization!r}"
+        )
+    return target

@@ -1,0 +1,49 @@
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a file says of one of its inputs or outputs.
+
+    Attributes:
+        name: The Keras model's name for it.
+        shape: Its shape, the batch dimension of 1 included.
+        dtype: Its NumPy dtype, for example `"int8"`.
+        scale: The step between two neighbouring integers; None if it is not quantized.
+        zero_point: The integer that stands for 0.0; None if it is not quantized.
+
+    Example:
+        >>> info = TensorInfo("x", (1, 2), "int8", scale=0.5, zero_point=-3)
+        >>> info.quantize(np.array([0.0, 1000.0]))
+        array([ -3, 127], dtype=int8)
+        >>> info.dequantize(np.array([-3, -1], "int8"))
+        array([0., 1.], dtype=float32)
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Turns real values into what the file takes, cutting off what it cannot hold."""
+        if self.scale is None:
+            return np.asarray(values).astype(self.dtype)
+        limits = np.iinfo(self.dtype)
+        steps = np.round(np.asarray(values, "float64") / self.scale) + (self.zero_point or 0)
+        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+
+    def dequantize(self, values: np.ndarray) -> np.ndarray:
+        """Turns what the file gives into real values; integers that are ids stay as they are."""
+        if self.scale is None:
+            return np.asarray(values)
+        shifted = np.asarray(values, "float64") - (self.zero_point or 0)
+        return (shifted * self.scale).astype("float32")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the attributes for a report in JSON."""
+        return asdict(self) | {"shape": list(self.shape)}

@@ -1,0 +1,28 @@
+"""The few private parts of Keras that changing a layer's shape in the middle of `fit` needs.
+
+Nothing else in the package touches them. tests/keras_internals/ notices when one of them changes.
+"""
+
+from dart_keras.keras_internals.callbacks import callbacks_beside
+from dart_keras.keras_internals.layers import flatten_layers
+from dart_keras.keras_internals.masks import set_mask
+from dart_keras.keras_internals.optimizers import Carry, Replacement, rebuild_optimizer
+from dart_keras.keras_internals.owners import add_owner, note_calling_model, owners_of
+from dart_keras.keras_internals.trainer import read_state_back, retrace
+from dart_keras.keras_internals.variables import changing_state, replace_variables
+
+__all__ = [
+    "Carry",
+    "Replacement",
+    "add_owner",
+    "callbacks_beside",
+    "changing_state",
+    "flatten_layers",
+    "note_calling_model",
+    "owners_of",
+    "read_state_back",
+    "rebuild_optimizer",
+    "replace_variables",
+    "retrace",
+    "set_mask",
+]

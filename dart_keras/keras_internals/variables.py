@@ -1,0 +1,50 @@
+"""Changing the variables of a layer that is built already."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import keras
+
+
+@contextmanager
+def changing_state(layer: keras.Layer) -> Iterator[None]:
+    """Allow variables and sublayers to be added to a built layer."""
+    locked = layer._tracker.locked
+    layer._tracker.unlock()
+    try:
+        yield
+    finally:
+        if locked:
+            layer._tracker.lock()
+
+
+def replace_variables(
+    layer: keras.Layer,
+    old: Sequence[keras.Variable],
+    make_new: Callable[[], Sequence[keras.Variable]],
+) -> list[keras.Variable]:
+    """Replace the layer's first variables by new ones, keeping the order of all.
+
+    The order is what `get_weights` and `set_weights` go by.
+
+    Args:
+        layer: A built layer.
+        old: The variables to remove, which come before all others of the layer.
+        make_new: Creates the new ones with the layer's `add_weight`.
+
+    Returns:
+        The new variables.
+    """
+    gone = {id(variable) for variable in old}
+    kept = [
+        variable
+        for variable in [*layer._trainable_variables, *layer._non_trainable_variables]
+        if id(variable) not in gone
+    ]
+    with changing_state(layer):
+        for variable in [*old, *kept]:
+            layer._untrack_variable(variable)
+        new = list(make_new())
+        for variable in kept:
+            layer._track_variable(variable)
+    return new

@@ -1,0 +1,4 @@
+from dart_keras.layers.tt_dense import TTDense
+from dart_keras.layers.tt_embedding import TTEmbedding
+
+__all__ = ["TTDense", "TTEmbedding"]

@@ -1,0 +1,85 @@
+"""Random cores whose product has the variance that a Keras initializer gives a dense matrix."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import initializers, ops
+
+from dart_keras.tensor_train.tt_matrix import TTMatrix
+
+# Keras cuts a normal distribution off at two standard deviations, which leaves this much variance.
+_TRUNCATED_VARIANCE = 0.7737413035499232
+
+
+def kernel_mean_square(initializer: Any, shape: tuple[int, int]) -> float:
+    """The mean of the squared entries of a dense kernel that the initializer draws.
+
+    Args:
+        initializer: A Keras initializer.
+        shape: The kernel's shape (N, M).
+
+    Returns:
+        For Keras's own random initializers the expected value; for any other, that of one drawn
+        kernel.
+
+    Example:
+        >>> round(kernel_mean_square(keras.initializers.GlorotUniform(), (300, 100)), 6)
+        0.005
+    """
+    if isinstance(initializer, initializers.VarianceScaling):
+        fans = {"fan_in": shape[0], "fan_out": shape[1], "fan_avg": sum(shape) / 2}
+        return initializer.scale / max(1.0, fans[initializer.mode])
+    if isinstance(initializer, initializers.RandomUniform):
+        low, high = initializer.minval, initializer.maxval
+        return (low * low + low * high + high * high) / 3
+    if isinstance(initializer, initializers.RandomNormal):
+        return initializer.mean**2 + initializer.stddev**2
+    if isinstance(initializer, initializers.TruncatedNormal):
+        return initializer.mean**2 + _TRUNCATED_VARIANCE * initializer.stddev**2
+    return float(np.mean(np.square(ops.convert_to_numpy(initializer(shape)))))
+
+
+def initial_cores(
+    initializer: Any,
+    input_modes: Sequence[int],
+    output_modes: Sequence[int],
+    ranks: Sequence[int],
+) -> list[np.ndarray]:
+    """Normally distributed cores, scaled so that the matrix has just the intended mean square.
+
+    All cores get the same norm a slice, so that no core learns much faster than another one.
+    An initializer that draws zeros gives a last core of zeros, so that the matrix is zero and can
+    still learn.
+
+    Args:
+        initializer: A Keras initializer for the dense matrix of shape (N, M).
+        input_modes: Modes n_1...n_d.
+        output_modes: Modes m_1...m_d.
+        ranks: All d + 1 ranks.
+
+    Returns:
+        Arrays of shape (r_{k-1}, n_k, m_k, r_k), float64.
+    """
+    shape = (math.prod(input_modes), math.prod(output_modes))
+    rng = np.random.default_rng(_seed_of(initializer))
+    cores = [
+        rng.normal(size=(left, n, m, right)) / math.sqrt(right)
+        for left, n, m, right in zip(ranks, input_modes, output_modes, ranks[1:], strict=False)
+    ]
+    target = kernel_mean_square(initializer, shape)
+    if target == 0:
+        return [*cores[:-1], np.zeros_like(cores[-1])]
+    norm = TTMatrix(tuple(cores)).norm()
+    scale = (math.sqrt(target * shape[0] * shape[1]) / norm) ** (1 / len(cores))
+    return [core * scale for core in cores]
+
+
+def _seed_of(initializer: Any) -> int:
+    seed = getattr(initializer, "seed", None)
+    if isinstance(seed, keras.random.SeedGenerator):
+        seed = int(np.sum(ops.convert_to_numpy(seed.next()), dtype=np.uint64))
+    # Initializers without a seed follow Keras's global one.
+    return keras.initializers.RandomNormal().seed if seed is None else int(seed)

@@ -1,0 +1,136 @@
+"""Trainable choice of ranks: one categorical variable a bond, over nested ranks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.tensor_train.ranks import count_parameters
+
+
+@keras.saving.register_keras_serializable("dart_keras")
+class RankGates(keras.layers.Layer):
+    """Masks on the rank slices of a train's cores that keep the first r of them, r being learned.
+
+    Every bond has one logit for each rank from 1 to its full rank. In training a rank is drawn
+    from them by the straight-through Gumbel-Softmax estimator (Jang, Gu and Poole 2017, sections
+    2.1 and 2.2): the forward pass uses just the slices of the drawn rank, the gradient is that of
+    the soft masks. Outside training the likeliest rank is used.
+
+    `dart_keras.selection.GumbelSoftmax` puts this layer into the layers it is to choose for.
+
+    Args:
+        ranks: All d + 1 ranks of the train.
+        input_modes: Modes n_1...n_d.
+        output_modes: Modes m_1...m_d.
+        strength: The weight of the cost in the loss.
+        temperature: The temperature to begin with, above 0.
+        cost: `None` for the expected share of the parameters that is kept, or a function of the
+            list of the d - 1 expected ranks (scalar tensors) that returns a scalar tensor.
+        seed: Seed of the draws, an integer or `None`.
+    """
+
+    def __init__(
+        self,
+        ranks: Sequence[int],
+        input_modes: Sequence[int],
+        output_modes: Sequence[int],
+        strength: float,
+        temperature: float,
+        cost: Callable[[list[Any]], Any] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.ranks = tuple(ranks)
+        self.input_modes = tuple(input_modes)
+        self.output_modes = tuple(output_modes)
+        self.strength = strength
+        self.initial_temperature = temperature
+        self.cost = cost
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create one vector of logits a bond, and the temperature."""
+        self.logits = [
+            self.add_weight(shape=(rank,), initializer="zeros", name=f"logits_{bond}")
+            for bond, rank in enumerate(self.ranks[1:-1], start=1)
+        ]
+        self.temperature = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(self.initial_temperature),
+            trainable=False,
+            name="temperature",
+        )
+        self.built = True
+
+    def call(self, cores: Sequence[Any], training: bool | None = None) -> list[Any]:
+        """The cores with the slices beyond the drawn (in training) or likeliest ranks set to 0."""
+        if training:
+            self.add_loss(self.strength * self._cost())
+        gated = list(cores)
+        for bond, logits in enumerate(self.logits):
+            mask = self._drawn_mask(logits) if training else self._likeliest_mask(logits)
+            gated[bond] = gated[bond] * ops.cast(mask, gated[bond].dtype)
+        return gated
+
+    def selected_ranks(self) -> tuple[int, ...]:
+        """The likeliest rank of every bond, all d + 1."""
+        inner = (int(np.argmax(ops.convert_to_numpy(logits))) + 1 for logits in self.logits)
+        return (1, *inner, 1)
+
+    def expected_ranks(self) -> list[float]:
+        """The mean rank of each of the d - 1 bonds under its logits."""
+        return [float(rank) for rank in self._expected_ranks()]
+
+    def _expected_ranks(self) -> list[Any]:
+        expected = []
+        for logits in self.logits:
+            ranks = ops.arange(1, logits.shape[0] + 1, dtype=logits.dtype)
+            expected.append(ops.sum(ops.softmax(ops.convert_to_tensor(logits)) * ranks))
+        return expected
+
+    def _drawn_mask(self, logits: Any) -> Any:
+        uniform = keras.random.uniform(ops.shape(logits), 1e-6, 1 - 1e-6, seed=self.seed_generator)
+        noisy = (ops.convert_to_tensor(logits) - ops.log(-ops.log(uniform))) / self.temperature
+        soft = _keeps(ops.softmax(noisy))
+        hard = _keeps(ops.one_hot(ops.argmax(noisy), logits.shape[0], dtype=soft.dtype))
+        return soft + ops.stop_gradient(hard - soft)
+
+    def _likeliest_mask(self, logits: Any) -> Any:
+        return _keeps(ops.one_hot(ops.argmax(logits), logits.shape[0], dtype=logits.dtype))
+
+    def _cost(self) -> Any:
+        expected = self._expected_ranks()
+        if self.cost is not None:
+            return self.cost(expected)
+        full = count_parameters(self.input_modes, self.output_modes, self.ranks)
+        kept = count_parameters(self.input_modes, self.output_modes, (1, *expected, 1))
+        return kept / full
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, a cost function as a Keras serializable."""
+        return {
+            **super().get_config(),
+            "ranks": self.ranks,
+            "input_modes": self.input_modes,
+            "output_modes": self.output_modes,
+            "strength": self.strength,
+            "temperature": self.initial_temperature,
+            "cost": keras.saving.serialize_keras_object(self.cost),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "RankGates":
+        """The layer that `get_config` describes."""
+        cost = keras.saving.deserialize_keras_object(config["cost"])
+        return cls(**{**config, "cost": cost})
+
+
+def _keeps(rank_probabilities: Any) -> Any:
+    # Slice i is kept by every rank above i: a sum over the tail.
+    return ops.flip(ops.cumsum(ops.flip(rank_probabilities, 0)), 0)

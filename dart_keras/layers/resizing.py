@@ -1,0 +1,86 @@
+"""Giving layers cores of other ranks, with everything that hangs on the old ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from dart_keras.keras_internals import (
+    Carry,
+    Replacement,
+    owners_of,
+    read_state_back,
+    rebuild_optimizer,
+    retrace,
+)
+from dart_keras.tensor_train.rounding import BondMap, project
+
+if TYPE_CHECKING:
+    from dart_keras.layers.tt_layer import TTLayer
+
+
+@dataclass(frozen=True)
+class Resizing:
+    """New cores for one layer.
+
+    Args:
+        layer: A built layer.
+        cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k), of the layer's modes.
+        maps: What `bond_maps` made the cores with, or `None` if they come from elsewhere; the
+            optimizer's state of the cores then starts anew.
+        fix_ranks: Whether the ranks are final: the layer's rank regularizer and rank gates go.
+    """
+
+    layer: "TTLayer"
+    cores: Sequence[np.ndarray]
+    maps: Sequence[BondMap | None] | None = None
+    fix_ranks: bool = False
+
+
+def resize(resizings: Sequence[Resizing]) -> None:
+    """Give layers new cores, and their models' optimizers and compiled functions these variables.
+
+    Works between two steps of a running `fit`, from a callback.
+    """
+    models = {id(m): m for each in resizings for m in owners_of(each.layer)}
+    for model in models.values():
+        read_state_back(model)
+    replacements: dict[int, Replacement] = {}
+    for each in resizings:
+        old = each.layer.cores
+        if each.fix_ranks:
+            each.layer.forget_adaptation()
+        new = each.layer.replace_cores(each.cores)
+        for k, (before, after) in enumerate(zip(old, new, strict=True)):
+            replacements[id(before)] = Replacement(
+                after, _carrier(tuple(before.shape), each.maps, k)
+            )
+    for model in models.values():
+        update_owner(model, replacements)
+
+
+def update_owner(model: keras.Model, replacements: dict[int, Replacement]) -> None:
+    """Rebuild the model's optimizer for the variables that it has now, and its functions."""
+    rebuild_optimizer(
+        getattr(model, "optimizer", None), list(model.trainable_variables), replacements
+    )
+    retrace(model)
+
+
+def _carrier(shape: tuple[int, ...], maps: Sequence[BondMap | None] | None, k: int) -> Carry:
+    def carry(value: np.ndarray, squared: bool, new_shape: tuple[int, ...]) -> np.ndarray | None:
+        if maps is None:
+            return None
+        # Adafactor keeps its second moments as means over the last axis, or over the one before.
+        for axis, after in ((None, maps[k + 1]), (3, None), (2, maps[k + 1])):
+            if value.shape == tuple(size for i, size in enumerate(shape) if i != axis):
+                core = value if axis is None else np.expand_dims(value, axis)
+                [carried] = project([core], [maps[k], after], power=2 if squared else 1)
+                carried = carried if axis is None else np.squeeze(carried, axis)
+                if carried.shape == new_shape:
+                    return carried
+        return None
+
+    return carry

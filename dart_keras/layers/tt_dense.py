@@ -1,0 +1,237 @@
+from collections.abc import Sequence
+from typing import Any, Self
+
+import keras
+from keras import ops
+
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.tensor_train.contraction import chain, cheaper_contraction, rebuild
+from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
+from dart_keras.tensor_train.ranks import Ranks
+
+CONTRACTIONS = ("auto", "chain", "rebuild")
+
+
+@keras.saving.register_keras_serializable("dart_keras")
+class TTDense(TTLayer):
+    """A densely connected layer whose kernel is a tensor train.
+
+    It computes `activation(dot(inputs, kernel) + bias)` as `keras.layers.Dense` does. The kernel, of
+    shape (N, units), is held as d cores of shape (r_{k-1}, n_k, m_k, r_k)
+    (Novikov et al. 2015, "Tensorizing Neural Networks", section 4). The kernel is multiplied
+    core by core, or made for the moment, whichever takes less arithmetic.
+
+    Args:
+        units: Positive integer, the size of the output.
+        ranks: The ranks to begin with: an integer for all bonds, the d - 1 inner ranks, or all
+            d + 1. Ranks above what the modes allow are clipped.
+        input_modes: Integers n_1...n_d whose product is the size of the input's last axis; `None`
+            to choose them.
+        output_modes: As many integers m_1...m_d whose product is `units`; `None` to choose them.
+        activation: Activation function, as in `keras.layers.Dense`.
+        use_bias: Whether to add a bias.
+        core_initializer: A Keras initializer for the kernel. The cores are drawn so that the kernel
+            they make has the variance which that initializer gives a `Dense` kernel.
+        bias_initializer: Initializer of the bias.
+        rank_regularizer: A regularizer of each core, such as
+            `dart_keras.regularizers.NuclearNorm`, which makes ranks superfluous while the model
+            trains.
+        bias_regularizer: Regularizer of the bias.
+        activity_regularizer: Regularizer of the output.
+        bias_constraint: Constraint of the bias.
+        contraction: `"chain"` multiplies by core after core, `"rebuild"` makes the kernel first,
+            `"auto"` takes the one with fewer multiply-adds for the ranks and the batch at hand.
+        **kwargs: `name`, `dtype`, `trainable` and so on, as for any Keras layer.
+
+    Input shape:
+        N-D tensor `(batch, ..., N)`.
+
+    Output shape:
+        N-D tensor `(batch, ..., units)`.
+
+    Raises:
+        ValueError: If modes do not multiply to the dimension, ranks are not positive integers of a
+            fitting number, or another argument is not valid.
+
+    Example:
+        >>> layer = TTDense(1024, ranks=8, activation="relu")
+        >>> layer(keras.ops.ones((2, 784))).shape
+        TensorShape([2, 1024])
+        >>> layer.input_modes, layer.output_modes, layer.ranks
+        ((28, 28), (32, 32), (1, 8, 1))
+        >>> layer.count_params()  # a Dense layer has 803,840
+        15360
+    """
+
+    def __init__(
+        self,
+        units: int,
+        ranks: Ranks = 8,
+        input_modes: Sequence[int] | None = None,
+        output_modes: Sequence[int] | None = None,
+        activation: Any = None,
+        use_bias: bool = True,
+        core_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        rank_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        bias_constraint: Any = None,
+        contraction: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        if not is_integer(units) or units <= 0:
+            raise ValueError(
+                f"Expected `units` to be a positive integer. Received: units={units!r}"
+            )
+        if contraction not in CONTRACTIONS:
+            raise ValueError(
+                f"Expected `contraction` to be one of {CONTRACTIONS}. "
+                f"Received: contraction={contraction!r}"
+            )
+        super().__init__(
+            ranks,
+            input_modes,
+            output_modes,
+            rank_regularizer,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
+        self.units = int(units)
+        if self.output_modes is not None:
+            check_modes("output_modes", self.output_modes, self.units)
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.core_initializer = keras.initializers.get(core_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.contraction = contraction
+        self.bias: keras.Variable | None = None
+        self.input_spec = keras.layers.InputSpec(min_ndim=2)
+        self.supports_masking = True
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Create the cores and the bias for inputs of the given shape."""
+        input_dim = input_shape[-1]
+        if input_dim is None:
+            raise ValueError(
+                "Expected an input whose last axis has a known size. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        self.add_cores(input_dim, self.units, self.core_initializer)
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_dim})
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The layer's output.
+
+        Args:
+            inputs: Tensor of shape (batch, ..., N).
+            training: Whether rank gates, if there are any, draw ranks.
+
+        Returns:
+            Tensor of shape (batch, ..., units) in the compute dtype.
+        """
+        x = ops.convert_to_tensor(inputs, sparse=False)
+        cores = self.cores_in_use(training)
+        leading = ops.shape(x)[:-1]
+        rows = ops.reshape(x, (-1, x.shape[-1]))
+        if self._contraction_for(rows.shape[0]) == "chain":
+            outputs = chain(rows, cores)
+        else:
+            outputs = ops.matmul(rows, rebuild(cores))
+        if self.bias is not None:
+            outputs = ops.add(outputs, ops.cast(self.bias, outputs.dtype))
+        outputs = self.activation(outputs)
+        return ops.reshape(outputs, (*leading, self.units)) if len(leading) != 1 else outputs
+
+    def _contraction_for(self, rows: int | None) -> str:
+        if self.contraction != "auto":
+            return self.contraction
+        return cheaper_contraction(self.input_modes, self.output_modes, self._ranks, rows)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """The shape of the output for an input of the given shape."""
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "core_initializer": keras.initializers.serialize(self.core_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+            "contraction": self.contraction,
+        }
+
+    @classmethod
+    def from_dense(
+        cls,
+        layer: keras.layers.Dense,
+        ranks: Ranks | None = None,
+        tolerance: float | None = None,
+        input_modes: Sequence[int] | None = None,
+        output_modes: Sequence[int] | None = None,
+        rank_regularizer: Any = None,
+    ) -> Self:
+        """A `TTDense` with the weights of a trained `keras.layers.Dense`, by TT-SVD.
+
+        Args:
+            layer: A built `keras.layers.Dense`. It is left as it is.
+            ranks: The largest ranks; `None` for no limit.
+            tolerance: In place of `ranks`, the largest relative Frobenius error of the kernel.
+            input_modes: Modes of the kernel's rows; `None` to choose them.
+            output_modes: Modes of the kernel's columns; `None` to choose them.
+            rank_regularizer: Rank regularizer for training on.
+
+        Returns:
+            A built layer of the same name, activation, bias and dtype.
+
+        Raises:
+            ValueError: If the layer is not a built `Dense`, or modes or ranks are not valid.
+
+        Example:
+            >>> dense = keras.layers.Dense(32)
+            >>> dense.build((None, 16))
+            >>> TTDense.from_dense(dense, ranks=4).ranks
+            (1, 4, 1)
+        """
+        if not isinstance(layer, keras.layers.Dense) or not layer.built:
+            raise ValueError(f"Expected a built `keras.layers.Dense`. Received: {layer!r}")
+        kernel = ops.convert_to_numpy(layer.kernel)
+        modes = complete_modes(*kernel.shape, input_modes, output_modes)
+        tt = cls(
+            layer.units,
+            1,
+            *modes,
+            activation=layer.activation,
+            use_bias=layer.use_bias,
+            core_initializer=layer.kernel_initializer,
+            bias_initializer=layer.bias_initializer,
+            rank_regularizer=rank_regularizer,
+            bias_regularizer=layer.bias_regularizer,
+            activity_regularizer=layer.activity_regularizer,
+            bias_constraint=layer.bias_constraint,
+            name=layer.name,
+            dtype=layer.dtype_policy,
+            trainable=layer.trainable,
+        )
+        tt.build((None, kernel.shape[0]))
+        tt._take_matrix(kernel, ranks, tolerance)
+        if layer.use_bias:
+            tt.bias.assign(layer.bias)
+        return tt

@@ -1,0 +1,211 @@
+import math
+from collections.abc import Sequence
+from typing import Any, Self
+
+import keras
+from keras import ops
+
+from dart_keras.keras_internals import set_mask
+from dart_keras.layers.lookup import check_ids, lookup
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.tensor_train.contraction import chain
+from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
+from dart_keras.tensor_train.ranks import Ranks
+
+
+@keras.saving.register_keras_serializable("dart_keras")
+class TTEmbedding(TTLayer):
+    """An embedding whose table is a tensor train, and which can project back to the vocabulary.
+
+    It takes the place of `keras.layers.Embedding` and of `keras.layers.ReversibleEmbedding` with
+    tied weights. A lookup works with the slices of the looked-up rows only; the table is never made
+    (Khrulkov et al. 2019, "Tensorized Embedding Layers for Efficient Model Compression", section 3).
+
+    Args:
+        input_dim: Positive integer, the size of the vocabulary.
+        output_dim: Positive integer, the size of an embedding.
+        ranks: The ranks to begin with: an integer for all bonds, the d - 1 inner ranks, or all
+            d + 1. Ranks above what the modes allow are clipped.
+        input_modes: Integers n_1...n_d whose product is `input_dim`; `None` to choose them.
+        output_modes: As many integers m_1...m_d whose product is `output_dim`; `None` to choose
+            them.
+        embeddings_initializer: A Keras initializer for the table. The cores are drawn so that the
+            table they make has the variance which that initializer gives.
+        rank_regularizer: A regularizer of each core, such as
+            `dart_keras.regularizers.NuclearNorm`.
+        mask_zero: Whether id 0 is padding that later layers are to leave out.
+        **kwargs: `name`, `dtype`, `trainable` and so on, as for any Keras layer.
+
+    Call arguments:
+        inputs: Ids, an integer tensor of any shape with entries in [0, input_dim); with
+            `reverse=True`, a float tensor `(..., output_dim)`.
+        reverse: Whether to multiply by the transposed table instead of looking up.
+
+    Output shape:
+        `(*inputs.shape, output_dim)`; with `reverse=True`, `(..., input_dim)`.
+
+    Raises:
+        ValueError: If modes do not multiply to the dimension, ranks are not positive integers of a
+            fitting number, or another argument is not valid.
+        tensorflow.errors.InvalidArgumentError: If an id is out of range (TensorFlow without XLA).
+
+    Example:
+        >>> embedding = TTEmbedding(10_000, 256, ranks=16)
+        >>> hidden = embedding(keras.ops.array([[3, 1, 4], [1, 5, 9]]))
+        >>> hidden.shape, embedding(hidden, reverse=True).shape
+        (TensorShape([2, 3, 256]), TensorShape([2, 3, 10000]))
+        >>> embedding.count_params()  # an Embedding has 2,560,000
+        51200
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        ranks: Ranks = 8,
+        input_modes: Sequence[int] | None = None,
+        output_modes: Sequence[int] | None = None,
+        embeddings_initializer: Any = "uniform",
+        rank_regularizer: Any = None,
+        mask_zero: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        for name, dim in (("input_dim", input_dim), ("output_dim", output_dim)):
+            if not is_integer(dim) or dim <= 0:
+                raise ValueError(
+                    f"Expected `{name}` to be a positive integer. Received: {name}={dim!r}"
+                )
+        super().__init__(ranks, input_modes, output_modes, rank_regularizer, **kwargs)
+        self.input_dim = int(input_dim)
+        self.output_dim = int(output_dim)
+        if self.input_modes is not None:
+            check_modes("input_modes", self.input_modes, self.input_dim)
+        if self.output_modes is not None:
+            check_modes("output_modes", self.output_modes, self.output_dim)
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.mask_zero = mask_zero
+        self.supports_masking = mask_zero
+        # Ids that come as floats must not be rounded to half precision.
+        self.autocast = False
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the cores; they do not depend on the shape of the input."""
+        self.add_cores(self.input_dim, self.output_dim, self.embeddings_initializer)
+        self.built = True
+
+    def call(self, inputs: Any, reverse: bool = False, training: bool | None = None) -> Any:
+        """Embeddings of ids, or, with `reverse=True`, logits over the vocabulary.
+
+        Args:
+            inputs: Integer tensor of any shape, or a float tensor (..., output_dim).
+            reverse: Whether to multiply by the transposed table instead of looking up.
+            training: Whether rank gates, if there are any, draw ranks.
+
+        Returns:
+            Tensor in the compute dtype.
+        """
+        cores = self.cores_in_use(training)
+        if reverse:
+            x = ops.cast(inputs, self.compute_dtype)
+            transposed = [ops.transpose(core, (0, 2, 1, 3)) for core in cores]
+            logits = chain(ops.reshape(x, (-1, self.output_dim)), transposed)
+            return ops.reshape(logits, (*ops.shape(x)[:-1], self.input_dim))
+        ids = ops.convert_to_tensor(inputs, sparse=False)
+        if keras.backend.standardize_dtype(ids.dtype) not in ("int32", "int64"):
+            ids = ops.cast(ids, "int32")
+        check_ids(ids, self.input_dim, self.name)
+        rows = lookup(ops.reshape(ids, (-1,)), cores)
+        outputs = ops.reshape(rows, (*ops.shape(ids), self.output_dim))
+        if self.mask_zero:
+            set_mask(outputs, ops.not_equal(ids, 0))
+        return outputs
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """No mask but the one that a lookup with `mask_zero` sets by itself."""
+        return None
+
+    def compute_output_shape(
+        self, input_shape: Sequence[int | None], reverse: bool = False
+    ) -> tuple[int | None, ...]:
+        """The shape of the output for an input of the given shape."""
+        if reverse:
+            return (*input_shape[:-1], self.input_dim)
+        return (*input_shape, self.output_dim)
+
+    def compute_output_spec(
+        self, inputs: Any, reverse: bool = False, training: bool | None = None
+    ) -> keras.KerasTensor:
+        """Shape and dtype of the output, without computing it."""
+        shape = self.compute_output_shape(inputs.shape, reverse)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        config = {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "mask_zero": self.mask_zero,
+        }
+        return config
+
+    @classmethod
+    def from_dense(
+        cls,
+        layer: keras.layers.Embedding,
+        ranks: Ranks | None = None,
+        tolerance: float | None = None,
+        input_modes: Sequence[int] | None = None,
+        output_modes: Sequence[int] | None = None,
+        rank_regularizer: Any = None,
+    ) -> Self:
+        """A `TTEmbedding` with the table of a trained `Embedding`, by TT-SVD.
+
+        Args:
+            layer: A built `keras.layers.Embedding` or a `ReversibleEmbedding` with tied weights. It
+                is left as it is.
+            ranks: The largest ranks; `None` for no limit.
+            tolerance: In place of `ranks`, the largest relative Frobenius error of the table.
+            input_modes: Modes of the vocabulary; `None` to choose them.
+            output_modes: Modes of the embedding; `None` to choose them.
+            rank_regularizer: Rank regularizer for training on.
+
+        Returns:
+            A built layer of the same name and dtype.
+
+        Raises:
+            ValueError: If the layer is not a built `Embedding` with one table, or modes or ranks
+                are not valid.
+
+        Example:
+            >>> table = keras.layers.Embedding(100, 16)
+            >>> table.build()
+            >>> TTEmbedding.from_dense(table, tolerance=0.9).input_modes
+            (10, 10)
+        """
+        if (
+            not isinstance(layer, keras.layers.Embedding)
+            or not layer.built
+            or not getattr(layer, "tie_weights", True)
+        ):
+            raise ValueError(
+                "Expected a built `keras.layers.Embedding` or `ReversibleEmbedding` with tied weights. "
+                f"Received: {layer!r}"
+            )
+        table = ops.convert_to_numpy(layer.embeddings)
+        modes = complete_modes(*table.shape, input_modes, output_modes)
+        tt = cls(
+            layer.input_dim,
+            layer.output_dim,
+            1,
+            *modes,
+            embeddings_initializer=layer.embeddings_initializer,
+            rank_regularizer=rank_regularizer,
+            mask_zero=layer.mask_zero,
+            name=layer.name,
+            dtype=layer.dtype_policy,
+            trainable=layer.trainable,
+        )
+        tt.build()
+        return tt._take_matrix(table, ranks, tolerance)

@@ -1,0 +1,273 @@
+"""What `TTDense` and `TTEmbedding` share: the cores, their ranks, and becoming smaller."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.keras_internals import (
+    changing_state,
+    note_calling_model,
+    owners_of,
+    replace_variables,
+)
+from dart_keras.layers.core_initializer import initial_cores
+from dart_keras.layers.rank_gates import RankGates
+from dart_keras.layers.resizing import Resizing, resize, update_owner
+from dart_keras.tensor_train.modes import check_modes, check_same_length, complete_modes
+from dart_keras.tensor_train.ranks import Ranks, check_ranks, complete_ranks
+from dart_keras.tensor_train.rounding import bond_maps, project
+from dart_keras.tensor_train.tt_matrix import TTMatrix
+
+
+class TTLayer(keras.layers.Layer):
+    """Base of the layers whose matrix is a tensor train with ranks that can be cut.
+
+    Not for use by itself: see `TTDense` and `TTEmbedding`.
+    """
+
+    def __init__(
+        self,
+        ranks: Ranks,
+        input_modes: Sequence[int] | None,
+        output_modes: Sequence[int] | None,
+        rank_regularizer: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._ranks = check_ranks(ranks)
+        self.input_modes = (
+            input_modes if input_modes is None else check_modes("input_modes", input_modes)
+        )
+        self.output_modes = (
+            output_modes if output_modes is None else check_modes("output_modes", output_modes)
+        )
+        if self.input_modes is not None and self.output_modes is not None:
+            check_same_length(self.input_modes, self.output_modes)
+        self.rank_regularizer = keras.regularizers.get(rank_regularizer)
+        self.ranks_fixed = False
+        self.rank_gates: RankGates | None = None
+        self._cores: list[keras.Variable] = []
+
+    def add_cores(self, input_dim: int, output_dim: int, initializer: Any) -> None:
+        """Settle modes and ranks and create the cores. To be called from `build`."""
+        self.input_modes, self.output_modes = complete_modes(
+            input_dim, output_dim, self.input_modes, self.output_modes
+        )
+        self._ranks = complete_ranks(self._ranks, self.input_modes, self.output_modes)
+        cores = initial_cores(initializer, self.input_modes, self.output_modes, self._ranks)
+        self._cores = self._add_core_weights(cores)
+
+    def _add_core_weights(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
+        return [
+            self.add_weight(
+                shape=core.shape,
+                initializer=lambda shape, dtype, core=core: ops.convert_to_tensor(core, dtype),
+                regularizer=self.rank_regularizer,
+                name=f"core_{k}",
+            )
+            for k, core in enumerate(cores)
+        ]
+
+    @property
+    def cores(self) -> list[keras.Variable]:
+        """The variables G_1...G_d, of shape (r_{k-1}, n_k, m_k, r_k)."""
+        return list(self._cores)
+
+    @property
+    def ranks(self) -> int | tuple[int, ...]:
+        """All d + 1 present ranks; before the layer is built, the ranks asked for."""
+        return self._ranks
+
+    def cores_in_use(self, training: bool | None = None) -> list[Any]:
+        """The cores as `call` uses them: in the compute dtype, through the rank gates if any."""
+        note_calling_model(self)
+        cores = [ops.cast(core, self.compute_dtype) for core in self._cores]
+        return cores if self.rank_gates is None else self.rank_gates(cores, training=training)
+
+    def to_tt(self) -> TTMatrix:
+        """The present matrix as a NumPy `TTMatrix`, as inference uses it.
+
+        Returns:
+            A `dart_keras.tensor_train.TTMatrix` of float64 cores.
+
+        Raises:
+            ValueError: If the layer is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"Expected a built layer. Received: layer {self.name!r}, which has no cores yet; "
+                "call it on data or call its `build` first"
+            )
+        arrays = [np.asarray(ops.convert_to_numpy(core), np.float64) for core in self._cores]
+        if self.rank_gates is not None:
+            for k, rank in enumerate(self.rank_gates.selected_ranks()[1:-1]):
+                arrays[k] = np.where(np.arange(arrays[k].shape[3]) < rank, arrays[k], 0.0)
+        return TTMatrix(tuple(arrays))
+
+    def to_dense(self) -> np.ndarray:
+        """The matrix that the cores make.
+
+        Returns:
+            Array of shape (N, M) in the layer's variable dtype: the kernel of a `Dense`, or the
+            table of an `Embedding`.
+        """
+        return self.to_tt().to_dense().astype(keras.backend.standardize_dtype(self.variable_dtype))
+
+    def bond_singular_values(self) -> tuple[np.ndarray, ...]:
+        """The singular values of the matrix's unfolding at each of the d - 1 bonds, descending.
+
+        Returns:
+            A tuple of float64 arrays, one a bond.
+        """
+        return self.to_tt().bond_singular_values()
+
+    def truncate(self, ranks: Ranks) -> float:
+        """Cut the cores to smaller static ranks by TT-rounding (Oseledets 2011, algorithm 2).
+
+        Models that have run the layer get their optimizer state and compiled functions changed to
+        fit, so that this may be done while `fit` runs, from a callback.
+
+        Args:
+            ranks: An integer, the d - 1 inner ranks or all d + 1. Ranks above the present ones
+                leave these as they are.
+
+        Returns:
+            The relative Frobenius error of the matrix.
+
+        Raises:
+            ValueError: If the layer is not built, its weights are not finite, or `ranks` is not
+                valid. The layer is then as it was.
+
+        Example:
+            >>> layer = TTDense(16, ranks=4)
+            >>> layer.build((None, 16))
+            >>> error = layer.truncate(2)
+            >>> layer.ranks
+            (1, 2, 1)
+        """
+        resizing, error = self.plan_truncation(ranks)
+        resize([resizing])
+        return error
+
+    def plan_truncation(self, ranks: Ranks, fix_ranks: bool = False) -> tuple[Resizing, float]:
+        """What `truncate` would do, and its relative Frobenius error; nothing is changed."""
+        tt = self.to_tt()
+        if not all(np.all(np.isfinite(core)) for core in tt.cores):
+            raise ValueError(
+                f"Expected finite weights. Received: layer {self.name!r} with NaN or infinite values "
+                "in its cores; its ranks are left as they are"
+            )
+        complete = complete_ranks(ranks, tt.input_modes, tt.output_modes)
+        target = tuple(min(new, old) for new, old in zip(complete, tt.ranks, strict=True))
+        maps = bond_maps(tt.cores, target)
+        rounded = TTMatrix(project(tt.cores, maps))
+        norm = tt.norm()
+        error = (tt - rounded).norm() / norm if norm else 0.0
+        return Resizing(self, rounded.cores, maps, fix_ranks), error
+
+    def replace_cores(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
+        """Put other cores in the place of the present ones; `resize` tells the models of it."""
+        new = replace_variables(self, self._cores, lambda: self._add_core_weights(cores))
+        with changing_state(self):
+            self._cores = new
+        self._ranks = (1, *(core.shape[3] for core in cores))
+        return self.cores
+
+    def add_rank_gates(self, gates: RankGates) -> None:
+        """Let trainable gates choose the ranks, until `forget_adaptation`."""
+        with changing_state(self):
+            self.rank_gates = gates
+        if not gates.built:
+            gates.build()
+
+    def forget_adaptation(self) -> None:
+        """Make the ranks final: drop the rank regularizer and the rank gates."""
+        self.rank_regularizer = None
+        for core in self._cores:
+            core.regularizer = None
+        if self.rank_gates is not None:
+            with changing_state(self):
+                self._tracker.untrack(self.rank_gates)
+            self.rank_gates = None
+        self.ranks_fixed = True
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save cores and bias by name, and how far their ranks are settled."""
+        for variable in [*self._trainable_variables, *self._non_trainable_variables]:
+            store[variable.name] = ops.convert_to_numpy(variable)
+        store["ranks_fixed"] = np.array(self.ranks_fixed)
+        store["has_rank_gates"] = np.array(self.rank_gates is not None)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the weights, taking over the saved ranks where they are not the present ones.
+
+        Raises:
+            ValueError: If the saved weights are those of another matrix: other modes or dimensions.
+        """
+        own = [*self._trainable_variables, *self._non_trainable_variables]
+        names = {variable.name for variable in own} | {"ranks_fixed", "has_rank_gates"}
+        if set(store.keys()) != names:
+            raise ValueError(
+                f"Layer {self.name!r} expected the weights {sorted(names)}. "
+                f"Received: {sorted(store.keys())}"
+            )
+        cores = [np.asarray(store[core.name]) for core in self._cores]
+        for core, saved in zip(self._cores, cores, strict=True):
+            if len(saved.shape) != 4 or tuple(saved.shape[1:3]) != tuple(core.shape[1:3]):
+                raise ValueError(
+                    f"Layer {self.name!r} expected cores of shape (r_(k-1), n_k, m_k, r_k) with the "
+                    f"modes {self.input_modes} and {self.output_modes}. "
+                    f"Received: {core.name} of shape {tuple(saved.shape)}"
+                )
+        if np.asarray(store["has_rank_gates"]) and self.rank_gates is None:
+            raise ValueError(
+                f"Layer {self.name!r} expected weights without rank gates. Received: weights saved "
+                "while GumbelSoftmax was choosing ranks; load the whole model from a `.keras` file, or "
+                "resume with the same RankDiscretization callback"
+            )
+        fixed = bool(np.asarray(store["ranks_fixed"]))
+        if TTMatrix(tuple(cores)).ranks != self._ranks:
+            resize([Resizing(self, cores, fix_ranks=fixed)])
+        elif fixed and not self.ranks_fixed:
+            self.forget_adaptation()
+            for model in owners_of(self):
+                update_owner(model, {})
+        self.ranks_fixed = fixed
+        for variable in [*self._trainable_variables, *self._non_trainable_variables]:
+            variable.assign(store[variable.name])
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shape that the layer was built with, and its rank gates if it has any."""
+        config = super().get_build_config()
+        if config is not None and self.rank_gates is not None:
+            config["rank_gates"] = self.rank_gates.get_config()
+        return config
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build the layer as it was when `get_build_config` was asked."""
+        config = dict(config)
+        gates = config.pop("rank_gates", None)
+        super().build_from_config(config)
+        if gates is not None:
+            self.add_rank_gates(RankGates.from_config(gates))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        return {
+            **super().get_config(),
+            "ranks": self._ranks,
+            "input_modes": self.input_modes,
+            "output_modes": self.output_modes,
+            "rank_regularizer": keras.regularizers.serialize(self.rank_regularizer),
+        }
+
+    def _take_matrix(
+        self, matrix: np.ndarray, ranks: Ranks | None, tolerance: float | None
+    ) -> Self:
+        """Set the cores to the TT-SVD of a dense matrix. For `from_dense`."""
+        tt = TTMatrix.from_dense(matrix, self.input_modes, self.output_modes, ranks, tolerance)
+        resize([Resizing(self, tt.cores)])
+        return self

@@ -1,0 +1,172 @@
+"""Rank surrogates: penalties on a core that drive its redundant rank slices to zero.
+
+A core G_k has a bond on either side, so each penalty is that of both unfoldings, the one with the left
+rank as its rows and the one with the right rank. Unfoldings at the ends of a train, where
+the rank is 1, do not count.
+
+Every penalty is a function of relative singular values (or relative slice norms): multiplying the
+core by a number does not change it. So the same strength presses alike on small and on large
+layers, and does not shrink the weights as a whole. A rule of thumb for a loss of the order of one: a
+direction survives if its singular value relative to the bond's norm is above half of `strength`.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+# Relative to the mean eigenvalue of a Gram matrix; float32 cannot tell smaller ones from zero.
+_EPSILON = 1e-6
+# Keeps a core of zeros from dividing by zero.
+_TINY = 1e-20
+
+
+class RankRegularizer(keras.regularizers.Regularizer):
+    """Base of the rank surrogates: strength, unfoldings, configuration.
+
+    Args:
+        strength: The factor of the penalty, at least 0.
+    """
+
+    def __init__(self, strength: float) -> None:
+        if isinstance(strength, bool) or not isinstance(strength, int | float) or not strength >= 0:
+            raise ValueError(
+                f"Expected `strength` to be a number of at least 0. Received: strength={strength!r}"
+            )
+        self.initial_strength = float(strength)
+        # A variable, so that a schedule reaches a train step that is compiled already.
+        self.strength = keras.Variable(
+            self.initial_strength, trainable=False, dtype="float32", name="strength"
+        )
+
+    def __call__(self, x: Any) -> Any:
+        """The penalty of a core.
+
+        Args:
+            x: Tensor of shape (r_{k-1}, n_k, m_k, r_k), or any with at least two axes; the first
+                and the last axis are taken as bonds.
+
+        Returns:
+            A scalar tensor.
+
+        Raises:
+            ValueError: If the tensor has fewer than two axes.
+        """
+        x = ops.convert_to_tensor(x)
+        if len(x.shape) < 2:
+            raise ValueError(f"Expected a tensor of at least two axes. Received: shape={x.shape}")
+        penalty = ops.zeros((), x.dtype)
+        if x.shape[0] > 1:
+            penalty += self.penalty(ops.transpose(ops.reshape(x, (x.shape[0], -1))))
+        if x.shape[-1] > 1:
+            penalty += self.penalty(ops.reshape(x, (-1, x.shape[-1])))
+        return ops.cast(self.strength, x.dtype) * penalty
+
+    @abstractmethod
+    def penalty(self, unfolding: Any) -> Any:
+        """The penalty of one unfolding, a matrix with a column for each rank slice."""
+
+    def get_config(self) -> dict[str, float]:
+        """The arguments of the constructor."""
+        return {"strength": self.initial_strength}
+
+
+@keras.saving.register_keras_serializable("dart_keras")
+class NuclearNorm(RankRegularizer):
+    """Nuclear norm of a core's unfoldings over their Frobenius norm: sum(s) / sqrt(sum(s^2)).
+
+    The ratio lies between 1 (rank one) and the root of the rank (all singular values equal). The
+    nuclear norm is the convex envelope of the rank (Fazel 2002, section 5.1.4); dividing by
+    the Frobenius norm takes the scale out of it. Singular values come from the r x r Gram matrix.
+
+    Args:
+        strength: The factor of the penalty, at least 0.
+
+    Example:
+        >>> core = keras.ops.eye(4)  # singular values 1, 1, 1, 1, seen from both sides
+        >>> round(float(NuclearNorm(0.5)(core)), 2)
+        2.0
+    """
+
+    def penalty(self, unfolding: Any) -> Any:
+        """sum(s) / sqrt(sum(s^2)) of one unfolding."""
+        gram = _relative_gram(unfolding)
+        total = _spectral_sum(
+            gram,
+            lambda values: ops.sqrt(values + _EPSILON) - _EPSILON**0.5,
+            lambda values: 0.5 / ops.sqrt(values + _EPSILON),
+        )
+        return total / gram.shape[0] ** 0.5
+
+
+@keras.saving.register_keras_serializable("dart_keras")
+class LogDet(RankRegularizer):
+    """Log-determinant of a core's Gram matrix: sum(log(1 + s^2 / (c mean(s^2)))) / log(1 + 1 / c).
+
+    With c = 1e-3 it comes close to counting the singular values above a few hundredths of the
+    largest one, and presses less on the large ones than the nuclear norm does
+    (Fazel, Hindi and Boyd 2003, section III).
+
+    Args:
+        strength: The factor of the penalty, at least 0.
+
+    Example:
+        >>> core = keras.ops.eye(4)  # of full rank 4, seen from both sides
+        >>> round(float(LogDet(0.5)(core)), 2)
+        4.0
+    """
+
+    SHARPNESS = 1e-3
+
+    def penalty(self, unfolding: Any) -> Any:
+        """sum(log(1 + s^2 / (c mean(s^2)))) / log(1 + 1 / c) of one unfolding."""
+        total = _spectral_sum(
+            _relative_gram(unfolding),
+            lambda values: ops.log(1 + values / self.SHARPNESS),
+            lambda values: 1 / (values + self.SHARPNESS),
+        )
+        return total / math.log(1 + 1 / self.SHARPNESS)
+
+
+@keras.saving.register_keras_serializable("dart_keras")
+class GroupLasso(RankRegularizer):
+    """Sum of the norms of a core's rank slices over the core's norm.
+
+    Where the nuclear norm makes singular values zero, this makes whole slices of the cores zero, as
+    they stand (Yuan and Lin 2006, section 2). It needs no eigenvalues.
+
+    Args:
+        strength: The factor of the penalty, at least 0.
+
+    Example:
+        >>> core = keras.ops.eye(4)
+        >>> round(float(GroupLasso(0.5)(core)), 2)
+        2.0
+    """
+
+    def penalty(self, unfolding: Any) -> Any:
+        """Sum of the column norms of one unfolding over its norm."""
+        squares = ops.sum(ops.square(unfolding), axis=0)
+        relative = squares / (ops.mean(squares) + _TINY)
+        return ops.sum(ops.sqrt(relative + _EPSILON) - _EPSILON**0.5) / squares.shape[0] ** 0.5
+
+
+def _relative_gram(unfolding: Any) -> Any:
+    # The r x r Gram matrix over the mean of its eigenvalues.
+    gram = ops.matmul(ops.transpose(unfolding), unfolding)
+    return gram / (ops.trace(gram) / gram.shape[0] + _TINY)
+
+
+def _spectral_sum(
+    gram: Any, function: Callable[[Any], Any], derivative: Callable[[Any], Any]
+) -> Any:
+    # sum(f(eigenvalues)), with the gradient V f'(eigenvalues) V'. Backends that differentiate
+    # through `eigh` itself divide by differences of eigenvalues, which are zero for equal ones.
+    values, vectors = ops.eigh(ops.stop_gradient(gram))
+    values = ops.maximum(values, 0)
+    slope = ops.matmul(vectors * derivative(values), ops.transpose(vectors))
+    linear = ops.sum(ops.stop_gradient(slope) * gram)
+    return ops.stop_gradient(ops.sum(function(values)) - linear) + linear

@@ -1,0 +1,8 @@
+"""From singular values to ranks: which ranks a cut keeps."""
+
+from dart_keras.selection.budget import Budget
+from dart_keras.selection.gumbel_softmax import GumbelSoftmax
+from dart_keras.selection.selection import Selection, effective_rank
+from dart_keras.selection.threshold import Energy, Threshold
+
+__all__ = ["Budget", "Energy", "GumbelSoftmax", "Selection", "Threshold", "effective_rank"]

@@ -1,0 +1,110 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.layers.rank_gates import RankGates
+from dart_keras.layers.resizing import update_owner
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.selection import Selection, check_share
+from dart_keras.tensor_train.ranks import complete_ranks
+
+
+class GumbelSoftmax(Selection):
+    """Learns the ranks along with the weights, by trainable logits over nested ranks.
+
+    While the model trains, each bond draws its rank from its logits at every step, by the
+    straight-through Gumbel-Softmax estimator with a temperature that falls from epoch to epoch
+    (Jang, Gu and Poole 2017, section 2.2). The slices of the cores beyond the drawn rank are zero
+    in that step, so that slices sort themselves by importance and the selected ranks are ranks
+    that training used. A cost in the loss makes ranks pay for themselves.
+
+    Args:
+        strength: The weight of the cost in the loss. With the default cost, a parameter's share
+            of the layer's cores is worth `strength` times that share of loss.
+        temperature: The temperature of the first epoch.
+        final_temperature: The lowest temperature.
+        decay: The factor from an epoch's temperature to the next one's, between 0 and 1.
+        cost: `None` for the expected share of each layer's parameters that is kept, or a function
+            of the list of a layer's d - 1 expected ranks (scalar tensors) that returns a scalar
+            tensor. Register it as a Keras serializable to save models before the cut.
+        seed: Seed of the draws, an integer or `None`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        strength: float = 0.1,
+        temperature: float = 2.0,
+        final_temperature: float = 0.1,
+        decay: float = 0.8,
+        cost: Callable[[list[Any]], Any] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if not strength >= 0:
+            raise ValueError(f"Expected `strength` of at least 0. Received: strength={strength!r}")
+        if not temperature >= final_temperature > 0:
+            raise ValueError(
+                "Expected `temperature` of at least `final_temperature`, and both above 0. Received: "
+                f"temperature={temperature!r}, final_temperature={final_temperature!r}"
+            )
+        self.strength = strength
+        self.temperature = temperature
+        self.final_temperature = final_temperature
+        self.decay = check_share("decay", decay)
+        self.cost = cost
+        self.seed = seed
+
+    def begin(self, model: keras.Model, layers: Sequence[TTLayer]) -> None:
+        """Put trainable gates into the layers that have none yet."""
+        added = False
+        for i, layer in enumerate(layers):
+            if layer.rank_gates is None:
+                gates = RankGates(
+                    layer.ranks,
+                    layer.input_modes,
+                    layer.output_modes,
+                    self.strength,
+                    self.temperature,
+                    self.cost,
+                    None if self.seed is None else self.seed + i,
+                    name="rank_gates",
+                )
+                layer.add_rank_gates(gates)
+                added = True
+        if added:
+            update_owner(model, {})
+
+    def on_epoch(self, layers: Sequence[TTLayer], epoch: int) -> None:
+        """Set the temperature of the epoch."""
+        temperature = max(self.final_temperature, self.temperature * self.decay**epoch)
+        for layer in layers:
+            if layer.rank_gates is not None:
+                layer.rank_gates.temperature.assign(temperature)
+
+    def effective_ranks(self, layers: Sequence[TTLayer]) -> np.ndarray:
+        """The expected ranks of all bonds of all layers under their logits."""
+        return np.array([rank for layer in layers for rank in _gates(layer).expected_ranks()])
+
+    def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
+        """The likeliest ranks of each layer, all d + 1.
+
+        Raises:
+            ValueError: If a layer has no gates, because training has not begun with this selection.
+        """
+        return [
+            complete_ranks(_gates(layer).selected_ranks(), layer.input_modes, layer.output_modes)
+            for layer in layers
+        ]
+
+
+def _gates(layer: TTLayer) -> RankGates:
+    if layer.rank_gates is None:
+        raise ValueError(
+            "Expected layers that were trained with this selection, in a `RankDiscretization`. "
+            f"Received: layer {layer.name!r} without rank gates"
+        )
+    return layer.rank_gates

@@ -1,0 +1,64 @@
+"""Selections that look at each layer by itself."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.selection import Selection, check_share
+from dart_keras.tensor_train.rounding import ranks_within
+
+
+class Threshold(Selection):
+    """Keeps the singular values above a share of the bond's largest one.
+
+    Args:
+        delta: The share, between 0 and 1.
+
+    Raises:
+        ValueError: If `delta` is not between 0 and 1.
+
+    Example:
+        >>> from dart_keras.layers import TTDense
+        >>> layer = TTDense(16, ranks=8)
+        >>> layer.build((None, 16))
+        >>> [ranks] = Threshold(0.99).select([layer])
+        >>> ranks
+        (1, 1, 1)
+    """
+
+    def __init__(self, delta: float) -> None:
+        self.delta = check_share("delta", delta)
+
+    def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
+        """All d + 1 ranks of each layer."""
+        return [
+            (1, *(_count(values, self.delta) for values in layer.bond_singular_values()), 1)
+            for layer in layers
+        ]
+
+
+class Energy(Selection):
+    """Keeps as little as stays within a relative Frobenius error of each layer's matrix.
+
+    Args:
+        tolerance: The relative error allowed, between 0 and 1. The error is given out over the
+            bonds evenly, so that it holds for any matrix (Oseledets 2011, corollary 2.4).
+
+    Raises:
+        ValueError: If `tolerance` is not between 0 and 1.
+    """
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = check_share("tolerance", tolerance)
+
+    def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
+        """All d + 1 ranks of each layer."""
+        return [
+            (1, *ranks_within(layer.bond_singular_values(), self.tolerance), 1) for layer in layers
+        ]
+
+
+def _count(values: np.ndarray, delta: float) -> int:
+    # 0 where nothing is left of the matrix, which the caller refuses to cut to.
+    return 0 if values[0] == 0 else int(np.sum(values > delta * values[0]))

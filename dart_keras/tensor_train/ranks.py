@@ -1,0 +1,112 @@
+"""The ranks of a tensor train: the forms that a user may write them in, and their limits."""
+
+import math
+from collections.abc import Sequence
+
+from dart_keras.tensor_train.modes import is_integer
+
+Ranks = int | Sequence[int]
+
+
+def rank_limits(input_modes: Sequence[int], output_modes: Sequence[int]) -> tuple[int, ...]:
+    """The largest useful rank at every bond, the two ends included.
+
+    A bond's rank is that of an unfolding of the matrix, so it cannot exceed the unfolding's number
+    of rows or columns.
+
+    Args:
+        input_modes: Modes n_1...n_d of the rows.
+        output_modes: Modes m_1...m_d of the columns.
+
+    Returns:
+        d + 1 integers, the first and the last of them 1.
+
+    Example:
+        >>> rank_limits((4, 4, 4), (2, 2, 2))
+        (1, 8, 8, 1)
+    """
+    sizes = [n * m for n, m in zip(input_modes, output_modes, strict=True)]
+    return tuple(
+        min(math.prod(sizes[:bond]), math.prod(sizes[bond:])) for bond in range(len(sizes) + 1)
+    )
+
+
+def check_ranks(ranks: Ranks) -> int | tuple[int, ...]:
+    """The ranks with Python integers, if they are positive integers; their number is not checked.
+
+    Raises:
+        ValueError: If a rank is not an integer, or is zero or negative.
+    """
+    if is_integer(ranks):
+        inner: Sequence[int] = (int(ranks),)  # type: ignore[arg-type]
+    elif isinstance(ranks, Sequence) and not isinstance(ranks, str | bytes):
+        inner = ranks
+    else:
+        inner = ("not integers",)  # type: ignore[assignment]
+    if not all(is_integer(rank) and rank >= 1 for rank in inner):
+        raise ValueError(
+            "Expected `ranks` to be a positive integer or a sequence of them. "
+            f"Received: ranks={ranks!r}"
+        )
+    return int(inner[0]) if is_integer(ranks) else tuple(int(rank) for rank in inner)
+
+
+def complete_ranks(
+    ranks: Ranks, input_modes: Sequence[int], output_modes: Sequence[int]
+) -> tuple[int, ...]:
+    """All d + 1 ranks from an integer, the d - 1 inner ranks or all d + 1, clipped to their limits.
+
+    Args:
+        ranks: One rank for every bond, one rank a bond, or these with the 1 at both ends.
+        input_modes: Modes n_1...n_d of the rows.
+        output_modes: Modes m_1...m_d of the columns.
+
+    Returns:
+        d + 1 integers, the first and the last of them 1.
+
+    Raises:
+        ValueError: If there is another number of ranks, if one is not a positive integer, or if
+            the ranks at the ends are not 1.
+
+    Example:
+        >>> complete_ranks(16, (28, 28), (32, 32))
+        (1, 16, 1)
+        >>> complete_ranks((5, 99), (2, 2, 2), (2, 2, 2))
+        (1, 4, 4, 1)
+    """
+    checked = check_ranks(ranks)
+    d = len(input_modes)
+    if isinstance(checked, int):
+        full = (1, *[checked] * (d - 1), 1)
+    elif len(checked) == d - 1:
+        full = (1, *checked, 1)
+    elif len(checked) == d + 1 and checked[0] == checked[-1] == 1:
+        full = checked
+    else:
+        raise ValueError(
+            f"Expected `ranks` for {d} cores to be an integer, {d - 1} inner ranks, or {d + 1} ranks "
+            f"that begin and end with 1. Received: ranks={ranks!r}"
+        )
+    # A neighbour that was clipped lowers what this bond can use, so one pass in each direction.
+    sizes = [n * m for n, m in zip(input_modes, output_modes, strict=True)]
+    clipped = list(full)
+    for bond in range(1, d):
+        clipped[bond] = min(clipped[bond], clipped[bond - 1] * sizes[bond - 1])
+    for bond in range(d - 1, 0, -1):
+        clipped[bond] = min(clipped[bond], clipped[bond + 1] * sizes[bond])
+    return tuple(clipped)
+
+
+def count_parameters(
+    input_modes: Sequence[int], output_modes: Sequence[int], ranks: Sequence[int]
+) -> int:
+    """How many numbers the cores hold.
+
+    Example:
+        >>> count_parameters((28, 28), (32, 32), (1, 16, 1))
+        28672
+    """
+    return sum(
+        left * n * m * right
+        for left, n, m, right in zip(ranks, input_modes, output_modes, ranks[1:], strict=False)
+    )

@@ -1,0 +1,121 @@
+"""TT-rounding as one linear map a bond.
+
+The textbook's algorithm rewrites the cores one after another. Here each bond k gets two small
+matrices, P_k of shape (r_k, r'_k) and Q_k of shape (r'_k, r_k) with Q_k P_k = 1, and core k becomes
+Q_{k-1} G_k P_k. P_k Q_k projects onto the r'_k leading singular directions of the bond, so the
+matrix that results is that of TT-rounding. What is gained is that anything else that lives on the
+cores, such as an optimizer's momentum, can be taken through the same maps.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dart_keras.tensor_train.canonical import left_factors
+
+BondMap = tuple[np.ndarray, np.ndarray]
+
+
+def ranks_within(
+    bond_singular_values: Sequence[np.ndarray], tolerance: float | None
+) -> tuple[int, ...]:
+    """The smallest inner ranks whose cut is sure to stay within a relative Frobenius error.
+
+    Each of the d - 1 bonds may discard a share of `tolerance` / sqrt(d - 1) of the norm
+    (Oseledets 2011, theorem 2.2 and corollary 2.4).
+
+    Args:
+        bond_singular_values: Descending singular values, one array a bond.
+        tolerance: The relative error allowed, at least 0 and below 1.
+
+    Returns:
+        The d - 1 inner ranks, each at least 1.
+
+    Raises:
+        ValueError: If the tolerance is not in [0, 1).
+    """
+    if tolerance is None or not 0 <= tolerance < 1:
+        raise ValueError(f"Expected `tolerance` in [0, 1). Received: tolerance={tolerance!r}")
+    share = tolerance / math.sqrt(max(1, len(bond_singular_values)))
+    ranks = []
+    for values in bond_singular_values:
+        # tails[r] is the norm of what is discarded when rank r is kept.
+        tails = np.sqrt(np.append(np.cumsum(values[::-1] ** 2)[::-1], 0.0))
+        # Rounding errors leave a tail even where the rank is exact.
+        allowed = max(share, np.finfo(np.float64).eps * len(values)) * tails[0]
+        ranks.append(max(1, int(np.argmax(tails <= allowed))))
+    return tuple(ranks)
+
+
+def bond_maps(cores: Sequence[np.ndarray], ranks: Sequence[int]) -> list[BondMap | None]:
+    """The maps that cut each bond to the given rank; `None` where nothing is cut.
+
+    Args:
+        cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k).
+        ranks: All d + 1 ranks to cut to, none above the present ones.
+
+    Returns:
+        For each of the d + 1 places (both ends included) the pair (P_k, Q_k) or `None`.
+    """
+    maps: list[BondMap | None] = [None] * (len(cores) + 1)
+    lefts = left_factors(cores)
+    # From the right end to the left, each bond seeing the cuts already made to its right.
+    beyond = np.ones((1, 1))
+    for bond in range(len(cores) - 1, 0, -1):
+        core = np.asarray(cores[bond], np.float64)
+        if (after := maps[bond + 1]) is not None:
+            core, beyond = np.tensordot(core, after[0], 1), after[1] @ beyond
+        unfolded = np.tensordot(core, beyond, 1).reshape(core.shape[0], -1)
+        beyond = np.linalg.qr(unfolded.T, mode="r").T
+        if ranks[bond] < core.shape[0]:
+            maps[bond] = _bond_map(lefts[bond - 1], beyond, ranks[bond])
+    return maps
+
+
+def _bond_map(left: np.ndarray, right: np.ndarray, rank: int) -> BondMap:
+    u, s, vh = np.linalg.svd(left @ right)
+    known = int(np.sum(s[:rank] > s[0] * np.finfo(np.float64).eps * left.shape[1]))
+    scale = np.zeros(0) if known == 0 else 1 / np.sqrt(s[:known])
+    p = right @ vh[:known].T * scale
+    q = (u[:, :known] * scale).T @ left
+    # Any invertible r' x r' matrix between P and Q gives the same train. This choice splits the
+    # projector evenly: P and Q stretch by the same least amount, so that the new cores, and what an
+    # optimizer knows of their gradients, keep the scale that training gave them.
+    x, stretch, yh = np.linalg.svd(p @ q)
+    root = np.sqrt(stretch[:known])
+    even_p, even_q = x[:, :known] * root, root[:, None] * yh[:known]
+    # Turned so that slice i of a core belongs to singular value i, as far as that can be.
+    a, _, bh = np.linalg.svd(even_p.T @ (p / np.linalg.norm(p, axis=0)))
+    turn = a @ bh
+    p, q = even_p @ turn, turn.T @ even_q
+    # Ranks beyond what the matrix has: new slices that are zero on one side and can still learn.
+    missing = rank - known
+    p = np.concatenate([p, x[:, known : known + missing]], axis=1)
+    q = np.concatenate([q, np.zeros((missing, q.shape[1]))])
+    return p, q
+
+
+def project(
+    cores: Sequence[np.ndarray], maps: Sequence[BondMap | None], power: int = 1
+) -> tuple[np.ndarray, ...]:
+    """Take arrays that live on the cores through the maps of `bond_maps`.
+
+    Args:
+        cores: One array a core, of the core's shape.
+        maps: What `bond_maps` returned.
+        power: 2 for squares, such as an optimizer's second moments: the entries of the maps are
+            squared too, which keeps a variance a variance.
+
+    Returns:
+        One array a core, of the smaller shape, in the dtype of the input.
+    """
+    projected = []
+    for k, core in enumerate(cores):
+        array = np.asarray(core, np.float64)
+        if (before := maps[k]) is not None:
+            array = np.tensordot(before[1] ** power, array, 1)
+        if (after := maps[k + 1]) is not None:
+            array = np.tensordot(array, after[0] ** power, 1)
+        projected.append(array.astype(np.asarray(core).dtype))
+    return tuple(projected)

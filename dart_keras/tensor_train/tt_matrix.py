@@ -1,0 +1,252 @@
+"""A matrix held as a tensor train, in NumPy."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dart_keras.tensor_train.canonical import left_factors, right_factors
+from dart_keras.tensor_train.modes import check_modes, check_same_length
+from dart_keras.tensor_train.ranks import Ranks, complete_ranks, rank_limits
+
+
+@dataclass(frozen=True, eq=False)
+class TTMatrix:
+    """A matrix W of shape (N, M) held as cores of shape (r_{k-1}, n_k, m_k, r_k).
+
+    W[(i_1...i_d), (j_1...j_d)] = G_1[:, i_1, j_1, :] ... G_d[:, i_d, j_d, :], both multi-indices
+    row-major (Oseledets 2011; Novikov et al. 2015, section 3).
+
+    Args:
+        cores: The arrays G_1...G_d, of any float dtype. They are used as they are, not copied.
+
+    Raises:
+        ValueError: If the cores are not four-dimensional, do not fit to each other, or do not begin
+            and end with rank 1.
+
+    Example:
+        >>> tt = TTMatrix((np.ones((1, 2, 3, 2)), np.ones((2, 4, 5, 1))))
+        >>> tt
+        TTMatrix(shape=(8, 15), input_modes=(2, 4), output_modes=(3, 5), ranks=(1, 2, 1))
+        >>> tt.to_dense().max()
+        np.float64(2.0)
+    """
+
+    cores: tuple[np.ndarray, ...]
+
+    def __post_init__(self) -> None:
+        shapes = [np.shape(core) for core in self.cores]
+        if (
+            not shapes
+            or any(len(shape) != 4 for shape in shapes)
+            or shapes[0][0] != 1
+            or shapes[-1][-1] != 1
+            or any(a[-1] != b[0] for a, b in zip(shapes, shapes[1:], strict=False))
+        ):
+            raise ValueError(
+                "Expected cores of shape (r_{k-1}, n_k, m_k, r_k) whose ranks meet and are 1 at both "
+                f"ends. Received shapes: {shapes}"
+            )
+        object.__setattr__(self, "cores", tuple(self.cores))
+
+    @property
+    def input_modes(self) -> tuple[int, ...]:
+        """Modes n_1...n_d of the rows."""
+        return tuple(core.shape[1] for core in self.cores)
+
+    @property
+    def output_modes(self) -> tuple[int, ...]:
+        """Modes m_1...m_d of the columns."""
+        return tuple(core.shape[2] for core in self.cores)
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """All d + 1 ranks, 1 at both ends."""
+        return (1, *(core.shape[3] for core in self.cores))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape (N, M) of the matrix."""
+        return math.prod(self.input_modes), math.prod(self.output_modes)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the cores hold."""
+        return sum(core.size for core in self.cores)
+
+    def __repr__(self) -> str:
+        return (
+            f"TTMatrix(shape={self.shape}, input_modes={self.input_modes}, "
+            f"output_modes={self.output_modes}, ranks={self.ranks})"
+        )
+
+    def to_dense(self) -> np.ndarray:
+        """The matrix itself, an array of shape (N, M)."""
+        dense = np.ones((1, 1, 1), self.cores[0].dtype)
+        for core in self.cores:
+            rows, columns, _ = dense.shape
+            _, n, m, right = core.shape
+            dense = np.tensordot(dense, core, 1).transpose(0, 2, 1, 3, 4)
+            dense = dense.reshape(rows * n, columns * m, right)
+        return dense[:, :, 0]
+
+    def left_canonical(self) -> "TTMatrix":
+        """The same matrix, every core but the last one with orthonormal columns when unfolded.
+
+        Returns:
+            A `TTMatrix` in which core k < d, as a matrix (r_{k-1} n_k m_k, r_k), has orthonormal
+            columns. Ranks that the modes do not allow become smaller.
+        """
+        cores = []
+        carry = np.ones((1, 1))
+        for core in self.cores[:-1]:
+            moved = np.tensordot(carry, core, 1)
+            q, carry = np.linalg.qr(moved.reshape(-1, core.shape[3]))
+            cores.append(q.reshape(*moved.shape[:3], -1))
+        return TTMatrix((*cores, np.tensordot(carry, self.cores[-1], 1)))
+
+    def right_canonical(self) -> "TTMatrix":
+        """The same matrix, every core but the first one with orthonormal rows when unfolded."""
+        return self.mirrored().left_canonical().mirrored()
+
+    def mirrored(self) -> "TTMatrix":
+        """The train read from its other end: cores in reverse order, their ranks swapped."""
+        return TTMatrix(tuple(core.transpose(3, 1, 2, 0) for core in reversed(self.cores)))
+
+    def norm(self) -> float:
+        """The Frobenius norm of the matrix, without making the matrix."""
+        return float(np.linalg.norm(self.left_canonical().cores[-1]))
+
+    @cached_property
+    def _bond_singular_values(self) -> tuple[np.ndarray, ...]:
+        pairs = zip(left_factors(self.cores), right_factors(self.cores), strict=True)
+        return tuple(np.linalg.svd(left @ right, compute_uv=False) for left, right in pairs)
+
+    def bond_singular_values(self) -> tuple[np.ndarray, ...]:
+        """The singular values of the matrix's unfolding at each of the d - 1 bonds, descending."""
+        return self._bond_singular_values
+
+    def __sub__(self, other: "TTMatrix") -> "TTMatrix":
+        """The difference of two matrices of the same modes; its inner ranks are the sums of theirs."""
+        if (self.input_modes, self.output_modes) != (other.input_modes, other.output_modes):
+            raise ValueError(f"Expected trains of the same modes. Received: {self} and {other}")
+        if len(self.cores) == 1:
+            return TTMatrix((self.cores[0] - other.cores[0],))
+        cores = []
+        last = len(self.cores) - 1
+        for k, (a, b) in enumerate(zip(self.cores, other.cores, strict=True)):
+            if k == 0:
+                cores.append(np.concatenate([a, -b], axis=3))
+            elif k == last:
+                cores.append(np.concatenate([a, b], axis=0))
+            else:
+                block = np.zeros((a.shape[0] + b.shape[0], *a.shape[1:3], a.shape[3] + b.shape[3]))
+                block[: a.shape[0], :, :, : a.shape[3]] = a
+                block[a.shape[0] :, :, :, a.shape[3] :] = b
+                cores.append(block)
+        return TTMatrix(tuple(cores))
+
+    def round(
+        self, ranks: Ranks | None = None, tolerance: float | None = None
+    ) -> tuple["TTMatrix", float]:
+        """TT-rounding: the same matrix with smaller ranks (Oseledets 2011, algorithm 2).
+
+        Args:
+            ranks: The ranks to cut to: an integer, d - 1 or d + 1 integers. Ranks above the present
+                ones are clipped to these.
+            tolerance: In place of `ranks`, the largest relative Frobenius error allowed; the
+                smallest ranks that promise it are taken.
+
+        Returns:
+            The smaller train and the relative Frobenius error of the cut, measured. The error is at
+            most the root of the sum of the squares of the discarded bond singular values, divided
+            by the norm.
+
+        Raises:
+            ValueError: If not just one of `ranks` and `tolerance` is given, or it is not valid.
+
+        Example:
+            >>> rng = np.random.default_rng(0)
+            >>> tt = TTMatrix((rng.normal(size=(1, 4, 4, 8)), rng.normal(size=(8, 4, 4, 1))))
+            >>> smaller, error = tt.round(ranks=3)
+            >>> smaller.ranks, 0 < error < 1
+            ((1, 3, 1), True)
+        """
+        # Here, because the projections need this class's arithmetic for the error.
+        from dart_keras.tensor_train.rounding import bond_maps, project
+
+        if (ranks is None) == (tolerance is None):
+            raise ValueError(
+                "Expected either `ranks` or `tolerance`. "
+                f"Received: ranks={ranks!r}, tolerance={tolerance!r}"
+            )
+        target = self._ranks_within(tolerance) if ranks is None else self._clipped(ranks)
+        rounded = TTMatrix(project(self.cores, bond_maps(self.cores, target)))
+        norm = self.norm()
+        return rounded, (self - rounded).norm() / norm if norm else 0.0
+
+    def _clipped(self, ranks: Ranks) -> tuple[int, ...]:
+        complete = complete_ranks(ranks, self.input_modes, self.output_modes)
+        return tuple(min(new, old) for new, old in zip(complete, self.ranks, strict=True))
+
+    def _ranks_within(self, tolerance: float | None) -> tuple[int, ...]:
+        from dart_keras.tensor_train.rounding import ranks_within
+
+        return (1, *ranks_within(self.bond_singular_values(), tolerance), 1)
+
+    @classmethod
+    def from_dense(
+        cls,
+        matrix: np.ndarray,
+        input_modes: Sequence[int],
+        output_modes: Sequence[int],
+        ranks: Ranks | None = None,
+        tolerance: float | None = None,
+    ) -> "TTMatrix":
+        """TT-SVD: the cores of a dense matrix (Oseledets 2011, algorithm 1), computed by t3f.
+
+        Args:
+            matrix: Array of shape (N, M).
+            input_modes: Modes whose product is N.
+            output_modes: As many modes, whose product is M.
+            ranks: The largest ranks: an integer, d - 1 or d + 1 integers; `None` for no limit.
+            tolerance: The largest relative Frobenius error allowed; `None` for no cut.
+
+        Returns:
+            A `TTMatrix` of float64 cores.
+
+        Raises:
+            ValueError: If the modes do not fit to the matrix, both limits are given, or either is
+                not valid.
+
+        Example:
+            >>> exact = TTMatrix.from_dense(np.eye(6), (2, 3), (2, 3))
+            >>> bool(np.allclose(exact.to_dense(), np.eye(6)))
+            True
+            >>> TTMatrix.from_dense(np.eye(6), (2, 3), (2, 3), tolerance=1e-6).ranks
+            (1, 1, 1)
+        """
+        if ranks is not None and tolerance is not None:
+            raise ValueError(
+                "Expected `ranks` or `tolerance`, not both. "
+                f"Received: ranks={ranks!r}, tolerance={tolerance!r}"
+            )
+        matrix = np.asarray(matrix, np.float64)
+        if matrix.ndim != 2:
+            raise ValueError(f"Expected a matrix. Received an array of shape {matrix.shape}")
+        inputs = check_modes("input_modes", input_modes, matrix.shape[0])
+        outputs = check_modes("output_modes", output_modes, matrix.shape[1])
+        check_same_length(inputs, outputs)
+        if ranks is None:
+            limits = rank_limits(inputs, outputs)
+        else:
+            limits = complete_ranks(ranks, inputs, outputs)
+
+        import t3f
+
+        # t3f accepts a tolerance and ignores it, so the cut to a tolerance is made by rounding.
+        train = t3f.to_tt_matrix(matrix, [list(inputs), list(outputs)], list(limits))
+        tt = cls(tuple(np.asarray(core) for core in train.tt_cores))
+        return tt if tolerance is None else tt.round(tolerance=tolerance)[0]
