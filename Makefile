@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint clean
 
 demo: $(VENV)/installed
-	$(BIN)/python examples/fashion_mnist/demo.py
+	$(BIN)/python -m examples.fashion_mnist.demo
 
 test: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,12 +1,16 @@
 """Keras layers held as tensor trains whose ranks are learned, cut while training and deployed."""
 
-from dart_keras import callbacks, layers, regularizers, selection
+from dart_keras import callbacks, compression, deployment, layers, regularizers, selection
 from dart_keras._version import __version__
+from dart_keras.summary import summary
 
 __all__ = [
     "__version__",
     "callbacks",
+    "compression",
+    "deployment",
     "layers",
     "regularizers",
     "selection",
+    "summary",
 ]

@@ -1,13 +1,12 @@
 """Rank surrogates: penalties on a core that drive its redundant rank slices to zero.
 
-A core G_k has a bond on either side, so each penalty is that of both unfoldings, the one with the left
-rank as its rows and the one with the right rank. Unfoldings at the ends of a train, where
-the rank is 1, do not count.
+A core has a bond on either side, so each penalty is that of both unfoldings, the one with the left
+rank for its columns and the one with the right rank. Unfoldings at the ends of a train, where the
+rank is 1, do not count.
 
 Every penalty is a function of relative singular values (or relative slice norms): multiplying the
 core by a number does not change it. So the same strength presses alike on small and on large
-layers, and does not shrink the weights as a whole. A rule of thumb for a loss of the order of one: a
-direction survives if its singular value relative to the bond's norm is above half of `strength`.
+layers, and does not shrink the weights as a whole.
 """
 
 import math
@@ -165,7 +164,8 @@ def _spectral_sum(
 ) -> Any:
     # sum(f(eigenvalues)), with the gradient V f'(eigenvalues) V'. Backends that differentiate
     # through `eigh` itself divide by differences of eigenvalues, which are zero for equal ones.
-    values, vectors = ops.eigh(ops.stop_gradient(gram))
+    # A NaN would stop the training inside `eigh`; this way it shows in the loss.
+    values, vectors = ops.eigh(ops.nan_to_num(ops.stop_gradient(gram)))
     values = ops.maximum(values, 0)
     slope = ops.matmul(vectors * derivative(values), ops.transpose(vectors))
     linear = ops.sum(ops.stop_gradient(slope) * gram)

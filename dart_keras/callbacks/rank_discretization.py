@@ -21,9 +21,9 @@ class RankDiscretization(keras.callbacks.Callback):
     TT-rounding, and training goes on with them. The optimizer keeps its iterations, its learning
     rate or schedule and the state of every variable that stays; the state of the cores goes through
     the same linear maps as the cores. With the last cut the ranks are final: rank regularizers and
-    rank gates are dropped, `layer.ranks_fixed` is set and goes into saved files, and callbacks that
-    watch for the best epoch (`EarlyStopping`, `ModelCheckpoint`, `ReduceLROnPlateau`) start over, since
-    the best epoch of the larger model says nothing about the smaller one.
+    rank gates are dropped and `layer.ranks_fixed` is set, which goes into saved files. Callbacks
+    that watch for the best epoch (`EarlyStopping`, `ModelCheckpoint`, `ReduceLROnPlateau`) start
+    over at a cut, since the best epoch of the larger model says nothing about the smaller one.
 
     A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
     file; layers whose ranks are final are left alone.
@@ -77,7 +77,7 @@ class RankDiscretization(keras.callbacks.Callback):
             raise ValueError(
                 f"Expected a `dart_keras.selection`. Received: selection={selection!r}"
             )
-        epochs = [epoch] if epoch is None or is_integer(epoch) else list(epoch)  # type: ignore[arg-type]
+        epochs: list[Any] = list(epoch) if isinstance(epoch, Sequence) else [epoch]
         if epoch is not None and not (epochs and all(is_integer(e) and e >= 1 for e in epochs)):
             raise ValueError(
                 "Expected `epoch` to be a positive integer or a sequence of them. "
@@ -95,7 +95,7 @@ class RankDiscretization(keras.callbacks.Callback):
                 f"Received: patience={patience!r}, tolerance={tolerance!r}"
             )
         self.selection = selection
-        self.epochs = sorted(e for e in epochs if e is not None)
+        self.epochs: list[int] = sorted(e for e in epochs if e is not None)
         self.when = when
         self.cuts: list[dict[str, Any]] = []
         self._convergence = Convergence(patience, tolerance)
@@ -141,8 +141,8 @@ class RankDiscretization(keras.callbacks.Callback):
         else:
             warnings.warn(
                 "RankDiscretization has made no final cut: training ended before "
-                f"epoch={self.epochs or None}, when={self.when!r} came true. Train for more epochs, "
-                "or give a smaller `epoch`.",
+                f"epoch={self.epochs or None}, when={self.when!r} came true. Train for more "
+                "epochs, or give a smaller `epoch`.",
                 stacklevel=2,
             )
 
@@ -154,21 +154,22 @@ class RankDiscretization(keras.callbacks.Callback):
 
     def _is_last(self, epoch: int) -> bool:
         # Also where training was resumed beyond the epoch, from weights saved before it.
-        return self._converged or bool(self.epochs) and epoch >= self.epochs[-1]
+        return self._converged or (bool(self.epochs) and epoch >= self.epochs[-1])
 
     def _cut(self, epoch: int, layers: list[TTLayer]) -> None:
         if names := _not_finite(layers):
             raise ValueError(
-                "RankDiscretization expected finite weights to cut. "
-                f"Received: NaN or infinite values in the layers {names}; the model is left as it was"
+                "RankDiscretization expected finite weights to cut. Received: NaN or infinite "
+                f"values in the layers {names}; the model is left as it was"
             )
         selected = self.selection.select(layers)
         for layer, ranks in zip(layers, selected, strict=True):
             if min(ranks) < 1:
                 raise ValueError(
-                    f"RankDiscretization expected to keep a rank of at least 1 at every bond. "
-                    f"Received: ranks={ranks} for layer {layer.name!r}, whose matrix may have become "
-                    "zero under a regularizer that is too strong; the model is left as it was"
+                    "RankDiscretization expected to keep a rank of at least 1 at every bond. "
+                    f"Received: ranks={ranks} for layer {layer.name!r}, whose matrix may have "
+                    "become zero under a regularizer that is too strong; the model is left as it "
+                    "was"
                 )
         plans = [
             layer.plan_truncation(ranks, fix_ranks=self._is_last(epoch))

@@ -23,7 +23,7 @@ class RankMonitor(keras.callbacks.Callback):
 
     Example:
         >>> import dart_keras as dk
-        >>> model = keras.Sequential([keras.Input((16,)), dk.layers.TTDense(16, ranks=4, name="tt")])
+        >>> model = keras.Sequential([dk.layers.TTDense(16, ranks=4, name="tt")])
         >>> model.compile("adam", "mse")
         >>> monitor = RankMonitor()
         >>> x = np.ones((8, 16), "float32")

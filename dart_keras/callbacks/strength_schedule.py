@@ -11,11 +11,11 @@ class StrengthSchedule(keras.callbacks.Callback):
     """Scales the strength of the rank regularizers of a model from epoch to epoch.
 
     Args:
-        schedule: Function of the epoch (an integer from 0) that returns a factor of at least 0. Each
-            regularizer gets the strength that it was made with, times the factor.
+        schedule: Function of the epoch (an integer from 0) that returns a factor of at least 0.
+            Each regularizer gets the strength that it was made with, times the factor.
 
     Raises:
-        ValueError: If the model has no TT layers, or the schedule returns a negative number or none.
+        ValueError: If the model has no TT layers, or the schedule returns no number of at least 0.
 
     Example:
         >>> StrengthSchedule(lambda epoch: min(1.0, epoch / 5)).schedule(2)

@@ -50,7 +50,7 @@ def check(results: Sequence[dict[str, Any]], quantization: str, runtime: str) ->
 
     A float32 file must agree with Keras to a relative error of 1e-3. How much accuracy
     quantization may cost is for the caller to judge from the report; only outputs whose error
-    is as strong as the signal (less than 0 dB), which all zeros would beat, are refused.
+    is as strong as the signal (0 dB or less), so that zeros would do as well, are refused.
 
     Raises:
         ConversionError: If an output is refused.
@@ -62,7 +62,7 @@ def check(results: Sequence[dict[str, Any]], quantization: str, runtime: str) ->
                 f"On {runtime}, output {result['name']!r} must agree with Keras to a relative "
                 f"error of {FLOAT_TOLERANCE:g}. Received: {relative:.3g}."
             )
-        if decibels is not None and decibels < 0:
+        if decibels is not None and decibels <= 0:
             raise ConversionError(
                 f"On {runtime}, the error of output {result['name']!r} must be weaker than the "
                 f"output itself. Received: a signal-to-noise ratio of {decibels:.1f} dB with "

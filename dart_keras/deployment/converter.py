@@ -15,7 +15,7 @@ from dart_keras.deployment.export import Exported, export, in_float32
 from dart_keras.deployment.flatbuffer import ModelFile
 from dart_keras.deployment.lowering import layers_at, lower
 from dart_keras.deployment.recipe import RECIPES, Recipe
-from dart_keras.deployment.runtimes.tflm import TflmError
+from dart_keras.deployment.runtimes.result import RefusedError
 from dart_keras.deployment.signature import ModelSignature, model_signature
 from dart_keras.deployment.target import Target, find_target
 
@@ -174,7 +174,7 @@ def _judge(
     for runtime in device.runtimes:
         try:
             result = file.run(runtime, arrays, minimum_runs=_TIMED_RUNS)
-        except TflmError as error:
+        except RefusedError as error:
             raise ConversionError(
                 error.reason,
                 error.operators,

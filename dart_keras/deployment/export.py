@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.quiet import quiet
 from dart_keras.deployment.signature import ModelSignature
 
 
@@ -70,8 +71,9 @@ def export(model: keras.Model, signature: ModelSignature) -> Exported:
             raise ConversionError(
                 f"The model does not run with a batch size of 1 inside a tf.function: {error}"
             ) from error
-    # Loops stay loops: taken apart, they would make a larger file.
-    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    with quiet():
+        # Loops stay loops: taken apart, they would make a larger file.
+        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     names = getattr(model, "output_names", None) or []
     if len(set(names)) != len(frozen.outputs):
         names = [f"output_{index}" for index in range(len(frozen.outputs))]

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps what TensorFlow's converter logs, in Python and from C++, off the terminal.
+    """Keeps off the terminal what TensorFlow logs while it converts, in Python and from C++.
 
-    What matters of it is in the exceptions that the converter raises.
+    What matters of it is in the exceptions that they raise.
     """
     logger = logging.getLogger("absl")
     level = logger.level

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.layers import TTEmbedding
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -110,8 +112,6 @@ def _file_dtype(model: keras.Model, tensor: Any) -> str:
 def _feeds_table(model: keras.Model, tensor: Any) -> bool:
     # A keras.Input is float32 unless told otherwise, so the ids of an embedding often pass
     # for floats. Quantized as such, they would come out as other ids.
-    from dart_keras.layers import TTEmbedding
-
     for layer in model.layers:
         if isinstance(layer, (keras.layers.Embedding, TTEmbedding)):
             for node in layer._inbound_nodes:

@@ -122,7 +122,7 @@ def _restore_slots(
 ) -> None:
     places = {id(variable): i for i, variable in enumerate(optimizer._trainable_variables)}
     new_slots = _slot_lists(optimizer)
-    means = slots.get(_mean_gradient_slot(optimizer), [None] * len(old_variables))
+    means = slots.get(_mean_gradient_slot(optimizer) or "", [None] * len(old_variables))
     for name, values in slots.items():
         # What is never negative for any variable of the model is a square or a magnitude.
         squared = all(value is None or np.all(value >= 0) for value in values)

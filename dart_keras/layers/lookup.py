@@ -1,4 +1,4 @@
-"""Looking up rows of a tensor train: splitting ids into digits and gathering slices of the cores."""
+"""Looking up rows of a tensor train: ids become digits, and these pick slices of the cores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ def check_ids(ids: Any, input_dim: int, layer_name: str) -> None:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        message = f"Expected ids in [0, {input_dim}) in the input of layer {layer_name!r}. Received others"
+        message = f"Layer {layer_name!r} expected ids in [0, {input_dim}). Received others"
         tf.debugging.assert_non_negative(ids, message=message)
         tf.debugging.assert_less(ids, tf.constant(input_dim, ids.dtype), message=message)
 
@@ -69,7 +69,7 @@ def lookup(ids: Any, cores: Sequence[Any]) -> Any:
     Returns:
         Tensor of shape (number of ids, M).
     """
-    rows = None
+    rows: Any = None
     for digits, core in zip(split_ids(ids, [c.shape[1] for c in cores]), cores, strict=True):
         rank, n, m, next_rank = core.shape
         table = ops.reshape(ops.transpose(core, (1, 0, 2, 3)), (n, rank * m * next_rank))

@@ -16,10 +16,10 @@ CONTRACTIONS = ("auto", "chain", "rebuild")
 class TTDense(TTLayer):
     """A densely connected layer whose kernel is a tensor train.
 
-    It computes `activation(dot(inputs, kernel) + bias)` as `keras.layers.Dense` does. The kernel, of
-    shape (N, units), is held as d cores of shape (r_{k-1}, n_k, m_k, r_k)
-    (Novikov et al. 2015, "Tensorizing Neural Networks", section 4). The kernel is multiplied
-    core by core, or made for the moment, whichever takes less arithmetic.
+    It computes `activation(dot(inputs, kernel) + bias)` as `keras.layers.Dense` does. The kernel,
+    of shape (N, units), is held as d cores of shape (r_{k-1}, n_k, m_k, r_k) (Novikov et al. 2015,
+    "Tensorizing Neural Networks", section 4). Inputs are multiplied core by core, or the kernel is
+    made for the moment, whichever takes less arithmetic.
 
     Args:
         units: Positive integer, the size of the output.
@@ -107,7 +107,7 @@ class TTDense(TTLayer):
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.contraction = contraction
-        self.bias: keras.Variable | None = None
+        self.bias: Any = None
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
         self.supports_masking = True
 
@@ -213,9 +213,10 @@ class TTDense(TTLayer):
         if not isinstance(layer, keras.layers.Dense) or not layer.built:
             raise ValueError(f"Expected a built `keras.layers.Dense`. Received: {layer!r}")
         kernel = ops.convert_to_numpy(layer.kernel)
-        modes = complete_modes(*kernel.shape, input_modes, output_modes)
+        input_dim, units = kernel.shape
+        modes = complete_modes(input_dim, units, input_modes, output_modes)
         tt = cls(
-            layer.units,
+            units,
             1,
             *modes,
             activation=layer.activation,
@@ -230,7 +231,7 @@ class TTDense(TTLayer):
             dtype=layer.dtype_policy,
             trainable=layer.trainable,
         )
-        tt.build((None, kernel.shape[0]))
+        tt.build((None, input_dim))
         tt._take_matrix(kernel, ranks, tolerance)
         if layer.use_bias:
             tt.bias.assign(layer.bias)

@@ -1,4 +1,3 @@
-import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -19,7 +18,8 @@ class TTEmbedding(TTLayer):
 
     It takes the place of `keras.layers.Embedding` and of `keras.layers.ReversibleEmbedding` with
     tied weights. A lookup works with the slices of the looked-up rows only; the table is never made
-    (Khrulkov et al. 2019, "Tensorized Embedding Layers for Efficient Model Compression", section 3).
+    (Khrulkov et al. 2019, "Tensorized Embedding Layers for Efficient Model Compression",
+    section 3).
 
     Args:
         input_dim: Positive integer, the size of the vocabulary.
@@ -141,14 +141,13 @@ class TTEmbedding(TTLayer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, with the ranks and modes that the layer has now."""
-        config = {
+        return {
             **super().get_config(),
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "mask_zero": self.mask_zero,
         }
-        return config
 
     @classmethod
     def from_dense(
@@ -190,11 +189,11 @@ class TTEmbedding(TTLayer):
             or not getattr(layer, "tie_weights", True)
         ):
             raise ValueError(
-                "Expected a built `keras.layers.Embedding` or `ReversibleEmbedding` with tied weights. "
-                f"Received: {layer!r}"
+                "Expected a built `keras.layers.Embedding`, or a `ReversibleEmbedding` with tied "
+                f"weights. Received: {layer!r}"
             )
         table = ops.convert_to_numpy(layer.embeddings)
-        modes = complete_modes(*table.shape, input_modes, output_modes)
+        modes = complete_modes(layer.input_dim, layer.output_dim, input_modes, output_modes)
         tt = cls(
             layer.input_dim,
             layer.output_dim,

@@ -37,11 +37,12 @@ class TTLayer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._ranks = check_ranks(ranks)
-        self.input_modes = (
+        # As they were asked for until the layer is built, complete tuples from then on.
+        self._ranks: Any = check_ranks(ranks)
+        self.input_modes: Any = (
             input_modes if input_modes is None else check_modes("input_modes", input_modes)
         )
-        self.output_modes = (
+        self.output_modes: Any = (
             output_modes if output_modes is None else check_modes("output_modes", output_modes)
         )
         if self.input_modes is not None and self.output_modes is not None:
@@ -77,7 +78,7 @@ class TTLayer(keras.layers.Layer):
         return list(self._cores)
 
     @property
-    def ranks(self) -> int | tuple[int, ...]:
+    def ranks(self) -> Any:
         """All d + 1 present ranks; before the layer is built, the ranks asked for."""
         return self._ranks
 
@@ -142,6 +143,7 @@ class TTLayer(keras.layers.Layer):
                 valid. The layer is then as it was.
 
         Example:
+            >>> from dart_keras.layers import TTDense
             >>> layer = TTDense(16, ranks=4)
             >>> layer.build((None, 16))
             >>> error = layer.truncate(2)
@@ -157,8 +159,8 @@ class TTLayer(keras.layers.Layer):
         tt = self.to_tt()
         if not all(np.all(np.isfinite(core)) for core in tt.cores):
             raise ValueError(
-                f"Expected finite weights. Received: layer {self.name!r} with NaN or infinite values "
-                "in its cores; its ranks are left as they are"
+                f"Expected finite weights. Received: layer {self.name!r} with NaN or infinite "
+                "values in its cores; its ranks are left as they are"
             )
         complete = complete_ranks(ranks, tt.input_modes, tt.output_modes)
         target = tuple(min(new, old) for new, old in zip(complete, tt.ranks, strict=True))
@@ -218,15 +220,15 @@ class TTLayer(keras.layers.Layer):
         for core, saved in zip(self._cores, cores, strict=True):
             if len(saved.shape) != 4 or tuple(saved.shape[1:3]) != tuple(core.shape[1:3]):
                 raise ValueError(
-                    f"Layer {self.name!r} expected cores of shape (r_(k-1), n_k, m_k, r_k) with the "
-                    f"modes {self.input_modes} and {self.output_modes}. "
+                    f"Layer {self.name!r} expected cores of shape (r_(k-1), n_k, m_k, r_k) with "
+                    f"the modes {self.input_modes} and {self.output_modes}. "
                     f"Received: {core.name} of shape {tuple(saved.shape)}"
                 )
         if np.asarray(store["has_rank_gates"]) and self.rank_gates is None:
             raise ValueError(
-                f"Layer {self.name!r} expected weights without rank gates. Received: weights saved "
-                "while GumbelSoftmax was choosing ranks; load the whole model from a `.keras` file, or "
-                "resume with the same RankDiscretization callback"
+                f"Layer {self.name!r} expected weights without rank gates. Received: weights "
+                "saved while GumbelSoftmax was choosing ranks; load the whole model from a "
+                "`.keras` file, or resume with the same RankDiscretization callback"
             )
         fixed = bool(np.asarray(store["ranks_fixed"]))
         if TTMatrix(tuple(cores)).ranks != self._ranks:

@@ -24,7 +24,8 @@ class Budget(Selection):
     def __init__(self, parameters: int) -> None:
         if not is_integer(parameters) or parameters < 1:
             raise ValueError(
-                f"Expected `parameters` to be a positive integer. Received: parameters={parameters!r}"
+                "Expected `parameters` to be a positive integer. "
+                f"Received: parameters={parameters!r}"
             )
         self.parameters = parameters
 

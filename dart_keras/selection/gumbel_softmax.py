@@ -48,8 +48,8 @@ class GumbelSoftmax(Selection):
             raise ValueError(f"Expected `strength` of at least 0. Received: strength={strength!r}")
         if not temperature >= final_temperature > 0:
             raise ValueError(
-                "Expected `temperature` of at least `final_temperature`, and both above 0. Received: "
-                f"temperature={temperature!r}, final_temperature={final_temperature!r}"
+                "Expected `temperature` of at least `final_temperature`, and both above 0. "
+                f"Received: temperature={temperature!r}, final_temperature={final_temperature!r}"
             )
         self.strength = strength
         self.temperature = temperature

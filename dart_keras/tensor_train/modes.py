@@ -48,9 +48,9 @@ def balanced_modes(dim: int, length: int) -> tuple[int, ...]:
 def automatic_modes(input_dim: int, output_dim: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Two modes a side that need the fewest parameters a rank, the most balanced of those.
 
-    Two modes (n1, n2) and (m1, m2) cost n1 m1 + n2 m2 parameters for each rank. Where both dimensions
-    have balanced factors, these are the best. Where one of them is prime, a plain low-rank
-    factorization, modes (N, 1) and (1, M), is.
+    Two modes (n1, n2) and (m1, m2) cost n1 m1 + n2 m2 parameters for each rank. Where both
+    dimensions have balanced factors, these are the best. Where one of them is prime, a plain
+    low-rank factorization, modes (N, 1) and (1, M), is.
 
     Args:
         input_dim: The number of rows N of the matrix.

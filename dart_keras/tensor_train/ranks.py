@@ -84,8 +84,8 @@ def complete_ranks(
         full = checked
     else:
         raise ValueError(
-            f"Expected `ranks` for {d} cores to be an integer, {d - 1} inner ranks, or {d + 1} ranks "
-            f"that begin and end with 1. Received: ranks={ranks!r}"
+            f"Expected `ranks` for {d} cores to be an integer, {d - 1} inner ranks, or {d + 1} "
+            f"ranks that begin and end with 1. Received: ranks={ranks!r}"
         )
     # A neighbour that was clipped lowers what this bond can use, so one pass in each direction.
     sizes = [n * m for n, m in zip(input_modes, output_modes, strict=True)]

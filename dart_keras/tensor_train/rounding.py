@@ -67,7 +67,7 @@ def bond_maps(cores: Sequence[np.ndarray], ranks: Sequence[int]) -> list[BondMap
         if (after := maps[bond + 1]) is not None:
             core, beyond = np.tensordot(core, after[0], 1), after[1] @ beyond
         unfolded = np.tensordot(core, beyond, 1).reshape(core.shape[0], -1)
-        beyond = np.linalg.qr(unfolded.T, mode="r").T
+        beyond = np.linalg.qr(unfolded.T)[1].T
         if ranks[bond] < core.shape[0]:
             maps[bond] = _bond_map(lefts[bond - 1], beyond, ranks[bond])
     return maps

@@ -1,5 +1,6 @@
 """A matrix held as a tensor train, in NumPy."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,11 +44,11 @@ class TTMatrix:
             or any(len(shape) != 4 for shape in shapes)
             or shapes[0][0] != 1
             or shapes[-1][-1] != 1
-            or any(a[-1] != b[0] for a, b in zip(shapes, shapes[1:], strict=False))
+            or any(a[-1] != b[0] for a, b in itertools.pairwise(shapes))
         ):
             raise ValueError(
-                "Expected cores of shape (r_{k-1}, n_k, m_k, r_k) whose ranks meet and are 1 at both "
-                f"ends. Received shapes: {shapes}"
+                "Expected cores of shape (r_{k-1}, n_k, m_k, r_k) whose ranks meet and are 1 at "
+                f"both ends. Received shapes: {shapes}"
             )
         object.__setattr__(self, "cores", tuple(self.cores))
 
@@ -129,7 +130,7 @@ class TTMatrix:
         return self._bond_singular_values
 
     def __sub__(self, other: "TTMatrix") -> "TTMatrix":
-        """The difference of two matrices of the same modes; its inner ranks are the sums of theirs."""
+        """The difference of two matrices of the same modes, its inner ranks the sums of theirs."""
         if (self.input_modes, self.output_modes) != (other.input_modes, other.output_modes):
             raise ValueError(f"Expected trains of the same modes. Received: {self} and {other}")
         if len(self.cores) == 1:
@@ -243,6 +244,9 @@ class TTMatrix:
             limits = rank_limits(inputs, outputs)
         else:
             limits = complete_ranks(ranks, inputs, outputs)
+
+        if len(inputs) == 1:  # Which t3f does not take.
+            return cls((matrix.reshape(1, *matrix.shape, 1),))
 
         import t3f
 

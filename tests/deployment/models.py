@@ -67,9 +67,7 @@ def two_in_three_out() -> keras.Model:
     """Its inputs, and its outputs, are not in the alphabetical order of their names."""
     first = keras.Input((5,), name="z_first")
     second = keras.Input((7,), name="a_second")
-    hidden = keras.layers.Dense(8, activation="relu")(
-        keras.layers.Concatenate()([first, second])
-    )
+    hidden = keras.layers.Dense(8, activation="relu")(keras.layers.Concatenate()([first, second]))
     outputs = [
         keras.layers.Dense(3, name="z_out")(hidden),
         keras.layers.Dense(2, name="a_out")(hidden),

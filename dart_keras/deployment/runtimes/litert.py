@@ -1,11 +1,13 @@
+import re
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.extra import load
-from dart_keras.deployment.runtimes.result import RunResult
+from dart_keras.deployment.runtimes.result import RefusedError, RunResult
+
+_BAD_NODE = re.compile(r"Node number (\d+) \((\w+)\) failed")
 
 
 def run(content: bytes, inputs: Sequence[np.ndarray], minimum_runs: int = 0) -> RunResult:
@@ -17,7 +19,7 @@ def run(content: bytes, inputs: Sequence[np.ndarray], minimum_runs: int = 0) -> 
         minimum_runs: Go on with the last row until there were so many inferences to time.
 
     Raises:
-        ConversionError: If LiteRT cannot run the file.
+        RefusedError: If LiteRT cannot run the file.
         ImportError: If `ai-edge-litert` is not installed.
     """
     module = load("ai_edge_litert.interpreter", "ai-edge-litert")
@@ -40,6 +42,11 @@ def run(content: bytes, inputs: Sequence[np.ndarray], minimum_runs: int = 0) -> 
             interpreter.invoke()
             times.append(time.perf_counter() - start)
     except (RuntimeError, ValueError) as error:
-        raise ConversionError(f"LiteRT cannot run the model: {error}") from error
+        blamed = _BAD_NODE.findall(str(error))
+        raise RefusedError(
+            f"LiteRT cannot run the model: {error}",
+            [name for _, name in blamed],
+            [int(index) for index, _ in blamed],
+        ) from error
     outputs = [np.stack(parts)[:, 0] for parts in zip(*rows, strict=True)]
     return RunResult(outputs, float(np.median(times) * 1e6))

@@ -1,6 +1,9 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
 
 
 @dataclass(frozen=True)
@@ -17,3 +20,15 @@ class RunResult:
     outputs: list[np.ndarray]
     microseconds: float
     arena_size: int | None = None
+
+
+class RefusedError(ConversionError):
+    """Raised by a runtime that cannot run a file.
+
+    Attributes:
+        indices: The places of the operators to blame among those of the file.
+    """
+
+    def __init__(self, reason: str, operators: Sequence[str], indices: Sequence[int]) -> None:
+        super().__init__(reason, operators)
+        self.indices = list(indices)

@@ -7,24 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.extra import require
 from dart_keras.deployment.flatbuffer import ModelFile
-from dart_keras.deployment.runtimes.result import RunResult
+from dart_keras.deployment.runtimes.result import RefusedError, RunResult
 
 # How the interpreter names the operator that it lacks, or the one that it cannot set up or run.
 _NO_KERNEL = re.compile(
     r"Didn't find op for builtin opcode '(\w+)'|registration from op code (\w+)"
 )
 _BAD_NODE = re.compile(r"Node (\w+) \(number (\d+)f?\) failed to (prepare|invoke)")
-
-
-class TflmError(ConversionError):
-    """A `ConversionError` that knows the indices of the operators to blame."""
-
-    def __init__(self, message: str, operators: Sequence[str], indices: Sequence[int]) -> None:
-        super().__init__(message, operators)
-        self.indices = list(indices)
 
 
 def run(
@@ -42,7 +33,7 @@ def run(
         minimum_runs: Go on with the last row until there were so many inferences to time.
 
     Raises:
-        TflmError: If the interpreter cannot run the file.
+        RefusedError: If the interpreter cannot run the file.
         ImportError: If `tflite-micro` is not installed.
     """
     require("tflite_micro", "tflite-micro")
@@ -60,21 +51,21 @@ def run(
     return RunResult(*pickle.loads(done.stdout))
 
 
-def _explained(done: "subprocess.CompletedProcess[bytes]", content: bytes) -> TflmError:
+def _explained(done: "subprocess.CompletedProcess[bytes]", content: bytes) -> RefusedError:
     text = done.stderr.decode(errors="replace").strip()
     operators = ModelFile(content).operators
     missing = [first or second for first, second in _NO_KERNEL.findall(text)]
     if missing:
-        return TflmError(
+        return RefusedError(
             "TensorFlow Lite Micro has no kernel for an operator of the model.",
             missing,
             [index for index, operator in enumerate(operators) if operator.name in missing],
         )
     bad = _BAD_NODE.search(text)
-    reason = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    reason = "; ".join(line.strip(" .") for line in text.splitlines() if line.strip())
     if done.returncode < 0:
         reason = f"its process ended with signal {-done.returncode}; {reason}"
-    return TflmError(
+    return RefusedError(
         f"TensorFlow Lite Micro cannot run the model: {reason}.",
         [bad[1]] if bad else [],
         [int(bad[2])] if bad else [],

@@ -1,0 +1,83 @@
+"""The main job on real images: train with learned ranks, cut mid-fit, convert, run, measure."""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+# Before TensorFlow is imported: its notices about processors and compilers.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import dart_keras as dk
+from examples.fashion_mnist import data
+from examples.fashion_mnist.experiment import Outcome, Plan, Row, run
+
+# A quarter of the images is a quarter of the steps an epoch, so that more epochs fit the time.
+PLANS = {"all": Plan(epochs=12, cut_epoch=6), "part": Plan(epochs=20, cut_epoch=10)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", default="build/demo", help="where to write the results")
+    parser.add_argument("--download", action="store_true", help="download all of Fashion-MNIST")
+    arguments = parser.parse_args()
+    images = data.load(arguments.download)
+    print(f"Data: {images.name}, {len(images.train_images):,} training images")
+    plan = PLANS["all" if len(images.train_images) == 60_000 else "part"]
+    outcome = run(images, plan, verbose=2)
+    dk.summary(outcome.model)
+    write(outcome, Path(arguments.folder))
+    print()
+    print(table(outcome.rows))
+    print(f"\nWritten to {arguments.folder}: " + ", ".join(written(Path(arguments.folder))))
+
+
+def write(outcome: Outcome, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for target, artifact in outcome.artifacts.items():
+        artifact.save(folder / target)
+    outcome.monitor.plot(folder / "singular_values.png")
+    outcome.model.save(folder / "model.keras")
+    (folder / "table.md").write_text(table(outcome.rows) + "\n")
+    results = {
+        "rows": [asdict(row) for row in outcome.rows],
+        "cut": outcome.cut,
+        "history": outcome.history,
+    }
+    (folder / "results.json").write_text(json.dumps(results, indent=2, default=float) + "\n")
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def table(rows: list[Row]) -> str:
+    cells = [("", "parameters", "bytes", "arena", "microseconds", "accuracy")]
+    cells += [
+        (
+            row.name,
+            f"{row.parameters:,}",
+            f"{row.bytes:,}",
+            "" if row.arena is None else f"{row.arena:,}",
+            f"{row.microseconds:,.0f}",
+            f"{row.accuracy:.2%}",
+        )
+        for row in rows
+    ]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = [
+        "| "
+        + " | ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        + " |"
+        for row in cells
+    ]
+    rule = "|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
+    return "\n".join([lines[0], rule + "|", *lines[1:]])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Train the dense network and its tensor-train twin, cut, convert, and measure all of them."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import dart_keras as dk
+from examples.fashion_mnist.data import FashionMnist
+
+BATCH = 128
+CALIBRATION_ROWS = 500
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Args:
+        epochs: For the dense network and for its twin alike.
+        cut_epoch: After how many epochs to cut at the latest.
+        strength: Of the rank regularizer.
+        delta: The share of a bond's largest singular value below which others are cut.
+        seed: Of initial weights and shuffling.
+    """
+
+    epochs: int
+    cut_epoch: int
+    strength: float = 0.1
+    delta: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `bytes` are those of the weights or of the file."""
+
+    name: str
+    parameters: int
+    bytes: int
+    arena: int | None
+    microseconds: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment leaves behind."""
+
+    rows: list[Row]
+    model: keras.Model
+    cut: dict[str, Any]
+    history: dict[str, list[float]]
+    monitor: dk.callbacks.RankMonitor
+    artifacts: dict[str, dk.deployment.Artifact]
+
+
+def dense_model() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((784,)),
+            keras.layers.Dense(1024, activation="relu", name="hidden_1"),
+            keras.layers.Dense(1024, activation="relu", name="hidden_2"),
+            keras.layers.Dense(10, name="logits"),
+        ],
+        name="dense",
+    )
+
+
+def tt_model(strength: float) -> keras.Model:
+    def hidden(name: str) -> keras.layers.Layer:
+        return dk.layers.TTDense(
+            1024,
+            ranks=16,
+            activation="relu",
+            rank_regularizer=dk.regularizers.NuclearNorm(strength),
+            name=name,
+        )
+
+    return keras.Sequential(
+        [
+            keras.Input((784,)),
+            hidden("hidden_1"),
+            hidden("hidden_2"),
+            keras.layers.Dense(10, name="logits"),
+        ],
+        name="tensor_train",
+    )
+
+
+def train(
+    model: keras.Model, data: FashionMnist, plan: Plan, callbacks: list[Any], verbose: Any = "auto"
+) -> dict[str, list[float]]:
+    """One `fit` with Adam and a cosine schedule over the whole run."""
+    steps = plan.epochs * -(-len(data.train_images) // BATCH)
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model.fit(
+        data.train_images,
+        data.train_labels,
+        batch_size=BATCH,
+        epochs=plan.epochs,
+        validation_data=(data.test_images, data.test_labels),
+        callbacks=callbacks,
+        verbose=verbose,
+    ).history
+
+
+def run(data: FashionMnist, plan: Plan, verbose: Any = "auto") -> Outcome:
+    """Train both models, convert the cut one for both targets, and measure."""
+    keras.utils.set_random_seed(plan.seed)
+    dense = dense_model()
+    dense_history = train(dense, data, plan, [], verbose)
+    rows = [
+        _keras_row("dense, Keras", dense, dense.count_params(), dense_history["val_accuracy"][-1])
+    ]
+
+    keras.utils.set_random_seed(plan.seed)
+    model = tt_model(plan.strength)
+    uncut_microseconds = _microseconds(model)
+    discretization = dk.callbacks.RankDiscretization(
+        dk.selection.Threshold(plan.delta), when="converged", epoch=plan.cut_epoch
+    )
+    monitor = dk.callbacks.RankMonitor()
+    history = train(model, data, plan, [discretization, monitor], verbose)
+    [cut] = discretization.cuts
+    before = cut["parameters_before"]
+    rows += [
+        Row(
+            "tensor train before the cut, Keras",
+            before,
+            4 * before,
+            None,
+            uncut_microseconds,
+            history["val_accuracy"][cut["epoch"] - 1],
+        ),
+        _keras_row(
+            "tensor train after the cut, Keras",
+            model,
+            model.count_params(),
+            history["val_accuracy"][-1],
+        ),
+    ]
+    calibration = data.train_images[:CALIBRATION_ROWS]
+    artifacts = {}
+    for target, runtime in (("raspberry-pi", "litert"), ("microcontroller", "tflm")):
+        artifact = dk.deployment.convert(
+            model, target=target, quantization="int8", representative_data=calibration
+        )
+        artifacts[target] = artifact
+        logits = artifact.predict(data.test_images, runtime=runtime)
+        rows.append(
+            Row(
+                {"litert": "cut, LiteRT int8", "tflm": "cut, TFLM int8"}[runtime],
+                model.count_params(),
+                artifact.size,
+                artifact.arena_size,
+                artifact.report["runtimes"][runtime]["microseconds"],
+                _accuracy(logits, data.test_labels),
+            )
+        )
+    return Outcome(rows, model, cut, history, monitor, artifacts)
+
+
+def _keras_row(name: str, model: keras.Model, parameters: int, accuracy: float) -> Row:
+    return Row(name, parameters, 4 * parameters, None, _microseconds(model), accuracy)
+
+
+def _accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean(np.argmax(logits, axis=-1) == labels))
+
+
+def _microseconds(model: keras.Model, repetitions: int = 300) -> float:
+    """The median time of one inference of one row, compiled by TensorFlow."""
+    infer = tf.function(lambda x: model(x, training=False))
+    x = tf.zeros((1, *model.input_shape[1:]))
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        infer(x).numpy()
+        times.append(time.perf_counter() - start)
+    return 1e6 * float(np.median(times))

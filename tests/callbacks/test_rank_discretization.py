@@ -1,0 +1,312 @@
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dart_keras.callbacks import RankDiscretization
+from dart_keras.layers import TTDense, TTEmbedding
+from dart_keras.regularizers import NuclearNorm
+from dart_keras.selection import Budget, Energy, GumbelSoftmax, Selection, Threshold
+from tests.callbacks.problem import X, Y, make_model, ranks_of
+
+FULL = [(1, 8, 1), (1, 8, 1)]
+CUT = Threshold(0.7)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Notes the ranks at the end of every epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.ranks = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ranks.append(ranks_of(self.model))
+
+
+def fit(model, *callbacks, epochs=4, **arguments):
+    return model.fit(
+        X, Y, batch_size=32, epochs=epochs, verbose=0, callbacks=list(callbacks), **arguments
+    )
+
+
+def is_smaller(ranks, others):
+    return all(max(a) < max(b) for a, b in zip(ranks, others, strict=True))
+
+
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(1e-2, momentum=0.9),
+    "adam": lambda: keras.optimizers.Adam(1e-3),
+    "adamw": lambda: keras.optimizers.AdamW(1e-3),
+    "rmsprop": lambda: keras.optimizers.RMSprop(1e-3, momentum=0.5, centered=True),
+    "lion": lambda: keras.optimizers.Lion(1e-4),
+    "adafactor": lambda: keras.optimizers.Adafactor(1e-2),
+    "loss scale": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3)),
+    "ema": lambda: keras.optimizers.Adam(
+        1e-3, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=5
+    ),
+    "accumulation": lambda: keras.optimizers.Adam(1e-3, gradient_accumulation_steps=3),
+    "schedule": lambda: keras.optimizers.Adam(
+        keras.optimizers.schedules.ExponentialDecay(1e-2, 10, 0.9)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_goes_on_with_every_optimizer(name):
+    model = make_model(OPTIMIZERS[name]())
+    recorder = Recorder()
+    history = fit(model, RankDiscretization(CUT, epoch=2), recorder, validation_data=(X, Y))
+    assert recorder.ranks[1] == FULL
+    assert is_smaller(recorder.ranks[2], FULL)
+    assert recorder.ranks[3] == recorder.ranks[2] == ranks_of(model)
+    # No step was lost: 8 a epoch, of which gradient accumulation counts every third.
+    assert int(model.optimizer.iterations) == (10 if name == "accumulation" else 32)
+    assert np.all(np.isfinite(history.history["loss"]))
+    assert history.history["loss"][3] < history.history["loss"][2]
+    assert model.losses == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 4}], ids=str
+)
+def test_all_ways_to_run_a_step_give_the_same(arguments):
+    plain = fit(make_model(), RankDiscretization(CUT, epoch=2), validation_data=(X, Y)).history
+    other = fit(
+        make_model(**arguments), RankDiscretization(CUT, epoch=2), validation_data=(X, Y)
+    ).history
+    np.testing.assert_allclose(other["val_loss"], plain["val_loss"], rtol=1e-3)
+    assert other["first_rank_1"] == plain["first_rank_1"]
+
+
+def test_predictions_are_of_the_cut_model_at_once():
+    model = make_model()
+    model.predict(X[:4], verbose=0)
+    fit(model, RankDiscretization(CUT, epoch=4))
+    expected = np.maximum(X[:4] @ model.layers[0].to_dense() + np.array(model.layers[0].bias), 0)
+    expected = expected @ model.layers[1].to_dense() + np.array(model.layers[1].bias)
+    np.testing.assert_allclose(model.predict(X[:4], verbose=0), expected, atol=1e-5)
+
+
+def test_logs_hold_ranks_and_parameters(tmp_path):
+    model = make_model()
+    history = fit(
+        model,
+        RankDiscretization(CUT, epoch=2),
+        keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+        keras.callbacks.TensorBoard(tmp_path / "board"),
+    ).history
+    assert history["first_rank_1"][:2] == [8, 8]
+    assert history["first_rank_1"][2:] == [model.layers[0].ranks[1]] * 2
+    assert history["parameters"][0] > history["parameters"][-1] == model.count_params()
+    assert "second_rank_1" in (tmp_path / "log.csv").read_text().splitlines()[0]
+    [events] = (tmp_path / "board" / "train").glob("events*")
+    tags = {
+        value.tag
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+    }
+    assert "epoch_first_rank_1" in tags
+
+
+def test_progress_bar_shows_the_ranks(capsys):
+    model = make_model()
+    model.fit(X, Y, epochs=1, verbose=2, callbacks=[RankDiscretization(CUT, epoch=1)])
+    assert "first_rank_1" in capsys.readouterr().out
+
+
+def test_several_steps_keep_the_regularizer_until_the_last():
+    model = make_model(strength=0.05)
+    losses = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: losses.append(len(model.losses))
+    )
+    cut = RankDiscretization(Threshold(0.3), epoch=(1, 3))
+    fit(model, cut, watch, epochs=5)
+    assert [entry["epoch"] for entry in cut.cuts] == [1, 3]
+    assert losses == [4, 4, 4, 0, 0]
+    assert cut.cuts[0]["ranks_after"] == cut.cuts[1]["ranks_before"]
+    assert cut.cuts[1]["parameters_after"] <= cut.cuts[1]["parameters_before"]
+
+
+def test_converged_cuts_once_ranks_rest():
+    model = make_model()
+    # Without learning nothing moves, so that the third epoch is the second one at rest.
+    model.optimizer.learning_rate = 0.0
+    cut = RankDiscretization(CUT, when="converged", patience=2)
+    fit(model, cut, epochs=5)
+    assert [entry["epoch"] for entry in cut.cuts] == [3]
+
+
+def test_converged_with_the_last_epoch_cuts_at_the_end():
+    model = make_model()
+    model.optimizer.learning_rate = 0.0
+    cut = RankDiscretization(CUT, when="converged", patience=2)
+    fit(model, cut, epochs=3)
+    assert [entry["epoch"] for entry in cut.cuts] == [3]
+    assert all(layer.ranks_fixed for layer in model.layers)
+
+
+def test_training_that_ends_too_early_warns():
+    model = make_model()
+    with pytest.warns(UserWarning, match="no final cut"):
+        fit(model, RankDiscretization(CUT, epoch=9))
+    assert ranks_of(model) == FULL
+
+
+def test_final_ranks_are_left_alone_by_a_further_fit():
+    model = make_model()
+    fit(model, RankDiscretization(Threshold(0.3), epoch=1))
+    ranks = ranks_of(model)
+    again = RankDiscretization(Threshold(0.9), epoch=1)
+    fit(model, again)
+    assert again.cuts == []
+    assert ranks_of(model) == ranks
+
+
+def test_budget_is_over_the_whole_model():
+    model = make_model()
+    fit(model, RankDiscretization(Budget(600), epoch=1), epochs=2)
+    assert sum(np.size(core) for layer in model.layers for core in layer.cores) <= 600
+
+
+def test_recorded_error_stays_within_the_energy_tolerance():
+    cut = RankDiscretization(Energy(0.3), epoch=1)
+    fit(make_model(), cut, epochs=2)
+    assert all(0 < error <= 0.3 for error in cut.cuts[0]["error"].values())
+
+
+def test_the_ranks_of_gumbel_softmax_are_those_that_inference_used():
+    model = make_model(strength=0.0)
+    cut = RankDiscretization(GumbelSoftmax(strength=0.3, seed=0), epoch=4)
+    before = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            before.append(self.model.predict(X[:8], verbose=0))
+
+    fit(model, Watch(), cut)
+    assert all(layer.rank_gates is None for layer in model.layers)
+    # The cut removes slices that were zero already.
+    np.testing.assert_allclose(model.predict(X[:8], verbose=0), before[-1], atol=1e-4)
+    assert max(cut.cuts[0]["error"].values()) < 1e-5
+
+
+def functional():
+    inputs = keras.Input((64,))
+    hidden = TTDense(64, ranks=8, activation="relu", name="first")(inputs)
+    return keras.Model(inputs, TTDense(32, ranks=8, name="second")(hidden))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden = TTDense(64, ranks=8, activation="relu", name="first")
+        self.out = TTDense(32, ranks=8, name="second")
+
+    def call(self, x):
+        return self.out(self.hidden(x))
+
+
+def nested():
+    inner = keras.Sequential([TTDense(64, ranks=8, activation="relu", name="first")])
+    return keras.Sequential([keras.Input((64,)), inner, TTDense(32, ranks=8, name="second")])
+
+
+@pytest.mark.parametrize("build", [functional, Subclassed, nested])
+def test_other_kinds_of_models_and_tf_data(build):
+    model = build()
+    model.compile("adam", "mse")
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(32)
+    cut = RankDiscretization(CUT, epoch=1)
+    model.fit(data, epochs=3, verbose=0, callbacks=[cut], validation_data=data)
+    assert cut.cuts[0]["ranks_before"] == {"first": (1, 8, 1), "second": (1, 8, 1)}
+    assert max(cut.cuts[0]["ranks_after"]["first"]) < 8
+    assert np.all(np.isfinite(model.predict(X[:4], verbose=0)))
+
+
+def test_embedding_in_front_and_as_tied_head():
+    ids = np.random.default_rng(0).integers(1, 100, (64, 6))
+    inputs = keras.Input((6,), dtype="int32")
+    embedding = TTEmbedding(100, 16, ranks=8, rank_regularizer=NuclearNorm(0.1), name="tied")
+    hidden = TTDense(16, ranks=4, activation="tanh", name="hidden")(embedding(inputs))
+    model = keras.Model(inputs, embedding(hidden, reverse=True))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    cut = RankDiscretization(CUT, epoch=2)
+    history = model.fit(ids, ids, epochs=4, verbose=0, callbacks=[cut]).history
+    assert max(cut.cuts[0]["ranks_after"]["tied"]) < 8
+    assert history["loss"][3] < history["loss"][2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "epoch=None, when=None"),
+        ({"epoch": 0}, "epoch=0"),
+        ({"epoch": 1.5}, r"epoch=1\.5"),
+        ({"epoch": []}, r"epoch=\[\]"),
+        ({"when": "later"}, "when='later'"),
+        ({"when": "converged", "patience": 0}, "patience=0"),
+        ({"when": "converged", "tolerance": -1}, "tolerance=-1"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        RankDiscretization(CUT, **arguments)
+    with pytest.raises(ValueError, match=r"selection=0\.1"):
+        RankDiscretization(0.1, epoch=1)
+
+
+def test_a_model_without_trains_is_refused():
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, name="plain")])
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match="'plain'"):
+        fit(model, RankDiscretization(CUT, epoch=1))
+
+
+def test_nan_weights_are_refused_and_the_model_is_left_as_it_was():
+    model = make_model()
+
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            core = self.model.layers[1].cores[0]
+            core.assign(core * np.nan)
+
+    with pytest.raises(ValueError, match=re.escape("['second']; the model is left as it was")):
+        fit(model, RankDiscretization(CUT, epoch=1), Spoil())
+    assert ranks_of(model) == FULL
+    assert len(model.losses) == 4
+
+
+@pytest.mark.parametrize("kept", ["nothing of a zero matrix", "rank zero by a custom selection"])
+def test_a_cut_that_would_leave_no_rank_is_refused(kept):
+    class NoRank(Selection):
+        def select(self, layers):
+            return [(1, 0, 1) for _ in layers]
+
+    model = make_model(keras.optimizers.SGD(0.0))
+    selection = NoRank()
+    if kept.startswith("nothing"):
+        selection = CUT
+        model.layers[0].cores[0].assign(np.zeros(model.layers[0].cores[0].shape))
+    with pytest.raises(ValueError, match=r"at least 1 at every bond\. Received: ranks=\(1, 0, 1\)"):
+        fit(model, RankDiscretization(selection, epoch=1))
+    assert ranks_of(model) == FULL
+
+
+def test_monitors_start_over_with_the_cut_model():
+    model = make_model()
+    stopping = keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=9)
+    best = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            best.append((stopping.best, stopping.best_weights, plateau.best))
+
+    fit(model, RankDiscretization(CUT, epoch=2), stopping, plateau, Watch())
+    assert best[1][0] is not None
+    assert best[2] == (None, None, None)
+    assert best[3][0] is not None

@@ -1,0 +1,91 @@
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from dart_keras.deployment import ConversionError, convert
+
+from . import models
+
+
+@pytest.fixture(scope="module")
+def artifact():
+    return convert(
+        models.dense(), "microcontroller", quantization="int8", representative_data=models.ROWS
+    )
+
+
+def test_predict_takes_any_number_of_rows(artifact):
+    everything = artifact.predict(models.ROWS)
+    for rows in (1, 5):
+        np.testing.assert_array_equal(artifact.predict(models.ROWS[:rows]), everything[:rows])
+    assert everything.dtype == "float32"
+    with pytest.raises(ValueError, match=r"`x` for input 'features'.*\(rows, 20\)"):
+        artifact.predict(models.ROWS[:, :4])
+
+
+def test_only_the_runtimes_of_the_target(artifact):
+    with pytest.raises(ValueError, match=r"\['litert', 'tflm'\].*Received: runtime='tpu'"):
+        artifact.predict(models.ROWS, runtime="tpu")
+    with pytest.raises(ValueError, match=r"\['litert'\].*Received: runtime='tflm'"):
+        convert(models.dense()).predict(models.ROWS, runtime="tflm")
+
+
+def test_verify_measures_new_data(artifact):
+    results = artifact.verify(models.ROWS)
+    assert set(results) == {"litert", "tflm"}
+    for runtime, (result,) in results.items():
+        (reported,) = artifact.report["runtimes"][runtime]["outputs"]
+        assert result["sqnr_db"] == pytest.approx(reported["sqnr_db"], abs=0.1)
+
+
+def test_verify_refuses_data_that_the_file_was_not_made_for():
+    model = models.tt_dense()
+    tiny = convert(model, quantization="int8", representative_data=models.ROWS * 1e-4)
+    large = convert(model, quantization="int8", representative_data=models.ROWS * 1e4)
+    with pytest.raises(ConversionError, match="dB"):
+        large.verify(models.ROWS * 1e-4)
+    assert tiny.verify(models.ROWS * 1e-4)
+
+
+def test_saved_files_are_the_artifact(artifact, tmp_path):
+    artifact.save(tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "model.tflite",
+        "report.json",
+        "model.h",
+        "model.cc",
+        "op_resolver.h",
+    }
+    assert (tmp_path / "out" / "model.tflite").read_bytes() == artifact.content
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == artifact.report
+    assert f"kArenaSize = {artifact.arena_size};" in (tmp_path / "out" / "model.h").read_text()
+    if shutil.which("g++"):
+        subprocess.run(
+            ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-c", "model.cc"],
+            cwd=tmp_path / "out",
+            check=True,
+        )
+
+
+def test_a_raspberry_pi_needs_no_source(tmp_path):
+    convert(models.dense()).save(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"model.tflite", "report.json"}
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(artifact, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file/out"):
+        artifact.save(tmp_path / "file" / "out")
+
+
+def test_it_prints_itself(artifact):
+    assert repr(artifact) == (
+        "Artifact(target='microcontroller', quantization='int8', "
+        f"size={artifact.size}, arena_size={artifact.arena_size})"
+    )
+    text = str(artifact)
+    for part in ("microcontroller, int8", "2 FULLY_CONNECTED", "tflm", "same argmax", "dB"):
+        assert part in text

@@ -1,0 +1,285 @@
+import keras
+import numpy as np
+import pytest
+from keras import optimizers
+
+from dart_keras.keras_internals import Replacement, rebuild_optimizer
+from dart_keras.layers import TTDense
+from dart_keras.layers.rank_gates import RankGates
+
+X = np.random.default_rng(0).normal(size=(8, 12)).astype("float32")
+Y = np.random.default_rng(1).normal(size=(8, 3)).astype("float32")
+
+OPTIMIZERS = {
+    "sgd": lambda: optimizers.SGD(0.01),
+    "sgd-momentum": lambda: optimizers.SGD(0.01, momentum=0.9),
+    "sgd-nesterov-clipped": lambda: optimizers.SGD(
+        0.01, momentum=0.9, nesterov=True, global_clipnorm=1.0
+    ),
+    "adam": lambda: optimizers.Adam(0.01),
+    "adam-amsgrad": lambda: optimizers.Adam(0.01, amsgrad=True),
+    "adamw": lambda: optimizers.AdamW(0.01, weight_decay=0.01),
+    "adamax": lambda: optimizers.Adamax(0.01),
+    "adagrad": lambda: optimizers.Adagrad(0.01),
+    "adadelta": lambda: optimizers.Adadelta(0.1),
+    "rmsprop": lambda: optimizers.RMSprop(0.01, centered=True, momentum=0.9),
+    "lion": lambda: optimizers.Lion(0.001),
+    "lamb": lambda: optimizers.Lamb(0.01),
+    "ftrl": lambda: optimizers.Ftrl(0.01),
+    "adafactor": lambda: optimizers.Adafactor(0.01),
+    "nadam": lambda: optimizers.Nadam(0.01),
+    "muon": lambda: optimizers.Muon(0.001),
+    "loss-scale": lambda: optimizers.LossScaleOptimizer(
+        optimizers.Adam(0.01), initial_scale=64.0, dynamic_growth_steps=3
+    ),
+    "ema": lambda: optimizers.SGD(0.01, momentum=0.9, use_ema=True, ema_overwrite_frequency=5),
+    "accumulation": lambda: optimizers.Adam(0.01, gradient_accumulation_steps=3),
+    "schedule": lambda: optimizers.Adam(optimizers.schedules.ExponentialDecay(0.01, 2, 0.5)),
+    "loss-scale-ema-accumulation": lambda: optimizers.LossScaleOptimizer(
+        optimizers.AdamW(0.01, use_ema=True, gradient_accumulation_steps=2)
+    ),
+}
+every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+
+
+def model_with(optimizer, low_rank=False, **layer_arguments):
+    model = keras.Sequential(
+        [
+            keras.Input((12,)),
+            keras.layers.Dense(16, activation="tanh", name="first"),
+            TTDense(16, 6, (4, 4), (4, 4), name="middle", **layer_arguments),
+            keras.layers.Dense(3, name="last"),
+        ]
+    )
+    if low_rank:
+        pad_to_low_rank(model.get_layer("middle"))
+    model.compile(optimizer, "mse", run_eagerly=True)
+    return model
+
+
+def pad_to_low_rank(layer, rank=3):
+    """Keep `rank` slices of the bond and turn them into all the others, by an orthogonal matrix."""
+    turn, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(6, 6)))
+    keep = np.diag([1.0] * rank + [0.0] * (6 - rank))
+    first, second = (keras.ops.convert_to_numpy(core) for core in layer.cores)
+    layer.cores[0].assign(np.tensordot(first, keep @ turn, 1))
+    layer.cores[1].assign(np.tensordot(turn.T @ keep, second, 1))
+
+
+def train(model, steps=4):
+    return [float(model.train_on_batch(X, Y)) for _ in range(steps)]
+
+
+def state(optimizer):
+    values = {v.path: keras.ops.convert_to_numpy(v) for v in optimizer.variables}
+    assert len(values) == len(optimizer.variables)
+    return values
+
+
+def is_of_a_core(path):
+    return "core_" in path
+
+
+@every_optimizer
+def test_only_the_state_of_the_cut_cores_changes(name):
+    model = model_with(OPTIMIZERS[name]())
+    train(model)
+    optimizer, before = model.optimizer, state(model.optimizer)
+    config = optimizer.get_config()
+    model.get_layer("middle").truncate(2)
+    after = state(model.optimizer)
+    assert model.optimizer is optimizer
+    assert optimizer.get_config() == config
+    assert set(after) == set(before)
+    for path, value in before.items():
+        if is_of_a_core(path):
+            assert after[path].size < value.size, path
+        else:
+            np.testing.assert_array_equal(after[path], value, err_msg=path)
+
+
+@every_optimizer
+def test_state_of_the_cut_cores_is_carried_over(name):
+    # The cut discards nothing, so nothing that training moved may begin again at zero.
+    model = model_with(OPTIMIZERS[name](), low_rank=True)
+    train(model)
+    before = state(model.optimizer)
+    model.get_layer("middle").truncate(5)
+    for path, value in state(model.optimizer).items():
+        if is_of_a_core(path):
+            assert np.all(np.isfinite(value)), path
+            assert np.any(value != 0) == np.any(before[path] != 0), path
+
+
+@every_optimizer
+def test_training_goes_on(name):
+    model = model_with(OPTIMIZERS[name]())
+    train(model, 3)
+    model.get_layer("middle").truncate(4)
+    layer = model.get_layer("middle")
+    weights = [core.numpy() for core in layer.cores]
+    steps = int(model.optimizer._iterations)
+    losses = train(model, 6)
+    assert np.all(np.isfinite(losses))
+    assert int(model.optimizer._iterations) == steps + 6
+    assert all(np.any(core.numpy() != w) for core, w in zip(layer.cores, weights, strict=True))
+    shapes = [tuple(v.shape) for v in model.optimizer._trainable_variables]
+    assert shapes == [tuple(v.shape) for v in model.trainable_variables]
+
+
+@every_optimizer
+def test_state_survives_a_file_after_a_cut(name, tmp_path):
+    model = model_with(OPTIMIZERS[name]())
+    train(model)
+    model.get_layer("middle").truncate(2)
+    train(model, 1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    loaded.run_eagerly = True
+    # Names of optimizers may differ, the order of the variables does not.
+    pairs = zip(model.optimizer.variables, loaded.optimizer.variables, strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
+    np.testing.assert_allclose(train(loaded, 3), train(model, 3), rtol=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_takes_the_steps_that_it_would_have_taken_uncut(momentum, tmp_path):
+    model = model_with(optimizers.SGD(0.05, momentum=momentum), low_rank=True)
+    train(model)
+    model.save(tmp_path / "model.keras")
+    twin = keras.models.load_model(tmp_path / "model.keras")
+    twin.run_eagerly = True
+    assert model.get_layer("middle").truncate(3) < 1e-5
+    assert twin.get_layer("middle").ranks == (1, 6, 1)
+    np.testing.assert_allclose(train(model, 5), train(twin, 5), rtol=1e-4)
+    np.testing.assert_allclose(
+        model.get_layer("middle").to_dense(), twin.get_layer("middle").to_dense(), atol=1e-4
+    )
+
+
+def test_moments_of_adam_keep_what_orthonormal_maps_keep():
+    model = model_with(optimizers.Adam(1e-4), low_rank=True)
+    train(model)
+    # The slices left out have no gradient, but Adam's sign-like steps would move them by noise.
+    pad_to_low_rank(model.get_layer("middle"), rank=6)
+    optimizer, layer = model.optimizer, model.get_layer("middle")
+
+    def moments():
+        index = [optimizer._get_variable_index(core) for core in layer.cores]
+        return [(optimizer._momentums[i].numpy(), optimizer._velocities[i].numpy()) for i in index]
+
+    before = moments()
+    layer.truncate(5)
+    for (old_m, old_v), (new_m, new_v) in zip(before, moments(), strict=True):
+        assert np.all(new_v >= np.square(new_m) * (1 - 1e-5))
+        assert 0.3 < np.linalg.norm(new_m) / np.linalg.norm(old_m) < 1.5
+        assert 0.3 < np.sum(new_v) / np.sum(old_v) < 1.5
+
+
+def test_exclusion_from_weight_decay_holds_for_the_core_that_comes_after():
+    model = model_with(optimizers.SGD(0.1))
+    optimizer = optimizers.SGD(0.1, weight_decay=0.5)
+    layer = model.get_layer("middle")
+    optimizer.exclude_from_weight_decay(var_list=[layer.cores[0], model.layers[0].bias])
+    model.compile(optimizer, "mse", run_eagerly=True)
+    train(model, 2)
+    layer.truncate(2)
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    optimizer.apply([keras.ops.zeros_like(v) for v in model.trainable_variables])
+    for variable in model.trainable_variables:
+        excluded = variable is layer.cores[0] or variable is model.layers[0].bias
+        factor = 1.0 if excluded else 1 - 0.1 * 0.5
+        np.testing.assert_allclose(
+            variable.numpy(), factor * before[variable.path], rtol=1e-5, atol=1e-8
+        )
+
+
+def test_a_schedule_goes_on_from_where_it_was():
+    schedule = optimizers.schedules.PiecewiseConstantDecay([3], [0.1, 0.001])
+    model = model_with(optimizers.SGD(schedule))
+    train(model, 5)
+    model.get_layer("middle").truncate(2)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
+
+
+def test_new_variables_start_as_the_optimizer_starts_them():
+    model = model_with(optimizers.Adam(0.01))
+    train(model)
+    before = state(model.optimizer)
+    layer = model.get_layer("middle")
+    layer.add_rank_gates(RankGates(layer.ranks, (4, 4), (4, 4), 0.1, 1.0))
+    rebuild_optimizer(model.optimizer, list(model.trainable_variables), {})
+    after = state(model.optimizer)
+    assert set(before) < set(after)
+    for path, value in before.items():
+        np.testing.assert_array_equal(after[path], value)
+    added = set(after) - set(before)
+    assert len(added) == 2  # two moments of the logits of one bond
+    assert all(np.all(after[path] == 0) for path in added)
+
+
+def test_variables_that_are_frozen_lose_their_state_only():
+    model = model_with(optimizers.Adam(0.01))
+    train(model)
+    before = state(model.optimizer)
+    model.layers[0].trainable = False
+    rebuild_optimizer(model.optimizer, list(model.trainable_variables), {})
+    after = state(model.optimizer)
+    assert set(before) - set(after) == {path for path in before if "first" in path}
+    for path, value in after.items():
+        np.testing.assert_array_equal(value, before[path])
+
+
+def test_state_goes_through_the_carry_of_the_replacement():
+    old, kept = keras.Variable(np.ones(4)), keras.Variable(np.ones(2))
+    new = keras.Variable(np.ones(3))
+    optimizer = optimizers.Adam(0.01)
+    optimizer.build([old, kept])
+    optimizer.apply([np.arange(4.0) - 1, np.ones(2)])
+    momentum = optimizer._momentums[0].numpy()
+    asked = []
+
+    def carry(value, squared, shape):
+        asked.append((squared, shape))
+        return value[:3]
+
+    rebuild_optimizer(optimizer, [new, kept], {id(old): Replacement(new, carry)})
+    np.testing.assert_array_equal(optimizer._momentums[0].numpy(), momentum[:3])
+    assert {shape for _, shape in asked} == {(3,)}
+    assert {squared for squared, _ in asked} == {True, False}
+
+
+def test_a_carry_may_let_the_state_begin_anew():
+    old, new = keras.Variable(np.ones(4)), keras.Variable(np.ones(3))
+    optimizer = optimizers.Adagrad(0.01, initial_accumulator_value=0.25)
+    optimizer.build([old])
+    optimizer.apply([np.ones(4)])
+    rebuild_optimizer(optimizer, [new], {id(old): Replacement(new, lambda *_: None)})
+    np.testing.assert_array_equal(optimizer._accumulators[0].numpy(), np.full(3, 0.25))
+
+
+def test_an_optimizer_that_is_not_built_is_left_alone():
+    optimizer = optimizers.Adam()
+    rebuild_optimizer(optimizer, [keras.Variable(1.0)], {})
+    rebuild_optimizer(None, [], {})
+    assert not optimizer.built
+    assert len(optimizer.variables) == 2
+
+
+def test_nothing_holds_a_variable_that_is_gone():
+    model = model_with(optimizers.Adam(0.01))
+    train(model)
+    optimizer = model.optimizer
+    gone = {id(v) for v in optimizer.variables if is_of_a_core(v.path)}
+    old = list(optimizer.variables)  # keeps the ids from being used again
+    model.get_layer("middle").truncate(2)
+    assert len(gone) == 4
+    assert not gone & {id(v) for v in optimizer.variables}
+    assert len(optimizer.variables) == len(old)
+    # As many as Keras itself would have made for the model as it is now.
+    fresh = optimizers.Adam(0.01)
+    fresh.build(model.trainable_variables)
+    assert [tuple(v.shape) for v in fresh.variables] == [
+        tuple(v.shape) for v in optimizer.variables
+    ]

@@ -1,0 +1,72 @@
+import keras
+import numpy as np
+import pytest
+
+from dart_keras.keras_internals import changing_state, replace_variables
+
+
+class Three(keras.layers.Layer):
+    def build(self, input_shape):
+        self.parts = [self.add_weight(shape=(2,), name=f"part_{k}") for k in range(2)]
+        self.bias = self.add_weight(shape=(3,), name="bias")
+        self.counter = self.add_weight(shape=(), trainable=False, name="counter")
+        self.built = True
+
+    def call(self, inputs):
+        return inputs
+
+
+def built():
+    layer = Three(name="three")
+    layer.build((None, 2))
+    return layer
+
+
+def test_a_built_layer_is_locked_and_is_so_again_afterwards():
+    layer = built()
+    with pytest.raises(ValueError, match="cannot add new elements"):
+        layer.more = keras.Variable(1.0)
+    with changing_state(layer):
+        layer.more = keras.Variable(1.0)
+    assert layer.more in layer.weights
+    with pytest.raises(ValueError, match="cannot add new elements"):
+        layer.even_more = keras.Variable(1.0)
+
+
+def test_the_lock_comes_back_after_an_error():
+    layer = built()
+    with pytest.raises(KeyError), changing_state(layer):
+        raise KeyError
+    with pytest.raises(ValueError, match="cannot add new elements"):
+        layer.more = keras.Variable(1.0)
+
+
+def test_a_layer_that_was_not_locked_stays_so():
+    layer = Three()
+    with changing_state(layer):
+        pass
+    layer.more = keras.Variable(1.0)
+    assert layer.more in layer.weights
+
+
+def test_variables_are_replaced_in_their_places():
+    layer = built()
+    old, bias, counter = layer.parts, layer.bias, layer.counter
+    new = replace_variables(
+        layer, old, lambda: [layer.add_weight(shape=(5,), name=f"part_{k}") for k in range(2)]
+    )
+    assert [id(v) for v in layer.trainable_weights] == [id(v) for v in [*new, bias]]
+    assert [id(v) for v in layer.weights] == [id(v) for v in [*new, bias, counter]]
+    assert [tuple(w.shape) for w in layer.get_weights()] == [(5,), (5,), (3,), ()]
+    layer.set_weights([np.full(v.shape, 2.0) for v in layer.weights])
+    assert float(new[0][0]) == float(bias[0]) == float(counter) == 2
+    assert [v.path for v in new] == [v.path for v in old]
+
+
+def test_a_model_sees_the_new_variables():
+    layer = built()
+    model = keras.Sequential([keras.Input((2,)), layer])
+    new = replace_variables(layer, layer.parts, lambda: [layer.add_weight(shape=(5,), name="p")])
+    assert len(model.trainable_variables) == 2
+    assert model.trainable_variables[0] is new[0]
+    assert model.count_params() == 5 + 3 + 1

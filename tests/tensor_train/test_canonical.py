@@ -1,0 +1,47 @@
+import numpy as np
+from hypothesis import given
+from trains import trains
+
+from dart_keras.tensor_train.canonical import left_factors, right_factors
+
+
+def product(cores, left, right):
+    """All the given cores multiplied, as a tensor of the two outer ranks and all modes between."""
+    result = np.eye(left).reshape(left, 1, left)
+    for core in cores:
+        result = np.tensordot(result, core, 1).reshape(left, -1, core.shape[3])
+    return result.reshape(left, -1, right)
+
+
+@given(trains())
+def test_left_factors_have_the_gram_matrix_of_all_that_is_to_the_left(tt):
+    factors = left_factors(tt.cores)
+    assert len(factors) == len(tt.cores) - 1
+    for bond, factor in enumerate(factors, start=1):
+        rank = tt.ranks[bond]
+        left = product(tt.cores[:bond], 1, rank)[0]
+        assert factor.shape == (min(factor.shape[0], rank), rank)
+        np.testing.assert_allclose(
+            factor.T @ factor, left.T @ left, atol=1e-9 * np.linalg.norm(left) ** 2
+        )
+
+
+@given(trains())
+def test_right_factors_have_the_gram_matrix_of_all_that_is_to_the_right(tt):
+    factors = right_factors(tt.cores)
+    assert len(factors) == len(tt.cores) - 1
+    for bond, factor in enumerate(factors, start=1):
+        rank = tt.ranks[bond]
+        right = product(tt.cores[bond:], rank, 1)[:, :, 0]
+        assert factor.shape == (rank, min(factor.shape[1], rank))
+        np.testing.assert_allclose(
+            factor @ factor.T, right @ right.T, atol=1e-9 * np.linalg.norm(right) ** 2
+        )
+
+
+def test_factors_are_made_in_float64():
+    # In float32 the small direction would be lost beside the large one.
+    core = np.array([[1.0, 1.0], [0.0, 1e-6]], np.float32).reshape(1, 2, 1, 2)
+    [factor] = left_factors([core, core.reshape(2, 2, 1, 1)])
+    small = np.linalg.svd(factor, compute_uv=False)[-1]
+    np.testing.assert_allclose(small, 1e-6 / np.sqrt(2), rtol=1e-6)

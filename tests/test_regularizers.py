@@ -1,0 +1,218 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dart_keras.layers import TTDense, TTEmbedding
+from dart_keras.regularizers import GroupLasso, LogDet, NuclearNorm
+
+ALL = [NuclearNorm, LogDet, GroupLasso]
+
+
+def both_unfoldings(core):
+    sides = []
+    if core.shape[0] > 1:
+        sides.append(core.reshape(core.shape[0], -1).T)
+    if core.shape[-1] > 1:
+        sides.append(core.reshape(-1, core.shape[-1]))
+    return sides
+
+
+def nuclear_norm(core):
+    values = [np.linalg.svd(side, compute_uv=False) for side in both_unfoldings(core)]
+    return sum(np.sum(s) / np.sqrt(np.sum(s**2)) for s in values)
+
+
+def log_det(core):
+    total = 0.0
+    for side in both_unfoldings(core):
+        gram = side.T @ side
+        r = len(gram)
+        _, value = np.linalg.slogdet(np.eye(r) + gram / (1e-3 * np.trace(gram) / r))
+        total += value / np.log(1 + 1e3)
+    return total
+
+
+def group_lasso(core):
+    return sum(
+        np.sum(np.linalg.norm(side, axis=0)) / np.linalg.norm(side)
+        for side in both_unfoldings(core)
+    )
+
+
+PAIRS = [(NuclearNorm, nuclear_norm), (LogDet, log_det), (GroupLasso, group_lasso)]
+CORES = st.builds(
+    lambda left, n, m, right, seed: np.random.default_rng(seed).normal(size=(left, n, m, right)),
+    st.integers(2, 5),
+    st.integers(2, 4),
+    st.integers(2, 4),
+    st.integers(1, 5),
+    st.integers(0, 2**32 - 1),
+)
+
+
+def gradient(regularizer, core):
+    variable = tf.Variable(core)
+    with tf.GradientTape() as tape:
+        penalty = regularizer(variable)
+    return tape.gradient(penalty, variable).numpy()
+
+
+def rank_one(shape=(4, 3, 3, 4)):
+    rng = np.random.default_rng(0)
+    vectors = [rng.normal(size=size) for size in shape]
+    return np.einsum("a,b,c,d->abcd", *vectors)
+
+
+@pytest.mark.parametrize(("regularizer", "by_numpy"), PAIRS)
+@given(core=CORES)
+def test_value_is_that_of_numpy(regularizer, by_numpy, core):
+    # The square root is rounded off at zero, by 1e-3 for each singular value at most.
+    slack = 1e-3 * (core.shape[0] + core.shape[-1])
+    assert float(regularizer(1.0)(core)) == pytest.approx(by_numpy(core), abs=slack)
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+def test_bonds_of_rank_one_do_not_count(regularizer):
+    core = np.random.default_rng(0).normal(size=(1, 3, 4, 1))
+    assert float(regularizer(1.0)(core)) == 0
+    both = np.random.default_rng(0).normal(size=(3, 4, 4, 2))
+    left_only = both.transpose(0, 1, 3, 2).reshape(3, 4, 8, 1)
+    right_only = both.reshape(1, 12, 4, 2)
+    separately = float(regularizer(1.0)(left_only)) + float(regularizer(1.0)(right_only))
+    assert float(regularizer(1.0)(both)) == pytest.approx(separately, rel=1e-6)
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+def test_gradient_is_that_of_finite_differences(regularizer):
+    rng = np.random.default_rng(0)
+    core, direction = rng.normal(size=(3, 2, 3, 4)), rng.normal(size=(3, 2, 3, 4))
+    penalty, step = regularizer(0.7), 1e-5
+    difference = float(penalty(core + step * direction)) - float(penalty(core - step * direction))
+    slope = np.sum(gradient(penalty, core) * direction)
+    # The penalty is a float64 of a float32 strength.
+    assert slope == pytest.approx(difference / (2 * step), rel=1e-5)
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "core",
+    [np.zeros((4, 3, 3, 4)), rank_one(), np.eye(16).reshape(4, 4, 4, 4), 1e-12 * rank_one()],
+    ids=["zero", "rank-deficient", "equal singular values", "tiny"],
+)
+def test_gradient_is_finite_where_singular_values_vanish_or_meet(regularizer, dtype, core):
+    found = gradient(regularizer(1.0), core.astype(dtype))
+    assert np.all(np.isfinite(found))
+    assert np.isfinite(float(regularizer(1.0)(core.astype(dtype))))
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+@given(core=CORES, scale=st.floats(1e-3, 1e3))
+def test_scale_does_not_matter(regularizer, core, scale):
+    penalty = regularizer(1.0)
+    assert float(penalty(scale * core)) == pytest.approx(float(penalty(core)), rel=1e-6)
+    # So the gradient does not shrink the weights as a whole.
+    found = gradient(penalty, core)
+    assert abs(np.sum(found * core)) <= 1e-6 * (1 + np.linalg.norm(found) * np.linalg.norm(core))
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+def test_fewer_directions_cost_less(regularizer):
+    full = np.random.default_rng(0).normal(size=(4, 3, 3, 4))
+    assert float(regularizer(1.0)(rank_one())) < 0.8 * float(regularizer(1.0)(full))
+
+
+@pytest.mark.parametrize("regularizer", [NuclearNorm, LogDet])
+def test_the_gauge_inside_a_bond_does_not_matter(regularizer):
+    rng = np.random.default_rng(0)
+    core = rng.normal(size=(1, 4, 4, 5))
+    turn, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    turned = np.tensordot(core, turn, 1)
+    assert float(regularizer(1.0)(turned)) == pytest.approx(float(regularizer(1.0)(core)), rel=1e-6)
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+def test_descending_the_penalty_lowers_the_rank(regularizer):
+    core = np.random.default_rng(0).normal(size=(1, 4, 4, 4))
+    variable = tf.Variable(core / np.linalg.norm(core))
+    penalty = regularizer(1.0)
+    for _ in range(100):
+        with tf.GradientTape() as tape:
+            value = penalty(variable)
+        variable.assign_sub(0.02 * tape.gradient(value, variable))
+    s = np.linalg.svd(variable.numpy().reshape(16, 4), compute_uv=False)
+    assert s[1] < 0.1 * s[0]
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+def test_strength_is_a_factor_that_can_be_changed_under_a_compiled_function(regularizer):
+    core = tf.constant(np.random.default_rng(0).normal(size=(3, 2, 2, 3)))
+    penalty = regularizer(0.5)
+    compiled = tf.function(penalty)
+    half = float(compiled(core))
+    assert half == pytest.approx(0.5 * float(regularizer(1.0)(core)), rel=1e-6)
+    penalty.strength.assign(2.0)
+    assert float(compiled(core)) == pytest.approx(4 * half, rel=1e-6)
+    assert float(regularizer(0)(core)) == 0
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+def test_config(regularizer):
+    core = np.random.default_rng(0).normal(size=(3, 2, 2, 3))
+    first = regularizer(0.25)
+    first.strength.assign(9.0)  # as a schedule does, which is no part of the configuration
+    again = keras.regularizers.deserialize(keras.regularizers.serialize(first))
+    assert type(again) is regularizer
+    assert again.get_config() == {"strength": 0.25}
+    assert float(again(core)) == float(regularizer(0.25)(core))
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+@pytest.mark.parametrize("strength", [-1, -1e-9, float("nan"), "0.1", None, True, [0.1]])
+def test_a_strength_that_is_no_number_of_at_least_zero_is_refused(regularizer, strength):
+    with pytest.raises(ValueError, match="number of at least 0") as error:
+        regularizer(strength)
+    assert str(error.value).endswith(f"Received: strength={strength!r}")
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+def test_a_vector_is_refused(regularizer):
+    with pytest.raises(ValueError, match=r"at least two axes. Received: shape=\(4,\)"):
+        regularizer(1.0)(np.ones(4))
+
+
+def model_with(regularizer, dtype=None):
+    return keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            TTEmbedding(30, 8, ranks=3, rank_regularizer=regularizer(0.2), dtype=dtype),
+            keras.layers.GlobalAveragePooling1D(),
+            TTDense(4, ranks=2, rank_regularizer=regularizer(0.3), dtype=dtype),
+        ]
+    )
+
+
+@pytest.mark.parametrize(("regularizer", "by_numpy"), PAIRS)
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_penalties_are_in_the_losses_of_the_model(regularizer, by_numpy, dtype):
+    model = model_with(regularizer, dtype)
+    expected = [
+        strength * by_numpy(keras.ops.convert_to_numpy(core).astype("float64"))
+        for layer, strength in ((model.layers[0], 0.2), (model.layers[2], 0.3))
+        for core in layer.cores
+    ]
+    assert [float(loss) for loss in model.losses] == pytest.approx(expected, abs=5e-3)
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+def test_training_lowers_the_penalty_under_xla_and_mixed_precision(regularizer):
+    model = model_with(regularizer, "mixed_bfloat16")
+    model.compile(keras.optimizers.SGD(0.05), "mse", jit_compile=True)
+    ids, targets = np.arange(40).reshape(8, 5) % 30, np.zeros((8, 4), "float32")
+    before = float(sum(model.losses))
+    history = model.fit(ids, targets, epochs=5, verbose=0)
+    assert np.all(np.isfinite(history.history["loss"]))
+    assert float(sum(model.losses)) < before
