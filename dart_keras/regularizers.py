@@ -57,6 +57,8 @@ class RankRegularizer(keras.regularizers.Regularizer):
         x = ops.convert_to_tensor(x)
         if len(x.shape) < 2:
             raise ValueError(f"Expected a tensor of at least two axes. Received: shape={x.shape}")
+        if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16"):
+            x = ops.cast(x, "float32")  # Backends have no eigenvalues in half precision.
         penalty = ops.zeros((), x.dtype)
         if x.shape[0] > 1:
             penalty += self.penalty(ops.transpose(ops.reshape(x, (x.shape[0], -1))))

@@ -216,3 +216,12 @@ def test_training_lowers_the_penalty_under_xla_and_mixed_precision(regularizer):
     history = model.fit(ids, targets, epochs=5, verbose=0)
     assert np.all(np.isfinite(history.history["loss"]))
     assert float(sum(model.losses)) < before
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_models_in_half_precision_train(regularizer, dtype):
+    model = model_with(regularizer, dtype)
+    model.compile("sgd", "mse")
+    ids, targets = np.arange(40).reshape(8, 5) % 30, np.zeros((8, 4), "float32")
+    assert np.isfinite(model.fit(ids, targets, verbose=0).history["loss"][0])

@@ -53,6 +53,4 @@ def unfoldings(matrix, inputs, outputs):
     d = len(inputs)
     tensor = np.asarray(matrix).reshape(*inputs, *outputs)
     tensor = tensor.transpose([axis for k in range(d) for axis in (k, d + k)])
-    return [
-        tensor.reshape(math.prod(inputs[:k]) * math.prod(outputs[:k]), -1) for k in range(1, d)
-    ]
+    return [tensor.reshape(math.prod(inputs[:k]) * math.prod(outputs[:k]), -1) for k in range(1, d)]

@@ -128,7 +128,8 @@ class RankDiscretization(keras.callbacks.Callback):
         layers = self._open_layers()
         if self.when == "converged" and layers and not _not_finite(layers):
             effective = self.selection.effective_ranks(layers)
-            self._converged = self._convergence.update(effective, self.selection.select(layers))
+            at_rest = self._convergence.update(effective, self.selection.select(layers))
+            self._converged = at_rest and self.selection.is_settled(layers)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Cut, if it has become time to with the last epoch; warn if no cut was due."""

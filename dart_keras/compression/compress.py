@@ -54,7 +54,7 @@ def compress(model: keras.Model, budget: Selection) -> tuple[keras.Model, Compre
         replaced.append((layer, twin.from_dense(layer)))
         return replaced[-1][1]
 
-    clone = keras.models.clone_model(model, clone_function=twin_of)
+    clone = keras.models.clone_model(model, clone_function=twin_of, recursive=True)
     if not replaced:
         raise ValueError(
             "Expected a model with `Dense` or `Embedding` layers that tensor trains make smaller. "

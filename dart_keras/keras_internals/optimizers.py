@@ -102,6 +102,7 @@ def _unbuild(
     if excluded:
         for old in optimizer._trainable_variables:
             if id(old) in replacements and optimizer._var_key(old) in excluded:
+                excluded.remove(optimizer._var_key(old))
                 excluded.add(optimizer._var_key(replacements[id(old)].variable))
     # A cache keyed by variables; the optimizer makes it again.
     optimizer.__dict__.pop("_exclude_from_weight_decay_cache", None)
@@ -159,7 +160,10 @@ def _carry(
         return carry(value, squared, shape)
     # A mean square is the square of the mean and a variance. The mean goes through the map; the
     # noise around it is taken as independent from entry to entry.
-    variance = carry(np.maximum(value - np.square(mean), 0), True, shape)
+    # In the first steps the mean may be ahead of the mean square, which has a longer memory.
+    root = np.sqrt(value)
+    mean = np.clip(mean, -root, root)
+    variance = carry(value - np.square(mean), True, shape)
     carried_mean = carry(mean, False, shape)
     if variance is None or carried_mean is None:
         return None

@@ -37,7 +37,7 @@ def split_ids(ids: Any, modes: Sequence[int]) -> list[Any]:
     for mode in modes:
         size *= mode
     # In float32, because a microcontroller's interpreter divides no integers.
-    state = ops.cast(ids, "float32" if size <= _EXACT_IN_FLOAT else "int64")
+    state = ops.cast(ids, "float32" if size <= _EXACT_IN_FLOAT else "int32")
     digits = []
     for mode in reversed(modes[1:]):
         digits.append(ops.cast(ops.mod(state, mode), "int32"))

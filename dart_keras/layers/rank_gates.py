@@ -77,6 +77,16 @@ class RankGates(keras.layers.Layer):
             gated[bond] = gated[bond] * ops.cast(mask, gated[bond].dtype)
         return gated
 
+    def resized(self, ranks: Sequence[int]) -> "RankGates":
+        """Built gates for a train of other ranks, with the logits of the ranks it still has."""
+        gates = RankGates.from_config({**self.get_config(), "ranks": tuple(ranks)})
+        gates.build()
+        for old, new in zip(self.logits, gates.logits, strict=True):
+            kept = ops.convert_to_numpy(old)[: new.shape[0]]
+            new.assign(np.pad(kept, (0, new.shape[0] - len(kept))))
+        gates.temperature.assign(self.temperature)
+        return gates
+
     def selected_ranks(self) -> tuple[int, ...]:
         """The likeliest rank of every bond, all d + 1."""
         inner = (int(np.argmax(ops.convert_to_numpy(logits))) + 1 for logits in self.logits)
@@ -85,6 +95,10 @@ class RankGates(keras.layers.Layer):
     def expected_ranks(self) -> list[float]:
         """The mean rank of each of the d - 1 bonds under its logits."""
         return [float(rank) for rank in self._expected_ranks()]
+
+    def confidences(self) -> list[float]:
+        """For each of the d - 1 bonds, the probability of the likeliest rank."""
+        return [float(ops.max(ops.softmax(ops.convert_to_tensor(x)))) for x in self.logits]
 
     def _expected_ranks(self) -> list[Any]:
         expected = []

@@ -176,6 +176,9 @@ class TTLayer(keras.layers.Layer):
         with changing_state(self):
             self._cores = new
         self._ranks = (1, *(core.shape[3] for core in cores))
+        if (gates := self.rank_gates) is not None:
+            self._drop_rank_gates()
+            self.add_rank_gates(gates.resized(self._ranks))
         return self.cores
 
     def add_rank_gates(self, gates: RankGates) -> None:
@@ -190,11 +193,14 @@ class TTLayer(keras.layers.Layer):
         self.rank_regularizer = None
         for core in self._cores:
             core.regularizer = None
+        self._drop_rank_gates()
+        self.ranks_fixed = True
+
+    def _drop_rank_gates(self) -> None:
         if self.rank_gates is not None:
             with changing_state(self):
                 self._tracker.untrack(self.rank_gates)
             self.rank_gates = None
-        self.ranks_fixed = True
 
     def save_own_variables(self, store: Any) -> None:
         """Save cores and bias by name, and how far their ranks are settled."""

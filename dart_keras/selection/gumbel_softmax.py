@@ -89,6 +89,14 @@ class GumbelSoftmax(Selection):
         """The expected ranks of all bonds of all layers under their logits."""
         return np.array([rank for layer in layers for rank in _gates(layer).expected_ranks()])
 
+    def is_settled(self, layers: Sequence[TTLayer]) -> bool:
+        """Whether every bond draws its likeliest rank nine times out of ten.
+
+        While two ranks are still about as likely as each other, the expected rank can rest for some
+        epochs and the choice yet change.
+        """
+        return all(min(_gates(layer).confidences(), default=1.0) >= 0.9 for layer in layers)
+
     def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
         """The likeliest ranks of each layer, all d + 1.
 

@@ -37,6 +37,10 @@ class Selection(ABC):
             [effective_rank(values) for layer in layers for values in layer.bond_singular_values()]
         )
 
+    def is_settled(self, layers: Sequence[TTLayer]) -> bool:
+        """Whether the ranks may count as converged once they are at rest; by default, always."""
+        return True
+
     def begin(self, model: keras.Model, layers: Sequence[TTLayer]) -> None:  # noqa: B027
         """Called once before training begins, for selections that take part in training."""
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 
 
 def factorizations(dim: int, length: int) -> Iterator[tuple[int, ...]]:
@@ -147,4 +148,4 @@ def check_modes(name: str, modes: Sequence[int], dim: int | None = None) -> tupl
 
 def is_integer(value: object) -> bool:
     """Whether the value is an integer of Python or NumPy, and not a boolean."""
-    return not isinstance(value, bool) and hasattr(value, "__index__")
+    return isinstance(value, Integral) and not isinstance(value, bool)

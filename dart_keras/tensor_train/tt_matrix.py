@@ -237,6 +237,8 @@ class TTMatrix:
         matrix = np.asarray(matrix, np.float64)
         if matrix.ndim != 2:
             raise ValueError(f"Expected a matrix. Received an array of shape {matrix.shape}")
+        if not np.all(np.isfinite(matrix)):
+            raise ValueError("Expected a finite matrix. Received: NaN or infinite values")
         inputs = check_modes("input_modes", input_modes, matrix.shape[0])
         outputs = check_modes("output_modes", output_modes, matrix.shape[1])
         check_same_length(inputs, outputs)

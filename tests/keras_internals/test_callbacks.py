@@ -28,7 +28,8 @@ def test_a_callback_list_of_the_user_is_looked_into_too():
     looking, other = Looking(), keras.callbacks.EarlyStopping(monitor="loss")
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.compile("sgd", "mse")
-    model.fit(X, X, verbose=0, callbacks=keras.callbacks.CallbackList([other, looking], model=model))
+    both = keras.callbacks.CallbackList([other, looking], add_history=True, model=model)
+    model.fit(X, X, verbose=0, callbacks=both)
     assert any(each is other for each in looking.found)
 
 

@@ -35,7 +35,7 @@ OPTIMIZERS = {
     "ema": lambda: optimizers.SGD(0.01, momentum=0.9, use_ema=True, ema_overwrite_frequency=5),
     "accumulation": lambda: optimizers.Adam(0.01, gradient_accumulation_steps=3),
     "schedule": lambda: optimizers.Adam(optimizers.schedules.ExponentialDecay(0.01, 2, 0.5)),
-    "loss-scale-ema-accumulation": lambda: optimizers.LossScaleOptimizer(
+    "loss-scale-with-all": lambda: optimizers.LossScaleOptimizer(
         optimizers.AdamW(0.01, use_ema=True, gradient_accumulation_steps=2)
     ),
 }
@@ -71,13 +71,13 @@ def train(model, steps=4):
 
 
 def state(optimizer):
-    values = {v.path: keras.ops.convert_to_numpy(v) for v in optimizer.variables}
-    assert len(values) == len(optimizer.variables)
-    return values
+    """Whether it belongs to a core, the path and the value of every variable, in their order."""
+    return [("core_" in v.path, v.path, keras.ops.convert_to_numpy(v)) for v in optimizer.variables]
 
 
-def is_of_a_core(path):
-    return "core_" in path
+def innermost(optimizer):
+    inner = getattr(optimizer, "inner_optimizer", None)
+    return optimizer if inner is None else innermost(inner)
 
 
 @every_optimizer
@@ -90,12 +90,17 @@ def test_only_the_state_of_the_cut_cores_changes(name):
     after = state(model.optimizer)
     assert model.optimizer is optimizer
     assert optimizer.get_config() == config
-    assert set(after) == set(before)
-    for path, value in before.items():
-        if is_of_a_core(path):
-            assert after[path].size < value.size, path
-        else:
-            np.testing.assert_array_equal(after[path], value, err_msg=path)
+    for (of_core, path, old), (still_of_core, _, new) in zip(before, after, strict=True):
+        assert of_core == still_of_core, path
+        if not of_core:
+            np.testing.assert_array_equal(new, old, err_msg=path)
+    # Of the shapes that Keras itself gives an optimizer of the model as it is now.
+    fresh = OPTIMIZERS[name]()
+    fresh.build(model.trainable_variables)
+    shapes = [value.shape for *_, value in after]
+    assert shapes == [value.shape for *_, value in state(fresh)]
+    if name != "sgd":
+        assert shapes != [value.shape for *_, value in before]
 
 
 @every_optimizer
@@ -105,10 +110,10 @@ def test_state_of_the_cut_cores_is_carried_over(name):
     train(model)
     before = state(model.optimizer)
     model.get_layer("middle").truncate(5)
-    for path, value in state(model.optimizer).items():
-        if is_of_a_core(path):
-            assert np.all(np.isfinite(value)), path
-            assert np.any(value != 0) == np.any(before[path] != 0), path
+    for (of_core, path, old), (_, _, new) in zip(before, state(model.optimizer), strict=True):
+        if of_core:
+            assert np.all(np.isfinite(new)), path
+            assert np.any(new != 0) == np.any(old != 0), path
 
 
 @every_optimizer
@@ -118,10 +123,11 @@ def test_training_goes_on(name):
     model.get_layer("middle").truncate(4)
     layer = model.get_layer("middle")
     weights = [core.numpy() for core in layer.cores]
-    steps = int(model.optimizer._iterations)
+    optimizer = innermost(model.optimizer)
+    steps = int(optimizer._iterations)
     losses = train(model, 6)
     assert np.all(np.isfinite(losses))
-    assert int(model.optimizer._iterations) == steps + 6
+    assert int(optimizer._iterations) == steps + 6
     assert all(np.any(core.numpy() != w) for core, w in zip(layer.cores, weights, strict=True))
     shapes = [tuple(v.shape) for v in model.optimizer._trainable_variables]
     assert shapes == [tuple(v.shape) for v in model.trainable_variables]
@@ -159,22 +165,29 @@ def test_sgd_takes_the_steps_that_it_would_have_taken_uncut(momentum, tmp_path):
 
 
 def test_moments_of_adam_keep_what_orthonormal_maps_keep():
-    model = model_with(optimizers.Adam(1e-4), low_rank=True)
+    # With a learning rate of zero the train stays of rank three exactly.
+    model = model_with(optimizers.Adam(0.0), low_rank=True)
     train(model)
-    # The slices left out have no gradient, but Adam's sign-like steps would move them by noise.
-    pad_to_low_rank(model.get_layer("middle"), rank=6)
     optimizer, layer = model.optimizer, model.get_layer("middle")
 
     def moments():
         index = [optimizer._get_variable_index(core) for core in layer.cores]
-        return [(optimizer._momentums[i].numpy(), optimizer._velocities[i].numpy()) for i in index]
+        slots = (optimizer._momentums, optimizer._velocities)
+        return [tuple(slot[i].numpy() for slot in slots) for i in index]
 
-    before = moments()
-    layer.truncate(5)
+    def slopes():
+        pairs = zip(moments(), layer.cores, strict=True)
+        return [np.sum(momentum * core.numpy()) for (momentum, _), core in pairs]
+
+    before, slopes_before = moments(), slopes()
+    layer.truncate(3)
+    # The mean gradient along the core itself is a number that does not depend on the basis.
+    np.testing.assert_allclose(slopes(), slopes_before, rtol=1e-3)
     for (old_m, old_v), (new_m, new_v) in zip(before, moments(), strict=True):
-        assert np.all(new_v >= np.square(new_m) * (1 - 1e-5))
-        assert 0.3 < np.linalg.norm(new_m) / np.linalg.norm(old_m) < 1.5
-        assert 0.3 < np.sum(new_v) / np.sum(old_v) < 1.5
+        assert np.linalg.norm(new_m) == pytest.approx(np.linalg.norm(old_m), rel=1e-3)
+        assert np.sum(new_v) == pytest.approx(np.sum(old_v), rel=1e-2)
+        bias = (1 - 0.999**4) / (1 - 0.9**4) ** 2  # of the two means, which begin at zero
+        assert np.all(new_v >= 0.9 * bias * np.square(new_m) - 1e-12)
 
 
 def test_exclusion_from_weight_decay_holds_for_the_core_that_comes_after():
@@ -210,25 +223,23 @@ def test_new_variables_start_as_the_optimizer_starts_them():
     layer = model.get_layer("middle")
     layer.add_rank_gates(RankGates(layer.ranks, (4, 4), (4, 4), 0.1, 1.0))
     rebuild_optimizer(model.optimizer, list(model.trainable_variables), {})
-    after = state(model.optimizer)
-    assert set(before) < set(after)
-    for path, value in before.items():
-        np.testing.assert_array_equal(after[path], value)
-    added = set(after) - set(before)
-    assert len(added) == 2  # two moments of the logits of one bond
-    assert all(np.all(after[path] == 0) for path in added)
+    after = {path: value for _, path, value in state(model.optimizer)}
+    for _, path, value in before:
+        np.testing.assert_array_equal(after.pop(path), value)
+    assert len(after) == 2  # two moments of the logits of one bond
+    assert all(np.all(value == 0) for value in after.values())
 
 
 def test_variables_that_are_frozen_lose_their_state_only():
     model = model_with(optimizers.Adam(0.01))
     train(model)
-    before = state(model.optimizer)
+    before = [entry for entry in state(model.optimizer) if "first" not in entry[1]]
+    assert len(before) == len(model.optimizer.variables) - 4
     model.layers[0].trainable = False
     rebuild_optimizer(model.optimizer, list(model.trainable_variables), {})
-    after = state(model.optimizer)
-    assert set(before) - set(after) == {path for path in before if "first" in path}
-    for path, value in after.items():
-        np.testing.assert_array_equal(value, before[path])
+    for (_, path, old), (_, same_path, new) in zip(before, state(model.optimizer), strict=True):
+        assert path == same_path
+        np.testing.assert_array_equal(new, old)
 
 
 def test_state_goes_through_the_carry_of_the_replacement():
@@ -271,15 +282,9 @@ def test_nothing_holds_a_variable_that_is_gone():
     model = model_with(optimizers.Adam(0.01))
     train(model)
     optimizer = model.optimizer
-    gone = {id(v) for v in optimizer.variables if is_of_a_core(v.path)}
+    gone = {id(v) for v in optimizer.variables if "core_" in v.path}
     old = list(optimizer.variables)  # keeps the ids from being used again
     model.get_layer("middle").truncate(2)
     assert len(gone) == 4
     assert not gone & {id(v) for v in optimizer.variables}
     assert len(optimizer.variables) == len(old)
-    # As many as Keras itself would have made for the model as it is now.
-    fresh = optimizers.Adam(0.01)
-    fresh.build(model.trainable_variables)
-    assert [tuple(v.shape) for v in fresh.variables] == [
-        tuple(v.shape) for v in optimizer.variables
-    ]

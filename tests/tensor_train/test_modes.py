@@ -85,7 +85,9 @@ def test_modes_of_the_other_side_are_chosen_to_fit(n, m, length):
     assert complete_modes(n, m, None, None) == automatic_modes(n, m)
 
 
-@pytest.mark.parametrize("modes", [(0, 5), (-2, -5), (2.0, 5), ("2", 5), "25", (), 10, (True, 10)])
+@pytest.mark.parametrize(
+    "modes", [(0, 5), (-2, -5), (2.0, 5), ("2", 5), "25", (), 10, (True, 10), np.array([2, 5])]
+)
 @pytest.mark.parametrize("side", ["input_modes", "output_modes"])
 def test_modes_that_are_no_positive_integers_are_refused(modes, side):
     sides = {"input_modes": (2, 5), "output_modes": (2, 5), side: modes}

@@ -39,7 +39,8 @@ def test_one_core_has_no_inner_ranks():
 
 
 @pytest.mark.parametrize(
-    "ranks", [0, -1, 2.0, "8", True, None, (4, 0), (4, -1), (4, 2.0), (4, "2"), {4, 2}]
+    "ranks",
+    [0, -1, 2.0, "8", True, None, (4, 0), (4, -1), (4, 2.0), (4, "2"), {4, 2}, np.array([4])],
 )
 def test_ranks_that_are_no_positive_integers_are_refused(ranks):
     with pytest.raises(ValueError, match="positive integer") as error:

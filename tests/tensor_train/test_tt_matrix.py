@@ -32,7 +32,9 @@ def test_dense_form_is_that_of_t3f():
 
 
 def test_dense_form_keeps_the_dtype():
-    tt = TTMatrix(tuple(core.astype("float32") for core in random_train((2, 3), (2, 2), (1, 2, 1)).cores))
+    tt = TTMatrix(
+        tuple(core.astype("float32") for core in random_train((2, 3), (2, 2), (1, 2, 1)).cores)
+    )
     assert tt.to_dense().dtype == np.float32
 
 
@@ -103,9 +105,7 @@ def test_difference(tt, data):
     inner = tuple(data.draw(st.integers(1, 4)) for _ in tt.cores[1:])
     other = random_train(tt.input_modes, tt.output_modes, (1, *inner, 1), seed=1)
     difference = tt - other
-    np.testing.assert_allclose(
-        difference.to_dense(), tt.to_dense() - other.to_dense(), atol=1e-10
-    )
+    np.testing.assert_allclose(difference.to_dense(), tt.to_dense() - other.to_dense(), atol=1e-10)
     assert difference.ranks[1:-1] == tuple(
         a + b for a, b in zip(tt.ranks[1:-1], inner, strict=True)
     )
@@ -113,7 +113,9 @@ def test_difference(tt, data):
 
 def test_difference_of_other_modes_is_refused():
     a, b = random_train((2, 3), (2, 2), (1, 2, 1)), random_train((3, 2), (2, 2), (1, 2, 1))
-    with pytest.raises(ValueError, match=r"same modes. Received: TTMatrix\(shape=\(6, 4\), input_modes=\(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"same modes. Received: TTMatrix\(shape=\(6, 4\), input_modes=\(2, 3\)"
+    ):
         a - b
 
 
@@ -129,7 +131,7 @@ def test_difference_of_other_modes_is_refused():
     ],
 )
 def test_cores_that_are_no_train_are_refused(shapes):
-    with pytest.raises(ValueError, match="ranks meet and are 1 at both ends. Received") as error:
+    with pytest.raises(ValueError, match=r"ranks meet and are 1 at both ends. Received") as error:
         TTMatrix(tuple(np.ones(shape) for shape in shapes))
     assert str(error.value).endswith(f"Received shapes: {shapes}")
 
@@ -148,7 +150,8 @@ def test_tt_svd_to_ranks_is_as_good_as_the_theorem_says(modes, rank, seed):
     tt = TTMatrix.from_dense(matrix, *modes, ranks=rank)
     assert max(tt.ranks) <= rank
     discarded = [
-        np.linalg.svd(unfolding, compute_uv=False)[rank:] for unfolding in unfoldings(matrix, *modes)
+        np.linalg.svd(unfolding, compute_uv=False)[rank:]
+        for unfolding in unfoldings(matrix, *modes)
     ]
     bound = np.sqrt(sum(np.sum(tail**2) for tail in discarded))
     assert np.linalg.norm(matrix - tt.to_dense()) <= bound + 1e-9 * np.linalg.norm(matrix)
@@ -183,10 +186,12 @@ def test_prime_dimensions_and_one_core(shape):
 
 def test_tt_svd_refuses_what_does_not_fit():
     matrix = np.ones((6, 4))
-    with pytest.raises(ValueError, match="not both. Received: ranks=2, tolerance=0.1$"):
+    with pytest.raises(ValueError, match=r"not both. Received: ranks=2, tolerance=0.1$"):
         TTMatrix.from_dense(matrix, (2, 3), (2, 2), ranks=2, tolerance=0.1)
     with pytest.raises(ValueError, match=r"Expected a matrix. Received an array of shape \(6,\)$"):
         TTMatrix.from_dense(np.ones(6), (2, 3), (2, 2))
+    with pytest.raises(ValueError, match="Expected a finite matrix"):
+        TTMatrix.from_dense(np.full((6, 4), np.nan), (2, 3), (2, 2))
     with pytest.raises(ValueError, match="`input_modes` whose product is the dimension 6"):
         TTMatrix.from_dense(matrix, (2, 2), (2, 2))
     with pytest.raises(ValueError, match="`output_modes` whose product is the dimension 4"):
@@ -205,7 +210,7 @@ def test_a_tolerance_out_of_range_is_refused(tolerance):
 def test_rounding_wants_ranks_or_a_tolerance():
     tt = random_train((2, 3), (2, 2), (1, 2, 1))
     for arguments in ({}, {"ranks": 1, "tolerance": 0.1}):
-        with pytest.raises(ValueError, match="Expected either `ranks` or `tolerance`. Received"):
+        with pytest.raises(ValueError, match=r"Expected either `ranks` or `tolerance`. Received"):
             tt.round(**arguments)
 
 

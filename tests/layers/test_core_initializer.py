@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+from keras import initializers
+
+from dart_keras.layers import TTDense, TTEmbedding
+from dart_keras.layers.core_initializer import initial_cores, kernel_mean_square
+from dart_keras.tensor_train import TTMatrix
+
+NAMED = [
+    "glorot_uniform",
+    "glorot_normal",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "uniform",
+    "normal",
+    "truncated_normal",
+    "orthogonal",
+    "ones",
+    initializers.RandomUniform(-0.1, 0.3),
+    initializers.RandomNormal(0.2, 0.4),
+    initializers.TruncatedNormal(0.0, 0.5),
+    initializers.VarianceScaling(3.0, "fan_avg", "uniform"),
+    initializers.Constant(0.3),
+]
+
+
+def seeded(initializer, seed):
+    initializer = initializers.get(initializer)
+    config = initializer.get_config()
+    return type(initializer).from_config({**config, "seed": seed} if "seed" in config else config)
+
+
+@pytest.mark.parametrize("initializer", NAMED, ids=str)
+@pytest.mark.parametrize("shape", [(48, 36), (20, 90)])
+def test_mean_square_is_that_of_what_keras_draws(initializer, shape):
+    drawn = [np.square(np.asarray(seeded(initializer, seed)(shape))) for seed in range(40)]
+    found = kernel_mean_square(seeded(initializer, 0), shape)
+    assert found == pytest.approx(float(np.mean(drawn)), rel=0.03)
+
+
+@pytest.mark.parametrize("initializer", NAMED, ids=str)
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "ranks"),
+    [
+        ((6, 8), (6, 6), (1, 1, 1)),
+        ((6, 8), (6, 6), (1, 16, 1)),
+        ((3, 4, 4), (4, 3, 3), (1, 5, 3, 1)),
+        ((2, 3, 4, 2), (3, 2, 2, 3), (1, 4, 9, 4, 1)),
+        ((48,), (36,), (1, 1)),
+        ((48, 1), (1, 36), (1, 7, 1)),
+    ],
+)
+def test_the_matrix_has_the_mean_square_of_the_initializer(initializer, inputs, outputs, ranks):
+    cores = initial_cores(seeded(initializer, 1), inputs, outputs, ranks)
+    assert [core.shape for core in cores] == list(
+        zip(ranks, inputs, outputs, ranks[1:], strict=False)
+    )
+    dense = TTMatrix(tuple(cores)).to_dense()
+    expected = np.mean(np.square(np.asarray(seeded(initializer, 1)((48, 36)))))
+    assert np.mean(np.square(dense)) == pytest.approx(float(expected), rel=0.12)
+
+
+@pytest.mark.parametrize("rank", [1, 4, 16])
+def test_layers_start_with_the_mean_square_of_their_twins(rank):
+    dense, embedding = TTDense(64, rank), TTEmbedding(100, 24, rank)
+    dense.build((None, 48))
+    embedding.build()
+    assert np.mean(dense.to_dense() ** 2) == pytest.approx(2 / (48 + 64), rel=1e-4)
+    assert np.mean(embedding.to_dense() ** 2) == pytest.approx(0.05**2 / 3, rel=1e-4)
+
+
+def test_no_core_is_much_larger_than_another():
+    cores = initial_cores(initializers.get("he_normal"), (2, 10, 4), (3, 2, 12), (1, 6, 8, 1))
+    norms = [np.sqrt(np.mean(np.square(core)) * core.shape[3]) for core in cores]
+    assert max(norms) < 2 * min(norms)
+
+
+def test_zeros_can_still_learn():
+    layer = TTDense(8, 2, core_initializer="zeros")
+    layer.build((None, 8))
+    np.testing.assert_array_equal(layer.to_dense(), 0)
+    model = keras.Sequential([keras.Input((8,)), layer])
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    x = np.random.default_rng(0).normal(size=(16, 8)).astype("float32")
+    losses = model.fit(x, x, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < 0.97 * losses[0]
+
+
+def test_seeds_give_the_same_cores_again():
+    def kernel(initializer):
+        layer = TTDense(8, 2, core_initializer=initializer)
+        layer.build((None, 8))
+        return layer.to_dense()
+
+    one, again, other = (initializers.GlorotUniform(seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(kernel(one), kernel(again))
+    assert np.any(kernel(one) != kernel(other))
+    keras.utils.set_random_seed(3)
+    first, second = kernel("glorot_uniform"), kernel("glorot_uniform")
+    assert np.any(first != second)
+    keras.utils.set_random_seed(3)
+    np.testing.assert_array_equal(kernel("glorot_uniform"), first)
+
+
+def test_a_seed_generator_goes_on_from_draw_to_draw():
+    generators = [keras.random.SeedGenerator(7) for _ in range(2)]
+    arguments = ((4, 4), (4, 4), (1, 2, 1))
+    drawn = [
+        [initial_cores(initializers.RandomNormal(seed=generator), *arguments)[0] for _ in range(2)]
+        for generator in generators
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.any(drawn[0][0] != drawn[0][1])

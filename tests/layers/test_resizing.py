@@ -1,0 +1,126 @@
+import gc
+import weakref
+
+import keras
+import numpy as np
+import pytest
+
+from dart_keras.keras_internals import add_owner
+from dart_keras.layers import TTDense
+from dart_keras.layers.resizing import Resizing, resize, update_owner
+from dart_keras.tensor_train.rounding import bond_maps, project
+
+X = np.random.default_rng(0).normal(size=(8, 16)).astype("float32")
+
+
+def model_with(optimizer="adam", **arguments):
+    model = keras.Sequential(
+        [
+            keras.Input((16,)),
+            TTDense(16, 6, (4, 4), (4, 4), name="a", **arguments),
+            TTDense(16, 6, (4, 4), (4, 4), name="b", **arguments),
+        ]
+    )
+    model.compile(optimizer, "mse", run_eagerly=True)
+    model.train_on_batch(X, X)
+    return model
+
+
+def cut_of(layer, rank, fix_ranks=False):
+    maps = bond_maps(layer.to_tt().cores, (1, rank, 1))
+    return Resizing(layer, project(layer.to_tt().cores, maps), maps, fix_ranks)
+
+
+def moments(model, layer):
+    optimizer = model.optimizer
+    index = [optimizer._get_variable_index(core) for core in layer.cores]
+    return [optimizer._momentums[i].numpy() for i in index]
+
+
+def test_several_layers_at_once():
+    model = model_with()
+    a, b = model.layers
+    resize([cut_of(a, 2), cut_of(b, 3)])
+    assert (a.ranks, b.ranks) == ((1, 2, 1), (1, 3, 1))
+    assert len(model.optimizer.variables) == 2 + 2 * 6
+    model.train_on_batch(X, X)
+    expected = X @ a.to_dense() + a.bias.numpy()
+    expected = expected @ b.to_dense() + b.bias.numpy()
+    np.testing.assert_allclose(model.predict(X, verbose=0), expected, atol=1e-5)
+
+
+def test_momentum_goes_through_the_maps_of_the_cores():
+    model = model_with()
+    layer = model.get_layer("a")
+    cut = cut_of(layer, 3)
+    expected = project(moments(model, layer), cut.maps)
+    resize([cut])
+    for carried, wanted in zip(moments(model, layer), expected, strict=True):
+        np.testing.assert_allclose(carried, wanted, rtol=1e-5, atol=1e-9)
+
+
+def test_without_maps_the_state_of_the_cores_begins_anew():
+    model = model_with()
+    layer = model.get_layer("a")
+    bias = model.optimizer._get_variable_index(layer.bias)
+    before = model.optimizer._momentums[bias].numpy()
+    resize([Resizing(layer, cut_of(layer, 3).cores)])
+    assert all(np.all(momentum == 0) for momentum in moments(model, layer))
+    bias = model.optimizer._get_variable_index(layer.bias)
+    np.testing.assert_array_equal(model.optimizer._momentums[bias].numpy(), before)
+
+
+@pytest.mark.parametrize("fix_ranks", [False, True])
+def test_ranks_that_are_fixed_lose_their_regularizer(fix_ranks):
+    model = model_with(rank_regularizer="l2")
+    layer = model.get_layer("a")
+    resize([cut_of(layer, 2, fix_ranks)])
+    assert layer.ranks_fixed is fix_ranks
+    assert len(model.losses) == (2 if fix_ranks else 4)
+    assert (layer.rank_regularizer is None) is fix_ranks
+
+
+def test_every_model_that_holds_the_layer_is_told():
+    model = model_with()
+    layer = model.get_layer("a")
+    other = keras.Sequential([keras.Input((16,)), layer])
+    other.compile("sgd", "mse", run_eagerly=True)
+    other.train_on_batch(X, X)
+    resize([cut_of(layer, 2)])
+    for each in (model, other):
+        held = {id(v) for v in each.optimizer._trainable_variables}
+        assert held == {id(v) for v in each.trainable_variables}
+        assert np.isfinite(each.train_on_batch(X, X))
+
+
+def test_a_model_that_is_gone_is_no_trouble():
+    model = model_with()
+    layer = model.get_layer("a")
+    gone = weakref.ref(model)
+    add_owner(layer, model)
+    del model
+    gc.collect()
+    assert gone() is None
+    resize([cut_of(layer, 2)])
+    assert layer.ranks == (1, 2, 1)
+
+
+def test_a_model_that_is_not_compiled_is_no_trouble():
+    model = keras.Sequential([keras.Input((16,)), TTDense(16, 6, name="a")])
+    before = model.predict(X, verbose=0)
+    layer = model.get_layer("a")
+    error = layer.truncate(5)
+    assert error > 0
+    assert np.any(model.predict(X, verbose=0) != before)
+    update_owner(model, {})
+    np.testing.assert_allclose(model.predict(X, verbose=0), X @ layer.to_dense(), atol=1e-5)
+
+
+def test_a_row_of_cuts_goes_on_with_what_the_last_one_left():
+    model = model_with(keras.optimizers.Adafactor(0.01))
+    layer = model.get_layer("a")
+    for rank in (5, 4, 2, 1):
+        layer.truncate(rank)
+        assert np.isfinite(model.train_on_batch(X, X))
+        assert layer.ranks == (1, rank, 1)
+    assert int(model.optimizer.iterations) == 5

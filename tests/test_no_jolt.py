@@ -1,0 +1,47 @@
+"""Training goes on after a cut where the cut model stands: the optimizer makes no jolt."""
+
+import keras
+import numpy as np
+import pytest
+
+import dart_keras as dk
+from examples.fashion_mnist.data import load
+from examples.fashion_mnist.experiment import BATCH, tt_model
+
+STEPS = 50
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(lambda: keras.optimizers.Adam(1e-3), id="adam"),
+        pytest.param(lambda: keras.optimizers.SGD(0.05, momentum=0.9), id="sgd with momentum"),
+    ],
+)
+def test_loss_after_50_steps_is_not_above_the_loss_just_after_the_cut(optimizer):
+    images = load()
+    x, y = images.train_images[: 100 * BATCH], images.train_labels[: 100 * BATCH]
+    model = tt_model(strength=0.1)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer(), loss)
+    cross_entropy = []
+
+    class Watch(keras.callbacks.Callback):
+        def measure(self):
+            logits = self.model.predict(x, batch_size=1000, verbose=0)
+            cross_entropy.append(float(loss(y, logits)))
+
+        def on_epoch_begin(self, epoch, logs=None):
+            # Comes after the discretization, so that this is the loss of the cut model.
+            if epoch == 3:
+                self.measure()
+
+        def on_train_batch_end(self, batch, logs=None):
+            if len(cross_entropy) == 1 and batch == STEPS - 1:
+                self.measure()
+
+    cut = dk.callbacks.RankDiscretization(dk.selection.Budget(24_000), epoch=3)
+    model.fit(x, y, batch_size=BATCH, epochs=4, verbose=0, callbacks=[cut, Watch()])
+    assert cut.cuts[0]["parameters_after"] < cut.cuts[0]["parameters_before"]
+    assert np.isfinite(cross_entropy).all()
+    assert cross_entropy[1] <= cross_entropy[0]
