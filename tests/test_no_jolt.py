@@ -6,8 +6,9 @@ import pytest
 
 import dart_keras as dk
 from examples.fashion_mnist.data import load
-from examples.fashion_mnist.experiment import BATCH, tt_model
+from examples.fashion_mnist.experiment import tt_model
 
+BATCH = 128
 STEPS = 50
 
 

@@ -47,10 +47,11 @@ def rebuild_optimizer(
     """
     if optimizer is None or not optimizer.built:
         return
-    # LossScaleOptimizer holds another optimizer, which its own `build` builds.
+    # LossScaleOptimizer and MultiOptimizer hold others, which their own `build` builds.
     nested = [optimizer]
-    while (inner := getattr(nested[-1], "inner_optimizer", None)) is not None:
-        nested.append(inner)
+    for outer in nested:
+        inner = getattr(outer, "inner_optimizer", None)
+        nested += getattr(outer, "optimizers", []) if inner is None else [inner]
     states = [_take_state(each) for each in nested]
     for each in nested:
         _unbuild(each, replacements)

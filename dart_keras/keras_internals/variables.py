@@ -30,7 +30,7 @@ def replace_variables(
     Args:
         layer: A built layer.
         old: The variables to remove, which come before all others of the layer.
-        make_new: Creates the new ones with the layer's `add_weight`.
+        make_new: Creates as many new ones with the layer's `add_weight`.
 
     Returns:
         The new variables.
@@ -45,6 +45,9 @@ def replace_variables(
         for variable in [*old, *kept]:
             layer._untrack_variable(variable)
         new = list(make_new())
+        for before, after in zip(old, new, strict=True):
+            # Made outside the model's name scopes; optimizers may choose variables by path.
+            after._path = before.path
         for variable in kept:
             layer._track_variable(variable)
     return new

@@ -10,17 +10,25 @@ from keras import ops
 _EXACT_IN_FLOAT = 2**22
 
 
-def check_ids(ids: Any, input_dim: int, layer_name: str) -> None:
-    """Have an id outside [0, input_dim) raise an error, where the backend can do so.
+def checked_ids(ids: Any, input_dim: int, layer_name: str) -> Any:
+    """The ids, after a check that raises an error for one outside [0, input_dim).
 
-    TensorFlow can, both eagerly and in a compiled function, except under XLA.
+    TensorFlow can do so, both eagerly and in a compiled function, except under XLA. Other backends
+    go by their own rule for indices out of range.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         message = f"Layer {layer_name!r} expected ids in [0, {input_dim}). Received others"
-        tf.debugging.assert_non_negative(ids, message=message)
-        tf.debugging.assert_less(ids, tf.constant(input_dim, ids.dtype), message=message)
+        checks = [
+            tf.debugging.assert_non_negative(ids, message=message),
+            tf.debugging.assert_less(ids, tf.constant(input_dim, ids.dtype), message=message),
+        ]
+        # So that the lookup does not fail first, with a message about digits. Eagerly, the checks
+        # are done and there is nothing to wait for.
+        with tf.control_dependencies([check for check in checks if check is not None]):
+            return tf.identity(ids)
+    return ids
 
 
 def split_ids(ids: Any, modes: Sequence[int]) -> list[Any]:

@@ -4,7 +4,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.layers.tt_layer import TTLayer, refuse_quantized
 from dart_keras.tensor_train.contraction import chain, cheaper_contraction, rebuild
 from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
 from dart_keras.tensor_train.ranks import Ranks
@@ -190,6 +190,9 @@ class TTDense(TTLayer):
     ) -> Self:
         """A `TTDense` with the weights of a trained `keras.layers.Dense`, by TT-SVD.
 
+        A regularizer or constraint of the dense kernel has no meaning for cores and is not taken
+        over.
+
         Args:
             layer: A built `keras.layers.Dense`. It is left as it is.
             ranks: The largest ranks; `None` for no limit.
@@ -212,6 +215,7 @@ class TTDense(TTLayer):
         """
         if not isinstance(layer, keras.layers.Dense) or not layer.built:
             raise ValueError(f"Expected a built `keras.layers.Dense`. Received: {layer!r}")
+        refuse_quantized(layer)
         kernel = ops.convert_to_numpy(layer.kernel)
         input_dim, units = kernel.shape
         modes = complete_modes(input_dim, units, input_modes, output_modes)

@@ -5,8 +5,8 @@ import keras
 from keras import ops
 
 from dart_keras.keras_internals import set_mask
-from dart_keras.layers.lookup import check_ids, lookup
-from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.layers.lookup import checked_ids, lookup
+from dart_keras.layers.tt_layer import TTLayer, refuse_quantized
 from dart_keras.tensor_train.contraction import chain
 from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
 from dart_keras.tensor_train.ranks import Ranks
@@ -113,7 +113,7 @@ class TTEmbedding(TTLayer):
         ids = ops.convert_to_tensor(inputs, sparse=False)
         if keras.backend.standardize_dtype(ids.dtype) not in ("int32", "int64"):
             ids = ops.cast(ids, "int32")
-        check_ids(ids, self.input_dim, self.name)
+        ids = checked_ids(ids, self.input_dim, self.name)
         rows = lookup(ops.reshape(ids, (-1,)), cores)
         outputs = ops.reshape(rows, (*ops.shape(ids), self.output_dim))
         if self.mask_zero:
@@ -161,6 +161,8 @@ class TTEmbedding(TTLayer):
     ) -> Self:
         """A `TTEmbedding` with the table of a trained `Embedding`, by TT-SVD.
 
+        A regularizer or constraint of the table has no meaning for cores and is not taken over.
+
         Args:
             layer: A built `keras.layers.Embedding` or a `ReversibleEmbedding` with tied weights. It
                 is left as it is.
@@ -187,11 +189,15 @@ class TTEmbedding(TTLayer):
             not isinstance(layer, keras.layers.Embedding)
             or not layer.built
             or not getattr(layer, "tie_weights", True)
+            or getattr(layer, "logit_soft_cap", None) is not None
+            or getattr(layer, "reverse_dtype", None) is not None
         ):
             raise ValueError(
                 "Expected a built `keras.layers.Embedding`, or a `ReversibleEmbedding` with tied "
-                f"weights. Received: {layer!r}"
+                "weights and without `logit_soft_cap` and `reverse_dtype`. "
+                f"Received: {layer!r}"
             )
+        refuse_quantized(layer)
         table = ops.convert_to_numpy(layer.embeddings)
         modes = complete_modes(layer.input_dim, layer.output_dim, input_modes, output_modes)
         tt = cls(

@@ -279,3 +279,12 @@ class TTLayer(keras.layers.Layer):
         tt = TTMatrix.from_dense(matrix, self.input_modes, self.output_modes, ranks, tolerance)
         resize([Resizing(self, tt.cores)])
         return self
+
+
+def refuse_quantized(layer: keras.Layer) -> None:
+    """Raise a ValueError for a layer whose weights Keras has quantized: they are codes."""
+    if layer.quantization_mode is not None:
+        raise ValueError(
+            "Expected a layer with float weights. "
+            f"Received: {layer!r}, quantized to {layer.quantization_mode!r}"
+        )

@@ -50,8 +50,8 @@ def automatic_modes(input_dim: int, output_dim: int) -> tuple[tuple[int, int], t
     """Two modes a side that need the fewest parameters a rank, the most balanced of those.
 
     Two modes (n1, n2) and (m1, m2) cost n1 m1 + n2 m2 parameters for each rank. Where both
-    dimensions have balanced factors, these are the best. Where one of them is prime, a plain
-    low-rank factorization, modes (N, 1) and (1, M), is.
+    dimensions have balanced factors, these are the best. Where one of them is a large prime, a
+    plain low-rank factorization, modes (N, 1) and (1, M), is.
 
     Args:
         input_dim: The number of rows N of the matrix.
@@ -136,7 +136,10 @@ def check_modes(name: str, modes: Sequence[int], dim: int | None = None) -> tupl
         or len(modes) == 0
         or not all(is_integer(mode) and mode >= 1 for mode in modes)
     ):
-        raise ValueError(f"Expected `{name}` to be positive integers. Received: {name}={modes!r}")
+        raise ValueError(
+            f"Expected `{name}` to be a list or tuple of positive integers. "
+            f"Received: {name}={modes!r}"
+        )
     product = math.prod(modes)
     if dim is not None and product != dim:
         raise ValueError(

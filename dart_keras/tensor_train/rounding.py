@@ -89,7 +89,7 @@ def _bond_map(left: np.ndarray, right: np.ndarray, rank: int) -> BondMap:
     a, _, bh = np.linalg.svd(even_p.T @ (p / np.linalg.norm(p, axis=0)))
     turn = a @ bh
     p, q = even_p @ turn, turn.T @ even_q
-    # Ranks beyond what the matrix has: new slices that are zero on one side and can still learn.
+    # Ranks beyond what the matrix has: new slices that are zero on the right side.
     missing = rank - known
     p = np.concatenate([p, x[:, known : known + missing]], axis=1)
     q = np.concatenate([q, np.zeros((missing, q.shape[1]))])

@@ -288,3 +288,21 @@ def test_nothing_holds_a_variable_that_is_gone():
     assert len(gone) == 4
     assert not gone & {id(v) for v in optimizer.variables}
     assert len(optimizer.variables) == len(old)
+
+
+def test_multi_optimizer_keeps_to_its_choice_of_optimizers():
+    first, second = keras.optimizers.SGD(0.01, momentum=0.9), keras.optimizers.Adam(1e-3)
+    layers = [TTDense(16, ranks=4, name="first"), TTDense(16, ranks=4, name="second")]
+    model = keras.Sequential([keras.Input((16,)), *layers])
+    choice = keras.optimizers.OptimizerMap(second, {".*first.*": first})
+    model.compile(keras.optimizers.MultiOptimizer(choice), "mse")
+    x = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
+    model.fit(x, x, verbose=0)
+    bias = np.array(first.momentums[2])
+    layers[0].truncate(2)
+    layers[1].truncate(3)
+    assert [tuple(m.shape) for m in first.momentums] == [(1, 4, 4, 2), (2, 4, 4, 1), (16,)]
+    assert [tuple(m.shape) for m in second._momentums] == [(1, 4, 4, 3), (3, 4, 4, 1), (16,)]
+    assert np.array_equal(first.momentums[2], bias)
+    model.fit(x, x, verbose=0)
+    assert int(first.iterations) == int(second.iterations) == 4

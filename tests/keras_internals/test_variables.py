@@ -66,7 +66,9 @@ def test_variables_are_replaced_in_their_places():
 def test_a_model_sees_the_new_variables():
     layer = built()
     model = keras.Sequential([keras.Input((2,)), layer])
-    new = replace_variables(layer, layer.parts, lambda: [layer.add_weight(shape=(5,), name="p")])
-    assert len(model.trainable_variables) == 2
+    new = replace_variables(
+        layer, layer.parts, lambda: [layer.add_weight(shape=(5,), name=f"p{i}") for i in range(2)]
+    )
+    assert len(model.trainable_variables) == 3
     assert model.trainable_variables[0] is new[0]
-    assert model.count_params() == 5 + 3 + 1
+    assert model.count_params() == 5 + 5 + 3 + 1

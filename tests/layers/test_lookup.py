@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from trains import trains
 
-from dart_keras.layers.lookup import check_ids, gather_rows, lookup, split_ids
+from dart_keras.layers.lookup import checked_ids, gather_rows, lookup, split_ids
 
 
 @st.composite
@@ -84,7 +84,7 @@ def test_gathered_rows():
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("ids", [[-1], [0, 10], [2**31 - 1]])
 def test_ids_out_of_range_are_refused(ids, compiled):
-    check = lambda ids: check_ids(ids, 10, "table")  # noqa: E731
+    check = lambda ids: checked_ids(ids, 10, "table")  # noqa: E731
     if compiled:
         check = tf.function(check)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"table.* ids in \[0, 10\)"):

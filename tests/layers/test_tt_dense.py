@@ -302,3 +302,11 @@ def test_from_dense_refuses_other_layers():
             TTDense.from_dense(layer)
     with pytest.raises(ValueError, match="not both"):
         TTDense.from_dense(dense_layer(), ranks=2, tolerance=0.1)
+
+
+def test_from_dense_refuses_quantized_weights():
+    dense = keras.layers.Dense(8)
+    dense.build((None, 8))
+    dense.quantize("int8")
+    with pytest.raises(ValueError, match="quantized to 'int8'"):
+        TTDense.from_dense(dense)
