@@ -10,6 +10,7 @@ import numpy as np
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.quiet import quiet
 from dart_keras.deployment.signature import ModelSignature
+from dart_keras.keras_internals import flatten_layers
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def in_float32(model: keras.Model) -> Iterator[None]:
     """Has a model of mixed precision compute in float32, the only float of the devices."""
     changed = [
         (layer, layer.dtype_policy)
-        for layer in model._flatten_layers()
+        for layer in [model, *flatten_layers(model)]
         if layer.compute_dtype in ("float16", "bfloat16")
     ]
     try:
@@ -103,7 +104,7 @@ def _chained(model: keras.Model) -> Iterator[None]:
     # constant, and the file would be as large as that of the dense model.
     changed = [
         (layer, layer.contraction)
-        for layer in model._flatten_layers()
+        for layer in [model, *flatten_layers(model)]
         if getattr(layer, "contraction", "chain") != "chain"
     ]
     try:
@@ -135,7 +136,7 @@ def _scopes_recorded(model: keras.Model) -> Iterator[dict[str, str]]:
 
         return wrapped
 
-    layers = list(model._flatten_layers())
+    layers = [model, *flatten_layers(model)]
     before = [layer.__dict__.get("call") for layer in layers]
     try:
         for layer in layers:

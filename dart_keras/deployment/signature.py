@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.keras_internals import flatten_layers, recorded_shapes, tensors_into
 from dart_keras.layers import TTEmbedding
 
 
@@ -112,25 +113,25 @@ def _file_dtype(model: keras.Model, tensor: Any) -> str:
 def _feeds_table(model: keras.Model, tensor: Any) -> bool:
     # A keras.Input is float32 unless told otherwise, so the ids of an embedding often pass
     # for floats. Quantized as such, they would come out as other ids.
-    for layer in model.layers:
-        if isinstance(layer, (keras.layers.Embedding, TTEmbedding)):
-            for node in layer._inbound_nodes:
-                if any(tensor is given for given in node.input_tensors):
-                    return True
-    return False
+    return any(
+        tensor is given
+        for layer in model.layers
+        if isinstance(layer, (keras.layers.Embedding, TTEmbedding))
+        for given in tensors_into(layer)
+    )
 
 
 def _id_bound(model: keras.Model) -> int:
     sizes = [
         layer.input_dim
-        for layer in model._flatten_layers()
+        for layer in flatten_layers(model)
         if isinstance(getattr(layer, "input_dim", None), int)
     ]
     return min(sizes, default=2)
 
 
 def _recorded_inputs(model: keras.Model) -> tuple[list[str], list[Any], Callable[..., Any]]:
-    recorded = getattr(model, "_build_shapes_dict", None)
+    recorded = recorded_shapes(model)
     if not recorded:
         raise ValueError(
             "The shapes of the model's inputs are not known: call the model on a batch first. "

@@ -1,10 +1,10 @@
-"""The few private parts of Keras that changing a layer's shape in the middle of `fit` needs.
+"""The private parts of Keras that the package needs, most of them to resize layers inside `fit`.
 
-Nothing else in the package touches them. tests/keras_internals/ notices when one of them changes.
+Nothing else in the package touches any. tests/keras_internals/ notices when one of them changes.
 """
 
 from dart_keras.keras_internals.callbacks import callbacks_beside
-from dart_keras.keras_internals.layers import flatten_layers
+from dart_keras.keras_internals.layers import flatten_layers, recorded_shapes, tensors_into
 from dart_keras.keras_internals.masks import set_mask
 from dart_keras.keras_internals.optimizers import Carry, Replacement, rebuild_optimizer
 from dart_keras.keras_internals.owners import add_owner, note_calling_model, owners_of
@@ -22,7 +22,9 @@ __all__ = [
     "owners_of",
     "read_state_back",
     "rebuild_optimizer",
+    "recorded_shapes",
     "replace_variables",
     "retrace",
     "set_mask",
+    "tensors_into",
 ]

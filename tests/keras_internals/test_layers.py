@@ -1,6 +1,6 @@
 import keras
 
-from dart_keras.keras_internals import flatten_layers
+from dart_keras.keras_internals import flatten_layers, recorded_shapes, tensors_into
 
 
 class Around(keras.layers.Layer):
@@ -23,3 +23,26 @@ def test_layers_are_found_at_any_depth_and_once():
     for layer in (shared, deep, other, around, nested):
         assert sum(each is layer for each in found) == 1
     assert not any(each is model for each in found)
+
+
+def test_tensors_into_a_layer_are_those_that_it_was_called_on():
+    first, second = keras.Input((4,)), keras.Input((4,))
+    layer = keras.layers.Dense(2)
+    layer(first)
+    layer(second)
+    assert [id(tensor) for tensor in tensors_into(layer)] == [id(first), id(second)]
+
+
+def test_recorded_shapes_are_those_of_the_first_call():
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = Subclassed()
+    assert recorded_shapes(model) is None
+    model(keras.ops.ones((3, 4)))
+    assert recorded_shapes(model) == {"input_shape": (3, 4)}
