@@ -10,12 +10,12 @@ from keras import ops
 from dart_keras.keras_internals import (
     changing_state,
     note_calling_model,
-    owners_of,
     replace_variables,
 )
 from dart_keras.layers.core_initializer import initial_cores
 from dart_keras.layers.rank_gates import RankGates
-from dart_keras.layers.resizing import Resizing, resize, update_owner
+from dart_keras.layers.resizing import Resizing, resize
+from dart_keras.layers.saving import load_variables, save_variables
 from dart_keras.tensor_train.modes import check_modes, check_same_length, complete_modes
 from dart_keras.tensor_train.ranks import Ranks, check_ranks, complete_ranks
 from dart_keras.tensor_train.rounding import bond_maps, project
@@ -204,10 +204,7 @@ class TTLayer(keras.layers.Layer):
 
     def save_own_variables(self, store: Any) -> None:
         """Save cores and bias by name, and how far their ranks are settled."""
-        for variable in [*self._trainable_variables, *self._non_trainable_variables]:
-            store[variable.name] = ops.convert_to_numpy(variable)
-        store["ranks_fixed"] = np.array(self.ranks_fixed)
-        store["has_rank_gates"] = np.array(self.rank_gates is not None)
+        save_variables(self, store)
 
     def load_own_variables(self, store: Any) -> None:
         """Load the weights, taking over the saved ranks where they are not the present ones.
@@ -215,37 +212,7 @@ class TTLayer(keras.layers.Layer):
         Raises:
             ValueError: If the saved weights are those of another matrix: other modes or dimensions.
         """
-        own = [*self._trainable_variables, *self._non_trainable_variables]
-        names = {variable.name for variable in own} | {"ranks_fixed", "has_rank_gates"}
-        if set(store.keys()) != names:
-            raise ValueError(
-                f"Layer {self.name!r} expected the weights {sorted(names)}. "
-                f"Received: {sorted(store.keys())}"
-            )
-        cores = [np.asarray(store[core.name]) for core in self._cores]
-        for core, saved in zip(self._cores, cores, strict=True):
-            if len(saved.shape) != 4 or tuple(saved.shape[1:3]) != tuple(core.shape[1:3]):
-                raise ValueError(
-                    f"Layer {self.name!r} expected cores of shape (r_(k-1), n_k, m_k, r_k) with "
-                    f"the modes {self.input_modes} and {self.output_modes}. "
-                    f"Received: {core.name} of shape {tuple(saved.shape)}"
-                )
-        if np.asarray(store["has_rank_gates"]) and self.rank_gates is None:
-            raise ValueError(
-                f"Layer {self.name!r} expected weights without rank gates. Received: weights "
-                "saved while GumbelSoftmax was choosing ranks; load the whole model from a "
-                "`.keras` file, or resume with the same RankDiscretization callback"
-            )
-        fixed = bool(np.asarray(store["ranks_fixed"]))
-        if TTMatrix(tuple(cores)).ranks != self._ranks:
-            resize([Resizing(self, cores, fix_ranks=fixed)])
-        elif fixed and not self.ranks_fixed:
-            self.forget_adaptation()
-            for model in owners_of(self):
-                update_owner(model, {})
-        self.ranks_fixed = fixed
-        for variable in [*self._trainable_variables, *self._non_trainable_variables]:
-            variable.assign(store[variable.name])
+        load_variables(self, store)
 
     def get_build_config(self) -> dict[str, Any] | None:
         """The shape that the layer was built with, and its rank gates if it has any."""
