@@ -55,8 +55,8 @@ def test_from_fit_with_tf_data_to_the_microcontroller(build, tmp_path):
         metrics=["accuracy"],
     )
     data = tf.data.Dataset.from_tensor_slices((IDS, LABELS)).batch(32)
-    cut = dk.callbacks.RankDiscretization(dk.selection.Threshold(0.2), epoch=8)
-    history = model.fit(data, epochs=14, verbose=0, callbacks=[cut]).history
+    cut = dk.callbacks.RankDiscretization(dk.selection.Threshold(0.2), epoch=15)
+    history = model.fit(data, epochs=30, verbose=0, callbacks=[cut]).history
     assert cut.cuts[0]["parameters_after"] < cut.cuts[0]["parameters_before"]
     assert history["accuracy"][-1] > 0.9
     artifact = dk.deployment.convert(

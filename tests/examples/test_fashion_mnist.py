@@ -24,7 +24,7 @@ def test_a_short_run_of_the_demo_fills_its_folder(tmp_path):
         images.test_images[:100],
         images.test_labels[:100],
     )
-    plan = experiment.Plan(epochs=3, batch=100, cut_epoch=2, strength=0.3, delta=0.5)
+    plan = experiment.Plan(epochs=3, batch=100, cut_epoch=2, strength=0.3, delta=0.95)
     outcome = experiment.run(few, plan, verbose=0)
     demo.write(outcome, tmp_path)
     dense, before, after, litert, tflm = outcome.rows
