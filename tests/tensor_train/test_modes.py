@@ -91,7 +91,8 @@ def test_modes_of_the_other_side_are_chosen_to_fit(n, m, length):
 @pytest.mark.parametrize("side", ["input_modes", "output_modes"])
 def test_modes_that_are_no_positive_integers_are_refused(modes, side):
     sides = {"input_modes": (2, 5), "output_modes": (2, 5), side: modes}
-    with pytest.raises(ValueError, match=f"`{side}` to be a list or tuple of positive integers. Received: {side}="):
+    message = f"`{side}` to be a list or tuple of positive integers. Received: {side}="
+    with pytest.raises(ValueError, match=message):
         complete_modes(10, 10, **sides)
 
 
