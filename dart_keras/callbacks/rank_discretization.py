@@ -35,8 +35,8 @@ class RankDiscretization(keras.callbacks.Callback):
         selection: Which ranks to keep: `dart_keras.selection.Threshold`, `Energy`, `Budget` or
             `GumbelSoftmax`.
         epoch: After how many epochs to cut; a sequence to cut in several steps.
-        when: `"converged"` to cut when the effective ranks have stopped moving; with `epoch` as
-            well, whichever comes first.
+        when: `"converged"` to cut when the effective ranks have stopped moving and the selection
+            would cut at least one; with `epoch` as well, whichever comes first.
         patience: For `when="converged"`, for how many epochs in a row the effective ranks must not
             move.
         tolerance: For `when="converged"`, the largest relative change of an effective rank from
@@ -128,8 +128,13 @@ class RankDiscretization(keras.callbacks.Callback):
         layers = self._open_layers()
         if self.when == "converged" and layers and not _not_finite(layers):
             effective = self.selection.effective_ranks(layers)
-            at_rest = self._convergence.update(effective, self.selection.select(layers))
-            self._converged = at_rest and self.selection.is_settled(layers)
+            selected = self.selection.select(layers)
+            # Ranks also rest before a weak regularizer has done anything; that is no reason to cut.
+            cuts_some = any(
+                ranks != layer.ranks for ranks, layer in zip(selected, layers, strict=True)
+            )
+            at_rest = self._convergence.update(effective, selected)
+            self._converged = at_rest and cuts_some and self.selection.is_settled(layers)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Cut, if it has become time to with the last epoch; warn if no cut was due."""
@@ -143,7 +148,7 @@ class RankDiscretization(keras.callbacks.Callback):
             warnings.warn(
                 "RankDiscretization has made no final cut: training ended before "
                 f"epoch={self.epochs or None}, when={self.when!r} came true. Train for more "
-                "epochs, or give a smaller `epoch`.",
+                "epochs, give a smaller `epoch`, or press harder on the ranks.",
                 stacklevel=2,
             )
 

@@ -310,3 +310,12 @@ def test_monitors_start_over_with_the_cut_model():
     assert best[1][0] is not None
     assert best[2] == (None, None, None)
     assert best[3][0] is not None
+
+
+def test_resting_ranks_that_nothing_would_cut_have_not_converged():
+    model = make_model()
+    model.optimizer.learning_rate = 0.0
+    with pytest.warns(UserWarning, match="no final cut"):
+        fit(model, RankDiscretization(Threshold(1e-6), when="converged"), epochs=5)
+    assert ranks_of(model) == FULL
+    assert len(model.losses) == 4
