@@ -100,12 +100,14 @@ class RankDiscretization(keras.callbacks.Callback):
         self.cuts: list[dict[str, Any]] = []
         self._convergence = Convergence(patience, tolerance)
         self._converged = False
+        self._epochs_done = 0
 
     def set_model(self, model: keras.Model) -> None:
         """Prepare the layers, before any callback can restore weights into them."""
         super().set_model(model)
         self._convergence.restart()
         self._converged = False
+        self._epochs_done = 0
         self._layers = tt_layers_of(model, self)
         for layer in self._layers:
             add_owner(layer, model)
@@ -120,6 +122,7 @@ class RankDiscretization(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Log the ranks, and look whether they have stopped moving."""
+        self._epochs_done = epoch + 1
         if logs is not None:
             for layer in self._layers:
                 for bond, rank in enumerate(layer.ranks[1:-1], start=1):
@@ -141,9 +144,9 @@ class RankDiscretization(keras.callbacks.Callback):
         layers = self._open_layers()
         if not layers:
             return
-        epochs_done = self.params.get("epochs", 0)
-        if self._is_due(epochs_done):
-            self._cut(epochs_done, layers)
+        # Not the number asked for: another callback may have stopped the training.
+        if self._is_due(self._epochs_done):
+            self._cut(self._epochs_done, layers)
         else:
             warnings.warn(
                 "RankDiscretization has made no final cut: training ended before "

@@ -131,20 +131,13 @@ def test_several_steps_keep_the_regularizer_until_the_last():
     assert cut.cuts[1]["parameters_after"] <= cut.cuts[1]["parameters_before"]
 
 
-def test_converged_cuts_once_ranks_rest():
+@pytest.mark.parametrize("epochs", [5, 3], ids=["within training", "with the last epoch"])
+def test_converged_cuts_once_ranks_rest(epochs):
     model = make_model()
     # Without learning nothing moves, so that the third epoch is the second one at rest.
     model.optimizer.learning_rate = 0.0
     cut = RankDiscretization(CUT, when="converged", patience=2)
-    fit(model, cut, epochs=5)
-    assert [entry["epoch"] for entry in cut.cuts] == [3]
-
-
-def test_converged_with_the_last_epoch_cuts_at_the_end():
-    model = make_model()
-    model.optimizer.learning_rate = 0.0
-    cut = RankDiscretization(CUT, when="converged", patience=2)
-    fit(model, cut, epochs=3)
+    fit(model, cut, epochs=epochs)
     assert [entry["epoch"] for entry in cut.cuts] == [3]
     assert all(layer.ranks_fixed for layer in model.layers)
 
@@ -153,6 +146,17 @@ def test_training_that_ends_too_early_warns():
     model = make_model()
     with pytest.warns(UserWarning, match="no final cut"):
         fit(model, RankDiscretization(CUT, epoch=9))
+    assert ranks_of(model) == FULL
+
+
+def test_training_stopped_before_the_epoch_of_the_cut_is_not_cut():
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    model = make_model()
+    with pytest.warns(UserWarning, match="no final cut"):
+        fit(model, RankDiscretization(CUT, epoch=3), Stop(), epochs=5)
     assert ranks_of(model) == FULL
 
 
