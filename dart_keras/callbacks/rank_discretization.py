@@ -3,7 +3,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from dart_keras.callbacks.convergence import Convergence
 from dart_keras.callbacks.tt_layers import tt_layers_of
@@ -51,7 +50,7 @@ class RankDiscretization(keras.callbacks.Callback):
             weights are not finite or if a cut would leave no rank. The model is then as it was.
 
     Example:
-        >>> import dart_keras as dk
+        >>> import numpy as np, dart_keras as dk
         >>> model = keras.Sequential([
         ...     keras.Input((16,)),
         ...     dk.layers.TTDense(16, ranks=4, rank_regularizer=dk.regularizers.NuclearNorm(0.1)),
@@ -129,7 +128,7 @@ class RankDiscretization(keras.callbacks.Callback):
                     logs[f"{layer.name}_rank_{bond}"] = rank
             logs["parameters"] = self.model.count_params()
         layers = self._open_layers()
-        if self.when == "converged" and layers and not _not_finite(layers):
+        if self.when == "converged" and layers and all(layer.is_finite for layer in layers):
             effective = self.selection.effective_ranks(layers)
             selected = self.selection.select(layers)
             # Ranks also rest before a weak regularizer has done anything; that is no reason to cut.
@@ -166,7 +165,7 @@ class RankDiscretization(keras.callbacks.Callback):
         return self._converged or (bool(self.epochs) and epoch >= self.epochs[-1])
 
     def _cut(self, epoch: int, layers: list[TTLayer]) -> None:
-        if names := _not_finite(layers):
+        if names := [layer.name for layer in layers if not layer.is_finite]:
             raise ValueError(
                 "RankDiscretization expected finite weights to cut. Received: NaN or infinite "
                 f"values in the layers {names}; the model is left as it was"
@@ -202,14 +201,6 @@ class RankDiscretization(keras.callbacks.Callback):
                 "parameters_after": self.model.count_params(),
             }
         )
-
-
-def _not_finite(layers: Sequence[TTLayer]) -> list[str]:
-    return [
-        layer.name
-        for layer in layers
-        if not all(np.all(np.isfinite(keras.ops.convert_to_numpy(c))) for c in layer.cores)
-    ]
 
 
 def restart_monitors(callback: keras.callbacks.Callback) -> None:

@@ -41,7 +41,7 @@ class RankMonitor(keras.callbacks.Callback):
         """Record the singular values."""
         self.epochs.append(epoch)
         for layer in tt_layers_of(self.model, self):
-            finite = all(np.all(np.isfinite(keras.ops.convert_to_numpy(c))) for c in layer.cores)
+            finite = layer.is_finite
             for bond in range(1, len(layer.cores)):
                 rank = layer.ranks[bond]
                 values = layer.bond_singular_values()[bond - 1] if finite else np.full(rank, np.nan)

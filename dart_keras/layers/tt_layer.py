@@ -18,7 +18,6 @@ from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.layers.saving import load_variables, save_variables
 from dart_keras.tensor_train.modes import check_modes, check_same_length, complete_modes
 from dart_keras.tensor_train.ranks import Ranks, check_ranks, complete_ranks
-from dart_keras.tensor_train.rounding import bond_maps, project
 from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 
@@ -81,6 +80,11 @@ class TTLayer(keras.layers.Layer):
     def ranks(self) -> Any:
         """All d + 1 present ranks; before the layer is built, the ranks asked for."""
         return self._ranks
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no core holds a NaN or an infinite value."""
+        return all(np.all(np.isfinite(ops.convert_to_numpy(core))) for core in self._cores)
 
     def cores_in_use(self, training: bool | None = None) -> list[Any]:
         """The cores as `call` uses them: in the compute dtype, through the rank gates if any."""
@@ -157,17 +161,12 @@ class TTLayer(keras.layers.Layer):
     def plan_truncation(self, ranks: Ranks, fix_ranks: bool = False) -> tuple[Resizing, float]:
         """What `truncate` would do, and its relative Frobenius error; nothing is changed."""
         tt = self.to_tt()
-        if not all(np.all(np.isfinite(core)) for core in tt.cores):
+        if not self.is_finite:
             raise ValueError(
                 f"Expected finite weights. Received: layer {self.name!r} with NaN or infinite "
                 "values in its cores; its ranks are left as they are"
             )
-        complete = complete_ranks(ranks, tt.input_modes, tt.output_modes)
-        target = tuple(min(new, old) for new, old in zip(complete, tt.ranks, strict=True))
-        maps = bond_maps(tt.cores, target)
-        rounded = TTMatrix(project(tt.cores, maps))
-        norm = tt.norm()
-        error = (tt - rounded).norm() / norm if norm else 0.0
+        rounded, maps, error = tt.round_with_maps(ranks)
         return Resizing(self, rounded.cores, maps, fix_ranks), error
 
     def replace_cores(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:

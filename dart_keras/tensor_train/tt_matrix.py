@@ -11,6 +11,7 @@ import numpy as np
 from dart_keras.tensor_train.canonical import left_factors, right_factors
 from dart_keras.tensor_train.modes import check_modes, check_same_length
 from dart_keras.tensor_train.ranks import Ranks, complete_ranks, rank_limits
+from dart_keras.tensor_train.rounding import BondMap, bond_maps, project, ranks_within
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,27 +176,29 @@ class TTMatrix:
             >>> smaller.ranks, 0 < error < 1
             ((1, 3, 1), True)
         """
-        # Here, because the projections need this class's arithmetic for the error.
-        from dart_keras.tensor_train.rounding import bond_maps, project
-
         if (ranks is None) == (tolerance is None):
             raise ValueError(
                 "Expected either `ranks` or `tolerance`. "
                 f"Received: ranks={ranks!r}, tolerance={tolerance!r}"
             )
-        target = self._ranks_within(tolerance) if ranks is None else self._clipped(ranks)
-        rounded = TTMatrix(project(self.cores, bond_maps(self.cores, target)))
-        norm = self.norm()
-        return rounded, (self - rounded).norm() / norm if norm else 0.0
+        if ranks is None:
+            ranks = (1, *ranks_within(self.bond_singular_values(), tolerance), 1)
+        rounded, _, error = self.round_with_maps(ranks)
+        return rounded, error
 
-    def _clipped(self, ranks: Ranks) -> tuple[int, ...]:
+    def round_with_maps(self, ranks: Ranks) -> tuple["TTMatrix", list[BondMap | None], float]:
+        """As `round` to given ranks, with the maps that took the cores there.
+
+        Returns:
+            The smaller train, the pair of matrices of every bond (see `bond_maps`), and the
+            relative Frobenius error.
+        """
         complete = complete_ranks(ranks, self.input_modes, self.output_modes)
-        return tuple(min(new, old) for new, old in zip(complete, self.ranks, strict=True))
-
-    def _ranks_within(self, tolerance: float | None) -> tuple[int, ...]:
-        from dart_keras.tensor_train.rounding import ranks_within
-
-        return (1, *ranks_within(self.bond_singular_values(), tolerance), 1)
+        target = [min(new, old) for new, old in zip(complete, self.ranks, strict=True)]
+        maps = bond_maps(self.cores, target)
+        rounded = TTMatrix(project(self.cores, maps))
+        norm = self.norm()
+        return rounded, maps, (self - rounded).norm() / norm if norm else 0.0
 
     @classmethod
     def from_dense(
