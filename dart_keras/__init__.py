@@ -1,6 +1,14 @@
 """Keras layers held as tensor trains whose ranks are learned, cut while training and deployed."""
 
-from dart_keras import callbacks, compression, deployment, layers, regularizers, selection
+from dart_keras import (
+    callbacks,
+    compression,
+    deployment,
+    layers,
+    regularizers,
+    selection,
+    tensor_train,
+)
 from dart_keras._version import __version__
 from dart_keras.summary import summary
 
@@ -13,4 +21,5 @@ __all__ = [
     "regularizers",
     "selection",
     "summary",
+    "tensor_train",
 ]

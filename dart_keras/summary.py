@@ -140,7 +140,7 @@ def _cost(layer: keras.Layer) -> LayerCost:
     if not isinstance(layer, TTLayer):
         return LayerCost(layer.name, type(layer).__name__, "", (), parameters, parameters)
     in_cores = sum(math.prod(core.shape) for core in layer.cores)
-    dense = math.prod(layer.input_modes) * math.prod(layer.output_modes)
+    dense = math.prod(layer.matrix_shape)
     modes = "/".join("x".join(map(str, m)) for m in (layer.input_modes, layer.output_modes))
     return LayerCost(
         layer.name,

@@ -26,6 +26,13 @@ def test_shows_the_ranks_after_a_cut():
     assert costs.parameters < before
 
 
+def test_a_dense_twin_has_no_padding():
+    model = keras.Sequential([keras.Input((7,)), dk.layers.TTDense(5, 2, (2, 4), (3, 2))])
+    [row] = dk.summary(model).layers
+    assert row.dense_parameters == 7 * 5 + 5
+    assert row.modes == "2x4/3x2"
+
+
 def test_an_unbuilt_model_is_refused():
     with pytest.raises(ValueError, match="built model"):
         dk.summary(keras.Sequential([dk.layers.TTDense(16)]))

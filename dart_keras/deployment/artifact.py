@@ -26,6 +26,8 @@ class Artifact:
         content: The bytes of the `.tflite` file.
         target: `"raspberry-pi"` or `"microcontroller"`.
         quantization: `"float32"`, `"dynamic"`, `"int8"` or `"int16x8"`.
+        weight_scales: `"per-channel"`, `"per-tensor"`, or `"mixed"` where some weights have a
+            scale for each channel and others a single one; None for float weights.
         operators: Names of the builtin operators in the file, sorted.
         arena_size: Bytes of the smallest arena in which TensorFlow Lite Micro's interpreter
             ran the file on this computer; None for a Raspberry Pi.
@@ -37,6 +39,7 @@ class Artifact:
     content: bytes
     target: str
     quantization: str
+    weight_scales: str | None
     operators: list[str]
     arena_size: int | None
     inputs: list[TensorInfo]
@@ -124,14 +127,16 @@ class Artifact:
 
     def __repr__(self) -> str:
         arena = "" if self.arena_size is None else f", arena_size={self.arena_size}"
+        scales = "" if self.weight_scales is None else f", weight_scales={self.weight_scales!r}"
         return (
-            f"Artifact(target={self.target!r}, quantization={self.quantization!r}, "
+            f"Artifact(target={self.target!r}, quantization={self.quantization!r}{scales}, "
             f"size={self.size}{arena})"
         )
 
     def __str__(self) -> str:
+        scales = "" if self.weight_scales is None else f", {self.weight_scales} scales"
         lines = [
-            f"{self.report['model']} for {self.target}, {self.quantization}",
+            f"{self.report['model']} for {self.target}, {self.quantization}{scales}",
             f"  file       {self.size:,} bytes",
         ]
         if self.arena_size is not None:

@@ -8,7 +8,9 @@ import keras
 import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.plans import DevicePlans
 from dart_keras.deployment.quiet import quiet
+from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.signature import ModelSignature
 from dart_keras.keras_internals import flatten_layers
 
@@ -50,10 +52,18 @@ class Exported:
         return [path for path in map(self.layer_of, names) if path]
 
 
-def export(model: keras.Model, signature: ModelSignature) -> Exported:
+def export(
+    model: keras.Model, signature: ModelSignature, plans: DevicePlans | None = None
+) -> Exported:
     """Traces a model for inference with a batch size of 1 and freezes its variables.
 
     The model is the same afterwards as before, also if this fails.
+
+    Args:
+        model: The model.
+        signature: How to call it.
+        plans: The orders in which its tensor trains are multiplied on the device; None for the
+            fastest on a Raspberry Pi.
 
     Raises:
         ConversionError: If the model cannot be traced by TensorFlow.
@@ -65,7 +75,8 @@ def export(model: keras.Model, signature: ModelSignature) -> Exported:
         return signature.call(tensors)
 
     specs = [tf.TensorSpec((1, *s.shape), s.dtype, name=s.name) for s in signature.inputs]
-    with _chained(model), in_float32(model), _scopes_recorded(model) as scopes:
+    plans = plans or DevicePlans("raspberry-pi", RECIPES["float32"])
+    with plans.applied(), in_float32(model), _scopes_recorded(model) as scopes:
         try:
             function = tf.function(infer, autograph=False).get_concrete_function(*specs)
         except (ValueError, TypeError, tf.errors.OpError) as error:
@@ -96,24 +107,6 @@ def in_float32(model: keras.Model) -> Iterator[None]:
     finally:
         for layer, policy in changed:
             layer.dtype_policy = policy
-
-
-@contextmanager
-def _chained(model: keras.Model) -> Iterator[None]:
-    # Rebuilding a tensor train's matrix from constant cores would be folded into one dense
-    # constant, and the file would be as large as that of the dense model.
-    changed = [
-        (layer, layer.contraction)
-        for layer in [model, *flatten_layers(model)]
-        if getattr(layer, "contraction", "chain") != "chain"
-    ]
-    try:
-        for layer, _ in changed:
-            layer.contraction = "chain"
-        yield
-    finally:
-        for layer, contraction in changed:
-            layer.contraction = contraction
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from dart_keras.deployment.packing import builtin_names, load_schema, names_of, pack, unpack
 from dart_keras.deployment.tensor_info import TensorInfo
 
 
@@ -27,11 +27,11 @@ class ModelFile:
     """
 
     def __init__(self, content: bytes | bytearray) -> None:
-        schema = _schema()
+        schema = load_schema()
         self._model = schema.Model.GetRootAsModel(content, 0)
         self._main = self._model.Subgraphs(0)
-        self._types = _names(schema.TensorType)
-        self._builtins = _names(schema.BuiltinOperator)
+        self._types = names_of(schema.TensorType)
+        self._builtins = builtin_names()
 
     @property
     def operators(self) -> list[Operator]:
@@ -105,23 +105,13 @@ def ordered(content: bytes, input_names: Sequence[str]) -> bytes:
     Returns:
         The file, the same but for the two lists of indices.
     """
-    changed = bytearray(content)
-    model = _schema().Model.GetRootAsModel(changed, 0)
-    signature, graph = model.SignatureDefs(0), model.Subgraphs(0)
-    inputs = [signature.Inputs(i) for i in range(signature.InputsLength())]
-    outputs = [signature.Outputs(i) for i in range(signature.OutputsLength())]
-    by_name = {entry.Name().decode(): entry.TensorIndex() for entry in inputs + outputs}
-    # These arrays are views of `changed`.
-    graph.InputsAsNumpy()[:] = [by_name[name] for name in input_names]
-    graph.OutputsAsNumpy()[:] = [by_name[f"output_{i}"] for i in range(len(outputs))]
-    return bytes(changed)
-
-
-def _schema() -> Any:
-    from tensorflow.lite.python import schema_py_generated
-
-    return schema_py_generated
-
-
-def _names(enumeration: type) -> dict[int, str]:
-    return {v: k for k, v in vars(enumeration).items() if isinstance(v, int)}
+    model = unpack(content)
+    [signature, *_], [graph, *_] = model.signatureDefs, model.subgraphs
+    # The schema's Python code leaves names as bytes.
+    by_name = {
+        entry.name.decode(): entry.tensorIndex for entry in [*signature.inputs, *signature.outputs]
+    }
+    graph.inputs = np.array([by_name[name] for name in input_names], "int32")
+    outputs = [by_name[f"output_{place}"] for place in range(len(signature.outputs))]
+    graph.outputs = np.array(outputs, "int32")
+    return pack(model)

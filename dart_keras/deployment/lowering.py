@@ -16,13 +16,16 @@ _NO_RANGE = re.compile(r"Failed for tensor (\S+)")
 _LOOPS = ["While", "StatelessWhile"]
 
 
-def lower(exported: Exported, recipe: Recipe, arrays: Sequence[np.ndarray]) -> bytes:
+def lower(
+    exported: Exported, recipe: Recipe, arrays: Sequence[np.ndarray], per_channel: bool = True
+) -> bytes:
     """Converts an exported model to the bytes of a `.tflite` file.
 
     Args:
         exported: The model.
         recipe: How to quantize it.
         arrays: The calibration rows, one array for each input.
+        per_channel: Whether each channel of quantized weights has a scale of its own.
 
     Returns:
         The file; its inputs and outputs are in the Keras model's order.
@@ -52,7 +55,7 @@ def lower(exported: Exported, recipe: Recipe, arrays: Sequence[np.ndarray]) -> b
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [exported.function], tf.Module()
         )
-        recipe.configure(converter, rows)
+        recipe.configure(converter, rows, per_channel)
         try:
             content = converter.convert()
         # What the converter raises shares no base class but Exception.

@@ -2,6 +2,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+# TensorFlow's converter leaves constants of fewer numbers in float, if activations are.
+_SMALLEST_QUANTIZED = 1024
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -21,13 +24,21 @@ class Recipe:
     calibrated: bool
     interface: str
 
-    def configure(self, converter: Any, rows: Callable[[], Iterator[Any]]) -> None:
+    def bytes_per_weight(self, numbers: int) -> int:
+        """Returns the bytes of one weight of a constant of so many numbers."""
+        small = not self.calibrated and numbers < _SMALLEST_QUANTIZED
+        return 4 if small or not self.optimized else 1
+
+    def configure(
+        self, converter: Any, rows: Callable[[], Iterator[Any]], per_channel: bool = True
+    ) -> None:
         """Sets up a `tf.lite.TFLiteConverter`.
 
         Args:
             converter: The converter to set up, in place.
             rows: Gives the calibration rows, for each row a dict of batch-1 arrays by input
                 name. Not called unless the recipe is `calibrated`.
+            per_channel: Whether each channel of quantized weights has a scale of its own.
         """
         import tensorflow as tf
 
@@ -37,6 +48,8 @@ class Recipe:
         ]
         if self.optimized:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            # TensorFlow has no public switch for it.
+            converter._experimental_disable_per_channel = not per_channel
         if self.calibrated:
             converter.representative_dataset = rows
             converter.inference_input_type = tf.as_dtype(self.interface)

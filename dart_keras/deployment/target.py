@@ -11,23 +11,26 @@ class Target:
         name: What `convert(target=...)` calls it.
         runtimes: The interpreters that every file must run on.
         recipes: The values of `quantization` that it takes.
+        keeps_names: Whether its files can be asked for inputs and outputs by name.
         why_not: For every other recipe, why the device cannot run it.
     """
 
     name: str
     runtimes: tuple[str, ...]
     recipes: tuple[str, ...]
+    keeps_names: bool
     why_not: dict[str, str]
 
 
 TARGETS = {
     target.name: target
     for target in (
-        Target("raspberry-pi", ("litert",), tuple(RECIPES), {}),
+        Target("raspberry-pi", ("litert",), tuple(RECIPES), True, {}),
         Target(
             "microcontroller",
             ("litert", "tflm"),
             ("float32", "int8", "int16x8"),
+            False,
             {
                 "dynamic": "TensorFlow Lite Micro has no kernels that multiply float "
                 "activations by int8 weights"

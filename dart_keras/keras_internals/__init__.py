@@ -10,6 +10,7 @@ from dart_keras.keras_internals.optimizers import Carry, Replacement, rebuild_op
 from dart_keras.keras_internals.owners import add_owner, note_calling_model, owners_of
 from dart_keras.keras_internals.trainer import read_state_back, retrace
 from dart_keras.keras_internals.variables import changing_state, replace_variables
+from dart_keras.keras_internals.xla import compiling_with_xla
 
 __all__ = [
     "Carry",
@@ -17,6 +18,7 @@ __all__ = [
     "add_owner",
     "callbacks_beside",
     "changing_state",
+    "compiling_with_xla",
     "flatten_layers",
     "note_calling_model",
     "owners_of",

@@ -47,6 +47,7 @@ def initial_cores(
     input_modes: Sequence[int],
     output_modes: Sequence[int],
     ranks: Sequence[int],
+    shape: tuple[int, int] | None = None,
 ) -> list[np.ndarray]:
     """Normally distributed cores, scaled so that the matrix has just the intended mean square.
 
@@ -59,21 +60,23 @@ def initial_cores(
         input_modes: Modes n_1...n_d.
         output_modes: Modes m_1...m_d.
         ranks: All d + 1 ranks.
+        shape: The shape (N, M) that the initializer is asked for, where that is less than the modes
+            multiply to; the padding gets the same mean square as the rest.
 
     Returns:
         Arrays of shape (r_{k-1}, n_k, m_k, r_k), float64.
     """
-    shape = (math.prod(input_modes), math.prod(output_modes))
+    full_shape = (math.prod(input_modes), math.prod(output_modes))
     rng = np.random.default_rng(_seed_of(initializer))
     cores = [
         rng.normal(size=(left, n, m, right)) / math.sqrt(right)
         for left, n, m, right in zip(ranks, input_modes, output_modes, ranks[1:], strict=False)
     ]
-    target = kernel_mean_square(initializer, shape)
+    target = kernel_mean_square(initializer, shape or full_shape)
     if target == 0:
         return [*cores[:-1], np.zeros_like(cores[-1])]
     norm = TTMatrix(tuple(cores)).norm()
-    scale = (math.sqrt(target * shape[0] * shape[1]) / norm) ** (1 / len(cores))
+    scale = (math.sqrt(target * math.prod(full_shape)) / norm) ** (1 / len(cores))
     return [core * scale for core in cores]
 
 

@@ -1,21 +1,32 @@
 """Looking up rows of a tensor train: ids become digits, and these pick slices of the cores."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from dart_keras.keras_internals import compiling_with_xla
+from dart_keras.layers.lookup_gradient import repeated_rows, rows_with_own_gradient
+from dart_keras.layers.lookup_steps import multiply
+from dart_keras.layers.planning import planned_device
+from dart_keras.tensor_train.contraction import UNKNOWN_ROWS
+from dart_keras.tensor_train.lookup import LookupPlan, plan_lookup
+
 # float32 holds every integer up to 2^24, and quotients of integers below 2^22 round down rightly.
 _EXACT_IN_FLOAT = 2**22
 
 
 def checked_ids(ids: Any, input_dim: int, layer_name: str) -> Any:
-    """The ids, after a check that raises an error for one outside [0, input_dim).
+    """The ids as int32 or int64, after a check that raises an error for one outside [0, input_dim).
 
     TensorFlow can do so, both eagerly and in a compiled function, except under XLA. Other backends
     go by their own rule for indices out of range.
     """
+    ids = ops.convert_to_tensor(ids, sparse=False)
+    if keras.backend.standardize_dtype(ids.dtype) not in ("int32", "int64"):
+        ids = ops.cast(ids, "int32")
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -41,11 +52,11 @@ def split_ids(ids: Any, modes: Sequence[int]) -> list[Any]:
     Returns:
         One int32 tensor a mode, each of the shape of `ids`.
     """
-    size = 1
-    for mode in modes:
-        size *= mode
+    if sum(mode > 1 for mode in modes) <= 1:
+        whole = ops.cast(ids, "int32")
+        return [whole if mode > 1 else ops.zeros_like(whole) for mode in modes]
     # In float32, because a microcontroller's interpreter divides no integers.
-    state = ops.cast(ids, "float32" if size <= _EXACT_IN_FLOAT else "int32")
+    state = ops.cast(ids, "float32" if math.prod(modes) <= _EXACT_IN_FLOAT else "int32")
     digits = []
     for mode in reversed(modes[1:]):
         digits.append(ops.cast(ops.mod(state, mode), "int32"))
@@ -54,37 +65,77 @@ def split_ids(ids: Any, modes: Sequence[int]) -> list[Any]:
     return digits[::-1]
 
 
-def gather_rows(table: Any, indices: Any) -> Any:
-    """Rows of a table of shape (rows, width), for a 1-D tensor of int32 indices.
-
-    `keras.ops.take` allows for negative indices by a select, which a microcontroller's interpreter
-    does not have.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.gather(table, indices)
-    return ops.take(table, indices, axis=0)
-
-
-def lookup(ids: Any, cores: Sequence[Any]) -> Any:
-    """Rows of the matrix that the cores make, working with the slices of these rows only.
+def lookup_plan_for(layer: Any, count: int | None, training: bool | None) -> LookupPlan:
+    """The plan by which a layer looks up rows of its train at its present ranks.
 
     Args:
-        ids: 1-D integer tensor.
-        cores: Tensors of shape (r_{k-1}, n_k, m_k, r_k).
+        layer: A built `TTLayer`.
+        count: How many ids there are, `None` where that is not known.
+        training: Whether gradients are wanted.
+
+    Returns:
+        The plan.
+    """
+    device = planned_device()
+    # For XLA every size is fixed, and nothing is won by there being fewer different ids.
+    fixed = keras.backend.backend() != "tensorflow" or compiling_with_xla()
+    return plan_lookup(
+        UNKNOWN_ROWS if count is None else count,
+        layer.input_modes,
+        layer.output_modes,
+        layer.ranks,
+        training=bool(training),
+        machine=device or "cpu",
+        dynamic_shapes=not fixed,
+    )
+
+
+def lookup(ids: Any, cores: Sequence[Any], plan: LookupPlan) -> Any:
+    """Rows of the matrix that the cores make, without making the matrix.
+
+    Args:
+        ids: 1-D integer tensor. There may be another number of ids than planned for.
+        cores: Tensors of shape (r_{k-1}, n_k, m_k, r_k), the modes and ranks being the plan's.
+        plan: What to merge and in which order to multiply.
 
     Returns:
         Tensor of shape (number of ids, M).
     """
-    rows: Any = None
-    for digits, core in zip(split_ids(ids, [c.shape[1] for c in cores]), cores, strict=True):
-        rank, n, m, next_rank = core.shape
-        table = ops.reshape(ops.transpose(core, (1, 0, 2, 3)), (n, rank * m * next_rank))
-        slices = gather_rows(table, digits)
-        if rows is None:
-            rows = ops.reshape(slices, (-1, m, next_rank))
-        else:
-            rows = ops.matmul(rows, ops.reshape(slices, (-1, rank, m * next_rank)))
-            rows = ops.reshape(rows, (-1, rows.shape[1] * m, next_rank))
-    return ops.reshape(rows, (-1, rows.shape[1]))
+    if not plan.is_distinct:
+        return _rows(ids, cores, plan)
+    import tensorflow as tf
+
+    distinct, places = tf.unique(ids)
+    rows = _rows(distinct, cores, plan)
+    return repeated_rows(rows, places) if plan.training else tf.gather(rows, places)
+
+
+def _rows(ids: Any, cores: Sequence[Any], plan: LookupPlan) -> Any:
+    tables = [table_of(cores[f.first : f.last + 1], plan.is_mirrored) for f in plan.factors]
+    # Ids are split in the order of the modes.
+    step = -1 if plan.is_mirrored else 1
+    digits = split_ids(ids, [factor.n for factor in plan.factors[::step]])[::step]
+    if plan.training and keras.backend.backend() == "tensorflow":
+        rows = rows_with_own_gradient(digits, tables, plan)
+    else:
+        rows = multiply(digits, tables, plan.factors)[-1]
+    if plan.ends_with_move:
+        rows = ops.reshape(rows, (-1, *(factor.m for factor in plan.factors)))
+        rows = ops.transpose(rows, (0, *range(len(plan.factors), 0, -1)))
+    return ops.reshape(rows, (-1, math.prod(plan.output_modes)))
+
+
+def table_of(cores: Sequence[Any], mirrored: bool) -> Any:
+    """The slices of neighbouring cores, merged to one: a tensor of shape (n, r, m * r')."""
+    left, n, m, right = cores[0].shape
+    table = cores[0]
+    for core in cores[1:]:
+        rank, next_n, next_m, right = core.shape
+        table = ops.matmul(ops.reshape(table, (-1, rank)), ops.reshape(core, (rank, -1)))
+        table = ops.reshape(table, (left * n, m, next_n, next_m * right))
+        table = ops.transpose(table, (0, 2, 1, 3))
+        n, m = n * next_n, m * next_m
+    table = ops.reshape(table, (left, n, m, right))
+    if mirrored:
+        return ops.reshape(ops.transpose(table, (1, 3, 2, 0)), (n, right, m * left))
+    return ops.reshape(ops.transpose(table, (1, 0, 2, 3)), (n, left, m * right))

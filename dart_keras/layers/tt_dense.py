@@ -1,15 +1,17 @@
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
 from keras import ops
 
-from dart_keras.layers.tt_layer import TTLayer, refuse_quantized
-from dart_keras.tensor_train.contraction import chain, cheaper_contraction, rebuild
+from dart_keras.layers.from_dense import check_dense, take_matrix
+from dart_keras.layers.padding import first_columns, pad_columns
+from dart_keras.layers.planning import check_contraction, count_rows, plan_for
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.tensor_train.contraction import ContractionPlan, contract
 from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
 from dart_keras.tensor_train.ranks import Ranks
-
-CONTRACTIONS = ("auto", "chain", "rebuild")
 
 
 @keras.saving.register_keras_serializable("dart_keras")
@@ -19,15 +21,17 @@ class TTDense(TTLayer):
     It computes `activation(dot(inputs, kernel) + bias)` as `keras.layers.Dense` does. The kernel,
     of shape (N, units), is held as d cores of shape (r_{k-1}, n_k, m_k, r_k) (Novikov et al. 2015,
     "Tensorizing Neural Networks", section 4). Inputs are multiplied core by core, or the kernel is
-    made for the moment, whichever takes less arithmetic.
+    made for the moment, whichever is faster: see `contraction_plan`.
 
     Args:
         units: Positive integer, the size of the output.
         ranks: The ranks to begin with: an integer for all bonds, the d - 1 inner ranks, or all
             d + 1. Ranks above what the modes allow are clipped.
-        input_modes: Integers n_1...n_d whose product is the size of the input's last axis; `None`
-            to choose them.
-        output_modes: As many integers m_1...m_d whose product is `units`; `None` to choose them.
+        input_modes: Integers n_1...n_d whose product is the size of the input's last axis, or more
+            than it but less than twice as much: the input is then padded with zeros. `None` to
+            choose them.
+        output_modes: As many integers m_1...m_d for `units`; of a larger product the first `units`
+            columns are used. `None` to choose them.
         activation: Activation function, as in `keras.layers.Dense`.
         use_bias: Whether to add a bias.
         core_initializer: A Keras initializer for the kernel. The cores are drawn so that the kernel
@@ -39,8 +43,11 @@ class TTDense(TTLayer):
         bias_regularizer: Regularizer of the bias.
         activity_regularizer: Regularizer of the output.
         bias_constraint: Constraint of the bias.
-        contraction: `"chain"` multiplies by core after core, `"rebuild"` makes the kernel first,
-            `"auto"` takes the one with fewer multiply-adds for the ranks and the batch at hand.
+        contraction: The order in which input and cores are multiplied. `"auto"` takes the one that
+            is fastest by an estimate for the ranks and the batch at hand; `"measure"` times the
+            candidates once on this machine (TensorFlow only) and remembers the fastest; or a kind:
+            `"left_to_right"`, `"right_to_left"`, `"middle_out"`, `"merged"` (neighbouring cores
+            first), `"rebuild"` (the kernel first) and `"opt_einsum"` (the path that it finds).
         **kwargs: `name`, `dtype`, `trainable` and so on, as for any Keras layer.
 
     Input shape:
@@ -50,7 +57,7 @@ class TTDense(TTLayer):
         N-D tensor `(batch, ..., units)`.
 
     Raises:
-        ValueError: If modes do not multiply to the dimension, ranks are not positive integers of a
+        ValueError: If modes do not make up the dimension, ranks are not positive integers of a
             fitting number, or another argument is not valid.
 
     Example:
@@ -84,11 +91,6 @@ class TTDense(TTLayer):
             raise ValueError(
                 f"Expected `units` to be a positive integer. Received: units={units!r}"
             )
-        if contraction not in CONTRACTIONS:
-            raise ValueError(
-                f"Expected `contraction` to be one of {CONTRACTIONS}. "
-                f"Received: contraction={contraction!r}"
-            )
         super().__init__(
             ranks,
             input_modes,
@@ -106,7 +108,7 @@ class TTDense(TTLayer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.contraction = contraction
+        self.contraction = check_contraction(contraction)
         self.bias: Any = None
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
         self.supports_masking = True
@@ -144,20 +146,41 @@ class TTDense(TTLayer):
         x = ops.convert_to_tensor(inputs, sparse=False)
         cores = self.cores_in_use(training)
         leading = ops.shape(x)[:-1]
-        rows = ops.reshape(x, (-1, x.shape[-1]))
-        if self._contraction_for(rows.shape[0]) == "chain":
-            outputs = chain(rows, cores)
-        else:
-            outputs = ops.matmul(rows, rebuild(cores))
+        plan = self.contraction_plan(count_rows(x.shape[:-1]), training)
+        rows = x if len(leading) == 1 else ops.reshape(x, (-1, x.shape[-1]))
+        outputs = contract(pad_columns(rows, math.prod(self.input_modes)), cores, plan)
+        outputs = first_columns(outputs, self.units)
+        # A bias right behind the product becomes part of it on a device.
         if self.bias is not None:
             outputs = ops.add(outputs, ops.cast(self.bias, outputs.dtype))
         outputs = self.activation(outputs)
         return ops.reshape(outputs, (*leading, self.units)) if len(leading) != 1 else outputs
 
-    def _contraction_for(self, rows: int | None) -> str:
-        if self.contraction != "auto":
-            return self.contraction
-        return cheaper_contraction(self.input_modes, self.output_modes, self._ranks, rows)
+    def contraction_plan(
+        self, rows: int | None = None, training: bool | None = None
+    ) -> ContractionPlan:
+        """How the layer multiplies its input by its cores at their present ranks.
+
+        Args:
+            rows: How many rows the input has: the product of its axes but the last. `None` where
+                this is not known.
+            training: Whether gradients are wanted.
+
+        Returns:
+            A `dart_keras.tensor_train.ContractionPlan`, which prints itself beside the costs of a
+            dense layer.
+
+        Raises:
+            ValueError: If the layer is not built.
+
+        Example:
+            >>> layer = TTDense(1024, ranks=4)
+            >>> layer.build((None, 1024))
+            >>> layer.contraction_plan(rows=128).name
+            'left_to_right'
+        """
+        self.check_built()
+        return plan_for(self, self.input_modes, self.output_modes, rows, training)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The shape of the output for an input of the given shape."""
@@ -213,9 +236,7 @@ class TTDense(TTLayer):
             >>> TTDense.from_dense(dense, ranks=4).ranks
             (1, 4, 1)
         """
-        if not isinstance(layer, keras.layers.Dense) or not layer.built:
-            raise ValueError(f"Expected a built `keras.layers.Dense`. Received: {layer!r}")
-        refuse_quantized(layer)
+        check_dense(layer)
         kernel = ops.convert_to_numpy(layer.kernel)
         input_dim, units = kernel.shape
         modes = complete_modes(input_dim, units, input_modes, output_modes)
@@ -236,7 +257,7 @@ class TTDense(TTLayer):
             trainable=layer.trainable,
         )
         tt.build((None, input_dim))
-        tt._take_matrix(kernel, ranks, tolerance)
+        take_matrix(tt, kernel, ranks, tolerance)
         if layer.use_bias:
             tt.bias.assign(layer.bias)
         return tt

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -5,9 +6,13 @@ import keras
 from keras import ops
 
 from dart_keras.keras_internals import set_mask
-from dart_keras.layers.lookup import checked_ids, lookup
-from dart_keras.layers.tt_layer import TTLayer, refuse_quantized
-from dart_keras.tensor_train.contraction import chain
+from dart_keras.layers.from_dense import check_embedding, take_matrix
+from dart_keras.layers.lookup import checked_ids, lookup, lookup_plan_for
+from dart_keras.layers.padding import first_columns, pad_columns
+from dart_keras.layers.planning import count_rows, plan_for
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.tensor_train.contraction import ContractionPlan, contract
+from dart_keras.tensor_train.lookup import LookupPlan
 from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
 from dart_keras.tensor_train.ranks import Ranks
 
@@ -26,9 +31,9 @@ class TTEmbedding(TTLayer):
         output_dim: Positive integer, the size of an embedding.
         ranks: The ranks to begin with: an integer for all bonds, the d - 1 inner ranks, or all
             d + 1. Ranks above what the modes allow are clipped.
-        input_modes: Integers n_1...n_d whose product is `input_dim`; `None` to choose them.
-        output_modes: As many integers m_1...m_d whose product is `output_dim`; `None` to choose
-            them.
+        input_modes: Integers n_1...n_d whose product is `input_dim`, or more than it but less than
+            twice as much: further rows are not used. `None` to choose them.
+        output_modes: As many integers m_1...m_d for `output_dim`, likewise. `None` to choose them.
         embeddings_initializer: A Keras initializer for the table. The cores are drawn so that the
             table they make has the variance which that initializer gives.
         rank_regularizer: A regularizer of each core, such as
@@ -45,7 +50,7 @@ class TTEmbedding(TTLayer):
         `(*inputs.shape, output_dim)`; with `reverse=True`, `(..., input_dim)`.
 
     Raises:
-        ValueError: If modes do not multiply to the dimension, ranks are not positive integers of a
+        ValueError: If modes do not make up the dimension, ranks are not positive integers of a
             fitting number, or another argument is not valid.
         tensorflow.errors.InvalidArgumentError: If an id is out of range (TensorFlow without XLA).
 
@@ -106,19 +111,58 @@ class TTEmbedding(TTLayer):
         """
         cores = self.cores_in_use(training)
         if reverse:
-            x = ops.cast(inputs, self.compute_dtype)
-            transposed = [ops.transpose(core, (0, 2, 1, 3)) for core in cores]
-            logits = chain(ops.reshape(x, (-1, self.output_dim)), transposed)
-            return ops.reshape(logits, (*ops.shape(x)[:-1], self.input_dim))
-        ids = ops.convert_to_tensor(inputs, sparse=False)
-        if keras.backend.standardize_dtype(ids.dtype) not in ("int32", "int64"):
-            ids = ops.cast(ids, "int32")
-        ids = checked_ids(ids, self.input_dim, self.name)
-        rows = lookup(ops.reshape(ids, (-1,)), cores)
+            return self._logits(ops.cast(inputs, self.compute_dtype), cores, training)
+        ids = checked_ids(inputs, self.input_dim, self.name)
+        plan = self.lookup_plan(count_rows(ids.shape), training)
+        rows = first_columns(lookup(ops.reshape(ids, (-1,)), cores, plan), self.output_dim)
         outputs = ops.reshape(rows, (*ops.shape(ids), self.output_dim))
         if self.mask_zero:
             set_mask(outputs, ops.not_equal(ids, 0))
         return outputs
+
+    def lookup_plan(self, count: int | None = None, training: bool | None = None) -> LookupPlan:
+        """How the layer looks up rows of its table at its present ranks.
+
+        Args:
+            count: How many ids there are; `None` where it is not known.
+            training: Whether gradients are wanted.
+
+        Returns:
+            A `dart_keras.tensor_train.lookup.LookupPlan`, which prints itself with its costs.
+
+        Raises:
+            ValueError: If the layer is not built.
+
+        Example:
+            >>> layer = TTEmbedding(1000, 64, ranks=4, input_modes=(10, 10, 10))
+            >>> layer.build()
+            >>> [(factor.first, factor.last) for factor in layer.lookup_plan(4096).factors]
+            [(0, 2)]
+        """
+        self.check_built()
+        return lookup_plan_for(self, count, training)
+
+    def contraction_plan(
+        self, rows: int | None = None, training: bool | None = None
+    ) -> ContractionPlan:
+        """How the layer multiplies by the transpose of its table, with `reverse=True`.
+
+        Args:
+            rows: The product of the input's axes but the last; `None` where it is not known.
+            training: Whether gradients are wanted.
+
+        Returns:
+            A `dart_keras.tensor_train.ContractionPlan`, as from `TTDense.contraction_plan`.
+        """
+        self.check_built()
+        return plan_for(self, self.output_modes, self.input_modes, rows, training)
+
+    def _logits(self, x: Any, cores: Sequence[Any], training: bool | None) -> Any:
+        plan = self.contraction_plan(count_rows(x.shape[:-1]), training)
+        transposed = [ops.transpose(core, (0, 2, 1, 3)) for core in cores]
+        rows = pad_columns(ops.reshape(x, (-1, self.output_dim)), math.prod(self.output_modes))
+        logits = first_columns(contract(rows, transposed, plan), self.input_dim)
+        return ops.reshape(logits, (*ops.shape(x)[:-1], self.input_dim))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """No mask but the one that a lookup with `mask_zero` sets by itself."""
@@ -185,19 +229,7 @@ class TTEmbedding(TTLayer):
             >>> TTEmbedding.from_dense(table, tolerance=0.9).input_modes
             (10, 10)
         """
-        if (
-            not isinstance(layer, keras.layers.Embedding)
-            or not layer.built
-            or not getattr(layer, "tie_weights", True)
-            or getattr(layer, "logit_soft_cap", None) is not None
-            or getattr(layer, "reverse_dtype", None) is not None
-        ):
-            raise ValueError(
-                "Expected a built `keras.layers.Embedding`, or a `ReversibleEmbedding` with tied "
-                "weights and without `logit_soft_cap` and `reverse_dtype`. "
-                f"Received: {layer!r}"
-            )
-        refuse_quantized(layer)
+        check_embedding(layer)
         table = ops.convert_to_numpy(layer.embeddings)
         modes = complete_modes(layer.input_dim, layer.output_dim, input_modes, output_modes)
         tt = cls(
@@ -213,4 +245,5 @@ class TTEmbedding(TTLayer):
             trainable=layer.trainable,
         )
         tt.build()
-        return tt._take_matrix(table, ranks, tolerance)
+        take_matrix(tt, table, ranks, tolerance)
+        return tt

@@ -1,7 +1,7 @@
 """What `TTDense` and `TTEmbedding` share: the cores, their ranks, and becoming smaller."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,6 +23,9 @@ from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 class TTLayer(keras.layers.Layer):
     """Base of the layers whose matrix is a tensor train with ranks that can be cut.
+
+    The cores may make a larger matrix: the layer's is its first N rows and M columns, the rest is
+    padding.
 
     Not for use by itself: see `TTDense` and `TTEmbedding`.
     """
@@ -48,16 +51,21 @@ class TTLayer(keras.layers.Layer):
             check_same_length(self.input_modes, self.output_modes)
         self.rank_regularizer = keras.regularizers.get(rank_regularizer)
         self.ranks_fixed = False
+        self.contraction = "auto"
+        self.warned_of_slowness = False
         self.rank_gates: RankGates | None = None
         self._cores: list[keras.Variable] = []
+        self.matrix_shape: Any = None  # (N, M) once the layer is built
 
     def add_cores(self, input_dim: int, output_dim: int, initializer: Any) -> None:
         """Settle modes and ranks and create the cores. To be called from `build`."""
+        self.matrix_shape = (input_dim, output_dim)
         self.input_modes, self.output_modes = complete_modes(
             input_dim, output_dim, self.input_modes, self.output_modes
         )
         self._ranks = complete_ranks(self._ranks, self.input_modes, self.output_modes)
-        cores = initial_cores(initializer, self.input_modes, self.output_modes, self._ranks)
+        train = (self.input_modes, self.output_modes, self._ranks)
+        cores = initial_cores(initializer, *train, self.matrix_shape)
         self._cores = self._add_core_weights(cores)
 
     def _add_core_weights(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
@@ -70,6 +78,14 @@ class TTLayer(keras.layers.Layer):
             )
             for k, core in enumerate(cores)
         ]
+
+    def check_built(self) -> None:
+        """Raise a ValueError unless the layer has cores."""
+        if not self.built:
+            raise ValueError(
+                f"Expected a built layer. Received: layer {self.name!r}, which has no cores yet; "
+                "call it on data or call its `build` first"
+            )
 
     @property
     def cores(self) -> list[keras.Variable]:
@@ -93,7 +109,7 @@ class TTLayer(keras.layers.Layer):
         return cores if self.rank_gates is None else self.rank_gates(cores, training=training)
 
     def to_tt(self) -> TTMatrix:
-        """The present matrix as a NumPy `TTMatrix`, as inference uses it.
+        """The present matrix as a NumPy `TTMatrix`, as inference uses it, with any padding.
 
         Returns:
             A `dart_keras.tensor_train.TTMatrix` of float64 cores.
@@ -101,11 +117,7 @@ class TTLayer(keras.layers.Layer):
         Raises:
             ValueError: If the layer is not built.
         """
-        if not self.built:
-            raise ValueError(
-                f"Expected a built layer. Received: layer {self.name!r}, which has no cores yet; "
-                "call it on data or call its `build` first"
-            )
+        self.check_built()
         arrays = [np.asarray(ops.convert_to_numpy(core), np.float64) for core in self._cores]
         if self.rank_gates is not None:
             for k, rank in enumerate(self.rank_gates.selected_ranks()[1:-1]):
@@ -119,14 +131,11 @@ class TTLayer(keras.layers.Layer):
             Array of shape (N, M) in the layer's variable dtype: the kernel of a `Dense`, or the
             table of an `Embedding`.
         """
-        return self.to_tt().to_dense().astype(keras.backend.standardize_dtype(self.variable_dtype))
+        dense = self.to_tt().to_dense()[: self.matrix_shape[0], : self.matrix_shape[1]]
+        return dense.astype(keras.backend.standardize_dtype(self.variable_dtype))
 
     def bond_singular_values(self) -> tuple[np.ndarray, ...]:
-        """The singular values of the matrix's unfolding at each of the d - 1 bonds, descending.
-
-        Returns:
-            A tuple of float64 arrays, one a bond.
-        """
+        """For each of the d - 1 bonds, the singular values of the padded matrix, descending."""
         return self.to_tt().bond_singular_values()
 
     def truncate(self, ranks: Ranks) -> float:
@@ -140,7 +149,7 @@ class TTLayer(keras.layers.Layer):
                 leave these as they are.
 
         Returns:
-            The relative Frobenius error of the matrix.
+            The relative Frobenius error of the matrix, with its padding if it has any.
 
         Raises:
             ValueError: If the layer is not built, its weights are not finite, or `ranks` is not
@@ -237,20 +246,3 @@ class TTLayer(keras.layers.Layer):
             "output_modes": self.output_modes,
             "rank_regularizer": keras.regularizers.serialize(self.rank_regularizer),
         }
-
-    def _take_matrix(
-        self, matrix: np.ndarray, ranks: Ranks | None, tolerance: float | None
-    ) -> Self:
-        """Set the cores to the TT-SVD of a dense matrix. For `from_dense`."""
-        tt = TTMatrix.from_dense(matrix, self.input_modes, self.output_modes, ranks, tolerance)
-        resize([Resizing(self, tt.cores)])
-        return self
-
-
-def refuse_quantized(layer: keras.Layer) -> None:
-    """Raise a ValueError for a layer whose weights Keras has quantized: they are codes."""
-    if layer.quantization_mode is not None:
-        raise ValueError(
-            "Expected a layer with float weights. "
-            f"Received: {layer!r}, quantized to {layer.quantization_mode!r}"
-        )

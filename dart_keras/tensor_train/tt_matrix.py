@@ -13,6 +13,8 @@ from dart_keras.tensor_train.modes import check_modes, check_same_length
 from dart_keras.tensor_train.ranks import Ranks, complete_ranks, rank_limits
 from dart_keras.tensor_train.rounding import BondMap, bond_maps, project, ranks_within
 
+_SIDES = ("input_modes", "output_modes")
+
 
 @dataclass(frozen=True, eq=False)
 class TTMatrix:
@@ -242,8 +244,14 @@ class TTMatrix:
             raise ValueError(f"Expected a matrix. Received an array of shape {matrix.shape}")
         if not np.all(np.isfinite(matrix)):
             raise ValueError("Expected a finite matrix. Received: NaN or infinite values")
-        inputs = check_modes("input_modes", input_modes, matrix.shape[0])
-        outputs = check_modes("output_modes", output_modes, matrix.shape[1])
+        inputs = check_modes("input_modes", input_modes)
+        outputs = check_modes("output_modes", output_modes)
+        for name, modes, dim in zip(_SIDES, (inputs, outputs), matrix.shape, strict=True):
+            if math.prod(modes) != dim:
+                raise ValueError(
+                    f"Expected `{name}` whose product is the dimension {dim}. "
+                    f"Received: {name}={modes}, whose product is {math.prod(modes)}"
+                )
         check_same_length(inputs, outputs)
         if ranks is None:
             limits = rank_limits(inputs, outputs)

@@ -3,6 +3,14 @@
 import keras
 import numpy as np
 
+from dart_keras.deployment.export import export
+from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.lowering import lower
+from dart_keras.deployment.packing import operator_name, unpack
+from dart_keras.deployment.plans import DevicePlans
+from dart_keras.deployment.recipe import RECIPES
+from dart_keras.deployment.runtimes import litert, tflm
+from dart_keras.deployment.signature import model_signature
 from dart_keras.layers import TTDense, TTEmbedding
 
 RNG = np.random.default_rng(0)
@@ -93,3 +101,55 @@ class SubclassedOnDict(Subclassed):
 
     def call(self, inputs):
         return self.out(keras.ops.concatenate([self.hidden(inputs["b"]), inputs["a"]], -1))
+
+
+def three_cores() -> keras.Model:
+    """Two layers whose shapes fit, with biases that are not zero, and one that they do not fit."""
+    model = keras.Sequential(
+        [
+            keras.Input((60,), name="features"),
+            TTDense(24, 3, (3, 4, 5), (2, 3, 4), activation="relu", bias_initializer="normal"),
+            TTDense(30, 3, (2, 3, 4), (5, 3, 2), activation="tanh", bias_initializer="normal"),
+            TTDense(12, 2, (6, 5), (3, 4), bias_initializer="normal"),
+        ]
+    )
+    model.layers[0].bias.assign(RNG.normal(size=24))
+    return model
+
+
+def lowered(
+    model: keras.Model,
+    quantization: str,
+    rows: np.ndarray,
+    machine: str = "raspberry-pi",
+    per_channel: bool = True,
+) -> bytes:
+    """The file as TensorFlow's converter makes it."""
+    signature = model_signature(model).resolved([rows])
+    rows = rows.astype(signature.inputs[0].dtype)
+    recipe = RECIPES[quantization]
+    exported = export(model, signature, DevicePlans(machine, recipe))
+    return lower(exported, recipe, [rows], per_channel)
+
+
+def operators(content: bytes) -> list[str]:
+    """The names of a file's operators."""
+    model = unpack(content)
+    return [operator_name(model, o) for graph in model.subgraphs for o in graph.operators]
+
+
+def raw_outputs(content: bytes, rows: np.ndarray, runtime: str) -> np.ndarray:
+    """What a runtime gives for a file of one input and one output, as the file holds it."""
+    [given] = ModelFile(content).inputs(["x"])
+    quantized = [given.quantize(rows)]
+    if runtime == "tflm":
+        return tflm.run(content, quantized, tflm.LARGEST_ARENA).outputs[0]
+    return litert.run(content, quantized).outputs[0]
+
+
+def decibels(content: bytes, model: keras.Model, rows: np.ndarray, runtime: str) -> float:
+    """The signal-to-noise ratio of what a runtime gives, against Keras."""
+    expected = model.predict(rows, verbose=0)
+    [info] = ModelFile(content).outputs(["y"])
+    error = info.dequantize(raw_outputs(content, rows, runtime)) - expected
+    return 10 * float(np.log10(np.mean(expected**2) / np.mean(error**2)))

@@ -84,8 +84,15 @@ def test_a_folder_that_cannot_be_written_to_is_named(artifact, tmp_path):
 def test_it_prints_itself(artifact):
     assert repr(artifact) == (
         "Artifact(target='microcontroller', quantization='int8', "
+        f"weight_scales={artifact.weight_scales!r}, "
         f"size={artifact.size}, arena_size={artifact.arena_size})"
     )
     text = str(artifact)
-    for part in ("microcontroller, int8", "2 FULLY_CONNECTED", "tflm", "same argmax", "dB"):
+    for part in (
+        "microcontroller, int8, per-channel scales",
+        "2 FULLY_CONNECTED",
+        "tflm",
+        "same argmax",
+        "dB",
+    ):
         assert part in text

@@ -77,6 +77,14 @@ def test_layers_start_with_the_mean_square_of_their_twins(rank):
     assert np.mean(embedding.to_dense() ** 2) == pytest.approx(0.05**2 / 3, rel=1e-4)
 
 
+def test_padding_leaves_the_mean_square_as_it_is():
+    dense = TTDense(61, 8, (7, 7), (8, 8))
+    dense.build((None, 47))
+    # The fans are those of the layer, not of the padded matrix.
+    assert np.mean(dense.to_tt().to_dense() ** 2) == pytest.approx(2 / (47 + 61), rel=1e-4)
+    assert np.mean(dense.to_dense() ** 2) == pytest.approx(2 / (47 + 61), rel=0.05)
+
+
 def test_no_core_is_much_larger_than_another():
     cores = initial_cores(initializers.get("he_normal"), (2, 10, 4), (3, 2, 12), (1, 6, 8, 1))
     norms = [np.sqrt(np.mean(np.square(core)) * core.shape[3]) for core in cores]

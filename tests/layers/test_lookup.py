@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -5,9 +6,12 @@ import pytest
 import tensorflow as tf
 from hypothesis import example, given
 from hypothesis import strategies as st
-from trains import trains
+from lookups import all_plans
+from trains import random_train, trains
 
-from dart_keras.layers.lookup import checked_ids, gather_rows, lookup, split_ids
+from dart_keras.layers import TTEmbedding
+from dart_keras.layers.lookup import checked_ids, lookup, lookup_plan_for, split_ids, table_of
+from dart_keras.layers.planning import planning_for
 
 
 @st.composite
@@ -69,16 +73,88 @@ def test_every_id_is_split_exactly_up_to_the_last_vocabulary_that_uses_float32()
         assert_digits_recombine(np.arange(math.prod(modes)), modes)
 
 
+def test_modes_of_one_take_no_arithmetic():
+    digits = split_ids(tf.constant([0, 3, 7]), (1, 8, 1))
+    for digit, expected in zip(digits, ([0, 0, 0], [0, 3, 7], [0, 0, 0]), strict=True):
+        np.testing.assert_array_equal(digit, expected)
+        assert digit.dtype == tf.int32
+
+
+def drawn_lookup(data, tt):
+    """A plan that may merge everything, and a few ids."""
+    train = (tt.input_modes, tt.output_modes, tt.ranks)
+    plan = data.draw(st.sampled_from(all_plans(10_000, train)))
+    ids = data.draw(st.lists(st.integers(0, tt.shape[0] - 1), max_size=12))
+    return plan, tf.constant(ids, tf.int32)
+
+
 @given(trains(), st.data())
-def test_rows_are_those_of_the_dense_matrix(tt, data):
-    ids = data.draw(st.lists(st.integers(0, tt.shape[0] - 1), max_size=8))
-    found = lookup(tf.constant(ids, tf.int32), [tf.constant(core) for core in tt.cores])
-    np.testing.assert_allclose(found, tt.to_dense()[ids], atol=1e-9)
+def test_rows_are_those_of_the_dense_matrix_by_every_plan(tt, data):
+    plan, ids = drawn_lookup(data, tt)
+    for each in (plan, dataclasses.replace(plan, training=False)):
+        found = lookup(ids, [tf.constant(core) for core in tt.cores], each)
+        assert found.shape == (len(ids), tt.shape[1])
+        np.testing.assert_allclose(found, tt.to_dense()[ids.numpy()], atol=1e-9)
 
 
-def test_gathered_rows():
-    table = np.arange(12.0).reshape(4, 3)
-    np.testing.assert_array_equal(gather_rows(table, tf.constant([3, 0, 3])), table[[3, 0, 3]])
+def gradients(rows_of, ids, cores, *, compiled=False):
+    """Those of the cores, of a loss that is another one for every column."""
+
+    def step(ids, *cores):
+        with tf.GradientTape() as tape:
+            tape.watch(cores)
+            rows = rows_of(ids, cores)
+            loss = tf.reduce_sum(rows**2 * tf.range(1.0, rows.shape[1] + 1, dtype=rows.dtype))
+        return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, cores)]
+
+    if compiled:
+        # The number of ids is not known then.
+        specs = [tf.TensorSpec(core.shape, core.dtype) for core in cores]
+        step = tf.function(step).get_concrete_function(tf.TensorSpec((None,), ids.dtype), *specs)
+    return step(ids, *cores)
+
+
+def dense_rows(ids, cores):
+    size = math.prod(core.shape[1] for core in cores)
+    return tf.gather(tf.reshape(table_of(cores, mirrored=False), (size, -1)), ids)
+
+
+def assert_same_gradients(plan, ids, cores, **options):
+    found = gradients(lambda *arguments: lookup(*arguments, plan), ids, cores, **options)
+    for ours, theirs in zip(found, gradients(dense_rows, ids, cores), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-7 * max(1, np.abs(theirs).max()))
+
+
+@given(trains(), st.data())
+def test_gradients_are_those_of_the_dense_matrix_by_every_plan(tt, data):
+    plan, ids = drawn_lookup(data, tt)
+    # More blocks than ids, too.
+    vars(plan)["blocks"] = data.draw(st.sampled_from([1, 3]))
+    assert_same_gradients(plan, ids, [tf.constant(core) for core in tt.cores])
+
+
+@pytest.mark.parametrize("kind", ["merged", "parted", "distinct", "mirrored"])
+def test_gradients_for_a_number_of_ids_that_is_not_known(kind):
+    tt = random_train((4, 3, 5), (2, 3, 2), (1, 3, 4, 1))
+    plan = next(
+        plan
+        for plan in all_plans(5000, (tt.input_modes, tt.output_modes, tt.ranks))
+        if {
+            "merged": len(plan.factors) == 2,
+            "parted": any(factor.parted for factor in plan.factors),
+            "distinct": plan.is_distinct,
+            "mirrored": plan.ends_with_move,
+        }[kind]
+    )
+    vars(plan)["blocks"] = 3
+    ids = tf.constant([7, 0, 7, 59, 12], tf.int64)
+    assert_same_gradients(plan, ids, [tf.constant(core) for core in tt.cores], compiled=True)
+
+
+@given(trains(), st.data())
+def test_a_table_is_the_dense_matrix(tt, data):
+    table = table_of([tf.constant(core) for core in tt.cores], mirrored=data.draw(st.booleans()))
+    np.testing.assert_allclose(tf.reshape(table, tt.shape), tt.to_dense(), atol=1e-9)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -90,3 +166,26 @@ def test_ids_out_of_range_are_refused(ids, compiled):
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"table.* ids in \[0, 10\)"):
         check(tf.constant(ids))
     check(tf.constant([0, 9]))
+
+
+def test_no_size_depends_on_the_ids_where_sizes_are_fixed():
+    layer = TTEmbedding(5087 * 6, 768, 16, (5087, 6), (1, 768))
+    layer.build()
+    found = []
+
+    def plan(x):
+        found.append(lookup_plan_for(layer, 4096, training=True))
+        return x
+
+    tf.function(plan)(tf.zeros(1))
+    tf.function(plan, jit_compile=True)(tf.zeros(1))
+    with planning_for("microcontroller", lambda layer, plans: plans[0]):
+        plan(tf.zeros(1))
+    assert [each.factors[1].parted for each in found] == [True, False, False]
+    assert found[2].machine.name == "microcontroller"
+
+
+def test_an_unknown_number_of_ids_is_planned_for():
+    layer = TTEmbedding(100, 16, 4)
+    layer.build()
+    assert lookup_plan_for(layer, None, training=False).count == 64

@@ -32,7 +32,7 @@ def twin_of(layer):
 class TTDenseTest(testing.TestCase):
     def test_keras_layer(self):
         for contraction, shape in itertools.product(
-            ("auto", "chain", "rebuild"), ((2, 12), (2, 3, 2, 12))
+            ("auto", "left_to_right", "rebuild"), ((2, 12), (2, 3, 2, 12))
         ):
             self.run_layer_test(
                 TTDense,
@@ -92,7 +92,7 @@ def test_arguments_and_defaults_are_those_of_dense():
     st.sampled_from([(7, 5), (12, 10), (1, 4), (4, 1), (16, 16), (30, 11)]),
     st.integers(1, 5),
     st.lists(st.integers(1, 3), max_size=2),
-    st.sampled_from(["chain", "rebuild", "auto"]),
+    st.sampled_from(["left_to_right", "rebuild", "auto"]),
     st.booleans(),
 )
 def test_outputs_are_those_of_dense(dims, ranks, leading, contraction, use_bias):
@@ -110,6 +110,38 @@ def test_outputs_are_those_of_dense(dims, ranks, leading, contraction, use_bias)
     assert layer.compute_output_shape(x.shape) == outputs.shape
     symbolic = layer(keras.KerasTensor((None, *leading, dims[0])))
     assert symbolic.shape == (None, *leading, dims[1])
+
+
+@pytest.mark.parametrize("modes", [((2, 6), (3, 4)), ((12, 1), (1, 10)), ((2, 3, 2), (2, 2, 3))])
+@pytest.mark.parametrize("contraction", ["left_to_right", "rebuild", "auto"])
+def test_modes_of_more_than_the_dimensions(modes, contraction):
+    layer = TTDense(10, 3, *modes, contraction=contraction, bias_initializer="normal")
+    x = RNG.normal(size=(2, 3, 11)).astype("float32")
+    outputs = layer(x)
+    assert layer.to_dense().shape == (11, 10)
+    np.testing.assert_allclose(outputs, twin_of(layer)(x), atol=1e-5)
+    assert layer(keras.KerasTensor((None, 11))).shape == (None, 10)
+
+
+def test_padding_does_not_learn():
+    layer = TTDense(5, 9, (9, 1), (1, 6), use_bias=False)
+    model = keras.Sequential([keras.Input((7,)), layer])
+    model.compile("sgd", "mse")
+    padded = layer.cores[0].numpy()[:, 7:], layer.cores[1].numpy()[:, :, 5:]
+    model.fit(RNG.normal(size=(16, 7)), RNG.normal(size=(16, 5)), verbose=0)
+    np.testing.assert_array_equal(layer.cores[0].numpy()[:, 7:], padded[0])
+    np.testing.assert_array_equal(layer.cores[1].numpy()[:, :, 5:], padded[1])
+
+
+def test_no_operation_pads_where_the_modes_fit():
+    def kinds(modes):
+        layer = TTDense(10, 3, *modes)
+        layer.build((None, 12))
+        graph = tf.function(layer).get_concrete_function(tf.TensorSpec((4, 12))).graph
+        return {operation.type for operation in graph.get_operations()}
+
+    assert not {"Pad", "PadV2", "StridedSlice", "Slice"} & kinds(((3, 4), (5, 2)))
+    assert {"StridedSlice"} <= kinds(((3, 4), (3, 4)))
 
 
 def test_activations_that_look_at_the_whole_last_axis():
@@ -158,7 +190,7 @@ def test_a_mask_passes_through():
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "float64"])
-@pytest.mark.parametrize("contraction", ["chain", "rebuild"])
+@pytest.mark.parametrize("contraction", ["left_to_right", "rebuild"])
 def test_dtypes(policy, contraction):
     layer = TTDense(10, 3, dtype=policy, contraction=contraction)
     x = RNG.normal(size=(4, 12))
@@ -171,7 +203,7 @@ def test_dtypes(policy, contraction):
     np.testing.assert_allclose(np.asarray(outputs, "float64"), expected, atol=tolerance)
 
 
-@pytest.mark.parametrize("contraction", ["chain", "rebuild"])
+@pytest.mark.parametrize("contraction", ["left_to_right", "rebuild"])
 def test_xla(contraction):
     layer = TTDense(10, (2, 3), (2, 3, 2), (5, 2, 1), contraction=contraction)
     x = RNG.normal(size=(4, 3, 12)).astype("float32")
@@ -215,6 +247,7 @@ def test_auto_takes_the_contraction_that_is_cheaper_for_the_batch():
         ({"units": "8"}, "Received: units='8'"),
         ({"units": 8, "contraction": "einsum"}, "Received: contraction='einsum'"),
         ({"units": 8, "output_modes": (2, 3)}, "dimension 8.*whose product is 6"),
+        ({"units": 8, "output_modes": (4, 4)}, "less than 16.*whose product is 16"),
         ({"units": 8, "output_modes": (2, -4)}, "positive integers. Received: output_modes"),
         ({"units": 8, "input_modes": (2.0, 4)}, "positive integers. Received: input_modes"),
         ({"units": 8, "input_modes": (2, 2), "output_modes": (8,)}, "same length"),
@@ -260,6 +293,14 @@ def test_from_dense_without_limit_is_exact(modes, use_bias):
     np.testing.assert_allclose(layer(x), dense(x), atol=1e-5)
     for before, after in zip(weights, dense.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+def test_from_dense_with_padding_is_exact():
+    dense = dense_layer()
+    layer = TTDense.from_dense(dense, input_modes=(4, 4), output_modes=(3, 4))
+    np.testing.assert_allclose(layer.to_dense(), dense.kernel.numpy(), atol=1e-6)
+    x = RNG.normal(size=(5, 12)).astype("float32")
+    np.testing.assert_allclose(layer(x), dense(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("tolerance", [0.05, 0.3, 0.6])

@@ -120,6 +120,79 @@ def test_modes_of_the_user(modes):
     np.testing.assert_allclose(layer(ids), layer.to_dense(), atol=1e-6)
 
 
+PADDED_MODES = [
+    ((5, 5), (3, 4)),
+    ((5, 6), (11, 1)),
+    ((2, 4, 3), (2, 3, 2)),
+    ((23, 1), (1, 12)),
+]
+
+
+@pytest.mark.parametrize("modes", PADDED_MODES)
+def test_modes_of_more_than_the_dimensions(modes):
+    layer = TTEmbedding(23, 11, 4, *modes)
+    ids = np.arange(23)
+    assert layer(ids).shape == (23, 11)
+    assert layer.to_dense().shape == (23, 11)
+    np.testing.assert_allclose(layer(ids), layer.to_dense(), atol=1e-6)
+    hidden = RNG.normal(size=(2, 3, 11)).astype("float32")
+    logits = layer(hidden, reverse=True)
+    np.testing.assert_allclose(logits, twin_of(layer)(hidden, reverse=True), atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0, 23\)"):
+        layer(np.array([23]))
+
+
+def test_from_dense_with_padding_is_exact():
+    twin = keras.layers.Embedding(23, 11)
+    twin.build()
+    layer = TTEmbedding.from_dense(twin, input_modes=(5, 5), output_modes=(3, 4))
+    np.testing.assert_allclose(layer.to_dense(), twin.embeddings.numpy(), atol=1e-7)
+    table = twin.embeddings.numpy()
+    layer = TTEmbedding.from_dense(twin, tolerance=0.3, input_modes=(5, 5), output_modes=(3, 4))
+    assert np.linalg.norm(layer.to_dense() - table) <= 0.3 * np.linalg.norm(table) + 1e-6
+
+
+@pytest.mark.parametrize(
+    "modes", [((30, 40), (6, 8)), ((40, 30), (48, 1)), ((10, 12, 10), (4, 3, 4))]
+)
+@pytest.mark.parametrize("rank", [2, 24])
+def test_many_ids_train_the_cores_as_they_train_a_table(modes, rank):
+    layer = TTEmbedding(1190, 47, rank, *modes)
+    layer.build()
+    ids = np.minimum(RNG.geometric(0.01, (20, 60)), 1189).astype("int32")
+    targets = RNG.normal(size=(20, 60, 47)).astype("float32")
+
+    def losses(training):
+        # Only with training are the plan and the gradient those of training.
+        for core, value in zip(layer.cores, start, strict=True):
+            core.assign(value)
+        found = []
+        for _ in range(3):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((layer(ids, training=training) - targets) ** 2)
+            found.append(float(loss))
+            for core, gradient in zip(
+                layer.cores, tape.gradient(loss, [c.value for c in layer.cores]), strict=True
+            ):
+                core.assign_sub(0.5 * tf.convert_to_tensor(gradient))
+        return found
+
+    start = [core.numpy() for core in layer.cores]
+    assert len({str(layer.lookup_plan(1200, training)) for training in (True, False)}) == 2
+    np.testing.assert_allclose(losses(True), losses(False), rtol=1e-4)
+
+
+def test_plans_follow_the_ranks():
+    layer = TTEmbedding(1000, 64, 16, (10, 10, 10))
+    with pytest.raises(ValueError, match="built layer"):
+        layer.lookup_plan(64)
+    layer.build()
+    assert layer.lookup_plan(64).ranks == (1, 16, 16, 1)
+    assert layer.contraction_plan(64).network.output_modes == layer.input_modes
+    layer.truncate(2)
+    assert layer.lookup_plan().ranks == (1, 2, 2, 1)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "float32"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_ids_of_any_dtype_keep_their_value(dtype, policy):
@@ -269,8 +342,8 @@ def test_ids_out_of_range_are_refused_by_fit_with_the_defaults_of_compile():
         ((4.0, 4), "Received: input_dim=4.0$"),
         ((4, -1), "`output_dim` to be a positive integer. Received: output_dim=-1$"),
         ((4, 4, 0), "Received: ranks=0$"),
-        ((4, 4, 2, (2, 3)), "`input_modes` whose product is the dimension 4.*product is 6$"),
-        ((4, 4, 2, None, (2, 3)), "`output_modes` whose product is the dimension 4"),
+        ((4, 4, 2, (2, 4)), "`input_modes` whose product is the dimension 4.*product is 8$"),
+        ((4, 4, 2, None, (3, 1)), "`output_modes` whose product is the dimension 4.*is 3$"),
         ((4, 4, 2, (2, 2), (4,)), "same length"),
     ],
 )

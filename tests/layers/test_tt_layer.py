@@ -385,6 +385,30 @@ def test_gates_of_a_fitted_model_train_and_lower_nothing_else(tmp_path):
         assert np.any(before != layer.rank_gates.logits[0].numpy())
 
 
+def test_padded_layers_are_saved_and_cut(tmp_path):
+    tokens = TTEmbedding(23, 11, 5, (4, 6), (3, 4), name="tokens")
+    classes = TTDense(4, 3, (4, 3), (2, 3), name="classes")
+    model = keras.Sequential(
+        [keras.Input((5,), dtype="int32"), tokens, keras.layers.GlobalAveragePooling1D(), classes]
+    )
+    model.compile("adam", "mse")
+    ids = np.minimum(IDS, 22)
+    model.fit(ids, TARGETS, verbose=0)
+    for layer in layers_of(model):
+        padded = layer.to_tt()
+        error = layer.truncate(2)
+        assert layer.ranks == (1, 2, 1)
+        left = (padded - layer.to_tt()).norm() / padded.norm()
+        assert error == pytest.approx(left, rel=1e-3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(ids), model(ids), atol=1e-6)
+    for before, after in zip(layers_of(model), layers_of(loaded), strict=True):
+        assert before.get_config() == after.get_config()
+        np.testing.assert_array_equal(before.to_dense(), after.to_dense())
+    loaded.fit(ids, TARGETS, verbose=0)
+
+
 def test_keras_files_of_a_gated_model(tmp_path):
     model = gated(model_with(fitted=True))
     model.fit(IDS, TARGETS, verbose=0)

@@ -11,6 +11,9 @@ from dart_keras.deployment.extra import require
 from dart_keras.deployment.flatbuffer import ModelFile
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
 
+# More bytes than any microcontroller has. Only what is used of them becomes real memory.
+LARGEST_ARENA = 64 * 2**20
+
 # How the interpreter names the operator that it lacks, or the one that it cannot set up or run.
 _NO_KERNEL = re.compile(
     r"Didn't find op for builtin opcode '(\w+)'|registration from op code (\w+)"
@@ -41,6 +44,7 @@ def run(
         "content": content,
         "inputs": list(inputs),
         "arena_size": arena_size,
+        "largest_arena": LARGEST_ARENA,
         "minimum_runs": minimum_runs,
     }
     # -P: the folder of the worker has modules whose names could hide others.

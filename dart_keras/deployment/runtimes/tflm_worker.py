@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from tflite_micro import runtime
 
-# More than any microcontroller has. Only what is used of it becomes real memory.
-LARGEST_ARENA = 64 * 2**20
 ALIGNMENT = 16
 
 
@@ -43,10 +41,10 @@ def run(
     return outputs, float(np.median(times) * 1e6)
 
 
-def smallest_arena(content: bytes, inputs: list[np.ndarray]) -> int:
+def smallest_arena(content: bytes, inputs: list[np.ndarray], largest: int) -> int:
     """Finds the smallest arena, a multiple of 16 bytes, in which one row runs."""
     first = [array[:1] for array in inputs]
-    too_small, enough = 0, LARGEST_ARENA // ALIGNMENT
+    too_small, enough = 0, largest // ALIGNMENT
     while enough - too_small > 1:
         middle = (too_small + enough) // 2
         if _fits(content, first, middle * ALIGNMENT):
@@ -86,8 +84,9 @@ def main() -> None:
         arena_size = request["arena_size"]
         if arena_size is None:
             # Also shows what is wrong with a model that runs in no arena at all.
-            run(content, [array[:1] for array in inputs], LARGEST_ARENA, 0)
-            arena_size = smallest_arena(content, inputs)
+            largest = request["largest_arena"]
+            run(content, [array[:1] for array in inputs], largest, 0)
+            arena_size = smallest_arena(content, inputs, largest)
         outputs, microseconds = run(content, inputs, arena_size, request["minimum_runs"])
     except (RuntimeError, ValueError) as error:
         sys.exit(str(error))

@@ -1,0 +1,139 @@
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from dart_keras.deployment.comparison import compare
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.execution import Executable
+from dart_keras.deployment.export import Exported, export
+from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.folding import fold
+from dart_keras.deployment.lowering import lower
+from dart_keras.deployment.plans import DevicePlans
+from dart_keras.deployment.recipe import Recipe
+from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
+from dart_keras.deployment.scales import Scaled, choose_scales
+from dart_keras.deployment.signature import ModelSignature
+from dart_keras.deployment.slimming import slim
+from dart_keras.deployment.target import Target
+
+
+@dataclass(frozen=True)
+class Built:
+    """A file, and what it was made from.
+
+    Attributes:
+        content: The file's bytes.
+        named: The same operators, with the names that tell their layers.
+        exported: The TensorFlow function.
+        plans: The orders of contraction.
+        scaled: How the weights are scaled; None if they are not quantized.
+    """
+
+    content: bytes
+    named: bytes
+    exported: Exported
+    plans: DevicePlans
+    scaled: Scaled | None
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Makes files from one model, for one target and by one recipe.
+
+    Attributes:
+        model: The model.
+        signature: How to call it.
+        device: The target.
+        recipe: How to quantize.
+        calibration: The rows that show the ranges of the activations, one array an input.
+        compared: The rows on which errors are measured.
+    """
+
+    model: keras.Model
+    signature: ModelSignature
+    device: Target
+    recipe: Recipe
+    calibration: Sequence[np.ndarray]
+    compared: list[np.ndarray]
+
+    def build(self, flash_budget: int | None) -> Built:
+        """Makes the fastest file of at most so many bytes, by estimate.
+
+        Args:
+            flash_budget: The most bytes; None for a file in which no cores are merged but where
+                that takes no more weights.
+
+        Raises:
+            ConversionError: If an operation has no builtin operator, or no file is small enough.
+        """
+        plans = DevicePlans(self.device.name, self.recipe)
+        best = self._build(plans)
+        if flash_budget is None:
+            return best
+        if len(best.content) > flash_budget:
+            return self._smallest(best, flash_budget)
+        extra = flash_budget - len(best.content)
+        while (faster := plans.enlarged(extra)).chosen != plans.used():
+            built = self._build(faster)
+            if len(built.content) <= flash_budget:
+                return built
+            # An operator more or less, or padding: the bytes of a file are not known beforehand.
+            extra -= len(built.content) - flash_budget
+        return best
+
+    def _smallest(self, best: Built, flash_budget: int) -> Built:
+        built = self._build(best.plans.smallest())
+        size = min(len(built.content), len(best.content))
+        if size > flash_budget:
+            raise ConversionError(
+                f"The smallest file with quantization={self.recipe.name!r} takes {size} bytes. "
+                f"Received: flash_budget={flash_budget}."
+            )
+        return built
+
+    def _build(self, plans: DevicePlans) -> Built:
+        exported = export(self.model, self.signature, plans)
+        content = lower(exported, self.recipe, self.calibration)
+        scaled = None
+        if self.recipe.optimized:
+            coarse = lower(exported, self.recipe, self.calibration, per_channel=False)
+            scaled = choose_scales(content, coarse, self._decibels(exported))
+            content = scaled.content
+        named = fold(content)
+        return Built(slim(named, self.device.keeps_names), named, exported, plans, scaled)
+
+    def _decibels(self, exported: Exported) -> Callable[[bytes], list[float]]:
+        expected = exported(self.compared)
+        # The one with the coarser arithmetic.
+        runtime = self.device.runtimes[-1]
+
+        def measure(content: bytes) -> list[float]:
+            try:
+                file = executable(content, exported)
+                outputs = file.run(runtime, self.compared, LARGEST_ARENA).outputs
+                results = compare(expected, outputs, exported.output_names)
+            except ConversionError:
+                # It is told with the operators to blame when the file is judged.
+                return [-math.inf] * len(expected)
+            return [_decibels_of(result) for result in results]
+
+        return measure
+
+
+def executable(content: bytes, exported: Exported) -> Executable:
+    """Returns a file with what must be known to run it."""
+    parsed = ModelFile(content)
+    names = [spec.name for spec in exported.signature.inputs]
+    return Executable(content, parsed.inputs(names), parsed.outputs(exported.output_names))
+
+
+def _decibels_of(result: dict[str, float | None]) -> float:
+    if (equal := result.get("equal")) is not None:
+        return math.inf if equal == 1 else -10 * math.log10(1 - equal)
+    # None stands for no signal or no error.
+    decibels = result["sqnr_db"]
+    return math.inf if decibels is None else decibels

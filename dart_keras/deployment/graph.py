@@ -1,0 +1,151 @@
+from copy import copy
+from typing import Any
+
+import numpy as np
+
+from dart_keras.deployment.packing import load_schema, names_of, operator_name
+
+_CODES = {"RESHAPE": 22, "TRANSPOSE": 39}
+
+
+class Graph:
+    """The operators and tensors of one subgraph of a file, to ask about and to change.
+
+    Tensors go by their index, operators by the objects of the schema. Tensors without a use may
+    stay behind: `packing.sweep` drops them.
+
+    Args:
+        model: The `ModelT` of the file.
+        subgraph: One of its `subgraphs`, changed in place.
+    """
+
+    def __init__(self, model: Any, subgraph: Any) -> None:
+        self._schema = load_schema()
+        self._types = names_of(self._schema.TensorType)
+        self._model, self._subgraph = model, subgraph
+        self._refresh()
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the shapes of all tensors are known."""
+        signatures = (tensor.shapeSignature for tensor in self._subgraph.tensors)
+        return all(sizes is None or -1 not in sizes for sizes in signatures)
+
+    def operators(self, *names: str) -> list[Any]:
+        """Returns the operators of these names, in the order in which they run."""
+        return [operator for operator in self._subgraph.operators if self.name(operator) in names]
+
+    def name(self, operator: Any) -> str:
+        """Returns an operator's builtin name."""
+        return operator_name(self._model, operator)
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """Returns a tensor's shape."""
+        shape = self._subgraph.tensors[tensor].shape
+        return () if shape is None else tuple(int(size) for size in shape)
+
+    def size(self, tensor: int) -> int:
+        """Returns how many numbers a tensor holds."""
+        return int(np.prod(self.shape(tensor)))
+
+    def dtype(self, tensor: int) -> str:
+        """Returns the schema's name of a tensor's type, such as `"INT8"`."""
+        return self._types[self._subgraph.tensors[tensor].type]
+
+    def constant(self, tensor: int) -> np.ndarray | None:
+        """Returns the bytes of a constant, as int32 if it is of these; None for other tensors."""
+        data = self._model.buffers[self._subgraph.tensors[tensor].buffer].data
+        if data is None or not len(data):
+            return None
+        return data.view("int32") if self.dtype(tensor) == "INT32" else data
+
+    def producer(self, tensor: int) -> Any | None:
+        """Returns the operator that makes a tensor; None if it is an input or a constant."""
+        return self._producers.get(tensor)
+
+    def axes(self, tensor: int) -> list[int]:
+        """Returns the integers of a constant."""
+        values = self.constant(tensor)
+        return [] if values is None else [int(value) for value in values]
+
+    def only_consumer(self, tensor: int) -> Any | None:
+        """Returns the operator that takes a tensor, if nothing else does; else None."""
+        consumers = self._consumers.get(tensor, [])
+        return consumers[0] if len(consumers) == 1 else None
+
+    def add_tensor(self, like: int, shape: tuple[int, ...]) -> int:
+        """Adds a tensor that is like another but for its shape, and returns its index."""
+        tensor = copy(self._subgraph.tensors[like])
+        tensor.shape = np.array(shape, "int32")
+        self._subgraph.tensors.append(tensor)
+        return len(self._subgraph.tensors) - 1
+
+    def add_constant(self, values: np.ndarray) -> int:
+        """Adds a tensor that holds integers of 32 bits, and returns its index."""
+        buffer, tensor = self._schema.BufferT(), self._schema.TensorT()
+        buffer.data = values.astype("int32").view("uint8")
+        tensor.shape = np.array(values.shape, "int32")
+        tensor.type, tensor.hasRank = self._schema.TensorType.INT32, True
+        tensor.buffer = len(self._model.buffers)
+        self._model.buffers.append(buffer)
+        self._subgraph.tensors.append(tensor)
+        return len(self._subgraph.tensors) - 1
+
+    def reshape(self, source: int, target: int) -> Any:
+        """Makes an operator that reshapes one tensor into another; `insert` puts it in place."""
+        options = self._schema.ReshapeOptionsT()
+        options.newShape = self._subgraph.tensors[target].shape
+        return self._make("RESHAPE", options, [source], target)
+
+    def transpose(self, source: int, target: int, order: tuple[int, ...]) -> Any:
+        """Makes an operator that transposes one tensor into another."""
+        options = self._schema.TransposeOptionsT()
+        return self._make(
+            "TRANSPOSE", options, [source, self.add_constant(np.array(order))], target
+        )
+
+    def rewire(self, operator: Any, inputs: list[int], output: int | None = None) -> None:
+        """Gives an operator other inputs, and another output unless that is None."""
+        operator.inputs = np.array(inputs, "int32")
+        if output is not None:
+            operator.outputs = np.array([output], "int32")
+        self._refresh()
+
+    def replace(self, operators: list[Any], others: list[Any]) -> None:
+        """Puts other operators in the place of the last one of `operators`."""
+        present, gone = self._subgraph.operators, {id(operator) for operator in operators}
+        place = present.index(operators[-1])
+        before, after = (
+            [o for o in part if id(o) not in gone] for part in (present[:place], present[place:])
+        )
+        self._subgraph.operators = [*before, *others, *after]
+        self._refresh()
+
+    def _make(self, name: str, options: Any, inputs: list[int], output: int) -> Any:
+        operator = self._schema.OperatorT()
+        operator.opcodeIndex = self._code(name)
+        operator.inputs, operator.outputs = np.array(inputs, "int32"), np.array([output], "int32")
+        operator.builtinOptions = options
+        kind = type(options).__name__.removesuffix("T")
+        operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, kind)
+        return operator
+
+    def _code(self, name: str) -> int:
+        for index, code in enumerate(self._model.operatorCodes):
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == _CODES[name]:
+                return index
+        code = self._schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = _CODES[name]
+        code.version = 1
+        self._model.operatorCodes.append(code)
+        return len(self._model.operatorCodes) - 1
+
+    def _refresh(self) -> None:
+        self._producers: dict[int, Any] = {}
+        self._consumers: dict[int, list[Any]] = {}
+        for operator in self._subgraph.operators:
+            self._producers |= {int(tensor): operator for tensor in operator.outputs}
+            for tensor in operator.inputs:
+                self._consumers.setdefault(int(tensor), []).append(operator)
+        for tensor in self._subgraph.outputs:
+            self._consumers.setdefault(int(tensor), []).extend([None, None])

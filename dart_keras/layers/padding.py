@@ -1,0 +1,44 @@
+"""Modes may multiply to more than the dimension: the rest of the matrix is padding.
+
+A layer's own matrix is the first N rows and M columns of the one that its cores make. Nothing here
+makes an operation where there is no padding.
+"""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+
+def pad_columns(x: Any, width: int) -> Any:
+    """The tensor of shape (rows, columns) with zeros added up to a width.
+
+    Example:
+        >>> pad_columns(np.ones((2, 3)), 4)[0]
+        <tf.Tensor: ..., numpy=array([1., 1., 1., 0.])>
+    """
+    missing = width - x.shape[1]
+    return x if missing == 0 else ops.pad(x, [(0, 0), (0, missing)])
+
+
+def first_columns(x: Any, width: int) -> Any:
+    """The tensor of shape (rows, columns) without what is beyond a width.
+
+    Example:
+        >>> first_columns(np.ones((2, 5)), 3).shape
+        (2, 3)
+    """
+    return x if x.shape[1] == width else x[:, :width]
+
+
+def pad_matrix(matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The matrix with zeros added up to a shape.
+
+    Example:
+        >>> pad_matrix(np.ones((1, 2)), (2, 3))
+        array([[1., 1., 0.],
+               [0., 0., 0.]])
+    """
+    return np.pad(
+        matrix, [(0, wanted - size) for wanted, size in zip(shape, matrix.shape, strict=True)]
+    )

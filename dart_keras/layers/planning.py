@@ -1,0 +1,125 @@
+"""How a layer comes to its order of contraction."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import keras
+
+from dart_keras.tensor_train.contraction import (
+    NAMES,
+    UNKNOWN_ROWS,
+    ContractionPlan,
+    candidate_plans,
+    cheapest_plan,
+    fastest_plan,
+)
+
+CONTRACTIONS = ("auto", "measure", *NAMES)
+
+# From the layer and the plans for it, fastest first, to one of them.
+Choice = Callable[[Any, list[ContractionPlan]], ContractionPlan]
+
+_device: ContextVar[tuple[str, Choice] | None] = ContextVar("device", default=None)
+
+# The estimate is too rough to warn of less.
+_MUCH_SLOWER = 1.25
+
+
+@contextmanager
+def planning_for(machine: str, choice: Choice) -> Iterator[None]:
+    """Let the layers called meanwhile be planned for a device, whatever their own setting.
+
+    Args:
+        machine: The device's name, as in `candidate_plans`.
+        choice: Picks one of the plans for a layer.
+    """
+    token = _device.set((machine, choice))
+    try:
+        yield
+    finally:
+        _device.reset(token)
+
+
+def planned_device() -> str | None:
+    """The device that layers are planned for at present, `None` where it is this machine."""
+    device = _device.get()
+    return None if device is None else device[0]
+
+
+def check_contraction(contraction: Any) -> str:
+    """The name of a way to contract, if it is one.
+
+    Raises:
+        ValueError: If it is not, or if it cannot be had on this backend of Keras.
+    """
+    if contraction not in CONTRACTIONS:
+        raise ValueError(
+            f"Expected `contraction` to be one of {CONTRACTIONS}. "
+            f"Received: contraction={contraction!r}"
+        )
+    if contraction == "measure" and keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Expected the TensorFlow backend for contraction='measure'. "
+            f"Received: backend {keras.backend.backend()!r}"
+        )
+    return contraction
+
+
+def count_rows(sizes: Sequence[int | None]) -> int:
+    """The product of an input's axes but the last, those that are not known taken together."""
+    known = math.prod(size for size in sizes if size is not None)
+    return known * UNKNOWN_ROWS if None in sizes else known
+
+
+def plan_for(
+    layer: Any,
+    input_modes: tuple[int, ...],
+    output_modes: tuple[int, ...],
+    rows: int | None,
+    training: bool | None,
+) -> ContractionPlan:
+    """The plan by which a layer multiplies by its train, or by the transpose of it.
+
+    Args:
+        layer: A `TTLayer` with its present ranks.
+        input_modes: Modes of what is multiplied.
+        output_modes: Modes of the product.
+        rows: How many rows there are, `None` where that is not known.
+        training: Whether gradients are wanted.
+
+    Returns:
+        The plan.
+    """
+    train = (input_modes, output_modes, layer.ranks)
+    if (device := _device.get()) is not None:
+        machine, choice = device
+        return choice(layer, candidate_plans(*train, rows, machine=machine))
+    training = bool(training)
+    if layer.contraction == "measure":
+        plan = fastest_plan(candidate_plans(*train, rows, training=training), layer.compute_dtype)
+    else:
+        plan = cheapest_plan(*train, rows, training=training, name=layer.contraction)
+    _warn_if_slow(layer, plan)
+    return plan
+
+
+def _warn_if_slow(layer: Any, plan: ContractionPlan) -> None:
+    dense = plan.dense()
+    cost = dense[0] + dense[1] if plan.training else dense[0]
+    slower = plan.microseconds > _MUCH_SLOWER * cost.microseconds
+    # Time alone is an estimate. Where there is more arithmetic, too, there is no doubt.
+    if not slower or plan.multiply_adds <= cost.multiply_adds or layer.warned_of_slowness:
+        return
+    layer.warned_of_slowness = True
+    warnings.warn(
+        f"Layer {layer.name!r} is slower than a dense layer would be: for {plan.network.rows} rows "
+        f"its tensor train of modes {plan.network.input_modes} and {plan.network.output_modes} and "
+        f"ranks {plan.network.ranks} takes {plan.multiply_adds:,} multiply-adds, a dense layer "
+        f"{cost.multiply_adds:,}. Lower ranks are faster, and so are the modes that "
+        "`dart_keras.tensor_train.suggest_modes` finds for objective='time'.",
+        stacklevel=2,
+    )

@@ -1,0 +1,101 @@
+"""What the steps of a contraction cost, counted and estimated."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+
+from dart_keras.tensor_train.contraction.machine import Machine
+from dart_keras.tensor_train.contraction.product import Product
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some operations cost together.
+
+    Args:
+        multiply_adds: Multiplications, each with an addition.
+        numbers_moved: Numbers read and written.
+        largest_intermediate: Numbers of the largest array that is written.
+        transposes: Operations that move axes.
+        microseconds: Estimated time.
+    """
+
+    multiply_adds: int = 0
+    numbers_moved: int = 0
+    largest_intermediate: int = 0
+    transposes: int = 0
+    microseconds: float = 0.0
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes read and written in float32."""
+        return 4 * self.numbers_moved
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.multiply_adds + other.multiply_adds,
+            self.numbers_moved + other.numbers_moved,
+            max(self.largest_intermediate, other.largest_intermediate),
+            self.transposes + other.transposes,
+            self.microseconds + other.microseconds,
+        )
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """The cost of operations one after another."""
+    return reduce(Cost.__add__, costs, Cost())
+
+
+def matrix_product(machine: Machine, rows: int, inner: int, columns: int, count: int = 1) -> Cost:
+    """The cost of `count` products of matrices (rows, inner) and (inner, columns)."""
+    return Cost(
+        count * rows * inner * columns,
+        count * (rows * inner + inner * columns + rows * columns),
+        count * rows * columns,
+        0,
+        machine.product(rows, inner, columns, count),
+    )
+
+
+def move(machine: Machine, numbers: int) -> Cost:
+    """The cost of moving the axes of an array."""
+    return Cost(0, 2 * numbers, numbers, 1, machine.transpose(numbers))
+
+
+def moves(product: Product, machine: Machine, right_is_constant: bool) -> Cost:
+    """The cost of moving axes before a product, and as much again for the gradients."""
+    sides = [(product.left, product.left_order)]
+    if not right_is_constant:
+        sides.append((product.right, product.right_order))
+    return total(
+        move(machine, product.network.size(axes)) for axes, order in sides if axes != order
+    )
+
+
+def forward(product: Product, machine: Machine) -> Cost:
+    """The cost of a product, its axes being in their places."""
+    size = product.network.size
+    shared, new = size(product.shared), size(product.new)
+    if product.batched:
+        stack = Cost(microseconds=machine.stack)
+        count = size(product.before)
+        return stack + matrix_product(machine, new, shared, size(product.behind), count)
+    return matrix_product(machine, size(product.before), shared, new)
+
+
+def backward(product: Product, machine: Machine) -> Cost:
+    """The cost of the gradients of both sides of a product, its axes being in their places."""
+    size = product.network.size
+    before, shared, new = size(product.before), size(product.shared), size(product.new)
+    if not product.batched:
+        left = matrix_product(machine, before, new, shared)
+        return left + matrix_product(machine, shared, before, new)
+    behind = size(product.behind)
+    left = Cost(microseconds=2 * machine.stack)
+    left += matrix_product(machine, shared, new, behind, before)
+    right = matrix_product(machine, new, behind, shared, before)
+    if before == 1:
+        return left + right
+    # The stack has one gradient of the right side for each of its matrices, which are then added.
+    stacked = before * new * shared
+    return left + right + Cost(0, stacked, stacked, 0, machine.read(stacked))

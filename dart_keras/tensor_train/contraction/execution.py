@@ -1,0 +1,43 @@
+"""Multiplying by a tensor train as planned, in `keras.ops`."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from dart_keras.tensor_train.contraction.plan import ContractionPlan
+from dart_keras.tensor_train.contraction.product import permuted, reshaped
+
+
+def contract(x: Any, cores: Sequence[Any], plan: ContractionPlan) -> Any:
+    """Multiply by the train in the order of a plan.
+
+    Args:
+        x: Tensor of shape (rows, N). The rows may be other ones, in number, than planned for.
+        cores: Tensors of shape (r_{k-1}, n_k, m_k, r_k), the modes and ranks being the plan's.
+        plan: The order.
+
+    Returns:
+        Tensor of shape (rows, M).
+
+    Raises:
+        ValueError: If the cores have other shapes than the plan was made for.
+
+    Example:
+        >>> import numpy as np
+        >>> from dart_keras.tensor_train.contraction import cheapest_plan
+        >>> plan = cheapest_plan((4, 4), (2, 2), (1, 3, 1), rows=5)
+        >>> cores = np.ones((1, 4, 2, 3)), np.ones((3, 4, 2, 1))
+        >>> contract(np.ones((5, 16)), cores, plan).shape
+        TensorShape([5, 4])
+    """
+    network = plan.network
+    if network.core_shapes != [tuple(core.shape) for core in cores]:
+        raise ValueError(
+            f"Expected cores of the shapes that the plan was made for, {network.core_shapes}. "
+            f"Received: {[tuple(core.shape) for core in cores]}"
+        )
+    operands = [x, *cores]
+    for (left, right), product in zip(plan.path, plan.products, strict=True):
+        operands.append(product.run(operands[left], operands[right]))
+    output = permuted(network, operands[-1], plan.products[-1].result, network.output)
+    return reshaped(output, (-1, math.prod(network.output_modes)))

@@ -1,0 +1,139 @@
+"""An order in which to multiply by a tensor train."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from dart_keras.tensor_train.contraction.cost import (
+    Cost,
+    backward,
+    forward,
+    matrix_product,
+    move,
+    moves,
+    total,
+)
+from dart_keras.tensor_train.contraction.machine import Machine
+from dart_keras.tensor_train.contraction.network import Network
+from dart_keras.tensor_train.contraction.product import Product
+
+# Pairs of operands to multiply: 0 is the input, 1...d are the cores, and each product gets the next
+# number.
+Path = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, repr=False)
+class ContractionPlan:
+    """An order in which to multiply by a tensor train, and what it costs.
+
+    Args:
+        name: The kind of order, such as `"left_to_right"`.
+        network: The modes, the ranks and the number of rows that it was made for.
+        path: The pairs of operands that are multiplied, one after another.
+        batched: For each pair, whether a stack of matrices is multiplied in place of moving axes.
+        machine: The machine whose time is estimated.
+        training: Whether the gradients count, too.
+    """
+
+    name: str
+    network: Network
+    path: Path
+    batched: tuple[bool, ...]
+    machine: Machine
+    training: bool
+
+    @cached_property
+    def products(self) -> tuple[Product, ...]:
+        """The steps."""
+        axes = list(self.network.operands)
+        products = []
+        for (left, right), batched in zip(self.path, self.batched, strict=True):
+            products.append(Product(self.network, axes[left], axes[right], batched))
+            axes.append(products[-1].result)
+        return tuple(products)
+
+    @cached_property
+    def forward(self) -> Cost:
+        """What the output costs."""
+        return self._moves() + total(forward(p, self.machine) for p, _ in self._steps())
+
+    @cached_property
+    def backward(self) -> Cost:
+        """What the gradients of the input and of the cores cost, given that of the output."""
+        return self._moves() + total(backward(p, self.machine) for p, _ in self._steps())
+
+    @property
+    def cost(self) -> Cost:
+        """What is planned for: the output, and when training the gradients, too."""
+        return self.forward + self.backward if self.training else self.forward
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of what is planned for."""
+        return self.cost.multiply_adds
+
+    @property
+    def microseconds(self) -> float:
+        """Estimated time of what is planned for."""
+        return self.cost.microseconds
+
+    @cached_property
+    def weights(self) -> int:
+        """How many numbers the cores hold when those that are merged first have been merged."""
+        size = self.network.size
+        return sum(size(p.right) for p, (left, _) in self._all_steps() if self._is_grown(left))
+
+    @cached_property
+    def peak_elements(self) -> int:
+        """The most numbers that one operation reads and writes, cores not counted."""
+        size = self.network.size
+        peaks = [2 * size(self.network.output)] if self._ends_with_move else []
+        for product, _ in self._steps():
+            peaks.append(size(product.left) + size(product.result))
+            if product.left != product.left_order:
+                peaks.append(2 * size(product.left))
+        return max(peaks)
+
+    def dense(self) -> tuple[Cost, Cost]:
+        """What a dense layer's output and its gradients cost on the same machine."""
+        rows, columns = self.network.dense_shape
+        count = self.network.rows
+        back = matrix_product(self.machine, rows, count, columns)
+        back += matrix_product(self.machine, count, columns, rows)
+        return matrix_product(self.machine, count, rows, columns), back
+
+    def explain(self) -> str:
+        """A table of the costs beside those of a dense layer, and the steps."""
+        from dart_keras.tensor_train.contraction.explanation import explanation
+
+        return explanation(self)
+
+    def __repr__(self) -> str:
+        return f"ContractionPlan({self.name!r})\n{self.explain()}"
+
+    @property
+    def _ends_with_move(self) -> bool:
+        return self.products[-1].result != self.network.output
+
+    def _is_grown(self, operand: int) -> bool:
+        """Whether an operand has the input in it, so that it is not known beforehand."""
+        cores = len(self.network.operands) - 1
+        return operand == 0 or (
+            operand > cores and self._is_grown(self.path[operand - cores - 1][0])
+        )
+
+    def _all_steps(self) -> Iterator[tuple[Product, tuple[int, int]]]:
+        yield from zip(self.products, self.path, strict=True)
+
+    def _steps(self) -> Iterator[tuple[Product, tuple[int, int]]]:
+        """The steps that are done when the plan is run."""
+        for product, pair in self._all_steps():
+            if self._is_grown(pair[0]) or not self.machine.constant_cores:
+                yield product, pair
+
+    def _moves(self) -> Cost:
+        constant = self.machine.constant_cores
+        cost = total(moves(product, self.machine, constant) for product, _ in self._steps())
+        if self._ends_with_move:
+            cost += move(self.machine, self.network.size(self.network.output))
+        return cost

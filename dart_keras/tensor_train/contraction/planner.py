@@ -1,0 +1,118 @@
+"""Choosing an order of contraction."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from dart_keras.tensor_train.contraction.candidates import candidates
+from dart_keras.tensor_train.contraction.machine import machine_named
+from dart_keras.tensor_train.contraction.network import Network
+from dart_keras.tensor_train.contraction.plan import ContractionPlan
+
+# Where the number of rows is not known beforehand, as in a model's batch dimension.
+UNKNOWN_ROWS = 64
+
+
+def candidate_plans(
+    input_modes: Sequence[int],
+    output_modes: Sequence[int],
+    ranks: Sequence[int],
+    rows: int | None = None,
+    *,
+    training: bool = False,
+    machine: str = "cpu",
+) -> list[ContractionPlan]:
+    """The orders in which to multiply by a tensor train, fastest first by estimate.
+
+    They are chains of products that take the cores in from either end or outwards from one between,
+    the same after merging neighbouring cores, the dense matrix made first, and the path that
+    opt_einsum finds (Smith and Gray 2018, "opt_einsum", J. Open Source Software 3(26)).
+
+    Args:
+        input_modes: Modes n_1...n_d of the rows of the matrix.
+        output_modes: Modes m_1...m_d of its columns.
+        ranks: All d + 1 ranks.
+        rows: How many rows are multiplied, `None` where that is not known.
+        training: Whether the gradients count, too.
+        machine: `"cpu"`, `"raspberry-pi"` or `"microcontroller"`; on the devices cores are
+            constants and only plain products of matrices are used.
+
+    Returns:
+        At least one plan.
+
+    Raises:
+        ValueError: If there is no such machine.
+
+    Example:
+        >>> plans = candidate_plans((32, 32), (32, 32), (1, 4, 1), rows=128)
+        >>> sorted(plan.name for plan in plans)
+        ['left_to_right', 'rebuild', 'right_to_left']
+    """
+    return list(
+        _ranked(
+            tuple(input_modes),
+            tuple(output_modes),
+            tuple(ranks),
+            UNKNOWN_ROWS if rows is None else max(1, rows),
+            training,
+            machine,
+        )
+    )
+
+
+def cheapest_plan(
+    input_modes: Sequence[int],
+    output_modes: Sequence[int],
+    ranks: Sequence[int],
+    rows: int | None = None,
+    *,
+    training: bool = False,
+    machine: str = "cpu",
+    name: str = "auto",
+    max_parameters: int | None = None,
+) -> ContractionPlan:
+    """The order in which to multiply by a tensor train that is fastest by estimate.
+
+    Args:
+        input_modes: Modes n_1...n_d of the rows of the matrix.
+        output_modes: Modes m_1...m_d of its columns.
+        ranks: All d + 1 ranks.
+        rows: How many rows are multiplied, `None` where that is not known.
+        training: Whether the gradients count, too.
+        machine: `"cpu"`, `"raspberry-pi"` or `"microcontroller"`.
+        name: `"auto"`, or a kind of order: `"left_to_right"`, `"right_to_left"`, `"middle_out"`,
+            `"merged"`, `"rebuild"`, `"opt_einsum"`. Where a train has none of this kind, as one of
+            two cores has no middle, the choice is `"auto"`.
+        max_parameters: The most numbers that the cores may hold after merging.
+
+    Returns:
+        The plan; of the unmerged ones where `max_parameters` allows none.
+
+    Example:
+        >>> cheapest_plan((32, 32), (32, 32), (1, 64, 1), rows=512, training=True).name
+        'rebuild'
+        >>> cheapest_plan((1024, 1), (1, 1024), (1, 64, 1), rows=512, training=True).name
+        'left_to_right'
+    """
+    plans = candidate_plans(
+        input_modes, output_modes, ranks, rows, training=training, machine=machine
+    )
+    of_this_kind = [plan for plan in plans if plan.name == name] or plans
+    if max_parameters is not None:
+        least = min(plan.weights for plan in plans)
+        allowed = max(max_parameters, least)
+        of_this_kind = [plan for plan in of_this_kind if plan.weights <= allowed]
+    return of_this_kind[0]
+
+
+@lru_cache(maxsize=1024)
+def _ranked(
+    input_modes: tuple[int, ...],
+    output_modes: tuple[int, ...],
+    ranks: tuple[int, ...],
+    rows: int,
+    training: bool,
+    machine: str,
+) -> tuple[ContractionPlan, ...]:
+    network = Network(input_modes, output_modes, ranks, rows)
+    plans = candidates(network, machine_named(machine), training)
+    return tuple(sorted(plans, key=lambda plan: (plan.microseconds, len(plan.path))))

@@ -1,0 +1,237 @@
+"""A way to look up rows of a matrix that is held as a tensor train.
+
+A row is a product of slices, one of each core, so that every id is worked out by itself at first
+sight. But there are fewer values of a digit than ids: neighbouring cores may be merged first, which
+works out the products of their slices once for all ids; and ids that share a digit can be
+multiplied together, by one product of large matrices in the place of many of small ones. Ids that
+are equal may also be found first, and worked out once.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from dart_keras.tensor_train.contraction.cost import Cost, matrix_product, move, total
+from dart_keras.tensor_train.contraction.machine import Machine
+from dart_keras.tensor_train.lookup.repetition import expected_distinct
+
+# Numbers a microsecond on a CPU, measured: rows picked from a table, rows added into a table (on
+# one thread), rows parted by a digit or put together again.
+GATHERING = 6_000.0
+SCATTERING = 1_200.0
+PARTING = 2_000.0
+# Ids a microsecond that are compared with each other.
+COMPARING = 40.0
+
+# How many numbers the gradients may be worked out with at a time.
+NUMBERS_AT_A_TIME = 2**21
+# Each block takes operations of its own.
+MOST_BLOCKS = 8
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Neighbouring cores, merged to one.
+
+    Args:
+        first: Index of the first of the cores.
+        last: Index of the last of the cores.
+        n: Product of their input modes.
+        m: Product of their output modes.
+        rank: The rank on the left.
+        next_rank: The rank on the right.
+        parted: Whether ids are parted by their digit, and each part multiplied by one slice, in the
+            place of a slice being gathered for every id.
+    """
+
+    first: int
+    last: int
+    n: int
+    m: int
+    rank: int
+    next_rank: int
+    parted: bool = False
+
+    @property
+    def slice_size(self) -> int:
+        """Numbers in the slice for one value of the digit."""
+        return self.rank * self.m * self.next_rank
+
+    def mirrored(self) -> "Factor":
+        """The factor read from its other end; it keeps the indices of its cores."""
+        return Factor(self.first, self.last, self.n, self.m, self.next_rank, self.rank)
+
+
+@dataclass(frozen=True, repr=False)
+class LookupPlan:
+    """How to look up rows of a tensor train, and what that costs.
+
+    Args:
+        input_modes: Modes n_1...n_d of the train.
+        output_modes: Modes m_1...m_d of the train.
+        ranks: All d + 1 ranks.
+        count: How many ids it was made for.
+        factors: The merged cores in the order in which they are multiplied.
+        is_mirrored: Whether that order is from the last core to the first.
+        is_distinct: Whether equal ids are found first, and worked out once.
+        training: Whether the gradients count, too.
+        machine: The machine whose time is estimated.
+    """
+
+    input_modes: tuple[int, ...]
+    output_modes: tuple[int, ...]
+    ranks: tuple[int, ...]
+    count: int
+    factors: tuple[Factor, ...]
+    is_mirrored: bool
+    is_distinct: bool
+    training: bool
+    machine: Machine
+
+    @cached_property
+    def merging(self) -> Cost:
+        """What making the factors' tables out of the cores costs."""
+        return total(self._merging(factor) for factor in self.factors)
+
+    @cached_property
+    def rows(self) -> int:
+        """How many rows are worked out, as far as can be expected."""
+        vocabulary = math.prod(self.input_modes)
+        return expected_distinct(self.count, vocabulary) if self.is_distinct else self.count
+
+    @cached_property
+    def forward(self) -> Cost:
+        """What the rows cost."""
+        steps = [self._gather(self.factors[0])]
+        steps += [self._forward(factor, width) for factor, width in self._products()]
+        if self.is_distinct:
+            comparing = self.machine.operator + self.count / COMPARING
+            steps.append(Cost(microseconds=comparing))
+            steps.append(_moved(self.machine, self.count * self._width, GATHERING))
+        return self.merging + total(steps) + self._last_move()
+
+    @cached_property
+    def backward(self) -> Cost:
+        """What the gradients of the cores cost, given that of the rows.
+
+        Only the ids are kept from the forward pass. What else is needed is worked out again.
+        """
+        steps = [self._gather(self.factors[0]), self._scatter(self.factors[0])]
+        steps += [self._forward(factor, width) for factor, width in self._products()[:-1]]
+        steps += [self._backward(factor, width) for factor, width in self._products()]
+        if self.is_distinct:
+            steps.append(_moved(self.machine, self.count * self._width, SCATTERING))
+        return self.merging + self.merging + total(steps) + self._last_move()
+
+    @property
+    def cost(self) -> Cost:
+        """What is planned for: the rows, and when training the gradients, too."""
+        return self.forward + self.backward if self.training else self.forward
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of what is planned for."""
+        return self.cost.multiply_adds
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes read and written, in float32."""
+        return self.cost.bytes_moved
+
+    @property
+    def microseconds(self) -> float:
+        """Estimated time of what is planned for."""
+        return self.cost.microseconds
+
+    @cached_property
+    def blocks(self) -> int:
+        """In how many blocks of ids the gradients are worked out, so that little memory is used."""
+        if len(self.factors) == 1:
+            return 1
+        numbers = 2 * self.factors[0].slice_size
+        for factor, width in self._products():
+            if factor.parted:
+                numbers += width * (2 * factor.rank + factor.m * factor.next_rank)
+            else:
+                numbers += 2 * factor.slice_size
+        return min(math.ceil(self.rows * numbers / NUMBERS_AT_A_TIME), MOST_BLOCKS)
+
+    @property
+    def ends_with_move(self) -> bool:
+        """Whether the columns of the rows must be brought into the order of the train."""
+        return self.is_mirrored and sum(factor.m > 1 for factor in self.factors) > 1
+
+    def explain(self) -> str:
+        """The costs and the steps, as a text of some lines."""
+        from dart_keras.tensor_train.lookup.explanation import explanation
+
+        return explanation(self)
+
+    def __repr__(self) -> str:
+        return f"LookupPlan\n{self.explain()}"
+
+    @property
+    def _width(self) -> int:
+        return math.prod(self.output_modes)
+
+    def _last_move(self) -> Cost:
+        return move(self.machine, self.rows * self._width) if self.ends_with_move else Cost()
+
+    def _products(self) -> list[tuple[Factor, int]]:
+        """The factors after the first, with the number of columns that the rows have by then."""
+        widths = itertools.accumulate((factor.m for factor in self.factors), lambda a, b: a * b)
+        return list(zip(self.factors[1:], widths, strict=False))
+
+    def _merging(self, factor: Factor) -> Cost:
+        costs = []
+        n, m = self.input_modes[factor.first], self.output_modes[factor.first]
+        for k in range(factor.first + 1, factor.last + 1):
+            rows, columns = self.ranks[factor.first] * n * m, self.input_modes[k]
+            columns *= self.output_modes[k] * self.ranks[k + 1]
+            costs += [
+                matrix_product(self.machine, rows, self.ranks[k], columns),
+                move(self.machine, rows * columns),
+            ]
+            n, m = n * self.input_modes[k], m * self.output_modes[k]
+        return total(costs)
+
+    def _gather(self, factor: Factor) -> Cost:
+        return _moved(self.machine, self.rows * factor.slice_size, GATHERING)
+
+    def _scatter(self, factor: Factor) -> Cost:
+        return _moved(self.machine, self.rows * factor.slice_size, SCATTERING)
+
+    def _part(self, factor: Factor, numbers: int) -> Cost:
+        if factor.n == 1:
+            return Cost()
+        return _moved(self.machine, self.rows * numbers, PARTING)
+
+    def _stack(self, factor: Factor, rows: int, inner: int, columns: int) -> Cost:
+        """Products of matrices for all ids, each of so many rows."""
+        if not factor.parted:
+            return matrix_product(self.machine, rows, inner, columns, self.rows)
+        each = math.ceil(self.rows / factor.n)
+        return total([matrix_product(self.machine, each * rows, inner, columns)] * factor.n)
+
+    def _forward(self, factor: Factor, width: int) -> Cost:
+        product = self._stack(factor, width, factor.rank, factor.m * factor.next_rank)
+        if not factor.parted:
+            return self._gather(factor) + product
+        before = self._part(factor, width * factor.rank)
+        return before + product + self._part(factor, width * factor.m * factor.next_rank)
+
+    def _backward(self, factor: Factor, width: int) -> Cost:
+        columns = factor.m * factor.next_rank
+        state = self._stack(factor, width, columns, factor.rank)
+        if not factor.parted:
+            slices = self._stack(factor, factor.rank, width, columns)
+            return self._gather(factor) + state + slices + self._scatter(factor)
+        each = math.ceil(self.rows / factor.n)
+        slices = matrix_product(self.machine, factor.rank, each * width, columns)
+        parting = self._part(factor, 2 * width * factor.rank) + self._part(factor, width * columns)
+        return parting + state + total([slices] * factor.n)
+
+
+def _moved(machine: Machine, numbers: int, speed: float) -> Cost:
+    return Cost(0, 2 * numbers, numbers, 0, machine.operator + numbers / speed)

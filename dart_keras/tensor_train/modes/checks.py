@@ -1,0 +1,61 @@
+"""Whether modes are modes, and of which dimension."""
+
+import math
+from collections.abc import Sequence
+from numbers import Integral
+
+
+def check_same_length(input_modes: Sequence[int], output_modes: Sequence[int]) -> None:
+    """Raise a ValueError unless both sides have as many modes as the train has cores."""
+    if len(input_modes) != len(output_modes):
+        raise ValueError(
+            "Expected `input_modes` and `output_modes` of the same length, one pair a core. "
+            f"Received: input_modes={tuple(input_modes)}, output_modes={tuple(output_modes)}"
+        )
+
+
+def check_modes(name: str, modes: Sequence[int], dim: int | None = None) -> tuple[int, ...]:
+    """The modes as a tuple of Python integers, if they are positive and make up the dimension.
+
+    Their product may exceed the dimension, the rest being padded with zeros: a prime dimension has
+    no modes of its own. From twice the dimension on, more would be padding than not.
+
+    Args:
+        name: What the modes are called in an error message.
+        modes: A list or tuple of integers.
+        dim: The dimension N; `None` where it is not known yet.
+
+    Returns:
+        The modes.
+
+    Raises:
+        ValueError: If the modes are not positive integers, or their product is not at least `dim`
+            and less than 2 `dim`.
+
+    Example:
+        >>> check_modes("input_modes", [28, 28], 784), check_modes("input_modes", [28, 29], 787)
+        ((28, 28), (28, 29))
+    """
+    if (
+        isinstance(modes, str | bytes)
+        or not isinstance(modes, Sequence)
+        or len(modes) == 0
+        or not all(is_integer(mode) and mode >= 1 for mode in modes)
+    ):
+        raise ValueError(
+            f"Expected `{name}` to be a list or tuple of positive integers. "
+            f"Received: {name}={modes!r}"
+        )
+    product = math.prod(modes)
+    if dim is not None and not dim <= product < 2 * dim:
+        raise ValueError(
+            f"Expected `{name}` whose product is the dimension {dim}, or with padding more than it "
+            f"but less than {2 * dim}. "
+            f"Received: {name}={tuple(modes)}, whose product is {product}"
+        )
+    return tuple(int(mode) for mode in modes)
+
+
+def is_integer(value: object) -> bool:
+    """Whether the value is an integer of Python or NumPy, and not a boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool)

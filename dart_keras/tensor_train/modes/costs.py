@@ -1,0 +1,160 @@
+"""What tensor trains cost, worked out for very many of them at once.
+
+The trains of one call have the same number d of cores. Arrays have a column for each train: modes
+the shape (d, trains), ranks the shape (d + 1, trains). Numbers are floats, exact up to 2**53, which
+no number of parameters comes near.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dart_keras.tensor_train.contraction.machine import Machine
+
+
+def rank_limits(sizes: np.ndarray) -> np.ndarray:
+    """The largest useful rank at every bond, of cores of n_k m_k = sizes[k] numbers a rank."""
+    one = np.ones((1, sizes.shape[1]))
+    left = np.concatenate([one, np.cumprod(sizes, axis=0, dtype=float)])
+    right = np.concatenate([one, np.cumprod(sizes[::-1], axis=0, dtype=float)])[::-1]
+    return np.minimum(left, right)
+
+
+def uniform_ranks(sizes: np.ndarray, rank: int) -> np.ndarray:
+    """The same rank at every bond, clipped as in `complete_ranks`."""
+    return np.minimum(rank_limits(sizes), rank)
+
+
+def ranks_within(sizes: np.ndarray, max_parameters: float) -> np.ndarray:
+    """The largest uniform rank, clipped, whose train has at most so many parameters.
+
+    Returns:
+        Ranks; zeros for trains that have more parameters even at rank 1.
+    """
+    limits = rank_limits(sizes)
+    low = np.zeros(sizes.shape[1])
+    high = np.minimum(limits.max(axis=0), max_parameters)
+    while np.any(low < high):
+        middle = np.ceil((low + high) / 2)
+        fits = count_parameters(sizes, np.minimum(limits, middle)) <= max_parameters
+        low = np.where(fits, middle, low)
+        high = np.where(fits, high, middle - 1)
+    return np.minimum(limits, low)
+
+
+def count_parameters(sizes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """How many numbers the cores of each train hold."""
+    return (ranks[:-1] * sizes * ranks[1:]).sum(axis=0)
+
+
+def chain_costs(
+    inputs: np.ndarray, outputs: np.ndarray, ranks: np.ndarray, rows: int, machine: "Machine"
+) -> np.ndarray:
+    """Estimated costs of multiplying by each train, in the chain of products that is fastest.
+
+    A chain begins with any core and takes in a neighbour of those that it has, until it has all:
+    left to right, right to left, or outwards from between. The fastest is found by dynamic
+    programming over the intervals of cores that it can have. What the planner knows beyond this,
+    such as merging neighbouring cores first, is left out, but for making the dense matrix.
+
+    Args:
+        inputs: Input modes.
+        outputs: Output modes.
+        ranks: Ranks.
+        rows: How many rows are multiplied.
+        machine: Whose time is estimated.
+
+    Returns:
+        Array of shape (3, trains): multiply-adds, microseconds and the most numbers that a product
+        reads and writes.
+    """
+    d = len(inputs)
+    one = np.ones((1, inputs.shape[1]))
+    waiting_left = np.concatenate([one, np.cumprod(inputs, axis=0, dtype=float)])
+    waiting_right = np.concatenate([one, np.cumprod(inputs[::-1], axis=0, dtype=float)])[::-1]
+    made = np.concatenate([one, np.cumprod(outputs, axis=0, dtype=float)])
+
+    def state(first: int, last: int) -> np.ndarray:
+        around = waiting_left[first] * waiting_right[last] * ranks[first] * ranks[last]
+        return rows * around * (made[last] / made[first])
+
+    start = rows * waiting_right[0]
+    best: dict[tuple[int, int], np.ndarray] = {}
+    for length in range(1, d + 1):
+        for first in range(d - length + 1):
+            last = first + length
+            after = state(first, last)
+            if length == 1:
+                columns = ranks[first] * outputs[first] * ranks[last]
+                # The last mode is at the end already, where the sums need it.
+                best[first, last] = _product(
+                    start, inputs[first], columns, after, rows, machine, last == d
+                )
+                continue
+            inner = ranks[last - 1] * inputs[last - 1]
+            columns = outputs[last - 1] * ranks[last]
+            before = state(first, last - 1)
+            right = _followed(
+                best[first, last - 1],
+                _product(before, inner, columns, after, rows, machine, False),
+            )
+            inner = ranks[first + 1] * inputs[first]
+            columns = outputs[first] * ranks[first]
+            before = state(first + 1, last)
+            # So are the last mode to come and the rank, while there is no output mode behind them.
+            in_place = (made[last] == made[first + 1]) & (last == d)
+            left = _followed(
+                best[first + 1, last],
+                _product(before, inner, columns, after, rows, machine, in_place),
+            )
+            best[first, last] = np.where(right[1] <= left[1], right, left)
+    chain = best[0, d]
+    if machine.constant_cores:
+        return chain
+    rebuilt = _rebuilt(inputs, outputs, ranks, rows, machine)
+    return np.where(chain[1] <= rebuilt[1], chain, rebuilt)
+
+
+def _product(
+    before: np.ndarray,
+    inner: np.ndarray,
+    columns: np.ndarray,
+    after: np.ndarray,
+    rows: int,
+    machine: "Machine",
+    in_place: np.ndarray | bool,
+) -> np.ndarray:
+    """Costs of a product of matrices, after moving the axes of the left one if they have to be."""
+    others = before / inner
+    moved = (others > rows) & np.logical_not(in_place)
+    time = machine.product(others, inner, columns) + moved * machine.transpose(before)
+    peak = np.where(moved, np.maximum(before + after, 2 * before), before + after)
+    return np.stack([before * columns, time, peak])
+
+
+def _followed(chain: np.ndarray, step: np.ndarray) -> np.ndarray:
+    return np.stack([chain[0] + step[0], chain[1] + step[1], np.maximum(chain[2], step[2])])
+
+
+def _rebuilt(
+    inputs: np.ndarray, outputs: np.ndarray, ranks: np.ndarray, rows: int, machine: "Machine"
+) -> np.ndarray:
+    sizes = inputs * outputs
+    held = sizes[0].astype(float)
+    arithmetic = time = peak = np.zeros(inputs.shape[1])
+    for k in range(1, len(inputs)):
+        columns = sizes[k] * ranks[k + 1]
+        arithmetic = arithmetic + held * ranks[k] * columns
+        time = time + machine.product(held, ranks[k], columns)
+        time = time + machine.transpose(held * columns)
+        peak = np.maximum(peak, held * (ranks[k] + columns))
+        held = held * sizes[k]
+    n, m = np.prod(inputs, axis=0, dtype=float), np.prod(outputs, axis=0, dtype=float)
+    return np.stack(
+        [
+            arithmetic + rows * n * m,
+            time + machine.product(np.full_like(n, rows), n, m),
+            np.maximum(peak, rows * (n + m)),
+        ]
+    )

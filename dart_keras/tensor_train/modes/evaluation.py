@@ -1,0 +1,139 @@
+"""The second stage of a search: the costs of a few trains, by the planner and by TT-SVD."""
+
+import math
+from collections.abc import Iterable
+from functools import partial
+
+import numpy as np
+
+from dart_keras.tensor_train.modes.candidates import Shape, preference
+from dart_keras.tensor_train.modes.costs import count_parameters, ranks_within, uniform_ranks
+from dart_keras.tensor_train.modes.exploration import Budget, RankRule
+from dart_keras.tensor_train.modes.kernel_error import kernel_error, kernel_ranks
+from dart_keras.tensor_train.modes.request import BYTES, OBJECTIVES, Request
+from dart_keras.tensor_train.modes.suggestion import ModePoint
+
+UNITS = dict(
+    zip(OBJECTIVES, ("parameters", "multiply-adds", "microseconds", "bytes", ""), strict=True)
+)
+
+
+def rank_rule(request: Request, max_parameters: float) -> RankRule:
+    """The ranks of a train when they do not depend on the matrix."""
+    if request.ranks is not None:
+        return partial(uniform_ranks, rank=request.ranks)
+    return partial(ranks_within, max_parameters=max_parameters)
+
+
+class Evaluation:
+    """The points of a search, each worked out once.
+
+    Args:
+        request: What is asked for.
+        budget: The fewest and the most parameters that a train may have.
+    """
+
+    def __init__(self, request: Request, budget: Budget) -> None:
+        self.request = request
+        self.budget = budget
+        self.rank_rule = rank_rule(request, budget[1])
+        self.points: list[ModePoint] = []
+        self.seen: set[Shape] = set()
+
+    def add(self, shapes: Iterable[Shape]) -> None:
+        """Work out the points of these trains, unless they are known or out of the budget."""
+        for shape in shapes:
+            if shape not in self.seen and (point := self._evaluated(shape)) is not None:
+                self.points.append(point)
+            self.seen.add(shape)
+
+    def dense(self) -> ModePoint:
+        """The dense layer as a train of one core."""
+        shape = ((self.request.input_dim,), (self.request.output_dim,))
+        return self._point(shape, (1, 1), None if self.request.matrix is None else 0.0)
+
+    def best(self) -> ModePoint:
+        """The best point that keeps to every limit, or else the one that comes closest to it."""
+
+        def excess(point: ModePoint) -> float:
+            limits = self.request.limits.items()
+            # No limit but that of the error can be zero.
+            return sum(max(0, value(point, name) - limit) / (limit or 1) for name, limit in limits)
+
+        return min(self._in_budget(), key=lambda point: (excess(point), *self._key(point)))
+
+    def allowed(self) -> list[ModePoint]:
+        """The points that keep to every limit, the best one first.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        points = self._in_budget()
+        for name, limit in self.request.limits.items():
+            within = [point for point in points if value(point, name) <= limit]
+            if not within:
+                least = min(value(point, name) for point in points)
+                raise ValueError(unreachable(name, limit, least))
+            points = within
+        return sorted(points, key=self._key)
+
+    def _in_budget(self) -> list[ModePoint]:
+        # Where the matrix decides on ranks, it may be that it cannot be held by fewer numbers.
+        fewest, most = self.budget
+        return [p for p in self.points if fewest <= p.parameters <= most] or self.points
+
+    def _key(self, point: ModePoint) -> tuple[object, ...]:
+        order = preference(point.shape, self.request.input_dim, self.request.output_dim)
+        return value(point, self.request.objective), *order
+
+    def _evaluated(self, shape: Shape) -> ModePoint | None:
+        matrix, tolerance = self.request.matrix, self.request.tolerance
+        if matrix is not None and tolerance is not None:
+            return self._point(shape, *kernel_ranks(matrix, shape, tolerance))
+        ranks = tuple(int(rank) for rank in self.rank_rule(_sizes(shape))[:, 0])
+        fewest, most = self.budget
+        if 0 in ranks or not fewest <= _count(shape, ranks) <= most:
+            return None
+        return self._point(
+            shape, ranks, None if matrix is None else kernel_error(matrix, shape, ranks)
+        )
+
+    def _point(self, shape: Shape, ranks: tuple[int, ...], error: float | None) -> ModePoint:
+        from dart_keras.tensor_train.contraction import cheapest_plan
+
+        target = self.request.target
+        parameters = _count(shape, ranks)
+        plan = cheapest_plan(
+            *shape,
+            ranks,
+            self.request.rows,
+            machine=target,
+            # On a device merged cores are what is stored, and must not take more room.
+            max_parameters=None if target == "cpu" else parameters,
+        )
+        arena = BYTES[target] * plan.peak_elements
+        return ModePoint(
+            *shape, ranks, parameters, plan.multiply_adds, plan.microseconds, arena, error
+        )
+
+
+def value(point: ModePoint, name: str) -> float:
+    """One of a point's costs; without a matrix the error is zero."""
+    return 0.0 if name == "error" and point.error is None else point.costs[OBJECTIVES.index(name)]
+
+
+def unreachable(name: str, limit: float, least: float) -> str:
+    """The message where no train keeps to a limit."""
+    smallest = f"{least:.4g}" if name == "error" else f"{math.ceil(least):,} {UNITS[name]}"
+    return (
+        f"Expected a limit that a train can keep to. Received: max_{name}={limit}; the smallest "
+        f"that was reached is {smallest}"
+    )
+
+
+def _count(shape: Shape, ranks: tuple[int, ...]) -> int:
+    return int(count_parameters(_sizes(shape), np.array(ranks)[:, None])[0])
+
+
+def _sizes(shape: Shape) -> np.ndarray:
+    return np.array([[float(n * m)] for n, m in zip(*shape, strict=True)])

@@ -1,0 +1,83 @@
+"""The third stage of a search, with a matrix: climbing to trains that hold it better."""
+
+import itertools
+
+import numpy as np
+
+from dart_keras.tensor_train.modes.candidates import (
+    Shape,
+    all_trains,
+    preference,
+    shapes,
+    with_neighbours,
+)
+from dart_keras.tensor_train.modes.evaluation import Evaluation
+from dart_keras.tensor_train.modes.factorization import divisors, padded_dims
+from dart_keras.tensor_train.modes.request import Request
+
+# How many numbers TT-SVD may read in all, and how many trains this is at least and at most.
+WORK = 2**27
+FEWEST_TRAINS = 32
+MOST_TRAINS = 256
+
+
+def refine(evaluation: Evaluation, request: Request) -> None:
+    """Add better points, about whose errors the estimates of the first stage know nothing.
+
+    These are the trains of two cores, the most balanced ones first, up to half of what there is
+    time for; and then, for as long as this makes the best point better, its neighbours.
+    """
+    size = request.input_dim * request.output_dim
+    most = min(MOST_TRAINS, max(FEWEST_TRAINS, WORK // size))
+    dims = padded_dims(request.input_dim), padded_dims(request.output_dim)
+    two_cores = shapes(*all_trains(*dims, cores=2))
+    evaluation.add(_simplest_first(two_cores, request)[: most // 2])
+    while len(evaluation.points) < most:
+        best = evaluation.best()
+        unknown = [shape for shape in _near(best.shape, request) if shape not in evaluation.seen]
+        evaluation.add(unknown[: most - len(evaluation.points)])
+        if evaluation.best() == best:
+            return
+
+
+def _near(shape: Shape, request: Request) -> list[Shape]:
+    """Trains that come from one by moving a prime, splitting a core or merging two, best first."""
+    inputs, outputs = (np.array(modes)[:, None] for modes in shape)
+    near = shapes(*with_neighbours(inputs, outputs))
+    cores = list(zip(*shape, strict=True))
+    if len(cores) < request.max_cores:
+        near += [_split(cores, k, a, b) for k, a, b in _cuts(cores)]
+    if len(cores) > 2:
+        near += [_merged(cores, k) for k in range(len(cores) - 1)]
+    return _simplest_first(near, request)
+
+
+def _cuts(cores: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Every core k of modes n and m with divisors a of n and b of m that do not leave it whole."""
+    return [
+        (k, a, b)
+        for k, (n, m) in enumerate(cores)
+        for a, b in itertools.product(divisors(n), divisors(m))
+        if 1 < a * b < n * m
+    ]
+
+
+def _split(cores: list[tuple[int, int]], k: int, a: int, b: int) -> Shape:
+    n, m = cores[k]
+    return _shape([*cores[:k], (a, b), (n // a, m // b), *cores[k + 1 :]])
+
+
+def _merged(cores: list[tuple[int, int]], k: int) -> Shape:
+    (n1, m1), (n2, m2) = cores[k : k + 2]
+    return _shape([*cores[:k], (n1 * n2, m1 * m2), *cores[k + 2 :]])
+
+
+def _shape(cores: list[tuple[int, int]]) -> Shape:
+    return tuple(n for n, _ in cores), tuple(m for _, m in cores)
+
+
+def _simplest_first(found: list[Shape], request: Request) -> list[Shape]:
+    """In order, with the mirror images, which hold another arrangement of the matrix."""
+    mirrored = [(inputs[::-1], outputs[::-1]) for inputs, outputs in found]
+    dims = request.input_dim, request.output_dim
+    return sorted({*found, *mirrored}, key=lambda shape: preference(shape, *dims)[1:])

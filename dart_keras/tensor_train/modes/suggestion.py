@@ -1,0 +1,156 @@
+"""What a search for modes returns."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dart_keras.tensor_train.modes.candidates import Shape
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# A table with more points is hard to read.
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class ModePoint:
+    """Modes and ranks of a tensor train, and what it costs to multiply by it.
+
+    Args:
+        input_modes: Modes n_1...n_d of the rows.
+        output_modes: Modes m_1...m_d of the columns.
+        ranks: All d + 1 ranks.
+        parameters: How many numbers the cores hold.
+        multiply_adds: Multiply-adds of the fastest order of contraction.
+        microseconds: Its estimated time.
+        arena_bytes: The most memory that one of its steps reads and writes, cores not counted.
+        error: The relative Frobenius error that TT-SVD leaves of the matrix at these ranks, `None`
+            without a matrix.
+    """
+
+    input_modes: tuple[int, ...]
+    output_modes: tuple[int, ...]
+    ranks: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+    microseconds: float
+    arena_bytes: int
+    error: float | None
+
+    @property
+    def shape(self) -> Shape:
+        """The input and the output modes."""
+        return self.input_modes, self.output_modes
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """Parameters, multiply-adds, time, arena and, with a matrix, the error."""
+        known = (self.parameters, self.multiply_adds, self.microseconds, self.arena_bytes)
+        return known if self.error is None else (*known, self.error)
+
+
+@dataclass(frozen=True, repr=False)
+class Suggestion(ModePoint):
+    """The best modes found, and those that are better in another respect.
+
+    Args:
+        input_modes: Modes n_1...n_d of the rows.
+        output_modes: Modes m_1...m_d of the columns.
+        ranks: All d + 1 ranks.
+        parameters: How many numbers the cores hold.
+        multiply_adds: Multiply-adds of the fastest order of contraction.
+        microseconds: Its estimated time.
+        arena_bytes: The most memory that one of its steps reads and writes, cores not counted.
+        error: The relative Frobenius error that TT-SVD leaves of the matrix at these ranks, `None`
+            without a matrix.
+        objective: What was asked for.
+        target: The machine.
+        dense: What a dense layer costs on it.
+        front: The points looked at closely that no other one matches or beats in every cost, the
+            best by the objective first.
+    """
+
+    objective: str
+    target: str
+    dense: ModePoint
+    front: tuple[ModePoint, ...]
+
+    def __str__(self) -> str:
+        rows = [("", *_HEADER), ("suggested", *_cells(self)), ("dense", *_cells(self.dense))]
+        rows += [("front" if not k else "", *_cells(p)) for k, p in enumerate(self.front[:SHOWN])]
+        # Without a matrix nothing is known of errors.
+        if self.error is None:
+            rows = [row[:-1] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for row in rows:
+            # Numbers to the right, words to the left.
+            cells = (
+                cell.rjust(width) if i >= 3 else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            lines.append("  ".join(cells).rstrip())
+        shape = f"{self.dense.input_modes[0]} x {self.dense.output_modes[0]}"
+        title = f"Modes for {shape} on {self.target}, chosen for the least {self.objective}"
+        rest = len(self.front) - SHOWN
+        more = [f"and {rest} more points of the front"] if rest > 0 else []
+        return "\n".join([title, lines[0], "-" * max(map(len, lines)), *lines[1:], *more])
+
+    __repr__ = __str__
+
+    def plot(self, path: str | Path | None = None) -> "Figure":
+        """Draw the front: each other cost against the parameters.
+
+        Args:
+            path: Where to write the picture, its ending saying in which format; `None` not to.
+
+        Returns:
+            The figure.
+
+        Raises:
+            ImportError: If matplotlib is missing.
+        """
+        from matplotlib.figure import Figure
+
+        panels = len(self.costs) - 1
+        figure = Figure(figsize=(4 * panels, 3.6), layout="constrained")
+        for k, axis in enumerate(figure.subplots(1, panels, squeeze=False)[0], start=1):
+            for cores in sorted({len(point.input_modes) for point in self.front}):
+                of_these = [p.costs for p in self.front if len(p.input_modes) == cores]
+                axis.scatter(
+                    [costs[0] for costs in of_these],
+                    [costs[k] for costs in of_these],
+                    label=f"{cores} cores",
+                    s=18,
+                )
+            # A ring leaves the point in it to be seen.
+            x, y = self.costs[0], self.costs[k]
+            axis.scatter(x, y, s=110, facecolors="none", edgecolors="black", label="suggested")
+            x, y = self.dense.costs[0], self.dense.costs[k]
+            axis.scatter(x, y, s=60, color="black", marker="X", label="dense")
+            axis.set_xscale("log")
+            # Errors are at most 1, and 0 for the dense layer.
+            axis.set_yscale("linear" if k == panels and self.error is not None else "log")
+            axis.set_xlabel(_HEADER[2])
+            axis.set_title(_HEADER[2 + k])
+        axis.legend(fontsize="small")
+        if path is not None:
+            figure.savefig(path, dpi=120)
+        return figure
+
+
+_HEADER = ("modes", "ranks", "parameters", "multiply-adds", "microseconds", "arena bytes", "error")
+
+
+def _cells(point: ModePoint) -> tuple[str, ...]:
+    modes = "/".join("x".join(map(str, modes)) for modes in point.shape)
+    return (
+        modes,
+        "-".join(map(str, point.ranks)),
+        f"{point.parameters:,}",
+        f"{point.multiply_adds:,}",
+        f"{point.microseconds:,.1f}",
+        f"{point.arena_bytes:,}",
+        "" if point.error is None else f"{point.error:.4f}",
+    )

@@ -1,0 +1,151 @@
+"""One small cell of each command."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* is slower than a dense layer")
+WITHOUT_TORCH = "TensorLy-Torch is in the extra `benchmarks` alone"
+SHORT = {"seconds": 0.01, "rounds": 2}
+
+
+@pytest.fixture
+def _torch():
+    for package in ("torch", "tltorch"):
+        pytest.importorskip(package, reason=WITHOUT_TORCH)
+
+
+def test_planner():
+    from benchmarks import planner
+
+    cell = planner.measure(((4, 6), (6, 4)), (1, 4, 1), 8, "training")
+    assert {"left_to_right", "rebuild"} <= {plan["plan"] for plan in cell["candidates"]}
+    assert cell["ratio"] >= 1
+    assert cell["least"] == min(c["microseconds"] for c in cell["candidates"])
+    where = {"dimensions": "24x24", "rank": 4, "batch": 8, "kind": "training"}
+    found = planner.summary([{**where, **cell, "ratio": 1.0}, {**where, **cell, "ratio": 1.5}])
+    assert found["share within 10 %"] == 0.5
+    assert found["worst ratio"] == 1.5
+    assert [cell["ratio"] for cell in found["further than 10 %"]] == [1.5]
+
+
+@pytest.mark.usefixtures("_torch")
+def test_peers():
+    from benchmarks import peers
+
+    layer = peers.built_layer(24, 36, 3, 3)
+    assert layer.input_modes == (2, 3, 4)
+    twin = peers.low_rank_twin(layer, 24)
+    parameters = sum(int(np.prod(core.shape)) for core in layer.cores)
+    assert abs(twin.count_params() - 36 - parameters) <= (24 + 36) / 2
+    kinds = peers.measure(layer, 4, **SHORT)
+    assert set(kinds) == {"forward", "training"}
+    for timings in kinds.values():
+        assert set(timings) == {peers.OURS, *peers.PEERS, *peers.OTHERS}
+
+
+@pytest.mark.usefixtures("_torch")
+def test_a_peer_that_computes_something_else_is_found_out():
+    from benchmarks import peers
+
+    layer = peers.built_layer(24, 36, 3, 2)
+    steps = {name: make() for name, make in peers.competitors(layer, 4).items()}
+    assert peers.check_same(steps) < peers.TOLERANCE
+    with pytest.raises(AssertionError, match="t3f is"):
+        peers.check_same({**steps, "t3f": steps["Dense"]})
+
+
+@pytest.mark.usefixtures("_torch")
+def test_summary_of_peers_names_the_cells_that_are_lost():
+    from benchmarks import peers
+
+    where = {"dimensions": "24x24", "rank": 4, "kind": "forward", "fastest peer": "t3f"}
+    times = dict.fromkeys((peers.OURS, *peers.PEERS, *peers.OTHERS), 1.0)
+    cells = [
+        {**where, "batch": batch, "microseconds": times, "ratio": ratio}
+        for batch, ratio in ((1, 0.5), (32, 8.0))
+    ]
+    found = peers.summary(cells)["forward"]
+    assert found["geometric mean of fastest peer / ours"] == pytest.approx(2.0)
+    assert [cell["batch"] for cell in found["lost"]] == [1]
+
+
+def test_dense():
+    from benchmarks import dense
+    from benchmarks.budget import parameter_budget
+
+    assert parameter_budget(64, 64, 100) == 64 * 64 / 8
+    layer = dense.planned_layer(64, 64, 2, batch=8)
+    assert sum(int(np.prod(c.shape)) for c in layer.cores) <= parameter_budget(64, 64, 2)
+    kinds = dense.measure(layer, 64, 8)
+    cells = [
+        {
+            "dimensions": "64x64",
+            "rank": 2,
+            "batch": 32,
+            "kind": kind,
+            "ratio": ratio,
+            "of budget": 1,
+        }
+        for kind in kinds
+        for ratio in (0.5, 2.0)
+    ]
+    assert len(dense.summary(cells)["training"]["lost, any batch"]) == 1
+
+
+def test_device():
+    pytest.importorskip("ai_edge_litert")
+    pytest.importorskip("tflite_micro")
+    import keras
+
+    from benchmarks import device
+
+    runtime = "TFLM int8"
+    layers = {
+        "TT for time": device.planned_layer(64, 64, 2, runtime),
+        "TT balanced": device.balanced_layer(64, 64, 2),
+        "dense": keras.layers.Dense(64),
+    }
+    files = {name: device.artifact(layer, 64, runtime) for name, layer in layers.items()}
+    figures = device.measure(files, runtime)
+    assert all(time > 0 for time in figures["microseconds"].values())
+    assert figures["arena"]["dense"] > 0
+    where = {"dimensions": "1024x1024", "runtime": runtime, "rank": 2, "ratio": 2.0}
+    large = {**figures["arena"], "TT for time": figures["arena"]["dense"] + 5000}
+    found = device.summary([{**where, **figures}, {**where, **figures, "arena": large}])
+    assert [cell["arena"] for cell in found[runtime]["arena beyond dense plus 4 KiB"]] == [large]
+
+
+@pytest.mark.usefixtures("_torch")
+def test_embedding():
+    from benchmarks import embedding
+    from dart_keras.layers import TTEmbedding
+
+    layer = TTEmbedding(60, 12, 3)
+    layer.build()
+    kinds = embedding.measure(layer, embedding.random_ids(20, "zipf", 60), **SHORT)
+    assert set(kinds["training"]) == {embedding.OURS, *embedding.PEERS, "Embedding"}
+
+
+@pytest.mark.usefixtures("_torch")
+def test_ids_of_a_text_repeat_more_often():
+    from benchmarks import embedding
+
+    uniform, zipf = (embedding.random_ids(4096, name) for name in embedding.DISTRIBUTIONS)
+    assert len(np.unique(zipf)) < len(np.unique(uniform)) / 2
+    assert uniform.max() < embedding.VOCABULARY
+
+
+def test_growth(tmp_path):
+    pytest.importorskip("matplotlib")
+    from benchmarks import growth
+
+    cells = []
+    for growing in growth.GROWING:
+        point = {"rank": 2, "dimension": 64, "batch": 4}
+        cells += [
+            {"growing": growing, **point, **cell} for cell in growth.measure(**point, **SHORT)
+        ]
+    assert {cell["kind"] for cell in cells} == {"forward", "training"}
+    assert growth.accuracy(cells)["lowest"] > 0
+    growth.draw(cells, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 10_000

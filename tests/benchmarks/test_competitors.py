@@ -1,0 +1,96 @@
+"""Given the same cores, the other libraries compute what the layers of this one compute."""
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks import steps
+from benchmarks.competitors import rebuilding, t3f_functions
+from benchmarks.steps import keras_steps
+from dart_keras.layers import TTDense, TTEmbedding
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* is slower than a dense layer")
+WITHOUT_TORCH = "TensorLy-Torch is in the extra `benchmarks` alone"
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(5, 24)).astype("float32")
+TARGET = RNG.normal(size=(5, 30)).astype("float32")
+IDS = np.array([0, 23, 7, 7, 11], "int32")
+
+
+def tensorly_torch():
+    for package in ("torch", "tltorch"):
+        pytest.importorskip(package, reason=WITHOUT_TORCH)
+    from benchmarks.competitors import tensorly_torch
+
+    return tensorly_torch
+
+
+@pytest.fixture(params=[((4, 6), (5, 6)), ((2, 3, 4), (5, 3, 2))], ids=["two", "three"])
+def dense(request):
+    layer = TTDense(30, 3, *request.param, bias_initializer="normal")
+    layer.build((None, 24))
+    return layer
+
+
+@pytest.fixture(params=[((4, 6), (5, 6)), ((2, 3, 4), (5, 3, 2))], ids=["two", "three"])
+def embedding(request):
+    layer = TTEmbedding(24, 30, 3, *request.param)
+    layer.build()
+    return layer
+
+
+def arrays(layer):
+    return [keras.ops.convert_to_numpy(core) for core in layer.cores]
+
+
+def assert_same(made, layer, x):
+    """Same output, and after one training step the same weights: so the gradients agree, too."""
+    own = keras_steps(layer, x, TARGET)
+    np.testing.assert_allclose(np.asarray(made.forward()), own.forward(), rtol=1e-4, atol=1e-5)
+    made.training()
+    own.training()
+    np.testing.assert_allclose(np.asarray(made.forward()), own.forward(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(autouse=True)
+def _learning(monkeypatch):
+    # So that a step is seen in the output.
+    monkeypatch.setattr(steps, "LEARNING_RATE", 1.0)
+
+
+def test_t3f_dense(dense):
+    bias = keras.ops.convert_to_numpy(dense.bias)
+    assert_same(t3f_functions.dense(arrays(dense), bias, X, TARGET), dense, X)
+
+
+@pytest.mark.parametrize("implementation", ["factorized", "reconstructed"])
+def test_tltorch_dense(dense, implementation, monkeypatch):
+    peer = tensorly_torch()
+    monkeypatch.setattr(peer, "LEARNING_RATE", 1.0)
+    module = peer.dense(arrays(dense), keras.ops.convert_to_numpy(dense.bias), implementation)
+    assert_same(peer.steps(module, X, TARGET), dense, X)
+
+
+@pytest.mark.parametrize("peer", [t3f_functions, rebuilding])
+def test_table_made_in_tensorflow(embedding, peer):
+    assert_same(peer.embedding(arrays(embedding), 30, IDS, TARGET), embedding, IDS)
+
+
+@pytest.mark.parametrize("implementation", ["factorized", "reconstructed"])
+def test_tltorch_embedding(embedding, implementation, monkeypatch):
+    peer = tensorly_torch()
+    monkeypatch.setattr(peer, "LEARNING_RATE", 1.0)
+    module = peer.embedding(arrays(embedding), 30, implementation)
+    assert_same(peer.steps(module, IDS.astype("int64"), TARGET), embedding, IDS)
+
+
+def test_columns_of_a_padded_train_are_left_out(embedding):
+    cores, target = arrays(embedding), TARGET[:, :28]
+    whole = embedding(IDS)[:, :28]
+    for peer in (t3f_functions, rebuilding):
+        made = peer.embedding(cores, 28, IDS, target)
+        np.testing.assert_allclose(made.forward(), whole, rtol=1e-4, atol=1e-6)
+    peer = tensorly_torch()
+    for implementation in peer.IMPLEMENTATIONS:
+        made = peer.steps(peer.embedding(cores, 28, implementation), IDS.astype("int64"), target)
+        np.testing.assert_allclose(made.forward().numpy(), whole, rtol=1e-4, atol=1e-6)

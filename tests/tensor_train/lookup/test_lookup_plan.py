@@ -1,0 +1,109 @@
+import math
+
+import pytest
+import tensorflow as tf
+from lookups import BERT, all_plans
+
+from dart_keras.layers.lookup import lookup
+from dart_keras.tensor_train.lookup import plan as plan_module
+from dart_keras.tensor_train.lookup import plan_lookup
+
+TRAINS = [
+    ((4, 5), (3, 2), (1, 3, 1)),
+    ((2, 3, 4), (3, 2, 2), (1, 3, 5, 1)),
+    ((24, 1), (1, 16), (1, 4, 1)),
+    ((2, 1, 3, 2), (2, 4, 1, 3), (1, 2, 1, 3, 1)),
+]
+
+
+def multiply_adds(plan, gradients):
+    """Those of the products in TensorFlow's graph."""
+    inputs, outputs, ranks = plan.input_modes, plan.output_modes, plan.ranks
+    shapes = list(zip(ranks, inputs, outputs, ranks[1:], strict=False))
+
+    def rows(ids, *cores):
+        with tf.GradientTape() as tape:
+            tape.watch(cores)
+            found = lookup(ids, cores, plan)
+        return tape.gradient(found, cores) if gradients else found
+
+    specs = [tf.TensorSpec((plan.count,), tf.int32), *(tf.TensorSpec(s) for s in shapes)]
+    total = 0
+    for operation in tf.function(rows).get_concrete_function(*specs).graph.get_operations():
+        if "MatMul" in operation.type:
+            left = operation.inputs[0].shape.as_list()
+            flag = "transpose_a" if operation.type == "MatMul" else "adj_x"
+            inner = left[-2] if operation.get_attr(flag) else left[-1]
+            total += math.prod(operation.outputs[0].shape.as_list()) * inner
+    return total
+
+
+@pytest.mark.parametrize("train", TRAINS)
+def test_the_multiply_adds_are_those_of_tensorflows_graph(train):
+    for plan in all_plans(100, train, dynamic_shapes=False):
+        assert plan.blocks == 1
+        assert plan.forward.multiply_adds == multiply_adds(plan, gradients=False), plan
+        assert plan.multiply_adds == multiply_adds(plan, gradients=True), plan
+
+
+def test_two_cores_by_hand():
+    count, r, (m1, m2) = 4096, 16, BERT[1]
+    plan = next(iter(all_plans(count, BERT)))
+    assert plan.multiply_adds == 3 * count * m1 * r * m2
+    assert plan.forward.multiply_adds == count * m1 * r * m2
+    slices = count * r * (m1 + m2)
+    assert plan.forward.bytes_moved == 4 * (2 * slices + slices + count * m1 * m2)
+    assert plan.bytes_moved == plan.cost.bytes_moved
+    assert plan.microseconds == plan.forward.microseconds + plan.backward.microseconds
+
+
+def test_without_training_only_the_rows_count():
+    plan = plan_lookup(64, *BERT)
+    assert plan.cost == plan.forward
+
+
+def test_parting_changes_no_arithmetic_but_that_of_small_products():
+    for parted in all_plans(3200, ((100, 32), (4, 8), (1, 4, 1)), training=False):
+        if parted.factors[-1].parted and not parted.is_distinct:
+            assert parted.multiply_adds == 3200 * 4 * 4 * 8
+
+
+def test_blocks_grow_with_the_ids_and_what_each_needs(monkeypatch):
+    train = ((50, 40), (6, 5), (1, 4, 1))
+    per_id = 2 * 4 * (6 + 5)
+
+    def blocks(count):
+        plan = next(iter(all_plans(count, train)))
+        assert len(plan.factors) == 2
+        return plan.blocks
+
+    monkeypatch.setattr(plan_module, "NUMBERS_AT_A_TIME", 100 * per_id)
+    assert [blocks(count) for count in (1, 100, 101, 300, 10**6)] == [1, 1, 2, 3, 8]
+    whole = next(plan for plan in all_plans(10**4, train) if len(plan.factors) == 1)
+    assert whole.blocks == 1
+
+
+def test_a_plan_prints_itself():
+    plan = plan_lookup(4096, (32, 32, 30), (8, 8, 12), (1, 16, 16, 1), training=True)
+    text = repr(plan)
+    assert "4096 ids, modes 32x32x30 / 8x8x12, ranks (1, 16, 16, 1), estimated for cpu" in text
+    assert f"{plan.forward.multiply_adds:,}" in text
+    assert f"{plan.backward.multiply_adds:,}" in text
+    assert "G1 G2 merged: 1024 slices 1 x 64 x 16, picked for each id" in text
+    assert "G3: 30 slices 16 x 12 x 1, picked for each id, one product for each id" in text
+
+
+def test_every_step_is_named():
+    texts = [plan.explain() for plan in all_plans(200, ((6, 5, 1), (2, 3, 4), (1, 3, 4, 1)))]
+    for words in (
+        "equal ids are worked out once",
+        "ids parted by their digit",
+        "one product for all ids",
+        "brought into the order",
+        "backward",
+    ):
+        assert any(words in text for text in texts), words
+    [forward_only] = {
+        "backward" in plan.explain() for plan in all_plans(200, TRAINS[0], training=False)
+    }
+    assert not forward_only

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trains import mode_pairs
+
+from dart_keras.tensor_train import complete_ranks
+from dart_keras.tensor_train import count_parameters as count_of_one
+from dart_keras.tensor_train.contraction import candidate_plans
+from dart_keras.tensor_train.contraction.machine import machine_named
+from dart_keras.tensor_train.modes.costs import (
+    chain_costs,
+    count_parameters,
+    ranks_within,
+    uniform_ranks,
+)
+
+
+def columns(*sequences):
+    return tuple(np.array(sequence, float)[:, None] for sequence in sequences)
+
+
+def sizes_of(pair):
+    return np.prod(columns(*pair), axis=0)
+
+
+@given(mode_pairs(), st.integers(1, 40))
+def test_uniform_ranks_are_clipped_as_those_of_a_layer(pair, rank):
+    ranks = uniform_ranks(sizes_of(pair), rank)
+    assert tuple(ranks[:, 0]) == complete_ranks(rank, *pair)
+    assert count_parameters(sizes_of(pair), ranks)[0] == count_of_one(*pair, ranks[:, 0])
+
+
+@given(mode_pairs().filter(lambda pair: len(pair[0]) > 1), st.integers(1, 3000))
+def test_a_budget_gives_the_largest_rank_that_fits(pair, budget):
+    found = tuple(ranks_within(sizes_of(pair), budget)[:, 0])
+    fitting = [
+        ranks
+        for rank in range(1, 60)
+        if count_of_one(*pair, ranks := complete_ranks(rank, *pair)) <= budget
+    ]
+    assert found == fitting[-1] if fitting else 0 in found
+
+
+@pytest.mark.parametrize("machine", ["cpu", "raspberry-pi", "microcontroller"])
+@given(pair=mode_pairs(max_mode=8, max_size=50_000), rank=st.integers(1, 12))
+def test_the_estimate_is_close_to_a_plan(machine, pair, rank):
+    ranks = complete_ranks(rank, *pair)
+    modes = columns(*pair, ranks)
+    multiply_adds, time, _ = chain_costs(*modes, 32, machine_named(machine))[:, 0]
+    plans = candidate_plans(*pair, ranks, 32, machine=machine)
+    assert multiply_adds in {plan.multiply_adds for plan in plans}
+    # The estimate knows nothing of cores that are merged first, but for all of them at once.
+    known = ["left_to_right", "right_to_left", "middle_out"]
+    known += ["rebuild"] if machine == "cpu" else []
+    fastest = min(plan.microseconds for plan in plans if plan.name in known)
+    assert 0.5 < time / fastest < 2
+
+
+def test_many_trains_cost_what_each_of_them_costs():
+    inputs = np.array([[4, 2, 8], [2, 4, 1], [3, 3, 3]])
+    outputs = np.array([[2, 2, 1], [5, 1, 10], [3, 15, 3]])
+    ranks = uniform_ranks(inputs * outputs, 5)
+    machine = machine_named("cpu")
+    together = chain_costs(inputs, outputs, ranks, 16, machine)
+    for k in range(3):
+        alone = chain_costs(
+            *(array[:, k : k + 1] for array in (inputs, outputs, ranks)), 16, machine
+        )
+        np.testing.assert_allclose(together[:, k], alone[:, 0])
