@@ -1,0 +1,122 @@
+"""Measures the constants of the planner's model of a CPU.
+
+`python -m benchmarks.calibration --seconds 240` times all candidates for random tensor trains, as
+`benchmarks.planner` does for those of its grid, and prints the constants of `Machine("cpu")` in
+dart_keras/tensor_train/contraction/machine.py that fit best to them and to the measurements of two
+cores that `benchmarks.planner` left. Of the random trains, none is in that grid.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import time
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from benchmarks import machine, planner
+from benchmarks.grid import KINDS
+from benchmarks.tables import RESULTS, Results
+from dart_keras.tensor_train import complete_ranks
+from dart_keras.tensor_train.contraction import ContractionPlan, candidate_plans
+from dart_keras.tensor_train.contraction.machine import MACHINES, Machine
+from dart_keras.tensor_train.contraction.network import Network
+
+MODES = (3, 5, 6, 9, 10, 12, 18, 20, 24, 40, 48, 72, 80)
+SMALLEST, LARGEST = 500, 6000  # dimensions
+RANKS = (3, 80)
+ROWS = (1, 600)
+MOST_NUMBERS = 1e8  # of any array in any candidate
+# What a call of a compiled function takes before it does anything; fitted with the rest.
+CALL = 200.0
+
+
+def random_cell(rng: np.random.Generator) -> dict[str, Any]:
+    """A train, a number of rows and what is done with them."""
+    while True:
+        cores = int(rng.integers(2, 4))
+        modes = [[int(m) for m in rng.choice(MODES, cores)] for _ in range(2)]
+        rank, rows = (int(np.exp(rng.uniform(*np.log(limits)))) for limits in (RANKS, ROWS))
+        ranks, kind = complete_ranks(rank, *modes), str(rng.choice(KINDS))
+        plans = candidate_plans(*modes, ranks, rows, training=kind == "training")
+        if all(SMALLEST <= np.prod(side) <= LARGEST for side in modes) and all(
+            plan.cost.largest_intermediate < MOST_NUMBERS for plan in plans
+        ):
+            return {"modes": modes, "ranks": ranks, "batch": rows, "kind": kind}
+
+
+def plans_of(cell: dict[str, Any]) -> list[ContractionPlan]:
+    """The candidates of a measured cell."""
+    network = Network(*map(tuple, cell["modes"]), tuple(cell["ranks"]), cell["batch"])
+    training = cell["kind"] == "training"
+    return [
+        ContractionPlan(
+            candidate["plan"],
+            network,
+            tuple(tuple(pair) for pair in candidate["path"]),
+            tuple(candidate["batched"]),
+            MACHINES["cpu"],
+            training,
+        )
+        for candidate in cell["candidates"]
+    ]
+
+
+def fit(cells: list[dict[str, Any]], start: Machine) -> tuple[Machine, float]:
+    """The constants that tell best how much longer one candidate of a cell takes than another.
+
+    Only candidates of one cell are compared: they took turns, while the machine's pace changes from
+    cell to cell.
+
+    Returns:
+        The machine, and the median error of the estimates within a cell.
+    """
+    names = [field.name for field in dataclasses.fields(start) if field.type is float]
+    measured = [(plans_of(cell), [c["microseconds"] for c in cell["candidates"]]) for cell in cells]
+
+    def machine_of(logarithms: np.ndarray) -> Machine:
+        constants = np.exp(logarithms).tolist()
+        return dataclasses.replace(start, **dict(zip(names, constants, strict=True)))
+
+    def errors(logarithms: np.ndarray) -> np.ndarray:
+        model, call = machine_of(logarithms[:-1]), np.exp(logarithms[-1])
+        found = []
+        for plans, times in measured:
+            estimates = [dataclasses.replace(p, machine=model).microseconds + call for p in plans]
+            ratios = np.log(np.array(estimates) / times)
+            found.append(ratios - np.median(ratios))
+        return np.concatenate(found)
+
+    initial = np.log([*(getattr(start, name) for name in names), CALL])
+    # Within a factor of five of where it starts, as some constants matter little here.
+    bounds = (initial - np.log(5), initial + np.log(5))
+    best = least_squares(
+        errors, initial, loss="soft_l1", f_scale=0.1, diff_step=0.05, bounds=bounds
+    )
+    return machine_of(best.x[:-1]), float(np.median(np.abs(errors(best.x))))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.calibration", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=240)
+    until = time.perf_counter() + parser.parse_args().seconds
+    machine.prepare()
+    rng = np.random.default_rng(0)
+    columns = ["modes", "ranks", "batch", "kind", "auto", "fastest", "ratio"]
+    results = Results("Candidates for random trains", columns, RESULTS / "calibration.json")
+    while time.perf_counter() < until:
+        cell = random_cell(rng)
+        modes = tuple(map(tuple, cell["modes"]))
+        measured = planner.measure(modes, cell["ranks"], cell["batch"], cell["kind"])
+        results.add({**cell, **measured})
+    grid = json.loads((RESULTS / "planner_2_cores.json").read_text())["cells"]
+    fitted, error = fit(results.cells + grid, MACHINES["cpu"])
+    results.finish({"machine": dataclasses.asdict(fitted), "median error": error})
+
+
+if __name__ == "__main__":
+    main()
