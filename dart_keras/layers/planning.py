@@ -99,15 +99,15 @@ def plan_for(
         machine, choice = device
         return choice(layer, candidate_plans(*train, rows, machine=machine))
     training = bool(training)
+    plans = candidate_plans(*train, rows, training=training)
+    _warn_if_slow(layer, min(plans, key=lambda plan: plan.multiply_adds))
     if layer.contraction == "measure":
-        plan = fastest_plan(candidate_plans(*train, rows, training=training), layer.compute_dtype)
-    else:
-        plan = cheapest_plan(*train, rows, training=training, name=layer.contraction)
-    _warn_if_slow(layer, plan)
-    return plan
+        return fastest_plan(plans, layer.compute_dtype)
+    return cheapest_plan(*train, rows, training=training, name=layer.contraction)
 
 
 def _warn_if_slow(layer: Any, plan: ContractionPlan) -> None:
+    """Warn once if even the plan with the least arithmetic is slower than a dense layer."""
     dense = plan.dense()
     cost = dense[0] + dense[1] if plan.training else dense[0]
     slower = plan.microseconds > _MUCH_SLOWER * cost.microseconds

@@ -6,6 +6,7 @@ nothing of this package. It reads a pickled request from stdin and writes a pick
 stdout; what the interpreter has to say goes to stderr.
 """
 
+import itertools
 import os
 import pickle
 import sys
@@ -26,17 +27,16 @@ def run(
     count = _count_outputs(content)
     rows: list[list[np.ndarray]] = []
     times: list[float] = []
-    for row in zip(*inputs, strict=True):
+    given = list(zip(*inputs, strict=True))
+    # The interpreter uses an input's memory for other tensors, so that every run needs it anew.
+    for row in itertools.islice(itertools.cycle(given), max(len(given), minimum_runs)):
         for index, value in enumerate(row):
             interpreter.set_input(value[None], index)
         start = time.perf_counter()
         interpreter.invoke()
         times.append(time.perf_counter() - start)
-        rows.append([interpreter.get_output(i) for i in range(count)])
-    while len(times) < minimum_runs:
-        start = time.perf_counter()
-        interpreter.invoke()
-        times.append(time.perf_counter() - start)
+        if len(rows) < len(given):
+            rows.append([interpreter.get_output(i) for i in range(count)])
     outputs = [np.stack(parts)[:, 0] for parts in zip(*rows, strict=True)]
     return outputs, float(np.median(times) * 1e6)
 

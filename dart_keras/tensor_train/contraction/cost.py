@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 from dart_keras.tensor_train.contraction.machine import Machine
 from dart_keras.tensor_train.contraction.product import Product
@@ -39,6 +40,34 @@ class Cost:
             self.transposes + other.transposes,
             self.microseconds + other.microseconds,
         )
+
+
+class Planned:
+    """What every plan tells of its costs, given those forward and backward."""
+
+    forward: Any
+    backward: Any
+    training: bool
+
+    @property
+    def cost(self) -> Cost:
+        """What is planned for: the output, and when training the gradients, too."""
+        return self.forward + self.backward if self.training else self.forward
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of what is planned for."""
+        return self.cost.multiply_adds
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes read and written in float32 by what is planned for."""
+        return self.cost.bytes_moved
+
+    @property
+    def microseconds(self) -> float:
+        """Estimated time of what is planned for."""
+        return self.cost.microseconds
 
 
 def total(costs: Iterable[Cost]) -> Cost:

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from dart_keras.tensor_train.contraction.cost import (
     Cost,
+    Planned,
     backward,
     forward,
     matrix_product,
@@ -23,7 +24,7 @@ Path = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, repr=False)
-class ContractionPlan:
+class ContractionPlan(Planned):
     """An order in which to multiply by a tensor train, and what it costs.
 
     Args:
@@ -61,21 +62,6 @@ class ContractionPlan:
     def backward(self) -> Cost:
         """What the gradients of the input and of the cores cost, given that of the output."""
         return self._moves() + total(backward(p, self.machine) for p, _ in self._steps())
-
-    @property
-    def cost(self) -> Cost:
-        """What is planned for: the output, and when training the gradients, too."""
-        return self.forward + self.backward if self.training else self.forward
-
-    @property
-    def multiply_adds(self) -> int:
-        """Multiply-adds of what is planned for."""
-        return self.cost.multiply_adds
-
-    @property
-    def microseconds(self) -> float:
-        """Estimated time of what is planned for."""
-        return self.cost.microseconds
 
     @cached_property
     def weights(self) -> int:

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from dart_keras.tensor_train.contraction.cost import Cost, matrix_product, move, total
+from dart_keras.tensor_train.contraction.cost import Cost, Planned, matrix_product, move, total
 from dart_keras.tensor_train.contraction.machine import Machine
 from dart_keras.tensor_train.lookup.repetition import expected_distinct
 
@@ -64,7 +64,7 @@ class Factor:
 
 
 @dataclass(frozen=True, repr=False)
-class LookupPlan:
+class LookupPlan(Planned):
     """How to look up rows of a tensor train, and what that costs.
 
     Args:
@@ -123,26 +123,6 @@ class LookupPlan:
         if self.is_distinct:
             steps.append(_moved(self.machine, self.count * self._width, SCATTERING))
         return self.merging + self.merging + total(steps) + self._last_move()
-
-    @property
-    def cost(self) -> Cost:
-        """What is planned for: the rows, and when training the gradients, too."""
-        return self.forward + self.backward if self.training else self.forward
-
-    @property
-    def multiply_adds(self) -> int:
-        """Multiply-adds of what is planned for."""
-        return self.cost.multiply_adds
-
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes read and written, in float32."""
-        return self.cost.bytes_moved
-
-    @property
-    def microseconds(self) -> float:
-        """Estimated time of what is planned for."""
-        return self.cost.microseconds
 
     @cached_property
     def blocks(self) -> int:

@@ -54,16 +54,9 @@ class ModePoint:
 class Suggestion(ModePoint):
     """The best modes found, and those that are better in another respect.
 
+    What `ModePoint` tells of the best one, and:
+
     Args:
-        input_modes: Modes n_1...n_d of the rows.
-        output_modes: Modes m_1...m_d of the columns.
-        ranks: All d + 1 ranks.
-        parameters: How many numbers the cores hold.
-        multiply_adds: Multiply-adds of the fastest order of contraction.
-        microseconds: Its estimated time.
-        arena_bytes: The most memory that one of its steps reads and writes, cores not counted.
-        error: The relative Frobenius error that TT-SVD leaves of the matrix at these ranks, `None`
-            without a matrix.
         objective: What was asked for.
         target: The machine.
         dense: What a dense layer costs on it.
