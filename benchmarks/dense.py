@@ -45,10 +45,10 @@ def measure(layer: TTDense, inputs: int, batch: int) -> dict[str, dict[str, Timi
     """The timings of the layer and of its dense twin, by kind and name."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, inputs)).astype("float32")
-    target = rng.normal(size=(batch, layer.units)).astype("float32")
+    flow = rng.normal(size=(batch, layer.units)).astype("float32")
     twin = keras.layers.Dense(layer.units)
     twin.build((None, inputs))
-    steps = {"TTDense": keras_steps(layer, x, target), "Dense": keras_steps(twin, x, target)}
+    steps = {"TTDense": keras_steps(layer, x, flow), "Dense": keras_steps(twin, x, flow)}
     return {
         kind: interleaved({name: getattr(s, kind) for name, s in steps.items()}) for kind in KINDS
     }

@@ -42,22 +42,22 @@ def random_ids(count: int, distribution: str, vocabulary: int = VOCABULARY) -> n
 def competitors(layer: TTEmbedding, ids: np.ndarray) -> dict[str, Callable[[], Steps]]:
     """How to make the steps of each competitor."""
     width = layer.output_dim
-    target = np.random.default_rng(1).normal(size=(len(ids), width)).astype("float32")
+    flow = np.random.default_rng(1).normal(size=(len(ids), width)).astype("float32")
     cores = [keras.ops.convert_to_numpy(core) for core in layer.cores]
 
     def dense() -> Steps:
         twin = keras.layers.Embedding(layer.input_dim, width)
         twin.build()
-        return keras_steps(twin, ids, target)
+        return keras_steps(twin, ids, flow)
 
     def torch(implementation: str) -> Steps:
         module = tensorly_torch.embedding(cores, width, implementation)
-        return tensorly_torch.steps(module, ids.astype("int64"), target)
+        return tensorly_torch.steps(module, ids.astype("int64"), flow)
 
     return {
-        OURS: lambda: keras_steps(layer, ids, target),
-        "rebuild": lambda: rebuilding.embedding(cores, width, ids, target),
-        "t3f": lambda: t3f_functions.embedding(cores, width, ids, target),
+        OURS: lambda: keras_steps(layer, ids, flow),
+        "rebuild": lambda: rebuilding.embedding(cores, width, ids, flow),
+        "t3f": lambda: t3f_functions.embedding(cores, width, ids, flow),
         "tltorch factorized": lambda: torch("factorized"),
         "tltorch reconstructed": lambda: torch("reconstructed"),
         "Embedding": dense,

@@ -40,10 +40,10 @@ def measure(rank: int, dimension: int, batch: int, **options: Any) -> list[dict[
     if dimension <= LARGEST_DENSE:
         layers["Dense"] = keras.layers.Dense(dimension)
     rng = np.random.default_rng(0)
-    x, target = (rng.normal(size=(batch, dimension)).astype("float32") for _ in range(2))
+    x, flow = (rng.normal(size=(batch, dimension)).astype("float32") for _ in range(2))
     for layer in layers.values():
         layer.build((None, dimension))
-    steps = {name: keras_steps(layer, x, target) for name, layer in layers.items()}
+    steps = {name: keras_steps(layer, x, flow) for name, layer in layers.items()}
     ranks = layers["TTDense"].ranks
     points = []
     for kind in KINDS:

@@ -57,26 +57,26 @@ def competitors(layer: TTDense, batch: int) -> dict[str, Callable[[], Steps]]:
     rng = np.random.default_rng(0)
     inputs = int(np.prod(layer.input_modes))
     x = rng.normal(size=(batch, inputs)).astype("float32")
-    target = rng.normal(size=(batch, layer.units)).astype("float32")
+    flow = rng.normal(size=(batch, layer.units)).astype("float32")
     cores = [keras.ops.convert_to_numpy(core) for core in layer.cores]
     bias = keras.ops.convert_to_numpy(layer.bias)
 
     def dense() -> Steps:
         twin = keras.layers.Dense(layer.units)
         twin.build((None, inputs))
-        return keras_steps(twin, x, target)
+        return keras_steps(twin, x, flow)
 
     def torch(implementation: str) -> Steps:
         module = tensorly_torch.dense(cores, bias, implementation)
-        return tensorly_torch.steps(module, x, target)
+        return tensorly_torch.steps(module, x, flow)
 
     return {
-        OURS: lambda: keras_steps(layer, x, target),
-        "t3f": lambda: t3f_functions.dense(cores, bias, x, target),
+        OURS: lambda: keras_steps(layer, x, flow),
+        "t3f": lambda: t3f_functions.dense(cores, bias, x, flow),
         "tltorch factorized": lambda: torch("factorized"),
         "tltorch reconstructed": lambda: torch("reconstructed"),
         "Dense": dense,
-        "SVD": lambda: keras_steps(low_rank_twin(layer, inputs), x, target),
+        "SVD": lambda: keras_steps(low_rank_twin(layer, inputs), x, flow),
     }
 
 

@@ -53,7 +53,7 @@ def measure(
     rng = np.random.default_rng(0)
     rows, columns = (int(np.prod(side)) for side in modes)
     x = rng.normal(size=(batch, rows)).astype("float32")
-    target = rng.normal(size=(batch, columns)).astype("float32")
+    flow = rng.normal(size=(batch, columns)).astype("float32")
     shapes = zip(ranks, *modes, ranks[1:], strict=False)
     cores = [tf.Variable(rng.normal(size=shape).astype("float32")) for shape in shapes]
 
@@ -61,7 +61,7 @@ def measure(
         def function(x: Any) -> Any:
             return contract(x, [tf.convert_to_tensor(core) for core in cores], plan)
 
-        return getattr(compiled_steps(function, cores, x, target), kind)
+        return getattr(compiled_steps(function, cores, x, flow), kind)
 
     calls = {str(number): run(plan) for number, plan in enumerate(plans)}
     timings = interleaved(calls, seconds=0.15, drop_above=SLOW)

@@ -79,17 +79,17 @@ def training_step(way: str) -> Any:
 
     rng = np.random.default_rng(0)
     ids = rng.integers(0, VOCABULARY, IDS).astype("int32")
-    target = rng.normal(size=(IDS, WIDTH)).astype("float32")
+    flow = rng.normal(size=(IDS, WIDTH)).astype("float32")
     if way == "dense":
         dense = keras.layers.Embedding(VOCABULARY, WIDTH)
         dense.build()
-        return keras_steps(dense, ids, target).training
+        return keras_steps(dense, ids, flow).training
     layer = TTEmbedding(VOCABULARY, WIDTH, RANK)
     layer.build()
     if way == "lookup":
-        return keras_steps(layer, ids, target).training
+        return keras_steps(layer, ids, flow).training
     cores = [keras.ops.convert_to_numpy(core) for core in layer.cores]
-    return rebuilding.embedding(cores, WIDTH, ids, target).training
+    return rebuilding.embedding(cores, WIDTH, ids, flow).training
 
 
 def resident(field: str) -> int:

@@ -1,7 +1,7 @@
 """A forward pass and a training step of anything that TensorFlow computes, compiled.
 
-A training step is for everybody: forward, the mean squared error to a target, the gradients of the
-weights and of the input (as a layer in the middle of a network needs them), plain SGD.
+A training step is that of a layer in the middle of a network, for everybody alike: forward, the
+gradients of the weights and of the input from a given gradient of the output, plain SGD.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def compiled_steps(
     function: Callable[[Any], Any],
     variables: Sequence[tf.Variable],
     x: Any,
-    target: Any,
+    flow: Any,
     training_function: Callable[[Any], Any] | None = None,
 ) -> Steps:
     """The steps of a function of `x` and of variables.
@@ -41,10 +41,10 @@ def compiled_steps(
         function: From the input to the output.
         variables: What it learns.
         x: The input. If it holds ids, there is no gradient of it.
-        target: What the output should be.
+        flow: The gradient of the output.
         training_function: What to train, where that is another function.
     """
-    x, target = tf.convert_to_tensor(x), tf.convert_to_tensor(target)
+    x, flow = tf.convert_to_tensor(x), tf.convert_to_tensor(flow)
     trained = training_function or function
     inputs = [x] if x.dtype.is_floating else []
 
@@ -53,28 +53,28 @@ def compiled_steps(
         return function(x)
 
     @tf.function(autograph=False)
-    def training(x: Any, target: Any) -> Any:
+    def training(x: Any, flow: Any) -> Any:
         wanted = [x] if inputs else []
         with tf.GradientTape() as tape:
             for tensor in wanted:
                 tape.watch(tensor)
-            loss = tf.reduce_mean(tf.math.squared_difference(trained(x), target))
-        gradients = tape.gradient(loss, [*wanted, *variables])
+            output = trained(x)
+        gradients = tape.gradient(output, [*wanted, *variables], flow)
         for variable, gradient in zip(variables, gradients[len(wanted) :], strict=True):
             _descend(variable, gradient)
-        # Returned, so that the compiler does not find the input's gradient to be superfluous.
-        return loss, gradients[: len(wanted)]
+        # Returned, so that the compiler does not leave out what nobody seems to need.
+        return output, gradients[: len(wanted)]
 
-    return Steps(lambda: forward(x), lambda: training(x, target))
+    return Steps(lambda: forward(x), lambda: training(x, flow))
 
 
-def keras_steps(layer: keras.Layer, x: Any, target: Any) -> Steps:
+def keras_steps(layer: keras.Layer, x: Any, flow: Any) -> Steps:
     """The steps of a built Keras layer or model."""
     return compiled_steps(
         lambda x: layer(x, training=False),
         [variable.value for variable in layer.trainable_variables],
         x,
-        target,
+        flow,
         training_function=lambda x: layer(x, training=True),
     )
 

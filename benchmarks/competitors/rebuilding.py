@@ -22,9 +22,9 @@ def table(cores: Sequence[Any]) -> Any:
     return tf.reshape(made, (rows, columns))
 
 
-def embedding(cores: Sequence[np.ndarray], width: int, ids: Any, target: Any) -> Steps:
+def embedding(cores: Sequence[np.ndarray], width: int, ids: Any, flow: Any) -> Steps:
     """Rows of the table, of which the first `width` columns are used."""
     variables = [tf.Variable(core) for core in cores]
     return compiled_steps(
-        lambda ids: tf.gather(table(variables), ids)[:, :width], variables, ids, target
+        lambda ids: tf.gather(table(variables), ids)[:, :width], variables, ids, flow
     )

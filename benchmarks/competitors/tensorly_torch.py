@@ -72,9 +72,9 @@ def embedding(cores: Sequence[np.ndarray], width: int, implementation: str) -> t
     return module if math.prod(columns) == width else Narrowed(module, width)
 
 
-def steps(module: torch.nn.Module, x: np.ndarray, target: np.ndarray) -> Steps:
+def steps(module: torch.nn.Module, x: np.ndarray, flow: np.ndarray) -> Steps:
     """Forward without gradients, and the training step with `torch.optim.SGD`."""
-    values, wanted = torch.from_numpy(x), torch.from_numpy(target)
+    values, gradient = torch.from_numpy(x), torch.from_numpy(flow)
     if values.is_floating_point():
         values.requires_grad_()
     optimizer = torch.optim.SGD(module.parameters(), lr=LEARNING_RATE)
@@ -86,10 +86,10 @@ def steps(module: torch.nn.Module, x: np.ndarray, target: np.ndarray) -> Steps:
     def training() -> torch.Tensor:
         optimizer.zero_grad()
         values.grad = None
-        loss = torch.nn.functional.mse_loss(module(values), wanted)
-        loss.backward()
+        output = module(values)
+        output.backward(gradient)
         optimizer.step()
-        return loss
+        return output
 
     return Steps(forward, training)
 

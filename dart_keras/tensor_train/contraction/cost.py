@@ -106,9 +106,7 @@ def forward(product: Product, machine: Machine) -> Cost:
     size = product.network.size
     shared, new = size(product.shared), size(product.new)
     if product.batched:
-        stack = Cost(microseconds=machine.stack)
-        count = size(product.before)
-        return stack + matrix_product(machine, new, shared, size(product.behind), count)
+        return _stack_product(machine, size(product.before), new, shared, size(product.behind))
     return matrix_product(machine, size(product.before), shared, new)
 
 
@@ -120,11 +118,16 @@ def backward(product: Product, machine: Machine) -> Cost:
         left = matrix_product(machine, before, new, shared)
         return left + matrix_product(machine, shared, before, new)
     behind = size(product.behind)
-    left = Cost(microseconds=2 * machine.stack)
-    left += matrix_product(machine, shared, new, behind, before)
-    right = matrix_product(machine, new, behind, shared, before)
+    left = _stack_product(machine, before, shared, new, behind)
+    right = matrix_product(machine, shared, before * behind, new)
     if before == 1:
         return left + right
-    # The stack has one gradient of the right side for each of its matrices, which are then added.
-    stacked = before * new * shared
-    return left + right + Cost(0, stacked, stacked, 0, machine.read(stacked))
+    # The axes that are summed over, the stack and its columns, do not lie next to each other.
+    apart = size(product.left) + size(product.result)
+    return left + right + Cost(0, 2 * apart, apart, 0, machine.transpose(apart))
+
+
+def _stack_product(machine: Machine, count: int, rows: int, inner: int, columns: int) -> Cost:
+    """The cost of one matrix (rows, inner) times `count` matrices (inner, columns)."""
+    extra = Cost(microseconds=machine.stack) if count > 1 else Cost()
+    return extra + matrix_product(machine, rows, inner, columns, count)

@@ -1,11 +1,13 @@
 """One step of a contraction: two arrays become one by a product of matrices."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from keras import ops
 
+from dart_keras.tensor_train.contraction.matrices import matrix_product, stack_product
 from dart_keras.tensor_train.contraction.network import Labels, Network
 
 
@@ -15,7 +17,8 @@ class Product:
 
     The shared axes of the left array are brought to its end, and a plain product of two matrices
     follows. Where they lie next to each other, `batched` leaves them where they are and multiplies
-    a stack of matrices instead, which moves no number but suits fewer machines.
+    a stack of matrices instead, which moves no number but suits fewer machines. A matrix that is
+    there as its transpose is multiplied as it is.
 
     Args:
         network: Gives the sizes of the axes.
@@ -48,7 +51,8 @@ class Product:
     @cached_property
     def right_order(self) -> Labels:
         """The axes of the right array as the product needs them."""
-        return (*self.new, *self.shared) if self.batched else (*self.shared, *self.new)
+        transposed = (*self.new, *self.shared)
+        return transposed if self.right == transposed else (*self.shared, *self.new)
 
     @cached_property
     def new(self) -> Labels:
@@ -90,15 +94,18 @@ class Product:
     def run(self, left: Any, right: Any) -> Any:
         """The product of two tensors whose axes, taken together, are `left` and `right`."""
         extent = self.network.extent
+        before, shared, new = extent(self.before), extent(self.shared), extent(self.new)
         left = permuted(self.network, left, self.left, self.left_order)
         right = permuted(self.network, right, self.right, self.right_order)
-        if self.batched:
-            stack = (extent(self.before), extent(self.shared), extent(self.behind))
-            # The number of rows is in at most one of these, so that one size is left to be found.
-            left = reshaped(left, stack if self.before else stack[1:])
-            return ops.matmul(reshaped(right, (extent(self.new), extent(self.shared))), left)
-        left = reshaped(left, (extent(self.before), extent(self.shared)))
-        return ops.matmul(left, reshaped(right, (extent(self.shared), extent(self.new))))
+        transposed = self.right_order != (*self.shared, *self.new)
+        right = reshaped(right, (new, shared) if transposed else (shared, new))
+        if not self.batched:
+            return matrix_product(reshaped(left, (before, shared)), right, False, transposed)
+        # The number of rows is in at most one of these, so that one size is left to be found.
+        behind = extent(self.behind)
+        if not self.before or _size(left) == shared * behind:
+            return matrix_product(right, reshaped(left, (shared, behind)), not transposed, False)
+        return stack_product(right, reshaped(left, (before, shared, behind)), transposed)
 
     @cached_property
     def _common(self) -> Labels:
@@ -135,3 +142,7 @@ def reshaped(array: Any, shape: tuple[int, ...]) -> Any:
         wanted in (-1, size) for size, wanted in zip(array.shape, shape, strict=True)
     )
     return array if same else ops.reshape(array, shape)
+
+
+def _size(array: Any) -> int | None:
+    return None if None in array.shape else math.prod(array.shape)

@@ -40,6 +40,12 @@ def multiply_adds(operations):
             flags = [k for k in ("transpose_a", "adj_x") if k in operation.node_def.attr]
             inner = left[-2] if operation.get_attr(flags[0]) else left[-1]
             total += math.prod(operation.outputs[0].shape.as_list()) * inner
+        elif operation.type == "Einsum":
+            letters = operation.get_attr("equation").decode().partition("->")[0].split(",")
+            sizes = {}
+            for axes, tensor in zip(letters, operation.inputs, strict=True):
+                sizes |= dict(zip(axes, tensor.shape.as_list(), strict=True))
+            total += math.prod(sizes.values())
     return total
 
 
