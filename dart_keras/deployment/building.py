@@ -101,7 +101,8 @@ class Builder:
         scaled = None
         if self.recipe.optimized:
             coarse = lower(exported, self.recipe, self.calibration, per_channel=False)
-            scaled = choose_scales(content, coarse, self._decibels(exported))
+            decibels, tolerance = self._decibels(exported), self.device.scale_tolerance
+            scaled = choose_scales(content, coarse, decibels, tolerance)
             content = scaled.content
         named = fold(content)
         return Built(slim(named, self.device.keeps_names), named, exported, plans, scaled)

@@ -6,8 +6,6 @@ import numpy as np
 
 from dart_keras.deployment.packing import operator_name, pack, sweep, unpack
 
-# How many decibels of the signal-to-noise ratio a smaller file may cost.
-TOLERANCE = 0.5
 # The operators whose second input may have a scale for each channel.
 _WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
@@ -39,7 +37,10 @@ class Scaled:
 
 
 def choose_scales(
-    per_channel: bytes, per_tensor: bytes, decibels: Callable[[bytes], Sequence[float]]
+    per_channel: bytes,
+    per_tensor: bytes,
+    decibels: Callable[[bytes], Sequence[float]],
+    tolerance: float,
 ) -> Scaled:
     """Gives weights a single scale where that makes the file smaller and hardly worse.
 
@@ -50,12 +51,13 @@ def choose_scales(
         per_channel: A file with a scale for each channel.
         per_tensor: The same file with one scale for all of each operator's weights.
         decibels: The signal-to-noise ratios of a file's outputs.
+        tolerance: How many decibels a smaller file may cost.
 
     Returns:
         The smallest such file.
     """
     weights = _by_worth(per_channel, per_tensor)
-    least = [ratio - TOLERANCE for ratio in decibels(per_channel)]
+    least = [ratio - tolerance for ratio in decibels(per_channel)]
 
     def mixed(count: int) -> bytes:
         return _spliced(per_channel, per_tensor, weights[:count])

@@ -12,6 +12,8 @@ class Target:
         runtimes: The interpreters that every file must run on.
         recipes: The values of `quantization` that it takes.
         keeps_names: Whether its files can be asked for inputs and outputs by name.
+        scale_tolerance: How many decibels of the signal-to-noise ratio it may cost to give weights
+            a single scale.
         why_not: For every other recipe, why the device cannot run it.
     """
 
@@ -19,18 +21,22 @@ class Target:
     runtimes: tuple[str, ...]
     recipes: tuple[str, ...]
     keeps_names: bool
+    scale_tolerance: float
     why_not: dict[str, str]
 
 
 TARGETS = {
     target.name: target
     for target in (
-        Target("raspberry-pi", ("litert",), tuple(RECIPES), True, {}),
+        Target("raspberry-pi", ("litert",), tuple(RECIPES), True, 0.5, {}),
         Target(
             "microcontroller",
             ("litert", "tflm"),
             ("float32", "int8", "int16x8"),
             False,
+            # Here a scale takes twelve bytes of the arena, too, and memory is what such devices
+            # have least of.
+            1.5,
             {
                 "dynamic": "TensorFlow Lite Micro has no kernels that multiply float "
                 "activations by int8 weights"

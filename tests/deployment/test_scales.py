@@ -4,9 +4,11 @@ import pytest
 
 from dart_keras.deployment import convert
 from dart_keras.deployment.packing import unpack
-from dart_keras.deployment.scales import TOLERANCE, choose_scales
+from dart_keras.deployment.scales import choose_scales
 
 from . import models
+
+TOLERANCE = 0.5
 
 
 def count_scales(content):
@@ -53,7 +55,7 @@ def test_the_chosen_file_is_no_larger_and_hardly_worse(quantization):
     rows = models.RNG.normal(size=(64, 60)).astype("float32")
     per_channel, per_tensor = pair(model, rows, quantization)
     measure = measured(model, rows)
-    scaled = choose_scales(per_channel, per_tensor, measure)
+    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE)
     assert len(scaled.content) <= len(per_channel)
     assert measure(scaled.content)[0] >= measure(per_channel)[0] - TOLERANCE
     assert sum(count > 1 for count in count_scales(scaled.content)) == scaled.per_channel
@@ -65,7 +67,7 @@ def test_one_scale_for_all_where_the_channels_are_alike():
         signs = np.sign(models.RNG.normal(size=layer.kernel.shape))
         layer.kernel.assign(signs)
     rows = models.RNG.normal(size=(32, 16)).astype("float32")
-    scaled = choose_scales(*pair(model, rows), measured(model, rows))
+    scaled = choose_scales(*pair(model, rows), measured(model, rows), TOLERANCE)
     assert scaled.kind == "per-tensor"
     assert count_scales(scaled.content) == [1, 1]
 
@@ -78,7 +80,7 @@ def test_a_scale_for_each_channel_only_where_it_is_worth_it():
     model = keras.Sequential([keras.Input((16,)), first, second, last])
     last.set_weights([np.logspace(0, 2.5, 16)[:, None] * np.ones((16, 4)), np.zeros(4)])
     rows = rng.normal(size=(64, 16)).astype("float32")
-    scaled = choose_scales(*pair(model, rows, "int16x8"), measured(model, rows))
+    scaled = choose_scales(*pair(model, rows, "int16x8"), measured(model, rows), TOLERANCE)
     assert scaled.kind == "mixed"
     counts = count_scales(scaled.content)
     assert counts[1] == 16
@@ -93,7 +95,7 @@ def test_weights_that_two_operators_share_are_changed_for_both():
     rows = models.RNG.normal(size=(32, 16)).astype("float32")
     measure = measured(model, rows)
     per_channel, per_tensor = pair(model, rows)
-    scaled = choose_scales(per_channel, per_tensor, measure)
+    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE)
     assert scaled.kind == "per-tensor"
     assert measure(scaled.content) == measure(per_tensor)
 
