@@ -59,7 +59,7 @@ MACHINES = {
     machine.name: machine
     for machine in (
         # Fitted by benchmarks/calibration.py.
-        Machine("cpu", 10.0, 30.0, 23.0, 125_000.0, 13.0, 10.0, 12.0, 72_000.0, 3_100.0),
+        Machine("cpu", 10.0, 30.0, 23.0, 125_000.0, 6.0, 10.0, 8.0, 72_000.0, 3_100.0),
         Machine(
             # LiteRT on one thread of an x86 processor, int8 and float32 files.
             *("raspberry-pi", 0.1, 0.0, 0.0, 300_000.0, 2.0, 16.0, 8.0, 200_000.0, 10_000.0),
