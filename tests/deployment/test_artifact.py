@@ -89,7 +89,7 @@ def test_it_prints_itself(artifact):
     )
     text = str(artifact)
     for part in (
-        "microcontroller, int8, per-channel scales",
+        f"microcontroller, int8, {artifact.weight_scales} scales",
         "2 FULLY_CONNECTED",
         "tflm",
         "same argmax",
