@@ -45,7 +45,7 @@ def choose_scales(
     """Gives weights a single scale where that makes the file smaller and hardly worse.
 
     Weights are taken in the order of what their channels' own scales are worth, least first, for
-    as long as no output's signal-to-noise ratio falls by more than half a decibel.
+    as long as no output's signal-to-noise ratio falls by more than the tolerance.
 
     Args:
         per_channel: A file with a scale for each channel.
