@@ -127,7 +127,8 @@ def _product(
 ) -> np.ndarray:
     """Costs of a product of matrices, after moving the axes of the left one if they have to be."""
     others = before / inner
-    moved = (others > rows) & np.logical_not(in_place)
+    # Sums over a single number need nothing in place.
+    moved = (others > rows) & (inner > 1) & np.logical_not(in_place)
     time = machine.product(others, inner, columns) + moved * machine.transpose(before)
     peak = np.where(moved, np.maximum(before + after, 2 * before), before + after)
     return np.stack([before * columns, time, peak])

@@ -47,14 +47,18 @@ def test_a_budget_gives_the_largest_rank_that_fits(pair, budget):
 def test_the_estimate_is_close_to_a_plan(machine, pair, rank):
     ranks = complete_ranks(rank, *pair)
     modes = columns(*pair, ranks)
-    multiply_adds, time, _ = chain_costs(*modes, 32, machine_named(machine))[:, 0]
+    costs = machine_named(machine)
+    multiply_adds, time, _ = chain_costs(*modes, 32, costs)[:, 0]
     plans = candidate_plans(*pair, ranks, 32, machine=machine)
     assert multiply_adds in {plan.multiply_adds for plan in plans}
     # The estimate knows nothing of cores that are merged first, but for all of them at once.
     known = ["left_to_right", "right_to_left", "middle_out"]
     known += ["rebuild"] if machine == "cpu" else []
     fastest = min(plan.microseconds for plan in plans if plan.name in known)
-    assert 0.5 < time / fastest < 2
+    # A plan may need a move less per core than the estimate counts: little but for small trains,
+    # where nothing else takes time.
+    moves = len(pair[0]) * (costs.operator + costs.move)
+    assert 0.5 < time / fastest < 2 or abs(time - fastest) < moves
 
 
 def test_many_trains_cost_what_each_of_them_costs():
