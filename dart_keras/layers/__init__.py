@@ -1,4 +1,5 @@
 from dart_keras.layers.tt_dense import TTDense
+from dart_keras.layers.tt_einsum_dense import TTEinsumDense
 from dart_keras.layers.tt_embedding import TTEmbedding
 
-__all__ = ["TTDense", "TTEmbedding"]
+__all__ = ["TTDense", "TTEinsumDense", "TTEmbedding"]

@@ -14,8 +14,103 @@ from dart_keras.tensor_train.modes import check_modes, complete_modes, is_intege
 from dart_keras.tensor_train.ranks import Ranks
 
 
+class TTKernelLayer(TTLayer):
+    """Base of the layers that multiply rows by a tensor train, then add a bias and activate.
+
+    Not for use by itself: see `TTDense` and `TTEinsumDense`.
+    """
+
+    def __init__(
+        self,
+        ranks: Ranks,
+        input_modes: Sequence[int] | None,
+        output_modes: Sequence[int] | None,
+        rank_regularizer: Any,
+        activation: Any,
+        core_initializer: Any,
+        bias_initializer: Any,
+        bias_regularizer: Any,
+        bias_constraint: Any,
+        contraction: str,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(ranks, input_modes, output_modes, rank_regularizer, **kwargs)
+        self.activation = keras.activations.get(activation)
+        self.core_initializer = keras.initializers.get(core_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.contraction = check_contraction(contraction)
+        self.bias: Any = None
+
+    def add_bias(self, shape: Sequence[int]) -> None:
+        """Create the bias. To be called from `build`, after the cores."""
+        self.bias = self.add_weight(
+            name="bias",
+            shape=tuple(shape),
+            initializer=self.bias_initializer,
+            regularizer=self.bias_regularizer,
+            constraint=self.bias_constraint,
+        )
+
+    def multiply(self, rows: Any, count: int, training: bool | None) -> Any:
+        """The kernel's product (rows, M) with a tensor (rows, N) of about `count` rows."""
+        cores = self.cores_in_use(training)
+        plan = self.contraction_plan(count, training)
+        outputs = contract(pad_columns(rows, math.prod(self.input_modes)), cores, plan)
+        return first_columns(outputs, self.matrix_shape[1])
+
+    def contraction_plan(
+        self, rows: int | None = None, training: bool | None = None
+    ) -> ContractionPlan:
+        """How the layer multiplies its input by its cores at their present ranks.
+
+        Args:
+            rows: How many rows the input has: the product of the axes that it keeps. `None` where
+                this is not known.
+            training: Whether gradients are wanted.
+
+        Returns:
+            A `dart_keras.tensor_train.ContractionPlan`, which prints itself beside the costs of a
+            dense layer.
+
+        Raises:
+            ValueError: If the layer is not built.
+
+        Example:
+            >>> layer = TTDense(1024, ranks=4)
+            >>> layer.build((None, 1024))
+            >>> layer.contraction_plan(rows=128).name
+            'left_to_right'
+        """
+        self.check_built()
+        return plan_for(self, self.input_modes, self.output_modes, rows, training)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        return {
+            **super().get_config(),
+            "activation": keras.activations.serialize(self.activation),
+            "core_initializer": keras.initializers.serialize(self.core_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+            "contraction": self.contraction,
+        }
+
+
+def arguments_of(layer: keras.Layer, rank_regularizer: Any) -> dict[str, Any]:
+    """The arguments of a tensor-train twin that it takes over from a `Dense` or `EinsumDense`."""
+    names = ("activation", "bias_initializer", "bias_regularizer", "activity_regularizer")
+    arguments = {name: getattr(layer, name) for name in (*names, "bias_constraint")}
+    arguments |= {"core_initializer": layer.kernel_initializer, "dtype": layer.dtype_policy}
+    arguments |= {"name": layer.name, "trainable": layer.trainable}
+    return {**arguments, "rank_regularizer": rank_regularizer}
+
+
 @keras.saving.register_keras_serializable("dart_keras")
-class TTDense(TTLayer):
+class TTDense(TTKernelLayer):
     """A densely connected layer whose kernel is a tensor train.
 
     It computes `activation(dot(inputs, kernel) + bias)` as `keras.layers.Dense` does. The kernel,
@@ -96,20 +191,19 @@ class TTDense(TTLayer):
             input_modes,
             output_modes,
             rank_regularizer,
+            activation,
+            core_initializer,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            contraction,
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
         self.units = int(units)
         if self.output_modes is not None:
             check_modes("output_modes", self.output_modes, self.units)
-        self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
-        self.core_initializer = keras.initializers.get(core_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.contraction = check_contraction(contraction)
-        self.bias: Any = None
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
         self.supports_masking = True
 
@@ -123,13 +217,7 @@ class TTDense(TTLayer):
             )
         self.add_cores(input_dim, self.units, self.core_initializer)
         if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=(self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+            self.add_bias((self.units,))
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_dim})
         self.built = True
 
@@ -144,43 +232,14 @@ class TTDense(TTLayer):
             Tensor of shape (batch, ..., units) in the compute dtype.
         """
         x = ops.convert_to_tensor(inputs, sparse=False)
-        cores = self.cores_in_use(training)
         leading = ops.shape(x)[:-1]
-        plan = self.contraction_plan(count_rows(x.shape[:-1]), training)
         rows = x if len(leading) == 1 else ops.reshape(x, (-1, x.shape[-1]))
-        outputs = contract(pad_columns(rows, math.prod(self.input_modes)), cores, plan)
-        outputs = first_columns(outputs, self.units)
+        outputs = self.multiply(rows, count_rows(x.shape[:-1]), training)
         # A bias right behind the product becomes part of it on a device.
         if self.bias is not None:
             outputs = ops.add(outputs, ops.cast(self.bias, outputs.dtype))
         outputs = self.activation(outputs)
         return ops.reshape(outputs, (*leading, self.units)) if len(leading) != 1 else outputs
-
-    def contraction_plan(
-        self, rows: int | None = None, training: bool | None = None
-    ) -> ContractionPlan:
-        """How the layer multiplies its input by its cores at their present ranks.
-
-        Args:
-            rows: How many rows the input has: the product of its axes but the last. `None` where
-                this is not known.
-            training: Whether gradients are wanted.
-
-        Returns:
-            A `dart_keras.tensor_train.ContractionPlan`, which prints itself beside the costs of a
-            dense layer.
-
-        Raises:
-            ValueError: If the layer is not built.
-
-        Example:
-            >>> layer = TTDense(1024, ranks=4)
-            >>> layer.build((None, 1024))
-            >>> layer.contraction_plan(rows=128).name
-            'left_to_right'
-        """
-        self.check_built()
-        return plan_for(self, self.input_modes, self.output_modes, rows, training)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The shape of the output for an input of the given shape."""
@@ -188,18 +247,8 @@ class TTDense(TTLayer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, with the ranks and modes that the layer has now."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "core_initializer": keras.initializers.serialize(self.core_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
-            "contraction": self.contraction,
-        }
+        config = {"units": self.units, "use_bias": self.use_bias}
+        return {**super().get_config(), **config}
 
     @classmethod
     def from_dense(
@@ -240,22 +289,8 @@ class TTDense(TTLayer):
         kernel = ops.convert_to_numpy(layer.kernel)
         input_dim, units = kernel.shape
         modes = complete_modes(input_dim, units, input_modes, output_modes)
-        tt = cls(
-            units,
-            1,
-            *modes,
-            activation=layer.activation,
-            use_bias=layer.use_bias,
-            core_initializer=layer.kernel_initializer,
-            bias_initializer=layer.bias_initializer,
-            rank_regularizer=rank_regularizer,
-            bias_regularizer=layer.bias_regularizer,
-            activity_regularizer=layer.activity_regularizer,
-            bias_constraint=layer.bias_constraint,
-            name=layer.name,
-            dtype=layer.dtype_policy,
-            trainable=layer.trainable,
-        )
+        arguments = {"use_bias": layer.use_bias, **arguments_of(layer, rank_regularizer)}
+        tt = cls(units, 1, *modes, **arguments)
         tt.build((None, input_dim))
         take_matrix(tt, kernel, ranks, tolerance)
         if layer.use_bias:

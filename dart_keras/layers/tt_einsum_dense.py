@@ -1,0 +1,306 @@
+import math
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.layers.from_dense import check_not_quantized, take_matrix
+from dart_keras.layers.planning import count_rows
+from dart_keras.layers.tt_dense import TTKernelLayer, arguments_of
+from dart_keras.tensor_train.modes import complete_modes, is_integer
+from dart_keras.tensor_train.ranks import Ranks
+
+_EQUATION = re.compile(r"(|\.{3})([a-zA-Z]+)(|\.{3}),([a-zA-Z]+)->\1([a-zA-Z]+)\3")
+
+
+@dataclass(frozen=True)
+class EinsumAxes:
+    """The axes of input, kernel and output, a character each; `.` is all the elided ones."""
+
+    input: str
+    kernel: str
+    output: str
+
+    @property
+    def summed(self) -> str:
+        """The rows of the kernel's matrix, in the order that spares the input a move."""
+        return "".join(axis for axis in self.input if axis in self.kernel)
+
+    @property
+    def new(self) -> str:
+        """The columns of the kernel's matrix, in the order of the output."""
+        return "".join(axis for axis in self.output if axis in self.kernel)
+
+    @property
+    def kept(self) -> str:
+        """The axes of the input that are in the output."""
+        return "".join(axis for axis in self.input if axis in self.output)
+
+    @property
+    def named(self) -> str:
+        """The axes of the output without the batch and the elided ones."""
+        return self.output[1:].replace(".", "")
+
+    def expanded(self, count: int) -> "EinsumAxes":
+        """The axes for an input of so many, the elided ones as digits."""
+        elided = count - len(self.input.replace(".", ""))
+        # At the least, there is the batch.
+        if elided < self.input.startswith(".") or (elided and "." not in self.input):
+            raise ValueError(
+                f"Expected an input with the axes {self.input.replace('.', '...')!r}. "
+                f"Received: one with {count} axes"
+            )
+        digits = string.digits[:elided]
+        output = self.output.replace(".", digits)
+        return EinsumAxes(self.input.replace(".", digits), self.kernel, output)
+
+
+def einsum_axes(equation: str) -> EinsumAxes:
+    """The axes of an equation such as `"abc,cde->abde"` or `"...x,xy->...y"`."""
+    match = _EQUATION.fullmatch(equation) if isinstance(equation, str) else None
+    left, inputs, right, kernel, outputs = match.groups() if match else [""] * 5
+    axes = EinsumAxes(left[:1] + inputs + right[:1], kernel, left[:1] + outputs + right[:1])
+    operands = (axes.input, axes.kernel, axes.output)
+    every = "".join(operands)
+    if shared := set(inputs) & set(kernel) & set(outputs):
+        raise ValueError(
+            "Expected `equation` with one matrix for all rows. Received: "
+            f"equation={equation!r}, with another one for each {''.join(sorted(shared))!r}"
+        )
+    if (
+        match is None
+        or any(len(set(operand)) < len(operand) for operand in operands)
+        or any(every.count(axis) != 2 for axis in every)
+        or axes.input[0] != axes.output[0]
+    ):
+        raise ValueError(
+            "Expected `equation` of the form 'ab,bc->ac', '...b,bc->...c' or 'ab...,bc->ac...', "
+            "each axis in two of input, kernel and output, the batch first in input and output. "
+            f"Received: equation={equation!r}"
+        )
+    return axes
+
+
+@keras.saving.register_keras_serializable("dart_keras")
+class TTEinsumDense(TTKernelLayer):
+    """An einsum of the input and a kernel that is a tensor train.
+
+    It computes `activation(einsum(equation, inputs, kernel) + bias)` as `keras.layers.EinsumDense`
+    does, for the kernels that are one matrix: its rows are the summed axes in the order of the
+    input, its columns the new axes in the order of the output. It is held in cores as that of a
+    `TTDense` (Novikov et al. 2015, "Tensorizing Neural Networks", section 4).
+
+    Args:
+        equation: The einsum, such as `"abc,cde->abde"`, with `...` at either end of input and
+            output for axes that are kept. No axis may be in all of input, kernel and output.
+        output_shape: The sizes of the output's axes without the batch and the elided ones: an
+            integer, or a sequence with `None` for those that come from the input.
+        ranks: The ranks to begin with, as in `TTDense`.
+        input_modes: Modes of the summed axes taken together, as in `TTDense`; `None` to choose.
+        output_modes: As many modes of the new axes taken together; `None` to choose.
+        activation: Activation function.
+        bias_axes: The letters of the output's axes that the bias has; `None` for no bias.
+        core_initializer: A Keras initializer for the kernel's matrix, as in `TTDense`.
+        bias_initializer: Initializer of the bias.
+        rank_regularizer: A regularizer of each core, as in `TTDense`.
+        bias_regularizer: Regularizer of the bias.
+        activity_regularizer: Regularizer of the output.
+        bias_constraint: Constraint of the bias.
+        contraction: The order in which input and cores are multiplied, as in `TTDense`.
+        **kwargs: `name`, `dtype`, `trainable` and so on, as for any Keras layer.
+
+    Raises:
+        ValueError: If the equation is not of such a form, or another argument is not valid.
+
+    Example:
+        >>> heads = TTEinsumDense("abc,cde->abde", (None, 8, 32), ranks=4, bias_axes="de")
+        >>> heads(keras.ops.ones((2, 10, 256))).shape
+        TensorShape([2, 10, 8, 32])
+        >>> heads.input_modes, heads.output_modes, heads.ranks
+        ((16, 16), (16, 16), (1, 4, 1))
+    """
+
+    def __init__(
+        self,
+        equation: str,
+        output_shape: int | Sequence[int | None],
+        ranks: Ranks = 8,
+        input_modes: Sequence[int] | None = None,
+        output_modes: Sequence[int] | None = None,
+        activation: Any = None,
+        bias_axes: str | None = None,
+        core_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        rank_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        bias_constraint: Any = None,
+        contraction: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        axes = einsum_axes(equation)
+        sizes: Any = output_shape if isinstance(output_shape, Sequence) else [output_shape]
+        if len(sizes) != len(axes.named) or not all(
+            (is_integer(size) and size >= 1) or (size is None and axis not in axes.new)
+            for axis, size in zip(axes.named, sizes, strict=True)
+        ):
+            raise ValueError(
+                f"Expected `output_shape` to be the sizes of {axes.named!r}, `None` only for axes "
+                f"of the input. Received: output_shape={output_shape!r}"
+            )
+        if bias_axes is not None and (not bias_axes or set(str(bias_axes)) - set(axes.named)):
+            raise ValueError(
+                f"Expected `bias_axes` among {axes.named!r}. Received: bias_axes={bias_axes!r}"
+            )
+        super().__init__(
+            ranks,
+            input_modes,
+            output_modes,
+            rank_regularizer,
+            activation,
+            core_initializer,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            contraction,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
+        self.equation = equation
+        self.partial_output_shape = tuple(size if size is None else int(size) for size in sizes)
+        self.bias_axes = bias_axes
+        self._axes = axes
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Create the cores and the bias for inputs of the given shape."""
+        axes, sizes = self._sized(input_shape)
+        bias_axes = self.bias_axes or ""
+        if None in (sizes[axis] for axis in axes.summed + bias_axes):
+            raise ValueError(
+                f"Expected known sizes of the axes {axes.summed + bias_axes!r}. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        rows, columns = (math.prod(sizes[a] for a in part) for part in (axes.summed, axes.new))
+        self.add_cores(rows, columns, self.core_initializer)
+        if bias_axes:
+            first = min(axes.output.index(axis) for axis in bias_axes)
+            self.add_bias([sizes[a] if a in bias_axes else 1 for a in axes.output[first:]])
+        known = {axes.input.index(axis): sizes[axis] for axis in axes.summed}
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes=known)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The layer's output.
+
+        Args:
+            inputs: Tensor with the axes of the equation's input.
+            training: Whether rank gates, if there are any, draw ranks.
+
+        Returns:
+            Tensor with the axes of the equation's output, in the compute dtype.
+        """
+        x = ops.convert_to_tensor(inputs, sparse=False)
+        axes, sizes = self._sized(x.shape)
+        x = _moved(x, axes.input, axes.kept + axes.summed)
+        kept = ops.shape(x)[: len(axes.kept)]
+        if not len(kept) == len(axes.summed) == 1:
+            x = ops.reshape(x, (-1, self.matrix_shape[0]))
+        outputs = self.multiply(x, count_rows([sizes[axis] for axis in axes.kept]), training)
+        # A bias right behind the product becomes part of it on a device.
+        if bias_of_columns := set(self.bias_axes or ".") == set(axes.new):
+            outputs = ops.add(outputs, ops.cast(ops.reshape(self.bias, (-1,)), outputs.dtype))
+        if not len(kept) == len(axes.new) == 1:
+            outputs = ops.reshape(outputs, (*kept, *(sizes[axis] for axis in axes.new)))
+        outputs = _moved(outputs, axes.kept + axes.new, axes.output)
+        if self.bias is not None and not bias_of_columns:
+            # On TensorFlow, `ops.add` takes a bias (n, 1) for one of another axis of size n.
+            outputs = outputs + ops.cast(self.bias, outputs.dtype)
+        return self.activation(outputs)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """The shape of the output for an input of the given shape."""
+        axes, sizes = self._sized(input_shape)
+        return tuple(sizes[axis] for axis in axes.output)
+
+    def _sized(self, input_shape: Sequence[int | None]) -> tuple[EinsumAxes, dict[str, Any]]:
+        axes = self._axes.expanded(len(input_shape))
+        sizes: dict[str, Any] = dict(zip(axes.input, input_shape, strict=True))
+        for axis, size in zip(self._axes.named, self.partial_output_shape, strict=True):
+            if None not in (size, sizes.get(axis)) and size != sizes[axis]:
+                raise ValueError(
+                    f"Expected an input whose axis {axis!r} has the size {size} of `output_shape`. "
+                    f"Received: input_shape={tuple(input_shape)}"
+                )
+            sizes[axis] = size if sizes.get(axis) is None else sizes[axis]
+        return axes, sizes
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        shape = {"equation": self.equation, "output_shape": self.partial_output_shape}
+        return {**super().get_config(), **shape, "bias_axes": self.bias_axes}
+
+    @classmethod
+    def from_dense(
+        cls,
+        layer: keras.layers.EinsumDense,
+        ranks: Ranks | None = None,
+        tolerance: float | None = None,
+        input_modes: Sequence[int] | None = None,
+        output_modes: Sequence[int] | None = None,
+        rank_regularizer: Any = None,
+    ) -> Self:
+        """A `TTEinsumDense` with the weights of a trained `keras.layers.EinsumDense`, by TT-SVD.
+
+        A regularizer or constraint of the dense kernel is not taken over, as in `TTDense`.
+
+        Args:
+            layer: A built `keras.layers.EinsumDense`. It is left as it is.
+            ranks: The largest ranks; `None` for no limit.
+            tolerance: In place of `ranks`, the largest relative Frobenius error of the kernel.
+            input_modes: Modes of the kernel's summed axes; `None` to choose them.
+            output_modes: Modes of the kernel's new axes; `None` to choose them.
+            rank_regularizer: Rank regularizer for training on.
+
+        Returns:
+            A built layer of the same name, activation, bias and dtype.
+
+        Raises:
+            ValueError: If the layer is not a built `EinsumDense`, its kernel is not one matrix, or
+                modes or ranks are not valid.
+
+        Example:
+            >>> dense = keras.layers.EinsumDense("abc,cde->abde", (None, 4, 8))
+            >>> dense.build((None, None, 16))
+            >>> TTEinsumDense.from_dense(dense, ranks=4).ranks
+            (1, 4, 1)
+        """
+        matrix = einsum_matrix(layer)
+        n, m = matrix.shape
+        modes = complete_modes(n, m, input_modes, output_modes)
+        arguments = {"bias_axes": layer.bias_axes, **arguments_of(layer, rank_regularizer)}
+        tt = cls(layer.equation, layer.partial_output_shape, 1, *modes, **arguments)
+        tt.build(layer.get_build_config()["input_shape"])
+        take_matrix(tt, matrix, ranks, tolerance)
+        if layer.bias is not None:
+            tt.bias.assign(layer.bias)
+        return tt
+
+
+def einsum_matrix(layer: keras.layers.EinsumDense) -> np.ndarray:
+    """The kernel of a built layer as one matrix; a ValueError where it is none."""
+    if not isinstance(layer, keras.layers.EinsumDense) or not layer.built:
+        raise ValueError(f"Expected a built `keras.layers.EinsumDense`. Received: {layer!r}")
+    check_not_quantized(layer)
+    axes = einsum_axes(layer.equation)
+    kernel = ops.convert_to_numpy(layer.kernel)
+    kernel = np.transpose(kernel, [axes.kernel.index(axis) for axis in axes.summed + axes.new])
+    return kernel.reshape(math.prod(kernel.shape[: len(axes.summed)]), -1)
+
+
+def _moved(x: Any, axes: str, order: str) -> Any:
+    return x if axes == order else ops.transpose(x, [axes.index(axis) for axis in order])
