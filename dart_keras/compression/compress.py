@@ -2,27 +2,34 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
+from dart_keras.compression.replacing import layers_with_paths, replace_layers
 from dart_keras.compression.report import CompressionReport, LayerReport
-from dart_keras.layers import TTDense, TTEmbedding
+from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
 from dart_keras.layers.resizing import resize
-from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.layers.tt_einsum_dense import einsum_matrix
 from dart_keras.selection.selection import Selection
 from dart_keras.tensor_train.modes import automatic_modes
 from dart_keras.tensor_train.ranks import count_parameters
 
-_TWINS: dict[type, Any] = {keras.layers.Dense: TTDense, keras.layers.Embedding: TTEmbedding}
+_TWINS: dict[type, Any] = {
+    keras.layers.Dense: TTDense,
+    keras.layers.EinsumDense: TTEinsumDense,
+    keras.layers.Embedding: TTEmbedding,
+}
 
 
 def compress(model: keras.Model, budget: Selection) -> tuple[keras.Model, CompressionReport]:
     """Replace the dense matrices of a trained model by tensor trains, from the weights alone.
 
-    Every `Dense` and `Embedding` layer that rank 1 makes smaller at all becomes a `TTDense` or
-    `TTEmbedding` by TT-SVD, and the selection cuts them, all together, to the ranks that it keeps.
+    Every `Dense`, `EinsumDense` and `Embedding` layer that rank 1 makes smaller at all becomes a
+    `TTDense`, `TTEinsumDense` or `TTEmbedding` by TT-SVD, and the selection cuts them, all
+    together, to the ranks that it keeps. They may be in nested and subclassed models and inside
+    other layers, such as `MultiHeadAttention`. An `EinsumDense` with another matrix for each row of
+    a batch axis stays.
 
     Args:
-        model: A built Sequential or functional model. It is left as it is.
+        model: A built model that its config rebuilds. It is left as it is.
         budget: What to keep: `dart_keras.selection.Budget(parameters)` for a number of parameters
             in the cores of all replaced layers, `Energy(tolerance)` for an error a layer, or
             another.
@@ -31,8 +38,7 @@ def compress(model: keras.Model, budget: Selection) -> tuple[keras.Model, Compre
         The new model, with the same names and not compiled, and a `CompressionReport`.
 
     Raises:
-        ValueError: If the model is not a built Sequential or functional one, or has no layer to
-            replace.
+        ValueError: If the model is not a built one, cannot be rebuilt, or has no layer to replace.
 
     Example:
         >>> import dart_keras as dk
@@ -41,55 +47,49 @@ def compress(model: keras.Model, budget: Selection) -> tuple[keras.Model, Compre
         >>> small.layers[0].ranks
         (1, 4, 1)
     """
-    if not isinstance(model, keras.Sequential | keras.Model) or not model.built:
+    if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"Expected a built Keras model. Received: {model!r}")
     if not isinstance(budget, Selection):
         raise ValueError(f"Expected `budget` to be a `dart_keras.selection`. Received: {budget!r}")
-    replaced: list[tuple[keras.Layer, TTLayer]] = []
-
-    def twin_of(layer: keras.Layer) -> keras.Layer:
-        twin = _TWINS.get(type(layer))
-        if twin is None or not _can_shrink(layer):
-            return layer.__class__.from_config(layer.get_config())
-        replaced.append((layer, twin.from_dense(layer)))
-        return replaced[-1][1]
-
-    clone = keras.models.clone_model(model, clone_function=twin_of, recursive=True)
+    paths = {id(layer): path for path, layer in layers_with_paths(model)}
+    replaced = [
+        (layer, _TWINS[type(layer)].from_dense(layer))
+        for _, layer in layers_with_paths(model)
+        if _can_shrink(layer)
+    ]
     if not replaced:
         raise ValueError(
-            "Expected a model with `Dense` or `Embedding` layers that tensor trains make smaller. "
-            f"Received: model {model.name!r} with none"
+            "Expected a model with `Dense`, `EinsumDense` or `Embedding` layers that tensor trains "
+            f"make smaller. Received: model {model.name!r} with none"
         )
-    _copy_other_weights(model, clone, {id(old) for old, _ in replaced})
+    twins = [twin for _, twin in replaced]
     plans = [
-        layer.plan_truncation(ranks)
-        for (_, layer), ranks in zip(
-            replaced, budget.select([layer for _, layer in replaced]), strict=True
-        )
+        twin.plan_truncation(ranks) for twin, ranks in zip(twins, budget.select(twins), strict=True)
     ]
     resize([resizing for resizing, _ in plans])
+    by_layer = {id(old): new for old, new in replaced}
+    small = replace_layers(model, lambda layer: by_layer.get(id(layer)))
     report = CompressionReport(
         tuple(
-            LayerReport(new.name, new.ranks, old.count_params(), new.count_params(), error)
+            LayerReport(paths[id(old)], new.ranks, old.count_params(), new.count_params(), error)
             for (old, new), (_, error) in zip(replaced, plans, strict=True)
         ),
         model.count_params(),
-        clone.count_params(),
+        small.count_params(),
     )
-    return clone, report
+    return small, report
 
 
 def _can_shrink(layer: keras.Layer) -> bool:
-    if not layer.built:
+    if type(layer) not in _TWINS or not layer.built:
         return False
-    shape: Any = layer.kernel.shape if hasattr(layer, "kernel") else layer.embeddings.shape
+    if isinstance(layer, keras.layers.EinsumDense):
+        try:
+            shape = einsum_matrix(layer).shape
+        except ValueError:
+            return False
+    else:
+        kernel: Any = layer.kernel if hasattr(layer, "kernel") else layer.embeddings
+        shape = tuple(kernel.shape)
     inputs, outputs = automatic_modes(*shape)
     return count_parameters(inputs, outputs, (1, 1, 1)) < int(np.prod(shape))
-
-
-def _copy_other_weights(model: keras.Model, clone: keras.Model, replaced: set[int]) -> None:
-    for old, new in zip(model.layers, clone.layers, strict=True):
-        if isinstance(old, keras.Model):
-            _copy_other_weights(old, new, replaced)
-        elif id(old) not in replaced:
-            new.set_weights([ops.convert_to_numpy(weight) for weight in old.weights])

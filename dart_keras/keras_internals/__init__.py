@@ -8,6 +8,12 @@ from dart_keras.keras_internals.layers import flatten_layers, recorded_shapes, t
 from dart_keras.keras_internals.masks import set_mask
 from dart_keras.keras_internals.optimizers import Carry, Replacement, rebuild_optimizer
 from dart_keras.keras_internals.owners import add_owner, note_calling_model, owners_of
+from dart_keras.keras_internals.sublayers import (
+    describes_its_layers,
+    replace_sublayers,
+    sublayer_at,
+    sublayers,
+)
 from dart_keras.keras_internals.trainer import read_state_back, retrace
 from dart_keras.keras_internals.variables import changing_state, replace_variables
 from dart_keras.keras_internals.xla import compiling_with_xla
@@ -19,14 +25,18 @@ __all__ = [
     "callbacks_beside",
     "changing_state",
     "compiling_with_xla",
+    "describes_its_layers",
     "flatten_layers",
     "note_calling_model",
     "owners_of",
     "read_state_back",
     "rebuild_optimizer",
     "recorded_shapes",
+    "replace_sublayers",
     "replace_variables",
     "retrace",
     "set_mask",
+    "sublayer_at",
+    "sublayers",
     "tensors_into",
 ]

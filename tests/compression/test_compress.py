@@ -56,3 +56,18 @@ def test_refusals():
         dk.compression.compress(functional(), 1000)
     with pytest.raises(ValueError, match="built"):
         dk.compression.compress(keras.Sequential([keras.layers.Dense(4)]), dk.selection.Energy(0.1))
+
+
+def test_projections_inside_attention_and_a_save(tmp_path):
+    x = keras.Input((6, 32))
+    attention = keras.layers.MultiHeadAttention(4, 8, name="attention")
+    model = keras.Model(x, keras.layers.Dense(32, name="last")(attention(x, x)))
+    small, report = dk.compression.compress(model, dk.selection.Energy(1e-6))
+    names = ["query", "key", "value", "attention_output"]
+    assert [row.name for row in report.layers] == [*(f"attention/{n}" for n in names), "last"]
+    rows = np.random.default_rng(0).normal(size=(3, 6, 32)).astype("float32")
+    expected = model.predict(rows, verbose=0)
+    np.testing.assert_allclose(small.predict(rows, verbose=0), expected, atol=1e-4)
+    small.save(tmp_path / "small.keras")
+    loaded = keras.saving.load_model(tmp_path / "small.keras")
+    np.testing.assert_allclose(loaded.predict(rows, verbose=0), expected, atol=1e-4)

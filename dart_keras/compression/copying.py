@@ -1,0 +1,84 @@
+import tempfile
+import warnings
+
+import keras
+
+from dart_keras.keras_internals import flatten_layers, replace_sublayers, sublayers
+
+
+def copy_model(model: keras.Model) -> tuple[keras.Model, dict[int, keras.Layer]]:
+    """A built model's copy, not compiled, that shares no variable with it.
+
+    `keras.models.clone_model` copies neither weights nor what is inside subclassed models and
+    composite layers, gives layers that are shared between nested models twice, and turns a
+    functional model of a class of its own into a plain one.
+
+    Args:
+        model: A built model that its config rebuilds.
+
+    Returns:
+        The copy, and by the `id` of each layer of the model, at any depth, its copy. Layers that
+        are shared are shared in the copy too.
+
+    Raises:
+        ValueError: If the config rebuilds something else than the model.
+    """
+    config = keras.saving.serialize_keras_object(model)
+    config["compile_config"] = None
+    classes = {type(layer).__name__: type(layer) for layer in (model, *flatten_layers(model))}
+    with warnings.catch_warnings():
+        # Layers without a `build` build what they hold when they are called, here as everywhere.
+        warnings.filterwarnings("ignore", ".*does not have a `build\\(\\)` method implemented")
+        copy = keras.saving.deserialize_keras_object(config, classes, safe_mode=False)
+    copies = {id(model): copy}
+    pairs = [(model, copy)]
+    _pair(model, copy, copies, pairs)
+    for old, new in pairs:
+        # Layers made by others, not from a config of their own, have got new automatic names.
+        new.name = old.name
+        if new.trainable != old.trainable:
+            new.trainable = old.trainable
+    if [v.shape for v in model.variables] != [v.shape for v in copy.variables]:
+        raise _not_rebuilt(model)
+    for before, after in zip(model.variables, copy.variables, strict=True):
+        after.assign(before)
+    for old, new in pairs:
+        _copy_other_state(old, new)
+    return copy, copies
+
+
+def _pair(
+    model: keras.Layer,
+    copy: keras.Layer,
+    copies: dict[int, keras.Layer],
+    pairs: list[tuple[keras.Layer, keras.Layer]],
+) -> None:
+    before, after = list(sublayers(model)), list(sublayers(copy))
+    if [keys for keys, _ in before] != [keys for keys, _ in after]:
+        raise _not_rebuilt(model)
+    for (_, old), (_, new) in zip(before, after, strict=True):
+        if id(old) not in copies:
+            copies[id(old)] = new
+            pairs.append((old, new))
+            _pair(old, new, copies, pairs)
+        elif copies[id(old)] is not new:
+            replace_sublayers(copy, {id(new): copies[id(old)]})
+
+
+def _copy_other_state(old: keras.Layer, new: keras.Layer) -> None:
+    # What is no variable: vocabularies, and what layers work out when their weights are loaded.
+    store: dict = {}
+    old.save_own_variables(store)
+    if store:
+        new.load_own_variables(store)
+    if hasattr(old, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+
+
+def _not_rebuilt(layer: keras.Layer) -> ValueError:
+    return ValueError(
+        "Expected a model that can be rebuilt from its config, as for saving it to a `.keras` "
+        f"file. Received: {layer!r}, whose config makes other layers or weights"
+    )
