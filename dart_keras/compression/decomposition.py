@@ -1,0 +1,212 @@
+"""The tensor train that replaces a layer's matrix with the least error of the layer's outputs."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dart_keras.compression.moments import Moments
+from dart_keras.compression.sweeps import least_squares_sweeps
+from dart_keras.tensor_train import TTMatrix, complete_ranks
+from dart_keras.tensor_train.ranks import Ranks
+
+
+class Decomposition(NamedTuple):
+    """A layer's matrix as a tensor train, with the bias that belongs to it.
+
+    Args:
+        train: The matrix, in float64 cores.
+        bias: Array of shape (M,), or `None` where there was neither a bias nor calibration data.
+        error: With moments the expected squared error of the outputs, relative to their variance;
+            without, the relative Frobenius error of the matrix.
+    """
+
+    train: TTMatrix
+    bias: np.ndarray | None
+    error: float
+
+
+class _OutputError:
+    """E||y - x W' - b'||^2, at the best b', as a quadratic function of W'.
+
+    Two things that few rows cannot tell are taken from elsewhere. Which directions inputs take: to
+    the covariance S of the rows a multiple of the identity is added, so that directions that
+    calibration does not show are kept as W has them, as well as the ranks allow. And how far the
+    best matrix is from the original W, where the inputs carry the errors of layers before: ridge
+    regression towards W instead of zero (see `_ridge`).
+    """
+
+    def __init__(self, kernel: np.ndarray, moments: Moments) -> None:
+        self._root = moments.root
+        kernel, cross = self._weighted(kernel), self._weighted(moments.cross_covariance)
+        covariance, identity = moments.input_covariance, np.eye(len(kernel))
+        strength = moments.prior_strength()
+        self.metric = covariance + strength * identity
+        self._factor = np.linalg.cholesky(self.metric)
+        # What the original kernel leaves of the targets, and what inputs have in common with that.
+        common = cross - covariance @ kernel
+        left = max(0.0, moments.target_variance - float(np.sum(kernel * (cross + common))))
+        ridge = max(strength, _ridge(covariance, common, left, moments.count))
+        if math.isinf(ridge):
+            step = np.zeros_like(kernel)
+        else:
+            step = np.linalg.solve(covariance + ridge * identity, common)
+        self.best = kernel + step
+        self.unexplained = max(0.0, left - float(np.sum(step * (2 * common - covariance @ step))))
+        self.variance = moments.target_variance + strength * float(np.sum(kernel**2))
+        # In these coordinates errors are plain distances.
+        self.fitted = self._factor.T @ self.best
+
+    def _weighted(self, matrix: np.ndarray) -> np.ndarray:
+        return matrix if self._root is None else matrix @ self._root[0]
+
+    def relative(self, lost: np.ndarray) -> np.ndarray:
+        """The relative error where a squared norm of `lost` of the fitted outputs is missing."""
+        if self.variance == 0:
+            return np.zeros_like(lost)
+        return (self.unexplained + lost) / self.variance
+
+    def of(self, matrix: np.ndarray) -> float:
+        lost = np.sum((self._factor.T @ self._weighted(matrix) - self.fitted) ** 2)
+        return float(self.relative(lost))
+
+    def low_rank(self, rank: int) -> TTMatrix:
+        """The best cores with the modes (N, 1) and (1, M)."""
+        right = np.linalg.svd(self.fitted, full_matrices=False)[2][:rank]
+        left = self.best @ right.T
+        right = right if self._root is None else right @ self._root[1]
+        return TTMatrix((left[None, :, None, :], right[:, None, :, None]))
+
+
+def _ridge(covariance: np.ndarray, common: np.ndarray, left: float, count: int) -> float:
+    """The penalty on a step away from the original kernel that the rows themselves call for.
+
+    Empirical Bayes: noise of variance v a output that has nothing to do with the inputs would give
+    ||common||^2 the expectation v M tr(S) / rows; steps with entries of variance t add
+    t M ||S||^2. Solved for t, the penalty is v / (rows t) (Hoerl, Kennard and Baldwin 1975, "Ridge
+    regression: some simulations", have the same ratio from a least-squares fit, which needs more
+    rows than inputs). Infinite where what is common is no more than chance.
+    """
+    signal = float(np.sum(common**2)) - left * float(np.trace(covariance)) / count
+    return left * float(np.sum(covariance**2)) / (count * signal) if signal > 0 else math.inf
+
+
+def decompose(
+    kernel: np.ndarray,
+    input_modes: Sequence[int],
+    output_modes: Sequence[int],
+    ranks: Ranks,
+    moments: Moments | None = None,
+    bias: np.ndarray | None = None,
+) -> Decomposition:
+    """Cores that keep a layer's outputs, or without calibration data its matrix, best.
+
+    With moments, W' and b' are to minimize E||y - x W' - b'||^2, where x are the inputs and y the
+    targets of the moments. For modes (N, 1) and (1, M), a plain low-rank factorization, this is
+    reduced-rank regression: the best W' of full rank, projected on the leading principal components
+    of its outputs (Izenman 1975, "Reduced-rank regression for the multivariate linear model"). For
+    other modes TT-SVD of the kernel is improved by least-squares sweeps over the cores, which need
+    not find the best of all trains, but never end above TT-SVD's error.
+    The original kernel stands in for rows that are missing: W' steps away from it only as far as
+    the rows prove to be right, and inputs without a preferred direction, which W answers, are added
+    to them (see `Moments.prior_strength`). The error counts these, too.
+
+    Without moments it is TT-SVD, and the bias stays as it is.
+
+    Args:
+        kernel: The layer's matrix, an array of shape (N, M).
+        input_modes: Modes whose product is N.
+        output_modes: As many modes, whose product is M.
+        ranks: An integer, d - 1 or d + 1 integers; clipped to what the modes allow.
+        moments: Of calibration rows; `None` to keep to the weights.
+        bias: The layer's bias, of shape (M,). With moments it follows from the means instead.
+
+    Returns:
+        The train, the bias to go with it and the error, a `Decomposition`.
+
+    Raises:
+        ValueError: If the kernel or the bias is not finite or not of its shape, modes or ranks do
+            not fit to it, the moments have no rows or are of another layer, or they have a
+            sensitivity while the modes are not (N, 1) and (1, M).
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> kernel, rows = rng.normal(size=(20, 10)), rng.normal(size=(500, 4))
+        >>> rows = rows @ rng.normal(size=(4, 20)) + 1
+        >>> moments = Moments()
+        >>> moments.add(rows, rows @ kernel)
+        >>> decompose(kernel, (20, 1), (1, 10), 4, moments).error < 0.02
+        True
+        >>> decompose(kernel, (20, 1), (1, 10), 4).error > 0.5
+        True
+    """
+    kernel = _checked_kernel(kernel, moments)
+    modes = tuple(input_modes), tuple(output_modes)
+    if bias is not None:
+        bias = np.asarray(bias, np.float64)
+        if bias.shape != kernel.shape[1:] or not np.all(np.isfinite(bias)):
+            raise ValueError(
+                f"Expected a finite `bias` of shape {kernel.shape[1:]}. Received: bias={bias!r}"
+            )
+    if moments is None:
+        train = TTMatrix.from_dense(kernel, *modes, ranks)
+        norm = float(np.linalg.norm(kernel))
+        distance = float(np.linalg.norm(kernel - train.to_dense()))
+        return Decomposition(train, bias, distance / norm if norm else 0.0)
+    error = _OutputError(kernel, moments)
+    if modes == ((kernel.shape[0], 1), (1, kernel.shape[1])):
+        train = error.low_rank(complete_ranks(ranks, *modes)[1])
+    elif moments.root is not None:
+        raise ValueError(
+            "Expected modes (N, 1) and (1, M), or moments without `sensitivity`. "
+            f"Received: input_modes={modes[0]}, output_modes={modes[1]}"
+        )
+    else:
+        start = TTMatrix.from_dense(kernel, *modes, ranks)
+        train = least_squares_sweeps(start, error.metric, error.best)
+    matrix = train.to_dense()
+    shift = moments.target_mean - moments.input_mean @ matrix
+    return Decomposition(train, shift, error.of(matrix))
+
+
+def rank_errors(kernel: np.ndarray, moments: Moments | None = None) -> np.ndarray:
+    """The error of `decompose` with modes (N, 1) and (1, M) at every rank, from one decomposition.
+
+    Args:
+        kernel: The layer's matrix, an array of shape (N, M).
+        moments: As for `decompose`.
+
+    Returns:
+        Array of min(N, M) errors, of the ranks 1, 2, ...; none is above the one before it.
+
+    Raises:
+        ValueError: As for `decompose`.
+
+    Example:
+        >>> rank_errors(np.diag([4.0, 3.0])).round(3)
+        array([0.6, 0. ])
+    """
+    kernel = _checked_kernel(kernel, moments)
+    error = None if moments is None else _OutputError(kernel, moments)
+    kept = np.linalg.svd(kernel if error is None else error.fitted, compute_uv=False) ** 2
+    # Added from the smallest on, so that no error comes out below zero or above its predecessor.
+    lost = np.append(np.cumsum(kept[::-1])[::-1][1:], 0.0)
+    if error is not None:
+        return error.relative(lost)
+    return np.sqrt(lost / kept.sum()) if kept.any() else lost
+
+
+def _checked_kernel(kernel: np.ndarray, moments: Moments | None) -> np.ndarray:
+    kernel = np.asarray(kernel, np.float64)
+    if kernel.ndim != 2 or not np.all(np.isfinite(kernel)):
+        raise ValueError(
+            "Expected `kernel` to be a finite matrix. Received: an array of shape "
+            f"{kernel.shape}, finite: {bool(np.all(np.isfinite(kernel)))}"
+        )
+    if moments is not None and (not moments.count or moments.shape != kernel.shape):
+        raise ValueError(
+            f"Expected moments of one row or more for a kernel of shape {kernel.shape}. "
+            f"Received: {moments.count} rows, for the shape {moments.shape}"
+        )
+    return kernel
