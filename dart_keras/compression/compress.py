@@ -1,95 +1,93 @@
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-from dart_keras.compression.replacing import layers_with_paths, replace_layers
-from dart_keras.compression.report import CompressionReport, LayerReport
-from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
-from dart_keras.layers.resizing import resize
-from dart_keras.layers.tt_einsum_dense import einsum_matrix
-from dart_keras.selection.selection import Selection
-from dart_keras.tensor_train.modes import automatic_modes
-from dart_keras.tensor_train.ranks import count_parameters
-
-_TWINS: dict[type, Any] = {
-    keras.layers.Dense: TTDense,
-    keras.layers.EinsumDense: TTEinsumDense,
-    keras.layers.Embedding: TTEmbedding,
-}
+from dart_keras.compression.calibration import calibration_batches
+from dart_keras.compression.choosing import solve_cost, solve_tolerance
+from dart_keras.compression.fitting import Fitter
+from dart_keras.compression.measuring import solve_measured
+from dart_keras.compression.parts import LayerFilter, parts_of
+from dart_keras.compression.recovery import recover
+from dart_keras.compression.report import CompressionReport
+from dart_keras.compression.reporting import make_report
+from dart_keras.compression.sensitivity import Sensitivity, take_measurements
+from dart_keras.selection import Budget, Energy
 
 
-def compress(model: keras.Model, budget: Selection) -> tuple[keras.Model, CompressionReport]:
-    """Replace the dense matrices of a trained model by tensor trains, from the weights alone.
+def compress(
+    model: keras.Model,
+    budget: Budget | Energy,
+    calibration_data: Any = None,
+    *,
+    layers: LayerFilter | Sequence[LayerFilter] | None = None,
+    sensitivity: Sensitivity | None = None,
+    recovery_epochs: int = 0,
+) -> tuple[keras.Model, CompressionReport]:
+    """Make a trained model fit a device's budget, with the least damage to its outputs.
 
-    Every `Dense`, `EinsumDense` and `Embedding` layer that rank 1 makes smaller at all becomes a
-    `TTDense`, `TTEinsumDense` or `TTEmbedding` by TT-SVD, and the selection cuts them, all
-    together, to the ranks that it keeps. They may be in nested and subclassed models and inside
-    other layers, such as `MultiHeadAttention`. An `EinsumDense` with another matrix for each row of
-    a batch axis stays.
+    `Dense`, `EinsumDense` and `Embedding` layers become tensor trains of two cores, low-rank or
+    balanced, and `Conv2D` layers two or three smaller convolutions, at ranks where a parameter buys
+    most; they may be in nested and subclassed models and inside other layers, such as
+    `MultiHeadAttention`. A batch normalization right behind a layer is taken into its matrix.
+
+    With calibration data each layer is fitted to give the outputs that the original layer gives on
+    them, from the inputs that it sees behind the layers before it, in the directions that the
+    model's outputs depend on. Without, it is fitted to the weights.
 
     Args:
         model: A built model that its config rebuilds. It is left as it is.
-        budget: What to keep: `dart_keras.selection.Budget(parameters)` for a number of parameters
-            in the cores of all replaced layers, `Energy(tolerance)` for an error a layer, or
-            another.
+        budget: `dart_keras.selection.Budget` for a number of parameters or multiply-adds of the
+            whole model, or of bytes of its file or its arena after conversion;
+            `dart_keras.selection.Energy(tolerance)` for a relative error of each layer, of its
+            outputs on the calibration data or without these of its matrix.
+        calibration_data: Inputs that the model may meet, some hundred rows: as `model.predict`
+            takes them, or batches of inputs or of pairs (inputs, labels). At most 1024 rows are
+            used.
+        layers: Which layers may be replaced: a pattern for the names that lead to a layer, such as
+            "encoder/*", a type, a function of the layer, or a sequence of such; `None` for all.
+        sensitivity: What `dart_keras.compression.sensitivity` measured, to give out the budget by
+            in place of estimates.
+        recovery_epochs: For how many epochs `recover` trains the result on the calibration data,
+            all of them.
 
     Returns:
         The new model, with the same names and not compiled, and a `CompressionReport`.
 
     Raises:
-        ValueError: If the model is not a built one, cannot be rebuilt, or has no layer to replace.
+        ValueError: If the model is not a built one, cannot be rebuilt, has no layer to replace or
+            weights that are not finite, or the data do not fit it; or if the budget is out of
+            reach, with the smallest that can be reached.
 
     Example:
         >>> import dart_keras as dk
         >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)])
-        >>> small, report = dk.compression.compress(model, dk.selection.Budget(600))
-        >>> small.layers[0].ranks
-        (1, 4, 1)
+        >>> rows = np.random.default_rng(0).normal(size=(100, 64)).astype("float32")
+        >>> small, report = dk.compression.compress(model, dk.selection.Budget(1500), rows)
+        >>> small.count_params() <= 1500
+        True
     """
-    if not isinstance(model, keras.Model) or not model.built:
-        raise ValueError(f"Expected a built Keras model. Received: {model!r}")
-    if not isinstance(budget, Selection):
-        raise ValueError(f"Expected `budget` to be a `dart_keras.selection`. Received: {budget!r}")
-    paths = {id(layer): path for path, layer in layers_with_paths(model)}
-    replaced = [
-        (layer, _TWINS[type(layer)].from_dense(layer))
-        for _, layer in layers_with_paths(model)
-        if _can_shrink(layer)
-    ]
-    if not replaced:
+    if not isinstance(budget, Budget | Energy):
         raise ValueError(
-            "Expected a model with `Dense`, `EinsumDense` or `Embedding` layers that tensor trains "
-            f"make smaller. Received: model {model.name!r} with none"
+            "Expected `budget` to be a `dart_keras.selection.Budget` or `Energy`. "
+            f"Received: {budget!r}"
         )
-    twins = [twin for _, twin in replaced]
-    plans = [
-        twin.plan_truncation(ranks) for twin, ranks in zip(twins, budget.select(twins), strict=True)
-    ]
-    resize([resizing for resizing, _ in plans])
-    by_layer = {id(old): new for old, new in replaced}
-    small = replace_layers(model, lambda layer: by_layer.get(id(layer)))
-    report = CompressionReport(
-        tuple(
-            LayerReport(paths[id(old)], new.ranks, old.count_params(), new.count_params(), error)
-            for (old, new), (_, error) in zip(replaced, plans, strict=True)
-        ),
-        model.count_params(),
-        small.count_params(),
-    )
-    return small, report
-
-
-def _can_shrink(layer: keras.Layer) -> bool:
-    if type(layer) not in _TWINS or not layer.built:
-        return False
-    if isinstance(layer, keras.layers.EinsumDense):
-        try:
-            shape = einsum_matrix(layer).shape
-        except ValueError:
-            return False
+    parts, others, found = parts_of(model, layers)
+    if recovery_epochs and calibration_data is None:
+        raise ValueError(
+            "Expected `calibration_data` to recover on. Received: calibration_data=None with "
+            f"recovery_epochs={recovery_epochs}"
+        )
+    batches = [] if calibration_data is None else calibration_batches(model, calibration_data)
+    fitter = Fitter(model, parts, batches, others)
+    if sensitivity is not None:
+        take_measurements(fitter, sensitivity)
+    if isinstance(budget, Energy):
+        solution = solve_tolerance(fitter, budget)
+    elif budget.kind in ("parameters", "multiply_adds"):
+        solution = solve_cost(fitter, budget.kind, budget.limit)
     else:
-        kernel: Any = layer.kernel if hasattr(layer, "kernel") else layer.embeddings
-        shape = tuple(kernel.shape)
-    inputs, outputs = automatic_modes(*shape)
-    return count_parameters(inputs, outputs, (1, 1, 1)) < int(np.prod(shape))
+        solution = solve_measured(fitter, budget)
+    if recovery_epochs:
+        recover(solution.model, model, calibration_data, recovery_epochs)
+    return solution.model, make_report(found, fitter, solution)

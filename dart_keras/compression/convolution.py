@@ -21,8 +21,8 @@ class ConvolutionOption(NamedTuple):
     Args:
         ranks: (r_in, r_out), `None` where a side is whole.
         parameters: How many numbers the layer then holds.
-        error: With moments the share of the outputs' variance that is lost; without, the relative
-            Frobenius error of the kernel.
+        error: With moments the share of the outputs' variance that is lost; without, the squared
+            error of the kernel, relative to its squared Frobenius norm.
     """
 
     ranks: ConvolutionRanks
@@ -207,7 +207,6 @@ def convolution_options(
             ranks = (*sides, None if output_rank == filters else output_rank)
             if ranks != (None, None):
                 lost = float(losses[output_rank - 1]) / norm
-                lost = lost if moments is not None else lost**0.5
                 forms.append((ranks, _parameters(layer, ranks, moments is not None), lost))
     # What costs more than another form has to lose less.
     options: list[ConvolutionOption] = []

@@ -19,7 +19,7 @@ class Decomposition(NamedTuple):
         train: The matrix, in float64 cores.
         bias: Array of shape (M,), or `None` where there was neither a bias nor calibration data.
         error: With moments the expected squared error of the outputs, relative to their variance;
-            without, the relative Frobenius error of the matrix.
+            without, the squared error of the matrix, relative to its squared Frobenius norm.
     """
 
     train: TTMatrix
@@ -75,7 +75,10 @@ class _OutputError:
         """The best cores with the modes (N, 1) and (1, M)."""
         right = np.linalg.svd(self.fitted, full_matrices=False)[2][:rank]
         left = self.best @ right.T
-        right = right if self._root is None else right @ self._root[1]
+        if self._root is not None:
+            # Orthonormal again, so that what is between the cores quantizes well.
+            right, mixing = np.linalg.qr((right @ self._root[1]).T)
+            left, right = left @ mixing.T, right.T
         return TTMatrix((left[None, :, None, :], right[:, None, :, None]))
 
 
@@ -110,7 +113,8 @@ def decompose(
     not find the best of all trains, but never end above TT-SVD's error.
     The original kernel stands in for rows that are missing: W' steps away from it only as far as
     the rows prove to be right, and inputs without a preferred direction, which W answers, are added
-    to them (see `Moments.prior_strength`). The error counts these, too.
+    to them (see `Moments.prior_strength`). The error counts these, too. The sweeps leave a
+    sensitivity of the moments aside, which mixes the output modes; the error counts it.
 
     Without moments it is TT-SVD, and the bias stays as it is.
 
@@ -127,8 +131,7 @@ def decompose(
 
     Raises:
         ValueError: If the kernel or the bias is not finite or not of its shape, modes or ranks do
-            not fit to it, the moments have no rows or are of another layer, or they have a
-            sensitivity while the modes are not (N, 1) and (1, M).
+            not fit to it, or the moments have no rows or are of another layer.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -153,18 +156,14 @@ def decompose(
         train = TTMatrix.from_dense(kernel, *modes, ranks)
         norm = float(np.linalg.norm(kernel))
         distance = float(np.linalg.norm(kernel - train.to_dense()))
-        return Decomposition(train, bias, distance / norm if norm else 0.0)
+        return Decomposition(train, bias, (distance / norm) ** 2 if norm else 0.0)
     error = _OutputError(kernel, moments)
     if modes == ((kernel.shape[0], 1), (1, kernel.shape[1])):
         train = error.low_rank(complete_ranks(ranks, *modes)[1])
-    elif moments.root is not None:
-        raise ValueError(
-            "Expected modes (N, 1) and (1, M), or moments without `sensitivity`. "
-            f"Received: input_modes={modes[0]}, output_modes={modes[1]}"
-        )
     else:
         start = TTMatrix.from_dense(kernel, *modes, ranks)
-        train = least_squares_sweeps(start, error.metric, error.best)
+        best = error.best if moments.root is None else error.best @ moments.root[1]
+        train = least_squares_sweeps(start, error.metric, best)
     matrix = train.to_dense()
     shift = moments.target_mean - moments.input_mean @ matrix
     return Decomposition(train, shift, error.of(matrix))
@@ -178,7 +177,8 @@ def rank_errors(kernel: np.ndarray, moments: Moments | None = None) -> np.ndarra
         moments: As for `decompose`.
 
     Returns:
-        Array of min(N, M) errors, of the ranks 1, 2, ...; none is above the one before it.
+        Array of min(N, M) squared errors, with moments as in `Decomposition`, without relative to
+        the squared norm of the matrix, of the ranks 1, 2, ...; none is above the one before it.
 
     Raises:
         ValueError: As for `decompose`.
@@ -189,12 +189,54 @@ def rank_errors(kernel: np.ndarray, moments: Moments | None = None) -> np.ndarra
     """
     kernel = _checked_kernel(kernel, moments)
     error = None if moments is None else _OutputError(kernel, moments)
-    kept = np.linalg.svd(kernel if error is None else error.fitted, compute_uv=False) ** 2
+    fitted = kernel if error is None else error.fitted
+    # Squared singular values are all that is wanted, and are had much faster.
+    gram = fitted @ fitted.T if fitted.shape[0] < fitted.shape[1] else fitted.T @ fitted
+    kept = np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
     # Added from the smallest on, so that no error comes out below zero or above its predecessor.
     lost = np.append(np.cumsum(kept[::-1])[::-1][1:], 0.0)
     if error is not None:
         return error.relative(lost)
-    return np.sqrt(lost / kept.sum()) if kept.any() else lost
+    return lost / (kept.sum() or 1.0)
+
+
+def train_errors(
+    kernel: np.ndarray,
+    input_modes: Sequence[int],
+    output_modes: Sequence[int],
+    ranks: Sequence[int],
+    moments: Moments | None = None,
+) -> np.ndarray:
+    """The errors of TT-SVD with two cores at several ranks, from one decomposition.
+
+    With moments, `decompose` ends at these or below.
+
+    Args:
+        kernel: The layer's matrix, an array of shape (N, M).
+        input_modes: Two modes whose product is N.
+        output_modes: Two modes whose product is M.
+        ranks: The ranks of the bond.
+        moments: As for `decompose`.
+
+    Returns:
+        Array of the squared errors at the ranks, as from `rank_errors`.
+
+    Raises:
+        ValueError: As for `decompose`.
+
+    Example:
+        >>> train_errors(np.diag([4.0, 0, 0, 3.0]), (2, 2), (2, 2), [1, 2]).round(6)
+        array([0.36, 0.  ])
+    """
+    kernel = _checked_kernel(kernel, moments)
+    (first, last) = TTMatrix.from_dense(kernel, input_modes, output_modes).cores
+    if moments is None:
+        kept = np.sum(last**2, axis=(1, 2, 3))
+        lost = np.append(np.cumsum(kept[::-1])[::-1][1:], 0.0)
+        lost = np.append(lost, np.zeros(max(0, max(ranks) - len(lost))))
+        return lost[np.array(ranks) - 1] / (kept.sum() or 1.0)
+    error = _OutputError(kernel, moments)
+    return np.array([error.of(TTMatrix((first[..., :r], last[:r])).to_dense()) for r in ranks])
 
 
 def _checked_kernel(kernel: np.ndarray, moments: Moments | None) -> np.ndarray:

@@ -1,4 +1,11 @@
-from dataclasses import dataclass
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -6,18 +13,36 @@ class LayerReport:
     """What compression did to one layer.
 
     Args:
-        name: The layer's name.
-        ranks: All d + 1 ranks that it has now.
-        parameters_before: How many numbers the dense layer held.
-        parameters_after: How many the tensor-train layer holds.
-        error: The relative Frobenius error of its matrix.
+        name: The names that lead to the layer, such as "encoder/attention/query".
+        form: What it is now: "dense", "low rank", "tensor train" or "convolutions".
+        ranks: All d + 1 ranks of a train, (r_in, r_out) of convolutions with `None` where a side
+            is whole, empty for a layer that stays.
+        reason: Why the layer stays as it is, `None` if it does not.
+        parameters_before: How many numbers it held, with the normalization that is taken in.
+        parameters_after: How many it holds now.
+        bytes_before: Bytes of these numbers in the layer's dtype.
+        bytes_after: Bytes of those that it holds now.
+        multiply_adds_before: Products by its weights for one row of the model's inputs; `None` for
+            layers that compression knows no form of.
+        multiply_adds_after: The same now.
+        error: The relative error, a root of mean squares, of its outputs on the calibration data,
+            or without these of its matrix.
+        end_error: The relative error of the model's outputs with this layer and all before it
+            replaced and before any recovery; `None` without calibration data.
     """
 
     name: str
-    ranks: tuple[int, ...]
+    form: str
+    ranks: tuple[int | None, ...]
+    reason: str | None
     parameters_before: int
     parameters_after: int
+    bytes_before: int
+    bytes_after: int
+    multiply_adds_before: int | None
+    multiply_adds_after: int | None
     error: float
+    end_error: float | None
 
 
 @dataclass(frozen=True)
@@ -25,23 +50,127 @@ class CompressionReport:
     """What compression did to a model; prints itself as a table.
 
     Args:
-        layers: One entry for each layer that was replaced.
+        model: The model's name.
+        layers: One entry for each layer that has weights.
         parameters_before: How many numbers the model held.
         parameters_after: How many it holds now.
+        bytes_before: Bytes of these numbers.
+        bytes_after: Bytes of those that it holds now.
+        end_error: The relative error of the model's outputs on the calibration data, a root of mean
+            squares; `None` without these.
+        measured: What a file made of the model takes: "flash_bytes" and, for a microcontroller,
+            "arena_bytes"; empty where the budget asks for neither.
     """
 
+    model: str
     layers: tuple[LayerReport, ...]
     parameters_before: int
     parameters_after: int
+    bytes_before: int
+    bytes_after: int
+    end_error: float | None
+    measured: dict[str, int]
 
     def __str__(self) -> str:
-        lines = [f"{'layer':<24}{'ranks':<14}{'before':>12}{'after':>12}{'error':>10}"]
-        lines += [
-            f"{layer.name:<24}{'-'.join(map(str, layer.ranks)):<14}{layer.parameters_before:>12,}"
-            f"{layer.parameters_after:>12,}{layer.error:>10.2%}"
-            for layer in self.layers
-        ]
-        lines.append(
-            f"{'whole model':<38}{self.parameters_before:>12,}{self.parameters_after:>12,}"
+        counts = ("parameters", "", "bytes", "", "multiply-adds", "")
+        header = ("layer", "form", "ranks", *counts, "error", "at the end")
+        rows: list[tuple[str, ...]] = [header, *map(_row, self.layers)]
+        rows.append(
+            (
+                "whole model",
+                "",
+                "",
+                f"{self.parameters_before:,}",
+                f"{self.parameters_after:,}",
+                f"{self.bytes_before:,}",
+                f"{self.bytes_after:,}",
+                _products(layer.multiply_adds_before for layer in self.layers),
+                _products(layer.multiply_adds_after for layer in self.layers),
+                "",
+                _share(self.end_error),
+            )
         )
+        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+        lines = [
+            # Words to the left, numbers to the right.
+            "  ".join(
+                cell.ljust(width) if i < 3 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        rule = "-" * max(map(len, lines))
+        lines = [f"Model {self.model!r}", lines[0], rule, *lines[1:-1], rule, lines[-1]]
+        lines += [f"{name.replace('_', ' ')}: {size:,}" for name, size in self.measured.items()]
+        kept = [layer for layer in self.layers if layer.reason]
+        lines += [f"{layer.name} stays: {layer.reason}" for layer in kept]
         return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def plot(self, path: str | Path) -> "Figure":
+        """Draw what each layer held and holds, and its errors.
+
+        Args:
+            path: Where to write the picture; its suffix says in which format.
+
+        Returns:
+            The matplotlib figure.
+
+        Raises:
+            ImportError: If matplotlib is missing.
+        """
+        from matplotlib.figure import Figure
+
+        names = [layer.name for layer in self.layers]
+        figure = Figure(figsize=(10, 1.5 + 0.35 * len(names)), layout="constrained")
+        sizes, errors = figure.subplots(1, 2, sharey=True)
+        places = range(len(names))
+        before = [layer.parameters_before for layer in self.layers]
+        after = [layer.parameters_after for layer in self.layers]
+        sizes.barh(places, before, color="lightgrey", label="before")
+        sizes.barh(places, after, height=0.5, label="after")
+        sizes.set(xscale="log", xlabel="parameters", yticks=list(places), yticklabels=names)
+        sizes.invert_yaxis()
+        sizes.legend()
+        errors.barh(
+            places, [layer.error for layer in self.layers], height=0.5, label="at the layer"
+        )
+        if self.end_error is not None:
+            ends = [layer.end_error or 0.0 for layer in self.layers]
+            errors.barh(places, ends, height=0.25, label="at the end, with all before it")
+            errors.axvline(self.end_error, linestyle=":", color="black", label="of the whole model")
+        errors.set(xlabel="relative error")
+        errors.legend()
+        figure.suptitle(
+            f"{self.model}: {self.parameters_before:,} to {self.parameters_after:,} parameters"
+        )
+        figure.savefig(path, dpi=120)
+        return figure
+
+
+def _row(layer: LayerReport) -> tuple[str, ...]:
+    return (
+        layer.name,
+        layer.form,
+        "-".join("*" if rank is None else str(rank) for rank in layer.ranks),
+        f"{layer.parameters_before:,}",
+        f"{layer.parameters_after:,}",
+        f"{layer.bytes_before:,}",
+        f"{layer.bytes_after:,}",
+        _products([layer.multiply_adds_before]),
+        _products([layer.multiply_adds_after]),
+        "" if layer.reason else _share(layer.error),
+        "" if layer.reason else _share(layer.end_error),
+    )
+
+
+def _products(counts: Any) -> str:
+    known = [count for count in counts if count is not None]
+    return f"{sum(known):,}" if known else ""
+
+
+def _share(error: float | None) -> str:
+    return "" if error is None or math.isnan(error) else f"{error:.2%}"

@@ -1,0 +1,127 @@
+"""Calibration data as batches that a model takes."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+BATCH = 32
+
+# Enough to see what a layer's inputs have in common; more only takes longer.
+MOST_ROWS = 1024
+
+
+def calibration_batches(
+    model: keras.Model, data: Any, most_rows: int | None = MOST_ROWS
+) -> list[Any]:
+    """Check calibration data by what the model takes, and cut them into batches.
+
+    Args:
+        model: A built model.
+        data: Inputs as `model.predict` takes them: an array of shape (rows, *input shape) or, for
+            several inputs, a list, tuple or dict of these; or batches of inputs, or of pairs
+            (inputs, labels), in a `tf.data.Dataset`, a generator or a `keras.utils.PyDataset`.
+        most_rows: How many rows are used at most: of arrays evenly spaced ones, else the first.
+            `None` for all.
+
+    Returns:
+        Batches of tensors of at most 32 rows, in the structure that was given.
+
+    Raises:
+        ValueError: If the data are empty, not finite numbers or not what the model takes.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> [len(batch) for batch in calibration_batches(model, np.zeros((40, 4)))]
+        [32, 8]
+    """
+    batches: list[Any] = []
+    left = most_rows
+    whole = _is_array(data) or isinstance(data, list | tuple | dict)
+    for inputs in _given(data):
+        rows = _checked(model, inputs)
+        taken = rows if left is None else min(rows, left)
+        kept = np.linspace(0, rows - 1, taken).astype(int) if whole else np.arange(taken)
+        for start in range(0, len(kept), BATCH):
+            part = kept[start : start + BATCH]
+            batches.append(
+                keras.tree.map_structure(
+                    lambda x, part=part: ops.convert_to_tensor(_array(x)[part]), inputs
+                )
+            )
+        if left is not None:
+            left -= taken
+            if left <= 0:
+                break
+    if not batches:
+        raise ValueError("Expected `calibration_data` of one row or more. Received: none")
+    try:
+        model(keras.tree.map_structure(lambda x: x[:1], batches[0]), training=False)
+    except Exception as error:
+        shapes = keras.tree.map_structure(lambda x: (None, *x.shape[1:]), batches[0])
+        raise ValueError(
+            f"Expected `calibration_data` that the model {model.name!r} takes. Received: inputs of "
+            f"shape {shapes}, of which it says: {error}"
+        ) from error
+    return batches
+
+
+def _given(data: Any) -> Iterator[Any]:
+    if _is_array(data) or isinstance(data, list | tuple | dict):
+        yield data
+    elif isinstance(data, keras.utils.PyDataset):
+        yield from (_inputs(data[k]) for k in range(data.num_batches or 0))
+    elif isinstance(data, Iterable) and not isinstance(data, str | bytes):
+        yield from (_inputs(element) for element in data)
+    else:
+        raise ValueError(
+            "Expected `calibration_data` to be arrays or batches of them. "
+            f"Received: calibration_data={data!r}"
+        )
+
+
+def _inputs(element: Any) -> Any:
+    # Elements of data sets are inputs, or begin with them.
+    return element[0] if isinstance(element, tuple) else element
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "__array__")
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.asarray(value)
+
+
+def _checked(model: keras.Model, inputs: Any) -> int:
+    """The number of rows, if the inputs are ones for the model."""
+    arrays = [_array(x) for x in keras.tree.flatten(inputs)]
+    wanted = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    shapes = [array.shape for array in arrays]
+    expected = [tuple(tensor.shape) for tensor in wanted]
+    # A dict may hold more than the model takes, in another order.
+    in_order = wanted and not isinstance(inputs, dict)
+    if in_order and not (len(shapes) == len(expected) and all(map(_fits, shapes, expected))):
+        raise ValueError(
+            f"Expected `calibration_data` of the shapes {expected}. Received: {shapes}"
+        )
+    if not arrays or any(not shape for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
+        raise ValueError(
+            "Expected `calibration_data` with as many rows for every input. Received arrays of "
+            f"the shapes {shapes}"
+        )
+    for array in arrays:
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise ValueError(
+                "Expected finite `calibration_data`. Received: NaN or infinite values in an array "
+                f"of shape {array.shape}"
+            )
+    return shapes[0][0]
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        size in (None, given) for given, size in zip(shape[1:], expected[1:], strict=True)
+    )

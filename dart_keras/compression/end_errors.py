@@ -1,0 +1,148 @@
+"""How far a model's outputs are from another's, and what each layer's errors do to them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.compression.parts import Part
+from dart_keras.compression.recording import listening
+
+# Random directions in the outputs for each batch, and rows that are enough of them.
+_PROBES = 8
+_MOST_ROWS = 256
+
+
+def float_outputs(outputs: Any) -> list[Any]:
+    """A model's outputs as a flat list, without those that are no floats."""
+    flat = keras.tree.flatten(outputs)
+    return [y for y in flat if "float" in keras.backend.standardize_dtype(y.dtype)]
+
+
+class OutputStatistics:
+    """The variance of a model's outputs, and the squared distance of another's.
+
+    The last axis holds the numbers of an output, all others count them. Each output tensor counts
+    the same, whatever its scale.
+    """
+
+    def __init__(self) -> None:
+        self._sums: list[np.ndarray] = []
+        self._counts: list[int] = []
+
+    def add(self, expected: Any, received: Any = None) -> None:
+        """Take in a batch of outputs, and what the other model makes of the same inputs."""
+        rows = [_rows(y) for y in float_outputs(expected)]
+        others = rows if received is None else [_rows(y) for y in float_outputs(received)]
+        if not self._sums:
+            self._sums = [np.zeros((3, y.shape[1])) for y in rows]
+            self._counts = [0] * len(rows)
+        for k, (y, z) in enumerate(zip(rows, others, strict=True)):
+            self._sums[k] += [y.sum(0), (y**2).sum(0), ((z - y) ** 2).sum(0)]
+            self._counts[k] += len(y)
+
+    def variances(self) -> list[float]:
+        """For each output the variances of its numbers added up.
+
+        The mean square where the output does not vary at all.
+        """
+        found = []
+        for (first, second, _), count in zip(self._sums, self._counts, strict=True):
+            square = float(np.sum(second)) / count
+            variance = square - float(np.sum((first / count) ** 2))
+            found.append(variance if variance > 1e-9 * square else square or 1.0)
+        return found
+
+    def relative_error(self) -> float:
+        """The squared distance relative to the variance, the mean over the outputs."""
+        lost = [
+            float(np.sum(sums[2])) / count
+            for sums, count in zip(self._sums, self._counts, strict=True)
+        ]
+        ratios = [a / b for a, b in zip(lost, self.variances(), strict=True)]
+        return float(np.mean(ratios)) if ratios else 0.0
+
+
+def end_error(reference: keras.Model, student: keras.Model, batches: Sequence[Any]) -> float:
+    """The squared error of a model's outputs, relative to the variance of the reference's."""
+    statistics = OutputStatistics()
+    for batch in batches:
+        statistics.add(reference(batch, training=False), student(batch, training=False))
+    return statistics.relative_error()
+
+
+def sensitivities(
+    model: keras.Model,
+    copies: dict[int, keras.Layer],
+    parts: Sequence[Part],
+    batches: Sequence[Any],
+    variances: Sequence[float],
+) -> list[np.ndarray | None]:
+    """For each part E[J'J], J being the derivative of the model's outputs by the part's.
+
+    Estimated by random directions v in the outputs, for which E[v v'] is the identity (Hutchinson
+    1990), the outputs divided by the root of their variance.
+
+    Args:
+        model: A copy of the model that the parts are of.
+        copies: By the `id` of a layer of the model its copy.
+        parts: Parts of the model.
+        batches: Inputs.
+        variances: Of the outputs, as from `OutputStatistics`.
+
+    Returns:
+        Arrays of shape (M, M), an error of one row at the part giving the relative squared error at
+        the end; `None` for parts that the outputs do not depend on, and for all of them where Keras
+        does not run on TensorFlow.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return [None] * len(parts)
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    sums: list[Any] = [0.0] * len(parts)
+    counts = [0] * len(parts)
+    rows = 0
+    for batch in batches:
+        seen: list[tuple[int, Any]] = []
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+
+            def watch(place: int, _: Any, outputs: Any, tape: Any = tape, seen: Any = seen) -> None:
+                tape.watch(outputs)
+                seen.append((place, outputs))
+
+            with listening(copies, parts, watch):
+                outputs = float_outputs(model(batch, training=False))
+        # A row of the calibration data may make several rows of an output.
+        scales = [
+            (len(variances) * variance * max(1, math.prod(y.shape[1:-1]))) ** -0.5
+            for y, variance in zip(outputs, variances, strict=True)
+        ]
+        for _ in range(_PROBES):
+            probes = [
+                tf.constant(rng.normal(size=y.shape) * scale, y.dtype)
+                for y, scale in zip(outputs, scales, strict=True)
+            ]
+            gradients = tape.gradient(outputs, [z for _, z in seen], output_gradients=probes)
+            for (place, _), gradient in zip(seen, gradients, strict=True):
+                if gradient is not None:
+                    g = np.asarray(gradient, np.float64)
+                    g = parts[place].output_rows(g)
+                    sums[place] = sums[place] + g.T @ g
+                    counts[place] += len(g)
+        del tape
+        rows += len(keras.tree.flatten(batch)[0])
+        if rows >= _MOST_ROWS:
+            break
+    return [
+        total / count if count and np.trace(total) > 0 else None
+        for total, count in zip(sums, counts, strict=True)
+    ]
+
+
+def _rows(outputs: Any) -> np.ndarray:
+    array = np.asarray(ops.convert_to_numpy(outputs), np.float64)
+    return array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1)

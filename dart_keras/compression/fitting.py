@@ -1,0 +1,211 @@
+"""Making the layers of the small model, each fitted to where it will work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.compression.copying import copy_model
+from dart_keras.compression.end_errors import (
+    OutputStatistics,
+    end_error,
+    sensitivities,
+)
+from dart_keras.compression.parts import Form, Part
+from dart_keras.compression.parts.batch_norm import FoldedBatchNormalization
+from dart_keras.compression.progress import progress
+from dart_keras.compression.recording import listening, route
+from dart_keras.compression.replacing import replace_layers
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A part in its new form.
+
+    Args:
+        form: The form that was asked for.
+        layer: The new layer, `None` where the part stays as it is.
+        error: Its squared error, as in `Form`.
+    """
+
+    form: Form
+    layer: keras.Layer | None
+    error: float
+
+
+class Fitter:
+    """What is known of a model's parts, and how to make smaller layers of them.
+
+    Args:
+        model: A built model. It is left as it is.
+        parts: Parts of it.
+        batches: Calibration batches; without any, weights are all that is known.
+        others: Parts that are to stay as they are.
+
+    Attributes:
+        weights: For each part, how much of the relative squared error at the model's end a relative
+            squared error of 1 at its outputs makes, to first order; 1 where this is not known.
+        losses: For each part what its forms do to the model's end, the weight times the error.
+        forms: For each part the forms that it can take, the dense one last.
+        rows: For each part, how many rows its matrix is multiplied by for one row of the model's
+            inputs; `None` without calibration data.
+        other_multiply_adds: Products by the matrices of the other parts for one row.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        parts: Sequence[Part],
+        batches: Sequence[Any],
+        others: Sequence[Part] = (),
+    ) -> None:
+        self.model = model
+        self.parts = parts
+        self.batches = batches
+        self.weights = [1.0] * len(parts)
+        self.rows: list[float] | None = None
+        self.other_multiply_adds = 0.0
+        self._sensitivities: list[np.ndarray | None] = [None] * len(parts)
+        self._order = list(range(len(parts)))
+        self._evidence: list[Any] = [None] * len(parts)
+        if batches:
+            self._reference, self._copies = copy_model(model)
+            self._evidence = self._observe(others)
+        self.forms = [
+            [*part.forms(known), part.dense]
+            for part, known in progress(
+                zip(parts, self._evidence, strict=True), "decomposing layers", len(parts)
+            )
+        ]
+        self.losses = [
+            [weight * form.error for form in part]
+            for part, weight in zip(self.forms, self.weights, strict=True)
+        ]
+
+    def fit(self, forms: Sequence[Form]) -> list[Fitted]:
+        """Make the layers, one after another, so that each sees the errors of those before it.
+
+        Args:
+            forms: For each part one of its forms.
+
+        Returns:
+            For each part what has become of it.
+        """
+        fitted = [Fitted(form, None, 0.0) for form in forms]
+        if self.batches:
+            student, copies = copy_model(self.model)
+        changed = [k for k in self._order if forms[k].kind != "dense"]
+        for place, k in enumerate(progress(changed, "fitting layers")):
+            part, known = self.parts[k], self._evidence[k]
+            # Before the first new layer, both models are the same.
+            if self.batches and place > 0:
+                known = self._evidence_in(k, student, copies)
+            layer, error = part.build(forms[k], known)
+            fitted[k] = Fitted(forms[k], layer, error)
+            if self.batches:
+                self._install(part, layer, copies)
+        return fitted
+
+    def assemble(self, fitted: Sequence[Fitted]) -> keras.Model:
+        """The model with the fitted layers in it."""
+        replacements: dict[int, keras.Layer] = {}
+        for part, found in zip(self.parts, fitted, strict=True):
+            if found.layer is not None:
+                replacements[id(part.layer)] = found.layer
+                if part.norm is not None:
+                    folded = FoldedBatchNormalization(dtype=part.norm.dtype_policy)
+                    folded.build(None)
+                    replacements[id(part.norm)] = folded
+        return replace_layers(self.model, lambda layer: replacements.get(id(layer)))
+
+    def end_error(self, small: keras.Model) -> float | None:
+        """The relative squared error of a model's outputs; `None` without calibration data."""
+        return end_error(self._reference, small, self.batches) if self.batches else None
+
+    def end_errors(self, fitted: Sequence[Fitted]) -> list[float]:
+        """The relative squared error at the end with the parts replaced up to each of them."""
+        student, copies = copy_model(self.model)
+        errors, error = [0.0] * len(fitted), 0.0
+        for k in self._order:
+            if (layer := fitted[k].layer) is not None:
+                self._install(self.parts[k], layer, copies)
+                error = end_error(self._reference, student, self.batches)
+            errors[k] = error
+        return errors
+
+    def _observe(self, others: Sequence[Part]) -> list[Any]:
+        """What the parts see in the original model."""
+        statistics = OutputStatistics()
+        every = [*self.parts, *others]
+        counts: dict[int, int] = {}
+
+        def count(place: int, _: Any, outputs: Any) -> None:
+            rows = len(every[place].output_rows(_array(outputs)))
+            counts[place] = counts.get(place, 0) + rows
+
+        with listening(self._copies, every, count):
+            for batch in self.batches:
+                statistics.add(self._reference(batch, training=False))
+        samples = sum(len(keras.tree.flatten(batch)[0]) for batch in self.batches)
+        rows = [counts.get(place, 0) / samples for place in range(len(every))]
+        self.rows = rows[: len(self.parts)]
+        self.other_multiply_adds = sum(
+            part.dense.multiply_adds * r
+            for part, r in zip(others, rows[len(self.parts) :], strict=True)
+        )
+        called = [place for place in counts if place < len(self.parts)]
+        self._order = [*called, *(k for k in self._order if k not in counts)]
+        self._sensitivities = sensitivities(
+            self._reference, self._copies, self.parts, self.batches, statistics.variances()
+        )
+        evidence = [
+            part.evidence(found)
+            for part, found in zip(self.parts, self._sensitivities, strict=True)
+        ]
+
+        def take(place: int, inputs: Any, outputs: Any) -> None:
+            self.parts[place].add(evidence[place], _array(inputs), _array(outputs))
+
+        with listening(self._copies, self.parts, take):
+            for batch in progress(self.batches, "calibrating"):
+                self._reference(batch, training=False)
+        for k, part in enumerate(self.parts):
+            if (found := self._sensitivities[k]) is not None:
+                variance = part.variance(evidence[k], found)
+                self.weights[k] = variance * rows[k]
+        return [known if counts.get(k) else None for k, known in enumerate(evidence)]
+
+    @staticmethod
+    def _install(part: Part, layer: keras.Layer, copies: dict[int, keras.Layer]) -> None:
+        route(copies[id(part.layer)], layer)
+        if part.norm is not None:
+            route(copies[id(part.norm)], None)
+
+    def _evidence_in(self, k: int, student: keras.Model, copies: dict[int, keras.Layer]) -> Any:
+        """What a part sees in the student, and is to make of it."""
+        part = self.parts[k]
+        evidence = part.evidence(self._sensitivities[k])
+        rows = 0
+        for batch in self.batches:
+            expected = _calls(self._reference, self._copies, part, batch)
+            seen = _calls(student, copies, part, batch)
+            for (inputs, _), (_, outputs) in zip(seen, expected, strict=True):
+                part.add(evidence, _array(inputs), _array(outputs))
+                rows += 1
+        return evidence if rows else None
+
+
+def _calls(
+    model: keras.Model, copies: dict[int, keras.Layer], part: Part, batch: Any
+) -> list[tuple[Any, Any]]:
+    calls: list[tuple[Any, Any]] = []
+    with listening(copies, [part], lambda _, inputs, outputs: calls.append((inputs, outputs))):
+        model(batch, training=False)
+    return calls
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(tensor))

@@ -1,0 +1,106 @@
+"""Fitting a model into what its file takes, by making and measuring files."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.compression.choosing import Solution, choose, smallest_cost, solve_cost
+from dart_keras.compression.fitting import Fitter
+from dart_keras.compression.parts import Form
+from dart_keras.compression.progress import progress
+from dart_keras.selection import Budget
+
+# Of the losses, as in `solve_cost`: one for all files but the last.
+_EXPONENT = 2
+
+# Close enough to the limit, as a share of it.
+_CLOSE = 0.02
+_MOST_FILES = 8
+
+
+def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
+    """The most parameters, given out as they do most, with which the file keeps to a budget.
+
+    Files are made and measured for numbers of parameters between the fewest and the most that are
+    known to fit and not to fit, which a line through their sizes guesses at.
+
+    Raises:
+        ValueError: If the smallest forms of all parts need more, or the quantization needs data.
+        ConversionError: If the model cannot be converted.
+    """
+    name = budget.kind
+
+    def measure(model: keras.Model) -> dict[str, int]:
+        return measured_file(model, fitter.batches, budget.quantization, budget.target)
+
+    whole = [part[-1] for part in fitter.forms]
+    model = fitter.assemble(fitter.fit(whole))
+    sizes = measure(model)
+    if sizes[name] <= budget.limit:
+        return Solution(model, fitter.fit(whole), sizes)
+    too_many, too_large = fitter.model.count_params(), sizes[name]
+
+    smallest = smallest_cost(fitter, "parameters")
+    best = _solution(fitter, smallest, measure)
+    if best.measured[name] > budget.limit:
+        raise ValueError(
+            f"Expected a budget of at least {best.measured[name]} bytes, which the file of the "
+            f"smallest forms of all layers takes. Received: {name}={budget.limit}"
+        )
+    fewest = smallest
+    for _ in progress(range(_MOST_FILES), "measuring files"):
+        size = best.measured[name]
+        if size >= (1 - _CLOSE) * budget.limit or too_many - fewest <= 1:
+            break
+        share = (budget.limit * (1 - _CLOSE / 2) - size) / max(1, too_large - size)
+        guess = fewest + math.floor((too_many - fewest) * min(max(share, 0.05), 0.95))
+        if _choose(fitter, guess) == _choose(fitter, fewest):
+            fewest = guess
+            continue
+        solution = _solution(fitter, guess, measure)
+        if solution.measured[name] <= budget.limit:
+            fewest, best = guess, solution
+        else:
+            too_many, too_large = guess, solution.measured[name]
+    # As many parameters given out with more care, if that file still fits.
+    solution = solve_cost(fitter, "parameters", fewest)
+    solution = solution._replace(measured=measure(solution.model))
+    return solution if solution.measured[name] <= budget.limit else best
+
+
+def measured_file(
+    model: keras.Model, batches: Sequence[Any], quantization: str, target: str
+) -> dict[str, int]:
+    """The sizes of the file that a model makes.
+
+    Args:
+        model: A built model.
+        batches: Calibration batches.
+        quantization: As for `dart_keras.deployment.convert`.
+        target: As for `dart_keras.deployment.convert`.
+
+    Returns:
+        Bytes by "flash_bytes" and, for a microcontroller, "arena_bytes".
+    """
+    from dart_keras.deployment import convert
+
+    data = None
+    if batches:
+        whole = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+        data = whole if isinstance(whole, dict) else tuple(keras.tree.flatten(whole))
+    artifact = convert(model, target, quantization=quantization, representative_data=data)
+    sizes = {"flash_bytes": artifact.size}
+    return sizes if artifact.arena_size is None else {**sizes, "arena_bytes": artifact.arena_size}
+
+
+def _choose(fitter: Fitter, parameters: int) -> list[Form]:
+    return choose(fitter, "parameters", parameters, _EXPONENT)
+
+
+def _solution(fitter: Fitter, parameters: int, measure: Any) -> Solution:
+    fitted = fitter.fit(_choose(fitter, parameters))
+    model = fitter.assemble(fitted)
+    return Solution(model, fitted, measure(model))

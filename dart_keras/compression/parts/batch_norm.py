@@ -1,0 +1,128 @@
+"""Batch normalization right behind a layer, which its matrix can take in."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("dart_keras")
+class FoldedBatchNormalization(keras.layers.Layer):
+    """Stands where a batch normalization was that the layer before it has taken in.
+
+    It returns its input. `keras.layers.Identity` cannot stand there, because it takes no mask.
+
+    Example:
+        >>> FoldedBatchNormalization()(np.ones(2, "float32")).numpy()
+        array([1., 1.], dtype=float32)
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """Nothing to create."""
+        self.built = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """The inputs."""
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the inputs."""
+        return input_shape
+
+
+def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
+    """The `BatchNormalization` layers that see nothing but one linear layer's outputs.
+
+    Looked for where Keras tells what goes where: in Sequential and functional models, nested or
+    not, among layers that are called once and are in no other model.
+
+    Args:
+        model: A built model.
+
+    Returns:
+        By the `id` of a `Dense` or `Conv2D` layer, the normalization behind it.
+
+    Example:
+        >>> stack = [keras.Input((4,)), keras.layers.Dense(3), keras.layers.BatchNormalization()]
+        >>> model = keras.Sequential(stack)
+        >>> norms_behind(model) == {id(model.layers[0]): model.layers[1]}
+        True
+    """
+    found: dict[int, keras.Layer] = {}
+    for graph in _graphs(model):
+        readers: dict[int, list[Any]] = {}
+        for layer in graph.layers:
+            for tensor in _tensors(layer, "input"):
+                readers.setdefault(id(tensor), []).append(layer)
+        for tensor in keras.tree.flatten(graph.outputs):
+            readers.setdefault(id(tensor), []).append(None)
+        for layer in graph.layers:
+            [output, *others] = _tensors(layer, "output") or [None]
+            if output is None or others or not _is_linear(layer):
+                continue
+            behind = readers.get(id(output), [])
+            if len(behind) == 1 and type(behind[0]) is keras.layers.BatchNormalization:
+                [norm] = behind
+                if _normalizes_last_axis(norm, output) and len(_tensors(norm, "output")) == 1:
+                    found[id(layer)] = norm
+    return found
+
+
+def fold_batch_norm(
+    kernel: np.ndarray, bias: np.ndarray | None, norm: keras.Layer | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A matrix and a bias that do what they and a normalization do after training.
+
+    Args:
+        kernel: Array of shape (N, M).
+        bias: Array of shape (M,), or `None` for zeros.
+        norm: A built `BatchNormalization` of M numbers, or `None` to change nothing.
+
+    Returns:
+        The matrix and the bias.
+    """
+    if norm is None:
+        return kernel, bias
+    layer: Any = norm
+    mean, variance = (
+        np.asarray(ops.convert_to_numpy(v), np.float64)
+        for v in (layer.moving_mean, layer.moving_variance)
+    )
+    scale = 1 / np.sqrt(variance + layer.epsilon)
+    if layer.scale:
+        scale = scale * np.asarray(ops.convert_to_numpy(layer.gamma), np.float64)
+    shift = ((0.0 if bias is None else bias) - mean) * scale
+    if layer.center:
+        shift = shift + np.asarray(ops.convert_to_numpy(layer.beta), np.float64)
+    return kernel * scale, shift
+
+
+def _graphs(model: keras.Layer) -> list[Any]:
+    graphs = [model] if isinstance(model, keras.Model) and getattr(model, "inputs", None) else []
+    for layer in getattr(model, "layers", []):
+        if isinstance(layer, keras.Model):
+            graphs += _graphs(layer)
+    return graphs
+
+
+def _tensors(layer: Any, side: str) -> list[Any]:
+    """The symbolic inputs or outputs of a layer that is called once; none for others."""
+    try:
+        return keras.tree.flatten(getattr(layer, side))
+    except (AttributeError, ValueError):
+        return []
+
+
+def _is_linear(layer: Any) -> bool:
+    if type(layer) not in (keras.layers.Dense, keras.layers.Conv2D):
+        return False
+    return layer.activation is keras.activations.linear
+
+
+def _normalizes_last_axis(norm: Any, tensor: Any) -> bool:
+    return norm.built and norm.axis in (-1, len(tensor.shape) - 1)

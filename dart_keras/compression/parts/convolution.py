@@ -1,0 +1,86 @@
+"""Convolutions as parts."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.compression.convolution import (
+    convolution_options,
+    factorize_convolution,
+    patch_rows,
+)
+from dart_keras.compression.moments import Moments
+from dart_keras.compression.parts.batch_norm import fold_batch_norm
+from dart_keras.compression.parts.part import Form, Part
+
+
+class ConvolutionPart(Part):
+    """A `Conv2D` layer, whose other forms are two or three smaller ones."""
+
+    def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
+        super().__init__(path, layer, norm)
+        dense: Any = layer
+        kernel = np.asarray(ops.convert_to_numpy(dense.kernel), np.float64)
+        bias = None
+        if dense.use_bias:
+            bias = np.asarray(ops.convert_to_numpy(dense.bias), np.float64)
+        self.kernel, self.bias = fold_batch_norm(kernel.reshape(-1, dense.filters), bias, norm)
+        self._folded = dense if norm is None else self._with_norm(dense)
+
+    def evidence(self, sensitivity: np.ndarray | None) -> Moments:
+        """Moments of patches."""
+        return Moments(sensitivity)
+
+    def add(self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray) -> None:
+        """Take a batch into the moments."""
+        rows = patch_rows(self._folded, np.asarray(inputs, np.float32))
+        evidence.add(rows, self.output_rows(outputs))
+
+    def variance(self, evidence: Moments, sensitivity: np.ndarray) -> float:
+        """The outputs' variance, which the moments hold."""
+        return evidence.target_variance
+
+    def output_rows(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs, before the activation, as rows of M numbers."""
+        return outputs.reshape(-1, self.kernel.shape[1])
+
+    def forms(self, evidence: Moments | None = None) -> list[Form]:
+        """Tucker-2 forms of the kernel."""
+        return self._smaller(
+            Form(
+                "convolutions",
+                option.ranks,
+                (),
+                option.parameters,
+                self._products(option.ranks),
+                option.error,
+            )
+            for option in convolution_options(self._folded, evidence)
+            if option.ranks != (None, None)
+        )
+
+    def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:
+        """A small Sequential model of convolutions, or for the folded form one of them."""
+        if form.kind == "folded":
+            return self._with_norm(self.layer), 0.0
+        input_rank, output_rank = form.ranks
+        small = factorize_convolution(self._folded, (input_rank, output_rank), evidence)
+        return small, form.error
+
+    def _products(self, ranks: tuple[int | None, int | None]) -> int:
+        """Multiply-adds at one place of the output; a stride makes the first part cost more."""
+        dense: Any = self.layer
+        *places, channels, filters = dense.kernel.shape
+        inside, outside = ranks[0] or channels, ranks[1] or filters
+        before = channels * inside * math.prod(dense.strides) if ranks[0] else 0
+        return before + math.prod(places) * inside * outside + (ranks[1] or 0) * filters
+
+    def _with_norm(self, dense: keras.layers.Conv2D) -> keras.layers.Conv2D:
+        folded = keras.layers.Conv2D.from_config({**dense.get_config(), "use_bias": True})
+        folded.build((None, None, None, dense.kernel.shape[2]))
+        folded.kernel.assign(self.kernel.reshape(dense.kernel.shape))
+        folded.bias.assign(self.bias)
+        return folded

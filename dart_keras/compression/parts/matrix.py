@@ -1,0 +1,173 @@
+"""Dense and EinsumDense layers as parts."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.compression.decomposition import decompose, rank_errors, train_errors
+from dart_keras.compression.moments import Moments
+from dart_keras.compression.parts.batch_norm import fold_batch_norm
+from dart_keras.compression.parts.part import Form, Part, rank_ladder
+from dart_keras.layers import TTDense, TTEinsumDense
+from dart_keras.layers.resizing import Resizing, resize
+from dart_keras.layers.tt_dense import arguments_of
+from dart_keras.layers.tt_einsum_dense import EinsumAxes, einsum_axes, einsum_matrix
+from dart_keras.tensor_train import (
+    TTMatrix,
+    automatic_modes,
+    cheapest_plan,
+    complete_ranks,
+    count_parameters,
+)
+
+Modes = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def shapes_of(n: int, m: int) -> list[Modes]:
+    """The modes that are tried for a matrix (n, m): low rank, and two balanced cores."""
+    low_rank: Modes = (n, 1), (1, m)
+    return list(dict.fromkeys([low_rank, automatic_modes(n, m)]))
+
+
+def full_ranks(form: Form) -> tuple[int, ...]:
+    """All ranks of a train's form, none of which is missing."""
+    return tuple(rank for rank in form.ranks if rank is not None)
+
+
+def train_forms(
+    modes: Modes, ranks: Sequence[int], errors: Sequence[float], extra: int
+) -> list[Form]:
+    """Forms with two cores at some ranks.
+
+    Args:
+        modes: Input and output modes.
+        ranks: The ranks of the bond.
+        errors: The squared errors at these.
+        extra: How many numbers come on top of the cores.
+    """
+    kind = "low rank" if modes[0][1] == modes[1][0] == 1 else "tensor train"
+    forms = []
+    for rank, error in zip(ranks, errors, strict=True):
+        every = complete_ranks(rank, *modes)
+        parameters = count_parameters(*modes, every) + extra
+        plan = cheapest_plan(*modes, every, 1, machine="raspberry-pi")
+        forms.append(Form(kind, every, modes, parameters, plan.multiply_adds, float(error)))
+    return forms
+
+
+class MatrixPart(Part):
+    """A `Dense` layer, or an `EinsumDense` whose kernel is one matrix."""
+
+    def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
+        super().__init__(path, layer, norm)
+        self._axes = None if type(layer) is keras.layers.Dense else einsum_axes(layer.equation)
+        matrix = layer.kernel if self._axes is None else einsum_matrix(layer)
+        kernel = np.asarray(ops.convert_to_numpy(matrix), np.float64)
+        bias = None
+        # A bias that not every column has a number of its own of is no part of the matrix.
+        self._columns_have_bias = self._axes is None or (
+            set(layer.bias_axes or self._axes.new) == set(self._axes.new)
+        )
+        if layer.bias is not None and self._columns_have_bias:
+            bias = np.asarray(ops.convert_to_numpy(layer.bias), np.float64).reshape(-1)
+        self.kernel, self.bias = fold_batch_norm(kernel, bias, norm)
+
+    def evidence(self, sensitivity: np.ndarray | None) -> Moments:
+        """Moments of the layer's input rows."""
+        return Moments(sensitivity)
+
+    def add(self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray) -> None:
+        """Take a batch into the moments."""
+        if self._axes is not None:
+            axes = self._axes.expanded(inputs.ndim)
+            inputs = np.transpose(inputs, _places(axes.kept + axes.summed, axes.input))
+        evidence.add(inputs.reshape(-1, self.kernel.shape[0]), self.output_rows(outputs))
+
+    def variance(self, evidence: Moments, sensitivity: np.ndarray) -> float:
+        """The outputs' variance, which the moments hold."""
+        return evidence.target_variance
+
+    def output_rows(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs, before the activation, as rows of M numbers."""
+        if self._axes is not None:
+            axes = _expanded_output(self._axes, outputs.ndim)
+            outputs = np.transpose(outputs, _places(axes.kept + axes.new, axes.output))
+        return outputs.reshape(-1, self.kernel.shape[1])
+
+    def forms(self, evidence: Moments | None = None) -> list[Form]:
+        """Trains of two cores, low-rank ones and balanced ones."""
+        moments = self._usable(evidence)
+        most = self._whole.parameters
+        extra = 0
+        if moments is not None or self.bias is not None:
+            extra = self.kernel.shape[1]
+        elif self.layer.bias is not None:
+            extra = math.prod(self.layer.bias.shape)
+        forms = []
+        for modes in shapes_of(*self.kernel.shape):
+            largest = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
+            ranks = rank_ladder(min(largest, most // count_parameters(*modes, (1, 1, 1)) + 1))
+            if modes[0][1] == modes[1][0] == 1:
+                errors = rank_errors(self.kernel, moments)[np.array(ranks) - 1]
+            else:
+                errors = train_errors(self.kernel, *modes, ranks, moments)
+            forms += train_forms(modes, ranks, errors, extra)
+        return self._smaller(forms)
+
+    def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:
+        """A `TTDense` or `TTEinsumDense`, or for the folded form a `Dense`."""
+        if form.kind == "folded":
+            return self._folded(), 0.0
+        moments = self._usable(evidence)
+        inputs, outputs = form.modes
+        found = decompose(self.kernel, inputs, outputs, full_ranks(form), moments, self.bias)
+        layer: Any = self._layer(found.train, found.bias)
+        return layer, found.error
+
+    def _usable(self, evidence: Moments | None) -> Moments | None:
+        usable = evidence is not None and evidence.count and self._columns_have_bias
+        return evidence if usable else None
+
+    def _folded(self) -> keras.layers.Dense:
+        dense: Any = self.layer
+        folded = keras.layers.Dense.from_config({**dense.get_config(), "use_bias": True})
+        folded.build((None, len(self.kernel)))
+        folded.set_weights([self.kernel, self.bias])
+        return folded
+
+    def _layer(self, train: TTMatrix, bias: np.ndarray | None) -> TTDense | TTEinsumDense:
+        dense: Any = self.layer
+        arguments = {
+            **arguments_of(dense, None),
+            "ranks": train.ranks,
+            "input_modes": train.input_modes,
+            "output_modes": train.output_modes,
+        }
+        tt: TTDense | TTEinsumDense
+        if self._axes is None:
+            tt = TTDense(dense.units, use_bias=bias is not None, **arguments)
+            tt.build((None, self.kernel.shape[0]))
+        else:
+            bias_axes = dense.bias_axes if bias is None else self._axes.new
+            shape = dense.partial_output_shape
+            tt = TTEinsumDense(dense.equation, shape, bias_axes=bias_axes, **arguments)
+            tt.build(dense.get_build_config()["input_shape"])
+        resize([Resizing(tt, train.cores)])
+        if bias is not None:
+            tt.bias.assign(bias.reshape(tt.bias.shape))
+        elif dense.bias is not None:
+            tt.bias.assign(dense.bias)
+        return tt
+
+
+def _expanded_output(axes: EinsumAxes, count: int) -> EinsumAxes:
+    elided = count - len(axes.output.replace(".", ""))
+    return axes.expanded(len(axes.input.replace(".", "")) + elided)
+
+
+def _places(order: str, axes: str) -> list[int]:
+    return [axes.index(axis) for axis in order]

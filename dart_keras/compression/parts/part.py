@@ -1,0 +1,140 @@
+"""A layer that compression can hold in another form, seen as a matrix."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+
+class Form(NamedTuple):
+    """A way to hold a layer.
+
+    Args:
+        kind: "dense" as it is, "folded" with its normalization taken in, "low rank", "tensor train"
+            or "convolutions".
+        ranks: The d + 1 ranks of a train, (r_in, r_out) of convolutions, empty for "dense".
+        modes: Input and output modes of a train, empty for others.
+        parameters: How many numbers the layer then holds, with its normalization if it has one.
+        multiply_adds: Products for one row of the layer's matrix.
+        error: With evidence the expected squared error of the layer's outputs, relative to their
+            variance; without, the squared relative Frobenius error of its matrix.
+    """
+
+    kind: str
+    ranks: tuple[int | None, ...]
+    modes: tuple[tuple[int, ...], ...]
+    parameters: int
+    multiply_adds: int
+    error: float
+
+
+class Part(ABC):
+    """A layer of a model, and the forms that it can take.
+
+    Args:
+        path: The names that lead to the layer.
+        layer: The built layer. It is never changed.
+        norm: The `BatchNormalization` right behind it, which its other forms take in, or `None`.
+
+    Attributes:
+        kernel: The layer's matrix of shape (N, M) in float64, the normalization taken in.
+        bias: Array of shape (M,), or `None`.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray | None
+
+    def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
+        self.path = path
+        self.layer = layer
+        self.norm = norm
+
+    @property
+    def dense(self) -> Form:
+        """The layer as it is."""
+        parameters = self.layer.count_params()
+        if self.norm is not None:
+            parameters += self.norm.count_params()
+        return Form("dense", (), (), parameters, self.kernel.size, 0.0)
+
+    def is_forward(self, outputs: Any) -> bool:
+        """Whether outputs are those of the matrix, not of its transpose."""
+        return True
+
+    @abstractmethod
+    def evidence(self, sensitivity: np.ndarray | None) -> Any:
+        """An empty collection of what calibration says about the layer, to be filled by `add`.
+
+        Args:
+            sensitivity: How outputs' errors count, as for `Moments`; `None`: all the same.
+        """
+
+    @abstractmethod
+    def add(self, evidence: Any, inputs: np.ndarray, outputs: np.ndarray) -> None:
+        """Take a batch into the evidence.
+
+        Args:
+            evidence: What `evidence` has made.
+            inputs: What the layer is called with.
+            outputs: The original layer's outputs for these, before its activation, or those of its
+                normalization.
+        """
+
+    @abstractmethod
+    def variance(self, evidence: Any, sensitivity: np.ndarray) -> float:
+        """The variance of an output row e, as e G e counts it with G the sensitivity."""
+
+    @abstractmethod
+    def output_rows(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs, before the activation, as rows of M numbers."""
+
+    @property
+    def _whole(self) -> Form:
+        """The largest form: the layer, its normalization taken in if it has one."""
+        if self.norm is None:
+            return self.dense
+        assert self.bias is not None
+        parameters = self.kernel.size + self.bias.size
+        return Form("folded", (), (), parameters, self.kernel.size, 0.0)
+
+    def _smaller(self, forms: Iterable[Form]) -> list[Form]:
+        """Those of some forms that save parameters and cost no multiply-adds."""
+        whole = self._whole
+        fitting = [
+            form
+            for form in forms
+            if form.parameters < whole.parameters and form.multiply_adds <= whole.multiply_adds
+        ]
+        return fitting if self.norm is None else [*fitting, whole]
+
+    @abstractmethod
+    def forms(self, evidence: Any = None) -> list[Form]:
+        """Forms with fewer parameters than the layer has and no more multiply-adds."""
+
+    @abstractmethod
+    def build(self, form: Form, evidence: Any = None) -> tuple[keras.Layer, float]:
+        """The layer in one of its forms, built and with its weights, and its error.
+
+        Args:
+            form: One of `forms`.
+            evidence: What is known of the layer where it is to work.
+
+        Returns:
+            The new layer, and its error as in `Form`.
+        """
+
+
+def rank_ladder(largest: int) -> list[int]:
+    """Ranks from 1 to the largest, every one of the small ones and ever fewer of the others.
+
+    Example:
+        >>> rank_ladder(40)[-6:]
+        [32, 34, 36, 38, 40]
+    """
+    ladder, rank = [], 1
+    while rank < largest:
+        ladder.append(rank)
+        rank += max(1, rank // 16)
+    return [*ladder, largest]

@@ -1,0 +1,106 @@
+"""Training a compressed model to do again what the original does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.compression.calibration import BATCH, MOST_ROWS, calibration_batches
+from dart_keras.compression.end_errors import end_error, float_outputs
+
+_PROBABILITIES = 1e-3
+
+
+def recover(
+    small: keras.Model,
+    original: keras.Model,
+    data: Any,
+    epochs: int = 3,
+    learning_rate: float = 1e-3,
+) -> keras.callbacks.History:
+    """Train a compressed model on the original one's outputs; no labels are needed.
+
+    The loss is the Kullback-Leibler divergence for outputs that are probabilities and the squared
+    error relative to the outputs' variance for others (Hinton, Vinyals and Dean 2015, "Distilling
+    the knowledge in a neural network", with all of the outputs as targets). Adam's rate falls to
+    zero along a cosine. Dropout and the statistics of batch normalization rest. Where the outputs
+    end farther from the original's than they began, the weights are put back.
+
+    Args:
+        small: The compressed model. Its trainable weights change.
+        original: The model that it was made of. It is left as it is.
+        data: Inputs that the models take, as for `compress`, but a generator, which cannot be gone
+            through twice. All rows are used.
+        epochs: How often to go through them.
+        learning_rate: Adam's rate to begin with.
+
+    Returns:
+        The Keras history of the training.
+
+    Raises:
+        ValueError: If `epochs` or `learning_rate` is not positive, or the data do not fit.
+
+    Example:
+        >>> import dart_keras as dk
+        >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)])
+        >>> rows = np.random.default_rng(0).normal(size=(256, 64)).astype("float32")
+        >>> small, report = dk.compression.compress(model, dk.selection.Budget(1500), rows)
+        >>> history = recover(small, model, rows, epochs=1)
+        >>> len(history.history["loss"])
+        1
+    """
+    for name, value in (("epochs", epochs), ("learning_rate", learning_rate)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ValueError(f"Expected `{name}` above 0. Received: {name}={value!r}")
+    if isinstance(data, Iterator):
+        raise ValueError(
+            "Expected data that can be gone through more than once, such as arrays or a "
+            f"`tf.data.Dataset`. Received: {data!r}"
+        )
+    batches = calibration_batches(original, data, most_rows=None)
+    judged = batches[: -(-MOST_ROWS // BATCH)]
+    before, weights = end_error(original, small, judged), small.get_weights()
+    outputs = [_arrays(original(batch, training=False)) for batch in batches]
+    targets = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+    inputs = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+    distilled = _Distilled(small)
+    rates = keras.optimizers.schedules.CosineDecay(learning_rate, len(batches) * int(epochs))
+    distilled.compile(keras.optimizers.Adam(rates), loss=[_loss(y) for y in targets])
+    history = distilled.fit(inputs, targets, batch_size=BATCH, epochs=int(epochs), verbose=0)
+    if not end_error(original, small, judged) <= before:
+        small.set_weights(weights)
+    return history
+
+
+class _Distilled(keras.Model):
+    """A model to be trained as it works in use, without being compiled itself."""
+
+    def __init__(self, inner: keras.Model) -> None:
+        super().__init__(name="distilled")
+        self.inner = inner
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        return float_outputs(self.inner(inputs, training=False))
+
+
+def _arrays(outputs: Any) -> list[np.ndarray]:
+    return [np.asarray(ops.convert_to_numpy(y)) for y in float_outputs(outputs)]
+
+
+def _loss(targets: np.ndarray) -> keras.losses.Loss:
+    sums = targets.sum(-1) if targets.ndim > 1 else np.zeros(1)
+    if targets.min() >= 0 and np.all(np.abs(sums - 1) < _PROBABILITIES):
+        return keras.losses.KLDivergence()
+    return _RelativeError(float(np.var(targets)) or 1.0)
+
+
+class _RelativeError(keras.losses.Loss):
+    def __init__(self, variance: float) -> None:
+        super().__init__()
+        self._variance = variance
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return ops.mean(ops.square(y_pred - y_true), axis=-1) / self._variance

@@ -1,0 +1,94 @@
+"""Filling in the report."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import keras
+
+from dart_keras.compression.choosing import Solution
+from dart_keras.compression.fitting import Fitted, Fitter
+from dart_keras.compression.parts import Candidate, Form
+from dart_keras.compression.report import CompressionReport, LayerReport
+
+
+def make_report(
+    found: Sequence[Candidate], fitter: Fitter, solution: Solution
+) -> CompressionReport:
+    """The report on a model and what has been made of it.
+
+    Args:
+        found: The original's layers with weights.
+        fitter: What fitted the parts.
+        solution: What has been made of the model.
+    """
+    model, small, fitted = fitter.model, solution.model, solution.fitted
+    ends = fitter.end_errors(fitted) if fitter.batches else None
+    by_path = {part.path: k for k, part in enumerate(fitter.parts)}
+    taken_in = {
+        id(part.norm)
+        for part, new in zip(fitter.parts, fitted, strict=True)
+        if part.norm is not None and new.layer is not None
+    }
+    rows = []
+    for path, layer, reason in found:
+        if path in by_path:
+            k = by_path[path]
+            end = None if ends is None else math.sqrt(ends[k])
+            rows.append(_part_row(fitter, k, fitted[k], end))
+        elif id(layer) not in taken_in:
+            count, size = _own(layer)
+            rows.append(
+                LayerReport(path, "", (), reason, count, count, size, size, None, None, 0.0, None)
+            )
+    error = fitter.end_error(small)
+    return CompressionReport(
+        model.name,
+        tuple(rows),
+        model.count_params(),
+        small.count_params(),
+        _own(model)[1],
+        _own(small)[1],
+        None if error is None else math.sqrt(error),
+        solution.measured,
+    )
+
+
+def _part_row(fitter: Fitter, k: int, fitted: Fitted, end_error: float | None) -> LayerReport:
+    part = fitter.parts[k]
+    reason = None
+    if fitted.layer is None:
+        reason = "fewer parameters would do more damage here than elsewhere"
+        if len(fitter.forms[k]) == 1:
+            reason = "no form of it has fewer parameters"
+    width = _width(part.layer.variable_dtype)
+    before, after = part.dense, fitted.form
+    return LayerReport(
+        part.path,
+        after.kind,
+        after.ranks,
+        reason,
+        before.parameters,
+        after.parameters,
+        before.parameters * width,
+        after.parameters * width,
+        _products(before, fitter, k),
+        _products(after, fitter, k),
+        math.sqrt(fitted.error),
+        end_error,
+    )
+
+
+def _products(form: Form, fitter: Fitter, k: int) -> int | None:
+    return None if fitter.rows is None else round(form.multiply_adds * fitter.rows[k])
+
+
+def _own(layer: keras.Layer) -> tuple[int, int]:
+    count = sum(math.prod(v.shape) for v in layer.weights)
+    return count, sum(math.prod(v.shape) * _width(v.dtype) for v in layer.weights)
+
+
+def _width(dtype: str) -> int:
+    """Bytes of a number of a Keras dtype, which ends in its bits."""
+    bits = re.search(r"\d+$", keras.backend.standardize_dtype(dtype))
+    return int(bits.group()) // 8 if bits else 1

@@ -1,0 +1,209 @@
+"""What each layer loses at each rank, by itself."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from dart_keras.compression.calibration import calibration_batches
+from dart_keras.compression.fitting import Fitter
+from dart_keras.compression.parts import Form, LayerFilter, parts_of
+from dart_keras.compression.progress import progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Columns of the heat map: shares of the layer's parameters, each half of the one before.
+_SHARES = tuple(0.5**k for k in range(1, 8))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One layer in one form, all others being as they were.
+
+    Args:
+        name: The names that lead to the layer.
+        form: What it was made.
+        error: The relative error of its outputs, a root of mean squares.
+        end_error: The relative error of the model's outputs, a root of mean squares.
+    """
+
+    name: str
+    form: Form
+    error: float
+    end_error: float
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A table of measurements that prints itself.
+
+    Args:
+        model: The model's name.
+        rows: The measurements, layer by layer, the fewest parameters first.
+        parameters: By layer how many numbers it holds as it is.
+    """
+
+    model: str
+    rows: tuple[Measurement, ...]
+    parameters: dict[str, int]
+
+    def of(self, name: str) -> list[Measurement]:
+        """The measurements of one layer."""
+        return [row for row in self.rows if row.name == name]
+
+    def __str__(self) -> str:
+        width = max(map(len, [*self.parameters, "layer"]))
+        titles = ("form", "ranks", "parameters", "of", "error", "at the end")
+        form, ranks, *numbers = titles
+        lines = [
+            f"{'layer':<{width}}  {form:<12}  {ranks:<10}"
+            + "".join(f"  {title:>10}" for title in numbers)
+        ]
+        lines += [
+            f"{row.name:<{width}}  {row.form.kind:<12}  {_ranks(row.form):<10}"
+            f"  {row.form.parameters:>10,}  {self.parameters[row.name]:>10,}"
+            f"  {row.error:>10.2%}  {row.end_error:>10.2%}"
+            for row in self.rows
+        ]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        rows = [
+            {**asdict(row), "form": {**row.form._asdict(), "ranks": list(row.form.ranks)}}
+            for row in self.rows
+        ]
+        return {"model": self.model, "rows": rows, "parameters": self.parameters}
+
+    def plot(self, path: str | Path) -> "Figure":
+        """Draw a heat map: the error at the model's end by layer and share of its parameters.
+
+        Args:
+            path: Where to write the picture; its suffix says in which format.
+
+        Returns:
+            The matplotlib figure.
+
+        Raises:
+            ImportError: If matplotlib is missing.
+        """
+        from matplotlib.colors import LogNorm
+        from matplotlib.figure import Figure
+
+        names = list(self.parameters)
+        values = np.full((len(names), len(_SHARES)), np.nan)
+        for i, name in enumerate(names):
+            for j, share in enumerate(_SHARES):
+                fitting = [
+                    row.end_error
+                    for row in self.of(name)
+                    if row.form.parameters <= share * self.parameters[name] * 1.1
+                ]
+                values[i, j] = min(fitting, default=np.nan)
+        figure = Figure(figsize=(9, 1.8 + 0.35 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        shown = np.maximum(values, 1e-4)
+        image = axes.imshow(shown, aspect="auto", cmap="viridis_r", norm=LogNorm(1e-3, 1))
+        for i, j in np.ndindex(values.shape):
+            if not math.isnan(values[i, j]):
+                light = values[i, j] > 0.1
+                axes.text(
+                    j,
+                    i,
+                    f"{values[i, j]:.1%}",
+                    ha="center",
+                    va="center",
+                    color="white" if light else "black",
+                    fontsize=8,
+                )
+        axes.set_xticks(range(len(_SHARES)), [f"1/{round(1 / share)}" for share in _SHARES])
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("at most so much of the layer's parameters")
+        figure.colorbar(image, label="relative error of the model's outputs")
+        figure.suptitle(f"{self.model}: what one layer alone loses")
+        figure.savefig(path, dpi=120)
+        return figure
+
+
+def sensitivity(
+    model: keras.Model,
+    data: Any,
+    *,
+    layers: LayerFilter | Sequence[LayerFilter] | None = None,
+) -> Sensitivity:
+    """Measure what each layer of a model loses at different ranks, all others being as they are.
+
+    Such profiles show what to compress how far (Tomut et al. 2024, "CompactifAI: extreme
+    compression of large language models using quantum-inspired tensor networks"). `compress` takes
+    the table in place of its own estimates, which come from derivatives of the model's outputs.
+
+    Args:
+        model: A built model. It is left as it is.
+        data: Inputs, as `calibration_data` of `compress`.
+        layers: Which layers to measure, as for `candidates`.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: As from `compress`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64, name="only")])
+        >>> rows = np.random.default_rng(0).normal(size=(100, 64)).astype("float32")
+        >>> table = sensitivity(model, rows)
+        >>> table.of("only")[0].end_error > table.of("only")[-1].end_error
+        True
+    """
+    parts, _, _ = parts_of(model, layers)
+    fitter = Fitter(model, parts, calibration_batches(model, data))
+    rows = []
+    work = [(k, form) for k in range(len(parts)) for form in _spread(fitter.forms[k])]
+    for k, form in progress(work, "measuring layers"):
+        forms = [form if i == k else part[-1] for i, part in enumerate(fitter.forms)]
+        fitted = fitter.fit(forms)
+        end = fitter.end_errors(fitted)[k]
+        rows.append(Measurement(parts[k].path, form, math.sqrt(fitted[k].error), math.sqrt(end)))
+    return Sensitivity(
+        model.name, tuple(rows), {part.path: part.dense.parameters for part in parts}
+    )
+
+
+def take_measurements(fitter: Fitter, sensitivity: Sensitivity) -> None:
+    """Let a fitter choose among the forms that were measured, by what was measured.
+
+    Raises:
+        ValueError: If the table is not one of the fitter's parts.
+    """
+    names = [part.path for part in fitter.parts]
+    sizes = {part.path: part.dense.parameters for part in fitter.parts}
+    if not isinstance(sensitivity, Sensitivity) or any(
+        sensitivity.parameters.get(name) != sizes[name] for name in names
+    ):
+        raise ValueError(
+            f"Expected the `sensitivity` of the layers {names}. Received: {sensitivity!r}"
+        )
+    for k, name in enumerate(names):
+        measured = sensitivity.of(name)
+        fitter.forms[k] = [*(row.form for row in measured), fitter.forms[k][-1]]
+        fitter.losses[k] = [*(row.end_error**2 for row in measured), 0.0]
+
+
+def _spread(forms: Sequence[Form]) -> list[Form]:
+    """The least harmful forms at each halving of the layer's parameters."""
+    *others, dense = forms
+    found = []
+    for share in reversed(_SHARES):
+        within = [form for form in others if form.parameters <= share * dense.parameters]
+        if within:
+            found.append(min(within, key=lambda form: form.error))
+    return list(dict.fromkeys(found))
+
+
+def _ranks(form: Form) -> str:
+    return "-".join("*" if rank is None else str(rank) for rank in form.ranks)
