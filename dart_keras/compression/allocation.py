@@ -164,32 +164,28 @@ def _search(tables: Sequence[_Table], picks: list[int], price: float, budget: fl
     best = sum(table.losses[pick] for table, pick in zip(tables, picks, strict=True))
     most_excess = (best - bound) * (1 + _ROUNDING)
     cheapest_rest = sum(table.costs[0] for table in tables)
-    costs = losses = excess = np.zeros(1)
+    totals = np.zeros((3, 1))  # Cost, loss and excess, one column for each partial choice.
     trail = []
     for table, values in zip(tables, priced, strict=True):
-        options = np.flatnonzero(values - values.min() <= most_excess)
-        kept = np.argsort(excess, kind="stable")[: max(1, _MOST_CANDIDATES // max(1, len(options)))]
-        costs, losses, excess = (
-            np.add.outer(so_far[kept], added[options]).ravel()
-            for so_far, added in (
-                (costs, table.costs),
-                (losses, table.losses),
-                (excess, values - values.min()),
-            )
-        )
+        added = np.stack([table.costs, table.losses, values - values.min()])
+        options = np.flatnonzero(added[2] <= most_excess)
+        width = max(1, len(options))
+        kept = np.argsort(totals[2], kind="stable")[: max(1, _MOST_CANDIDATES // width)]
+        totals = (totals[:, kept, None] + added[:, None, options]).reshape(3, -1)
         cheapest_rest -= table.costs[0]
-        fits = costs + cheapest_rest <= budget * (1 + _ROUNDING)
-        open_ones = np.flatnonzero(fits & (excess <= most_excess))
-        open_ones = open_ones[_undominated(costs[open_ones], losses[open_ones])]
-        costs, losses, excess = costs[open_ones], losses[open_ones], excess[open_ones]
-        parents, added = np.divmod(open_ones, max(1, len(options)))
-        trail.append((kept[parents], options[added]))
+        fits = totals[0] + cheapest_rest <= budget * (1 + _ROUNDING)
+        open_ones = np.flatnonzero(fits & (totals[2] <= most_excess))
+        open_ones = open_ones[_undominated(*totals[:2, open_ones])]
+        totals = totals[:, open_ones]
+        parents, places = np.divmod(open_ones, width)
+        trail.append((kept[parents], options[places]))
+    costs, losses, _ = totals
     within = np.flatnonzero(costs <= budget)
     if not within.size or losses[within[-1]] >= best:
         return picks
     state = within[-1]  # The most expensive one loses least.
     found = []
-    for parents, added in reversed(trail):
-        found.append(int(added[state]))
+    for parents, picked in reversed(trail):
+        found.append(int(picked[state]))
         state = parents[state]
     return found[::-1]

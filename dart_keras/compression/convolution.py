@@ -14,6 +14,16 @@ ConvolutionRanks = tuple[int | None, int | None]
 # Options are at most this many steps apart on each side.
 _STEPS = 16
 
+# What the middle and the last of the small convolutions take over from the layer.
+_GEOMETRY = ("strides", "padding", "dilation_rate")
+_ENDING = (
+    "activation",
+    "bias_initializer",
+    "bias_regularizer",
+    "bias_constraint",
+    "activity_regularizer",
+)
+
 
 class ConvolutionOption(NamedTuple):
     """A form that a convolution can take.
@@ -142,22 +152,22 @@ def factorize_convolution(
         matrix = factors.to_dense().reshape(-1, layer.filters)
         bias = moments.target_mean - moments.input_mean @ matrix
 
-    parts = [factors.core.reshape(*layer.kernel_size, *factors.core.shape[1:])]
-    if factors.input_factor is not None:
-        parts.insert(0, factors.input_factor[None, None])
-    if factors.output_factor is not None:
-        parts.append(factors.output_factor[None, None])
-    middle, last = int(factors.input_factor is not None), len(parts) - 1
+    core = factors.core.reshape(*layer.kernel_size, *factors.core.shape[1:])
+    sides = (factors.input_factor, factors.output_factor)
+    first, last = (side if side is None else side[None, None] for side in sides)
+    parts = [part for part in (first, core, last) if part is not None]
     layers = [
         keras.layers.Conv2D(
             part.shape[-1],
             part.shape[:2],
+            data_format=layer.data_format,
+            use_bias=part is parts[-1] and bias is not None,
             kernel_initializer=layer.kernel_initializer,
             name=f"{layer.name}_{k}",
             dtype=layer.dtype_policy,
             trainable=layer.trainable,
-            **(_geometry(layer) if k == middle else {"data_format": "channels_last"}),
-            **(_ending(layer, bias is not None) if k == last else {"use_bias": False}),
+            **(_attributes(layer, _GEOMETRY) if part is core else {}),
+            **(_attributes(layer, _ENDING) if part is parts[-1] else {}),
         )
         for k, part in enumerate(parts)
     ]
@@ -256,17 +266,5 @@ def _kernel(layer: keras.layers.Conv2D) -> np.ndarray:
     return kernel.reshape(-1, *kernel.shape[2:])
 
 
-def _geometry(layer: keras.layers.Conv2D) -> dict[str, Any]:
-    names = ("strides", "padding", "dilation_rate", "data_format")
+def _attributes(layer: keras.layers.Conv2D, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(layer, name) for name in names}
-
-
-def _ending(layer: keras.layers.Conv2D, use_bias: bool) -> dict[str, Any]:
-    names = (
-        "activation",
-        "bias_initializer",
-        "bias_regularizer",
-        "bias_constraint",
-        "activity_regularizer",
-    )
-    return {"use_bias": use_bias, **{name: getattr(layer, name) for name in names}}

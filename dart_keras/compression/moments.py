@@ -58,6 +58,26 @@ class Moments:
             ValueError: If these are not two finite matrices with one row or more and as many rows,
                 or if N or M is not that of the batches before.
         """
+        x, y = self._checked(inputs, targets)
+        if not self.count:
+            n, m = x.shape[1], y.shape[1]
+            self._input_mean, self._target_mean = np.zeros(n), np.zeros(m)
+            self._input_sums, self._cross_sums = np.zeros((n, n)), np.zeros((n, m))
+        x_step, y_step = x.mean(0) - self._input_mean, y.mean(0) - self._target_mean
+        total = self.count + len(x)
+        share = self.count * len(x) / total
+        x, y = x - x.mean(0), y - y.mean(0)
+        self._input_sums += x.T @ x + share * np.outer(x_step, x_step)
+        self._cross_sums += x.T @ y + share * np.outer(x_step, y_step)
+        # The root makes weighted errors plain distances.
+        root = np.eye(y.shape[1]) if self._root is None else self._root[0]
+        weighted, step = y @ root, y_step @ root
+        self._target_sum += float(np.sum(weighted**2) + share * (step @ step))
+        self._input_mean = self._input_mean + x_step * (len(x) / total)
+        self._target_mean = self._target_mean + y_step * (len(x) / total)
+        self.count = total
+
+    def _checked(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, y = np.asarray(inputs, np.float64), np.asarray(targets, np.float64)
         if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or 0 in x.shape + y.shape:
             raise ValueError(
@@ -77,23 +97,7 @@ class Moments:
         for name, array in (("inputs", x), ("targets", y)):
             if not np.all(np.isfinite(array)):
                 raise ValueError(f"Expected finite `{name}`. Received: NaN or infinite values")
-        if not self.count:
-            n, m = x.shape[1], y.shape[1]
-            self._input_mean, self._target_mean = np.zeros(n), np.zeros(m)
-            self._input_sums, self._cross_sums = np.zeros((n, n)), np.zeros((n, m))
-        x_step, y_step = x.mean(0) - self._input_mean, y.mean(0) - self._target_mean
-        total = self.count + len(x)
-        share = self.count * len(x) / total
-        x, y = x - x.mean(0), y - y.mean(0)
-        self._input_sums += x.T @ x + share * np.outer(x_step, x_step)
-        self._cross_sums += x.T @ y + share * np.outer(x_step, y_step)
-        # The root makes weighted errors plain distances.
-        root = np.eye(y.shape[1]) if self._root is None else self._root[0]
-        weighted, step = y @ root, y_step @ root
-        self._target_sum += float(np.sum(weighted**2) + share * (step @ step))
-        self._input_mean = self._input_mean + x_step * (len(x) / total)
-        self._target_mean = self._target_mean + y_step * (len(x) / total)
-        self.count = total
+        return x, y
 
     @property
     def shape(self) -> tuple[int, int]:

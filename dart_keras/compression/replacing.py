@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
@@ -132,14 +133,18 @@ def _check_fit(old: keras.Layer, new: keras.Layer) -> None:
     except Exception:
         return  # it is called in another way, as a cell of an RNN is
     try:
-        received = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), new(batch))
+        received = _shapes(new(batch))
     except Exception as error:
         raise ValueError(
             f"Expected a layer for inputs of shape {tuple(shape)} in the place of {old.name!r}. "
             f"Received: {new!r}, which says: {error}"
         ) from error
-    if received != (shape := keras.tree.map_structure(lambda t: tuple(t.shape), expected)):
+    if received != _shapes(expected):
         raise ValueError(
-            f"Expected a layer with outputs of shape {shape} for a batch of one in the place of "
-            f"{old.name!r}. Received: {new!r} with {received}"
+            f"Expected a layer with outputs of shape {_shapes(expected)} for a batch of one in the "
+            f"place of {old.name!r}. Received: {new!r} with {received}"
         )
+
+
+def _shapes(outputs: Any) -> Any:
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)

@@ -27,17 +27,17 @@ def take_matrix(
 
 def check_embedding(layer: Any) -> None:
     """Raise a ValueError unless the layer is a built `Embedding` whose table is all it has."""
-    if (
-        not isinstance(layer, keras.layers.Embedding)
-        or not layer.built
-        or not getattr(layer, "tie_weights", True)
-        or getattr(layer, "logit_soft_cap", None) is not None
-        or getattr(layer, "reverse_dtype", None) is not None
-    ):
+    plain = {"tie_weights": True, "logit_soft_cap": None, "reverse_dtype": None}
+    others = [
+        f"{name}={value!r}"
+        for name, default in plain.items()
+        if (value := getattr(layer, name, default)) != default
+    ]
+    if not isinstance(layer, keras.layers.Embedding) or not layer.built or others:
         raise ValueError(
             "Expected a built `keras.layers.Embedding`, or a `ReversibleEmbedding` with tied "
             "weights and without `logit_soft_cap` and `reverse_dtype`. "
-            f"Received: {layer!r}"
+            f"Received: {', '.join([repr(layer), *others])}"
         )
     check_not_quantized(layer)
 

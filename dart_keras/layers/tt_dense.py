@@ -1,4 +1,3 @@
-import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -6,107 +5,10 @@ import keras
 from keras import ops
 
 from dart_keras.layers.from_dense import check_dense, take_matrix
-from dart_keras.layers.padding import first_columns, pad_columns
-from dart_keras.layers.planning import check_contraction, count_rows, plan_for
-from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.tensor_train.contraction import ContractionPlan, contract
+from dart_keras.layers.planning import count_rows
+from dart_keras.layers.tt_kernel_layer import TTKernelLayer, arguments_of
 from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
 from dart_keras.tensor_train.ranks import Ranks
-
-
-class TTKernelLayer(TTLayer):
-    """Base of the layers that multiply rows by a tensor train, then add a bias and activate.
-
-    Not for use by itself: see `TTDense` and `TTEinsumDense`.
-    """
-
-    def __init__(
-        self,
-        ranks: Ranks,
-        input_modes: Sequence[int] | None,
-        output_modes: Sequence[int] | None,
-        rank_regularizer: Any,
-        activation: Any,
-        core_initializer: Any,
-        bias_initializer: Any,
-        bias_regularizer: Any,
-        bias_constraint: Any,
-        contraction: str,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(ranks, input_modes, output_modes, rank_regularizer, **kwargs)
-        self.activation = keras.activations.get(activation)
-        self.core_initializer = keras.initializers.get(core_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.contraction = check_contraction(contraction)
-        self.bias: Any = None
-
-    def add_bias(self, shape: Sequence[int]) -> None:
-        """Create the bias. To be called from `build`, after the cores."""
-        self.bias = self.add_weight(
-            name="bias",
-            shape=tuple(shape),
-            initializer=self.bias_initializer,
-            regularizer=self.bias_regularizer,
-            constraint=self.bias_constraint,
-        )
-
-    def multiply(self, rows: Any, count: int, training: bool | None) -> Any:
-        """The kernel's product (rows, M) with a tensor (rows, N) of about `count` rows."""
-        cores = self.cores_in_use(training)
-        plan = self.contraction_plan(count, training)
-        outputs = contract(pad_columns(rows, math.prod(self.input_modes)), cores, plan)
-        return first_columns(outputs, self.matrix_shape[1])
-
-    def contraction_plan(
-        self, rows: int | None = None, training: bool | None = None
-    ) -> ContractionPlan:
-        """How the layer multiplies its input by its cores at their present ranks.
-
-        Args:
-            rows: How many rows the input has: the product of the axes that it keeps. `None` where
-                this is not known.
-            training: Whether gradients are wanted.
-
-        Returns:
-            A `dart_keras.tensor_train.ContractionPlan`, which prints itself beside the costs of a
-            dense layer.
-
-        Raises:
-            ValueError: If the layer is not built.
-
-        Example:
-            >>> layer = TTDense(1024, ranks=4)
-            >>> layer.build((None, 1024))
-            >>> layer.contraction_plan(rows=128).name
-            'left_to_right'
-        """
-        self.check_built()
-        return plan_for(self, self.input_modes, self.output_modes, rows, training)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, with the ranks and modes that the layer has now."""
-        return {
-            **super().get_config(),
-            "activation": keras.activations.serialize(self.activation),
-            "core_initializer": keras.initializers.serialize(self.core_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
-            "contraction": self.contraction,
-        }
-
-
-def arguments_of(layer: keras.Layer, rank_regularizer: Any) -> dict[str, Any]:
-    """The arguments of a tensor-train twin that it takes over from a `Dense` or `EinsumDense`."""
-    names = ("activation", "bias_initializer", "bias_regularizer", "activity_regularizer")
-    arguments = {name: getattr(layer, name) for name in (*names, "bias_constraint")}
-    arguments |= {"core_initializer": layer.kernel_initializer, "dtype": layer.dtype_policy}
-    arguments |= {"name": layer.name, "trainable": layer.trainable}
-    return {**arguments, "rank_regularizer": rank_regularizer}
 
 
 @keras.saving.register_keras_serializable("dart_keras")

@@ -1,4 +1,4 @@
-"""What `TTDense` and `TTEmbedding` share: the cores, their ranks, and becoming smaller."""
+"""What all layers here share: the cores, their ranks, and becoming smaller."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +27,7 @@ class TTLayer(keras.layers.Layer):
     The cores may make a larger matrix: the layer's is its first N rows and M columns, the rest is
     padding.
 
-    Not for use by itself: see `TTDense` and `TTEmbedding`.
+    Not for use by itself: see `TTDense`, `TTEinsumDense` and `TTEmbedding`.
     """
 
     def __init__(

@@ -17,6 +17,11 @@ def assert_close(ours, theirs, tolerance):
         np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
 
 
+def saved_and_loaded(model, folder):
+    model.save(folder / "model.keras")
+    return keras.saving.load_model(folder / "model.keras")
+
+
 def tensor_trains(layer):
     if isinstance(layer, layers.Dense):
         return TTDense.from_dense(layer)

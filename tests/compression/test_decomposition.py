@@ -11,6 +11,12 @@ from dart_keras.tensor_train import TTMatrix
 SEEDS = st.integers(0, 2**32 - 1)
 
 
+def moments_of(inputs, targets, **arguments):
+    moments = Moments(**arguments)
+    moments.add(inputs, targets)
+    return moments
+
+
 def layer(seed, inputs=12, outputs=8, rows=400, noise=0.0, sensitivity=None):
     """A kernel, a bias and the moments of correlated inputs, which may carry errors."""
     rng = np.random.default_rng(seed)
@@ -20,9 +26,9 @@ def layer(seed, inputs=12, outputs=8, rows=400, noise=0.0, sensitivity=None):
     )
     original = rng.normal(size=(rows, inputs)) @ spread + rng.normal(size=inputs)
     seen = original + noise * rng.normal(size=original.shape) @ spread
-    moments = Moments(sensitivity)
-    moments.add(seen, original @ kernel + bias)
-    return kernel, bias, moments, seen, original @ kernel + bias
+    targets = original @ kernel + bias
+    moments = moments_of(seen, targets, sensitivity=sensitivity)
+    return kernel, bias, moments, seen, targets
 
 
 def plain(kernel):
@@ -79,10 +85,8 @@ def test_rank_errors_are_those_of_decompose_and_fall(seed, noise, with_moments):
 def test_turned_outputs_have_the_same_error(seed, rank):
     kernel, _, moments, x, y = layer(seed, noise=0.3)
     turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(8, 8)))
-    turned = Moments()
-    turned.add(x, y @ turn)
     one = decompose(kernel, *plain(kernel), rank, moments)
-    other = decompose(kernel @ turn, *plain(kernel), rank, turned)
+    other = decompose(kernel @ turn, *plain(kernel), rank, moments_of(x, y @ turn))
     np.testing.assert_allclose(other.error, one.error, rtol=1e-8)
     np.testing.assert_allclose(other.bias, one.bias @ turn, atol=1e-6)
     np.testing.assert_allclose(other.train.to_dense(), one.train.to_dense() @ turn, atol=1e-6)
@@ -91,9 +95,7 @@ def test_turned_outputs_have_the_same_error(seed, rank):
 def test_errors_of_earlier_layers_are_corrected_given_rows_enough():
     # Inputs that arrive halved, with a wrong mean: the layer must double them and shift.
     kernel, _, _, x, y = layer(0, rows=3000)
-    moments = Moments()
-    moments.add(x / 2 + 1, y)
-    train, new_bias, error = decompose(kernel, *plain(kernel), 8, moments)
+    train, new_bias, error = decompose(kernel, *plain(kernel), 8, moments_of(x / 2 + 1, y))
     assert output_error(train, new_bias, x / 2 + 1, y) < 1e-3
     assert error < 1e-2
 
@@ -104,12 +106,11 @@ def test_few_rows_with_noise_do_not_carry_the_kernel_away(rows):
     rng = np.random.default_rng(0)
     kernel = rng.normal(size=(50, 10))
     x, noise = rng.normal(size=(rows, 50)), 3 * rng.normal(size=(rows, 10))
-    moments = Moments()
-    moments.add(x, x @ kernel + noise)
-    train, bias, _ = decompose(kernel, *plain(kernel), 10, moments)
+    y = x @ kernel + noise
+    train, bias, _ = decompose(kernel, *plain(kernel), 10, moments_of(x, y))
     fresh = rng.normal(size=(1000, 50))
     careful = np.mean((fresh @ (train.to_dense() - kernel) + bias) ** 2)
-    fitted = np.linalg.lstsq(x - x.mean(0), (x @ kernel + noise) - (x @ kernel + noise).mean(0))[0]
+    fitted = np.linalg.lstsq(x - x.mean(0), y - y.mean(0))[0]
     assert careful < 0.3 * np.mean((fresh @ (fitted - kernel)) ** 2)
 
 
@@ -120,9 +121,7 @@ def test_directions_that_calibration_never_shows_are_kept():
     kernel = strong @ np.linalg.qr(rng.normal(size=(30, 30)))[0]
     x = np.zeros((10, 30))
     x[:, 20:22] = rng.normal(size=(10, 2))
-    moments = Moments()
-    moments.add(x, x @ kernel)
-    train, _, _ = decompose(kernel, *plain(kernel), 12, moments)
+    train, _, _ = decompose(kernel, *plain(kernel), 12, moments_of(x, x @ kernel))
     lost = np.linalg.norm(train.to_dense() - kernel, axis=1) / np.linalg.norm(kernel, axis=1)
     assert np.all(lost[[*range(10), 20, 21]] < 1e-6)
 
@@ -143,9 +142,7 @@ def test_directions_that_calibration_never_shows_are_kept():
 def test_poor_calibration_data_gives_finite_and_sensible_results(modes, rows, inputs):
     rng = np.random.default_rng(0)
     kernel, x = rng.normal(size=(12, 8)), inputs(rng, rows)
-    moments = Moments()
-    moments.add(x, x @ kernel)
-    train, bias, error = decompose(kernel, *modes, 3, moments)
+    train, bias, error = decompose(kernel, *modes, 3, moments_of(x, x @ kernel))
     assert np.all(np.isfinite(bias))
     assert 0 <= error <= 1
     # Without anything learned it would be TT-SVD; it stays a matrix of the kernel's size.
@@ -153,8 +150,7 @@ def test_poor_calibration_data_gives_finite_and_sensible_results(modes, rows, in
 
 
 def test_a_layer_that_does_nothing_has_no_error():
-    moments = Moments()
-    moments.add(np.eye(4), np.zeros((4, 3)))
+    moments = moments_of(np.eye(4), np.zeros((4, 3)))
     train, bias, error = decompose(np.zeros((4, 3)), (4, 1), (1, 3), 2, moments)
     assert not train.to_dense().any()
     assert not bias.any()
@@ -195,12 +191,6 @@ def test_without_moments_it_is_tt_svd(modes, rank, seed):
 
 
 EYE = np.eye(4)
-
-
-def moments_of(inputs, targets, **arguments):
-    moments = Moments(**arguments)
-    moments.add(inputs, targets)
-    return moments
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,13 @@ from dart_keras.compression.replacing import layers_with_paths, replace_layers
 from dart_keras.layers import TTDense
 
 from . import models
-from .helpers import assert_close, outputs, tensor_trains, tensor_trains_inside_attention
+from .helpers import (
+    assert_close,
+    outputs,
+    saved_and_loaded,
+    tensor_trains,
+    tensor_trains_inside_attention,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,9 +31,7 @@ def test_layers_inside_attention(name, tmp_path):
     assert not any(isinstance(layer, layers.EinsumDense) for _, layer in layers_with_paths(new))
     after = outputs(new, batch)
     assert_close(after, outputs(model, batch), 1e-4)
-    new.save(tmp_path / "new.keras")
-    loaded = keras.saving.load_model(tmp_path / "new.keras")
-    assert_close(outputs(loaded, batch), after, 1e-6)
+    assert_close(outputs(saved_and_loaded(new, tmp_path), batch), after, 1e-6)
 
 
 def test_a_fresh_process_needs_only_the_package_to_load(tmp_path):
@@ -60,9 +64,7 @@ def test_a_layer_that_stands_for_several(tmp_path):
     model, batch = models.build("sequential")
     new = replace_layers(model, low_rank)
     assert_close(outputs(new, batch), outputs(model, batch), 1e-4)
-    new.save(tmp_path / "new.keras")
-    loaded = keras.saving.load_model(tmp_path / "new.keras")
-    assert_close(outputs(loaded, batch), outputs(new, batch), 1e-6)
+    assert_close(outputs(saved_and_loaded(new, tmp_path), batch), outputs(new, batch), 1e-6)
 
 
 @pytest.mark.parametrize("name", ["blocks", "backbone"])
@@ -80,9 +82,7 @@ def test_the_new_model_trains_is_cut_replaced_again_and_exported(name, tmp_path)
     new.fit(batch, targets, verbose=0)
     again = replace_layers(new, tensor_trains_inside_attention)
     assert_close(outputs(again, batch), outputs(new, batch), 1e-4)
-    again.save(tmp_path / "again.keras")
-    loaded = keras.saving.load_model(tmp_path / "again.keras")
-    assert_close(outputs(loaded, batch), outputs(again, batch), 1e-6)
+    assert_close(outputs(saved_and_loaded(again, tmp_path), batch), outputs(again, batch), 1e-6)
     again.export(str(tmp_path / "exported"), verbose=False)
     exported = tf.saved_model.load(str(tmp_path / "exported"))
     served = exported.serve(tf.constant(batch, "int32" if name == "backbone" else "float32"))

@@ -1,20 +1,72 @@
+import re
+
 import keras
 import numpy as np
 import pytest
 
-from dart_keras.layers import TTDense, TTEmbedding
-from dart_keras.layers.from_dense import (
-    check_dense,
-    check_embedding,
-    check_not_quantized,
-    take_matrix,
-)
+from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
+from dart_keras.layers.from_dense import take_matrix
+
+RNG = np.random.default_rng(0)
+
+
+def dense(**arguments):
+    layer = keras.layers.Dense(10, **{"bias_initializer": "normal", **arguments})
+    layer.build((None, 12))
+    return layer
+
+
+def einsum_dense(**arguments):
+    arguments = {"bias_axes": "de", "bias_initializer": "normal", **arguments}
+    layer = keras.layers.EinsumDense("abc,dce->abde", (None, 4, 3), **arguments)
+    layer.build((None, None, 12))
+    return layer
+
+
+def embedding(kind=keras.layers.Embedding, **arguments):
+    layer = kind(30, 10, **arguments)
+    layer.build()
+    return layer
+
+
+def reversible(**arguments):
+    return embedding(keras.layers.ReversibleEmbedding, **arguments)
+
+
+TWINS = [
+    (TTDense, dense),
+    (TTEinsumDense, einsum_dense),
+    (TTEmbedding, embedding),
+    (TTEmbedding, reversible),
+]
+
+# With input and output modes of more than the dimensions.
+PADDED = {
+    TTDense: ((4, 4), (3, 4)),
+    TTEinsumDense: ((4, 4), (7, 2)),
+    TTEmbedding: ((5, 7), (3, 4)),
+}
+
+
+def matrix_of(layer):
+    """What the cores are to make."""
+    if isinstance(layer, keras.layers.Embedding):
+        return layer.embeddings.numpy()
+    if isinstance(layer, keras.layers.EinsumDense):
+        return layer.kernel.numpy().transpose(1, 0, 2).reshape(12, 12)
+    return layer.kernel.numpy()
+
+
+def batch_for(layer):
+    if isinstance(layer, keras.layers.Embedding):
+        return np.arange(30).reshape(5, 6)
+    return RNG.normal(size=(2, 5, 12)).astype("float32")
 
 
 def test_a_layer_takes_a_matrix_with_its_padding():
     layer = TTDense(5, 2, (3, 3), (2, 3))
     layer.build((None, 7))
-    matrix = np.random.default_rng(0).normal(size=(7, 5))
+    matrix = RNG.normal(size=(7, 5))
     take_matrix(layer, matrix, None, None)
     np.testing.assert_allclose(layer.to_dense(), matrix, atol=1e-6)
     padded = layer.to_tt().to_dense()
@@ -23,21 +75,147 @@ def test_a_layer_takes_a_matrix_with_its_padding():
     np.testing.assert_allclose(padded[:, 5:], 0, atol=1e-6)
 
 
-def test_only_built_twins_pass():
-    dense, table = keras.layers.Dense(4), keras.layers.Embedding(4, 4)
-    for check, layer in ((check_dense, dense), (check_embedding, table)):
-        with pytest.raises(ValueError, match="Expected a built"):
-            check(layer)
-        layer.build((None, 4))
-        check(layer)
-        with pytest.raises(ValueError, match="Expected a built"):
-            check(TTEmbedding(4, 4))
+@pytest.mark.parametrize(
+    ("kind", "build", "arguments", "modes"),
+    [
+        *((kind, build, {}, (None, None)) for kind, build in TWINS),
+        *((kind, build, {}, PADDED[kind]) for kind, build in TWINS),
+        (TTDense, dense, {}, ((2, 3, 2), None)),
+        (TTDense, dense, {}, ((12, 1), None)),
+        (TTDense, dense, {"use_bias": False}, (None, (10,))),
+        (TTEinsumDense, einsum_dense, {"bias_axes": None}, ((3, 4), None)),
+        (TTEmbedding, embedding, {}, ((2, 3, 5), None)),
+        (TTEmbedding, reversible, {}, (None, (10,))),
+    ],
+)
+def test_without_limit_it_is_exact(kind, build, arguments, modes):
+    twin = build(**arguments)
+    before = twin.get_weights()
+    layer = kind.from_dense(twin, None, None, *modes)
+    np.testing.assert_allclose(layer.to_dense(), matrix_of(twin), atol=1e-6)
+    batch = batch_for(twin)
+    np.testing.assert_allclose(layer(batch), twin(batch), atol=1e-5)
+    assert modes[0] in (None, layer.input_modes)
+    assert modes[1] in (None, layer.output_modes)
+    for old, now in zip(before, twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, now)
 
 
-def test_quantized_weights_are_refused():
-    dense = keras.layers.Dense(8)
-    dense.build((None, 8))
-    check_not_quantized(dense)
-    dense.quantize("int8")
+@pytest.mark.parametrize("modes", [(None, None), PADDED[TTEmbedding]])
+def test_a_reversible_table_projects_back(modes):
+    twin = reversible()
+    twin.set_weights([RNG.normal(size=(30, 10))])
+    layer = TTEmbedding.from_dense(twin, None, None, *modes)
+    hidden = RNG.normal(size=(2, 6, 10)).astype("float32")
+    np.testing.assert_allclose(
+        layer(hidden, reverse=True), twin(hidden, reverse=True), rtol=0, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("kind", "build"), TWINS)
+@pytest.mark.parametrize("tolerance", [0.05, 0.3, 0.6])
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_error_stays_within_the_tolerance(kind, build, tolerance, padded):
+    twin = build()
+    modes = PADDED[kind] if padded else (None, None)
+    layer = kind.from_dense(twin, None, tolerance, *modes)
+    matrix = matrix_of(twin)
+    error = np.linalg.norm(layer.to_dense() - matrix) / np.linalg.norm(matrix)
+    assert error <= tolerance + 1e-6
+
+
+def test_ranks_give_the_best_matrix_of_these_ranks():
+    twin = dense()
+    layer = TTDense.from_dense(twin, ranks=3, input_modes=(12, 1), output_modes=(1, 10))
+    u, s, vh = np.linalg.svd(twin.kernel.numpy())
+    assert layer.ranks == (1, 3, 1)
+    np.testing.assert_allclose(layer.to_dense(), (u[:, :3] * s[:3]) @ vh[:3], atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "build"), TWINS)
+def test_ranks_are_no_larger_than_asked_for(kind, build):
+    assert kind.from_dense(build(), ranks=2).ranks == (1, 2, 1)
+
+
+KERNEL_ARGUMENTS = {
+    "activation": "tanh",
+    "kernel_initializer": "he_normal",
+    "bias_regularizer": "l2",
+    "activity_regularizer": "l1",
+    "bias_constraint": "non_neg",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "build", "arguments"),
+    [
+        (TTDense, dense, KERNEL_ARGUMENTS),
+        (TTEinsumDense, einsum_dense, KERNEL_ARGUMENTS),
+        (TTEmbedding, embedding, {"embeddings_initializer": "normal", "mask_zero": True}),
+        (TTEmbedding, reversible, {"embeddings_initializer": "normal", "mask_zero": True}),
+    ],
+)
+def test_what_the_layer_was_made_with_is_taken_over(kind, build, arguments):
+    twin = build(**arguments, name="projection", dtype="mixed_bfloat16", trainable=False)
+    layer = kind.from_dense(twin, ranks=2, rank_regularizer="l1")
+    ours, theirs = layer.get_config(), twin.get_config()
+    if "kernel_initializer" in theirs:
+        theirs["core_initializer"] = theirs.pop("kernel_initializer")
+    shared = set(ours) & set(theirs)
+    renamed = {name.replace("kernel", "core") for name in arguments}
+    assert {*renamed, "name", "dtype", "trainable"} <= shared
+    for name in shared:
+        assert ours[name] == theirs[name], name
+    assert ours["rank_regularizer"] is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "unbuilt"),
+    [
+        (TTDense, keras.layers.Dense(4)),
+        (TTEinsumDense, keras.layers.EinsumDense("ab,bc->ac", 4)),
+        (TTEmbedding, keras.layers.Embedding(4, 4)),
+        (TTEmbedding, keras.layers.ReversibleEmbedding(4, 4)),
+    ],
+)
+def test_other_layers_are_refused(kind, unbuilt):
+    twin = kind.__name__.removeprefix("TT")
+    for layer in (unbuilt, embedding() if kind is TTDense else dense(), None):
+        received = re.escape(f"Received: {layer!r}")
+        with pytest.raises(ValueError, match=f"a built `keras.layers.{twin}`.*{received}$"):
+            kind.from_dense(layer)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "received"),
+    [
+        ({"tie_weights": False}, "tie_weights=False"),
+        ({"logit_soft_cap": 30.0}, "logit_soft_cap=30.0"),
+        ({"reverse_dtype": "float16"}, "reverse_dtype='float16'"),
+    ],
+)
+def test_a_table_with_more_than_its_weights_is_refused(arguments, received):
+    twin = reversible(name="tokens", **arguments)
+    message = f"tied weights and without `logit_soft_cap`.*Received: .*name=tokens.*, {received}$"
+    with pytest.raises(ValueError, match=message):
+        TTEmbedding.from_dense(twin)
+
+
+@pytest.mark.parametrize(("kind", "build"), TWINS)
+def test_quantized_weights_are_refused(kind, build):
+    twin = build()
+    twin.quantize("int8")
     with pytest.raises(ValueError, match="quantized to 'int8'"):
-        check_not_quantized(dense)
+        kind.from_dense(twin)
+
+
+def test_ranks_and_a_tolerance_together_are_refused():
+    with pytest.raises(ValueError, match="not both"):
+        TTDense.from_dense(dense(), ranks=2, tolerance=0.1)
+
+
+def test_a_kernel_that_is_more_than_one_matrix_is_refused():
+    twin = keras.layers.EinsumDense("abc,bcd->abd", (3, 4))
+    twin.build((2, 3, 5))
+    with pytest.raises(ValueError, match="one matrix for all rows"):
+        TTEinsumDense.from_dense(twin)

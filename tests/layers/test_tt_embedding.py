@@ -1,5 +1,3 @@
-import inspect
-
 import keras
 import numpy as np
 import pytest
@@ -75,22 +73,6 @@ class TTEmbeddingTest(testing.TestCase):
             )
 
 
-def test_arguments_and_defaults_are_those_of_the_embeddings_of_keras():
-    ours = inspect.signature(TTEmbedding).parameters
-    # Of the table as a whole, or of a table in another form.
-    left_out = {"embeddings_regularizer", "embeddings_constraint", "weights", "lora_rank"}
-    left_out |= {"lora_alpha", "quantization_config", "tie_weights", "reverse_dtype"}
-    left_out |= {"logit_soft_cap"}
-    for twin in (keras.layers.Embedding, keras.layers.ReversibleEmbedding):
-        theirs = inspect.signature(twin).parameters
-        for name, parameter in theirs.items():
-            if name not in left_out:
-                assert ours[name].default == parameter.default, name
-        assert list(ours)[:2] == list(theirs)[:2]
-    added = {"ranks", "input_modes", "output_modes", "rank_regularizer"}
-    assert set(ours) - set(theirs) == added
-
-
 @given(
     st.sampled_from([(7, 5), (12, 10), (1, 4), (4, 1), (16, 16), (30, 11)]),
     st.integers(1, 5),
@@ -142,16 +124,6 @@ def test_modes_of_more_than_the_dimensions(modes):
         layer(np.array([23]))
 
 
-def test_from_dense_with_padding_is_exact():
-    twin = keras.layers.Embedding(23, 11)
-    twin.build()
-    layer = TTEmbedding.from_dense(twin, input_modes=(5, 5), output_modes=(3, 4))
-    np.testing.assert_allclose(layer.to_dense(), twin.embeddings.numpy(), atol=1e-7)
-    table = twin.embeddings.numpy()
-    layer = TTEmbedding.from_dense(twin, tolerance=0.3, input_modes=(5, 5), output_modes=(3, 4))
-    assert np.linalg.norm(layer.to_dense() - table) <= 0.3 * np.linalg.norm(table) + 1e-6
-
-
 @pytest.mark.parametrize(
     "modes", [((30, 40), (6, 8)), ((40, 30), (48, 1)), ((10, 12, 10), (4, 3, 4))]
 )
@@ -191,35 +163,6 @@ def test_plans_follow_the_ranks():
     assert layer.contraction_plan(64).network.output_modes == layer.input_modes
     layer.truncate(2)
     assert layer.lookup_plan().ranks == (1, 2, 2, 1)
-
-
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "float32"])
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_ids_of_any_dtype_keep_their_value(dtype, policy):
-    # Of a vocabulary whose ids half precision rounds.
-    layer = TTEmbedding(5000, 4, 3, dtype=policy)
-    layer.build()
-    largest = 100 if dtype.endswith("8") else 4999
-    ids = np.array([[0, 1, largest], [largest - 1, 7, 7]], dtype)
-    expected = layer.to_dense()[ids.astype("int64")]
-    outputs = layer(ids)
-    assert keras.backend.standardize_dtype(outputs.dtype) == layer.compute_dtype
-    np.testing.assert_allclose(np.asarray(outputs, "float32"), expected, atol=2e-3)
-    model = keras.Sequential([keras.Input((3,), dtype=dtype), layer])
-    np.testing.assert_allclose(model.predict(ids, verbose=0), expected, atol=2e-3)
-
-
-def test_ids_beyond_what_float32_holds():
-    layer = TTEmbedding(2**25, 2, 2, input_modes=(2**12, 2**13))
-    layer.build()
-    tt = layer.to_tt()
-    ids = np.array([0, 2**24, 2**24 + 1, 2**25 - 1], "int64")
-    first, second = tt.cores
-    rows = [
-        np.einsum("amb,bnc->mn", first[:, i // 2**13], second[:, i % 2**13]).ravel() for i in ids
-    ]
-    np.testing.assert_allclose(layer(ids), rows, rtol=1e-4, atol=1e-7)
-    assert np.any(np.asarray(layer(ids[1:2])) != np.asarray(layer(ids[2:3])))
 
 
 def masked_twins(final):
@@ -308,33 +251,6 @@ def test_training_under_xla_is_that_without():
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
-@pytest.mark.parametrize("ids", [[[20, 0]], [[0, -1]]])
-def test_ids_out_of_range_are_refused_everywhere(ids):
-    ids = np.array(ids)
-    layer = TTEmbedding(20, 4, 2, name="table")
-    model = keras.Sequential([keras.Input((2,), dtype="int32"), layer])
-    model.compile("sgd", "mse", jit_compile=False)
-    targets = np.zeros((1, 2, 4))
-    for run in (lambda: layer(ids), lambda: layer(ids.astype("float32")), lambda: model(ids)):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0, 20\)"):
-            run()
-    # In a graph, the lookup itself may be the first to see it.
-    for run in (
-        lambda: model.predict(ids, verbose=0),
-        lambda: model.fit(ids, targets, verbose=0),
-        lambda: model.evaluate(ids, targets, verbose=0),
-    ):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0, 20\)"):
-            run()
-
-
-def test_ids_out_of_range_are_refused_by_fit_with_the_defaults_of_compile():
-    model = keras.Sequential([keras.Input((2,), dtype="int32"), TTEmbedding(20, 4, 2)])
-    model.compile("sgd", "mse")
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0, 20\)"):
-        model.fit(np.array([[20, 0]]), np.zeros((1, 2, 4)), verbose=0)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -350,41 +266,3 @@ def test_ids_out_of_range_are_refused_by_fit_with_the_defaults_of_compile():
 def test_arguments_that_are_not_valid_are_refused_at_once(arguments, message):
     with pytest.raises(ValueError, match=message):
         TTEmbedding(*arguments)
-
-
-@pytest.mark.parametrize("kind", [keras.layers.Embedding, keras.layers.ReversibleEmbedding])
-@pytest.mark.parametrize("modes", [{}, {"input_modes": (2, 3, 5)}, {"output_modes": (10,)}])
-def test_from_dense_without_limit_is_exact(kind, modes):
-    twin = kind(30, 10, mask_zero=True, name="tokens")
-    twin.build()
-    layer = TTEmbedding.from_dense(twin, **modes)
-    np.testing.assert_allclose(layer.to_dense(), twin.embeddings.numpy(), atol=1e-7)
-    np.testing.assert_allclose(layer(np.arange(30)), twin(np.arange(30)), atol=1e-6)
-    assert (layer.name, layer.mask_zero) == ("tokens", True)
-
-
-@pytest.mark.parametrize("tolerance", [0.05, 0.5])
-def test_from_dense_stays_within_the_tolerance(tolerance):
-    twin = keras.layers.Embedding(30, 10)
-    twin.build()
-    layer = TTEmbedding.from_dense(twin, tolerance=tolerance)
-    table = twin.embeddings.numpy()
-    error = np.linalg.norm(layer.to_dense() - table) / np.linalg.norm(table)
-    assert error <= tolerance + 1e-6
-    assert TTEmbedding.from_dense(twin, ranks=2).ranks == (1, 2, 1)
-
-
-def test_from_dense_refuses_other_layers():
-    untied = keras.layers.ReversibleEmbedding(8, 4, tie_weights=False)
-    untied.build()
-    for layer in (keras.layers.Embedding(4, 4), keras.layers.Dense(4), untied):
-        with pytest.raises(ValueError, match=r"with tied weights"):
-            TTEmbedding.from_dense(layer)
-
-
-@pytest.mark.parametrize("arguments", [{"logit_soft_cap": 1.0}, {"reverse_dtype": "float32"}])
-def test_from_dense_refuses_what_it_cannot_take_over(arguments):
-    table = keras.layers.ReversibleEmbedding(10, 8, **arguments)
-    table.build()
-    with pytest.raises(ValueError, match="without `logit_soft_cap`"):
-        TTEmbedding.from_dense(table)
