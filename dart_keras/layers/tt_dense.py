@@ -140,8 +140,10 @@ class TTDense(TTKernelLayer):
         # A bias right behind the product becomes part of it on a device.
         if self.bias is not None:
             outputs = ops.add(outputs, ops.cast(self.bias, outputs.dtype))
-        outputs = self.activation(outputs)
-        return ops.reshape(outputs, (*leading, self.units)) if len(leading) != 1 else outputs
+        if len(leading) != 1:
+            outputs = ops.reshape(outputs, (*leading, self.units))
+        # With all axes in place, because an activation may look along another one than the last.
+        return self.activation(outputs)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The shape of the output for an input of the given shape."""

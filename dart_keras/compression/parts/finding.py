@@ -14,8 +14,8 @@ from dart_keras.compression.parts.embedding import EmbeddingPart
 from dart_keras.compression.parts.matrix import MatrixPart
 from dart_keras.compression.parts.part import Part
 from dart_keras.compression.replacing import layers_with_paths
+from dart_keras.layers.einsum_axes import einsum_axes
 from dart_keras.layers.from_dense import check_embedding
-from dart_keras.layers.tt_einsum_dense import einsum_axes
 
 LayerFilter = str | type | Callable[[keras.Layer], bool]
 

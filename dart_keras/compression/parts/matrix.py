@@ -13,9 +13,10 @@ from dart_keras.compression.moments import Moments
 from dart_keras.compression.parts.batch_norm import fold_batch_norm
 from dart_keras.compression.parts.part import Form, Part, rank_ladder
 from dart_keras.layers import TTDense, TTEinsumDense
+from dart_keras.layers.einsum_axes import EinsumAxes, einsum_axes
 from dart_keras.layers.resizing import Resizing, resize
-from dart_keras.layers.tt_dense import arguments_of
-from dart_keras.layers.tt_einsum_dense import EinsumAxes, einsum_axes, einsum_matrix
+from dart_keras.layers.tt_einsum_dense import einsum_matrix
+from dart_keras.layers.tt_kernel_layer import arguments_of
 from dart_keras.tensor_train import (
     TTMatrix,
     automatic_modes,
