@@ -121,12 +121,17 @@ def summary(model: keras.Model) -> ModelSummary:
         --------------------------------------------------------------------
         total                                    18,442  814,090        44.1
     """
+    table = model_costs(model)
+    print(table)
+    return table
+
+
+def model_costs(model: keras.Model) -> ModelSummary:
+    """Does what `summary` does, but for the printing."""
     if not model.built:
         raise ValueError(f"Expected a built model. Received: {model!r}; call it on data first")
     rows = [_cost(layer) for layer in flatten_layers(model) if _own_parameters(layer)]
-    table = ModelSummary(model.name, tuple(rows))
-    print(table)
-    return table
+    return ModelSummary(model.name, tuple(rows))
 
 
 def _own_parameters(layer: keras.Layer) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dart_keras.deployment import c_source
 from dart_keras.deployment.calibration import collect
-from dart_keras.deployment.comparison import check, compare
+from dart_keras.deployment.comparison import check, compare, in_words
 from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.saving import write_files
 from dart_keras.deployment.signature import InputSpec
@@ -147,7 +147,7 @@ class Artifact:
         lines.append(f"  operators  {', '.join(counts)}")
         for runtime, results in self.report["runtimes"].items():
             lines.append(f"  {runtime:9}  {results['microseconds']:,.1f} microseconds")
-            lines += [f"    {_line(result)}" for result in results["outputs"]]
+            lines += [f"    {in_words(result)}" for result in results["outputs"]]
         return "\n".join(lines)
 
     def _run(self, arrays: list[np.ndarray], runtime: str) -> list[np.ndarray]:
@@ -164,14 +164,3 @@ class Artifact:
 
 def _holds_ids(info: TensorInfo) -> bool:
     return info.scale is None and info.dtype.startswith("int")
-
-
-def _line(result: dict[str, Any]) -> str:
-    if "equal" in result:
-        return f"{result['name']}: {result['equal']:.1%} of the integers as in Keras"
-    text = f"{result['name']}: largest error {result['max_abs_error']:.3g}"
-    if result["sqnr_db"] is not None:
-        text += f", {result['sqnr_db']:.1f} dB"
-    if "argmax_agreement" in result:
-        text += f", {result['argmax_agreement']:.1%} of the rows with the same argmax"
-    return text

@@ -70,6 +70,18 @@ def check(results: Sequence[dict[str, Any]], quantization: str, runtime: str) ->
             )
 
 
+def in_words(result: dict[str, Any]) -> str:
+    """Returns what `compare` found for one output as a line of text."""
+    if "equal" in result:
+        return f"{result['name']}: {result['equal']:.1%} of the integers as in Keras"
+    text = f"{result['name']}: largest error {result['max_abs_error']:.3g}"
+    if result["sqnr_db"] is not None:
+        text += f", {result['sqnr_db']:.1f} dB"
+    if "argmax_agreement" in result:
+        text += f", {result['argmax_agreement']:.1%} of the rows with the same argmax"
+    return text
+
+
 def _errors(want: np.ndarray, got: np.ndarray) -> dict[str, Any]:
     same = ~np.isfinite(want)
     error = np.where(same, 0.0, np.abs(got - np.where(same, 0.0, want)))

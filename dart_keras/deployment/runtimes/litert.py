@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dart_keras.deployment.extra import load
+from dart_keras.deployment.quiet import quiet
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
 
 _BAD_NODE = re.compile(r"Node number (\d+) \((\w+)\) failed")
@@ -25,7 +26,8 @@ def run(content: bytes, inputs: Sequence[np.ndarray], minimum_runs: int = 0) -> 
     module = load("ai_edge_litert.interpreter", "ai-edge-litert")
     try:
         interpreter = module.Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
+        with quiet():
+            interpreter.allocate_tensors()
         # In the file's order, which is the Keras model's.
         takes = [detail["index"] for detail in interpreter.get_input_details()]
         gives = [detail["index"] for detail in interpreter.get_output_details()]

@@ -1,0 +1,58 @@
+"""The types of arguments that several subcommands take."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+# As `dart_keras.deployment` knows them; reading its own lists would start TensorFlow.
+TARGETS = ("raspberry-pi", "microcontroller")
+QUANTIZATIONS = ("float32", "dynamic", "int8", "int16x8")
+
+
+def file_ending(*endings: str) -> Callable[[str], Path]:
+    """Returns a type for `argparse`: the path of a file whose name ends like this."""
+
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in endings:
+            expected = " or ".join(endings)
+            raise argparse.ArgumentTypeError(f"expected a {expected} file. Received: {text}")
+        return path
+
+    return parse
+
+
+def positive(text: str) -> int:
+    """Reads a positive integer."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a positive integer. Received: {text}")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Reads a number between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1. Received: {text}")
+    return value
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Adds the Keras model, which every subcommand takes."""
+    parser.add_argument(
+        "model", metavar="MODEL", type=file_ending(".keras", ".h5"), help="a .keras or .h5 file"
+    )
+
+
+def add_data(parser: argparse.ArgumentParser, help: str, required: bool = False) -> None:
+    """Adds the file of rows."""
+    parser.add_argument(
+        "--data",
+        metavar="ROWS",
+        type=file_ending(".npy", ".npz"),
+        required=required,
+        help=f"{help}: a .npy file, or a .npz file with one array for each input by its name",
+    )

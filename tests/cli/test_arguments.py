@@ -1,0 +1,33 @@
+import argparse
+
+import pytest
+
+from dart_keras.deployment.recipe import RECIPES
+from dart_keras.deployment.target import TARGETS
+from dart_keras_cli import arguments
+
+
+def test_choices_are_those_of_the_converter():
+    assert tuple(TARGETS) == arguments.TARGETS
+    assert tuple(RECIPES) == arguments.QUANTIZATIONS
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    [
+        (arguments.positive, {"12": 12}, ["0", "-3", "1.5", "many", ""]),
+        (arguments.share, {"0.25": 0.25}, ["0", "1", "-0.1", "nan", "much"]),
+    ],
+)
+def test_numbers(kind, right, wrong):
+    assert {text: kind(text) for text in right} == right
+    for text in wrong:
+        with pytest.raises(argparse.ArgumentTypeError, match=f"Received: {text}$"):
+            kind(text)
+
+
+def test_endings():
+    kind = arguments.file_ending(".keras", ".h5")
+    assert kind("a/model.h5").name == "model.h5"
+    with pytest.raises(argparse.ArgumentTypeError, match=r"\.keras or \.h5 file\. Received: x\.pt"):
+        kind("x.pt")

@@ -1,0 +1,94 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def compress(run, files, tmp_path):
+    """Runs `compress` with these options, and returns the result and the path of its output."""
+
+    def compress(*options, model="model.keras", output=tmp_path / "small.keras"):
+        return run("compress", files / model, "--output", output, *options), output
+
+    return compress
+
+
+@pytest.mark.parametrize("model", ["model.keras", "model.h5"])
+def test_the_smaller_model_and_its_report_are_written(compress, files, tmp_path, model):
+    report, picture = tmp_path / "new" / "report.json", tmp_path / "report.png"
+    (code, out, err), output = compress(
+        "--parameters", 12_000, "--report", report, "--picture", picture, model=model
+    )
+    assert code == 0, err
+    small = keras.saving.load_model(output)
+    assert small.count_params() < 128 * 128
+    assert small.predict(np.load(files / "rows.npy"), verbose=0).shape == (48, 4)
+    assert isinstance(json.loads(report.read_text()), dict)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "hidden" in out
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        ["--tolerance", 0.9],
+        ["--multiply-adds", 12_000],
+        ["--flash-bytes", 20_000],
+        ["--flash-bytes", 40_000, "--quantization", "float32", "--target", "raspberry-pi"],
+        ["--arena-bytes", 20_000],
+    ],
+)
+def test_every_kind_of_budget(compress, files, budget):
+    (code, _, err), output = compress(*budget)
+    assert code == 0, err
+    before = keras.saving.load_model(files / "model.keras").count_params()
+    # An arena may be small enough already.
+    assert keras.saving.load_model(output).count_params() <= before
+
+
+def test_data_layers_and_recovery(compress, files):
+    (code, _, err), output = compress(
+        *("--tolerance", 0.9, "--data", files / "rows.npy"),
+        *("--layers", "hid*", "logits", "--recovery-epochs", 1),
+    )
+    assert code == 0, err
+    small = keras.saving.load_model(output)
+    before = keras.saving.load_model(files / "model.keras")
+    assert small.get_layer("second").count_params() == before.get_layer("second").count_params()
+    assert small.get_layer("hidden").count_params() < before.get_layer("hidden").count_params()
+
+
+def test_a_failure_leaves_the_files_as_they_were(compress, tmp_path):
+    (tmp_path / "small.keras").write_bytes(b"before")
+    (code, out, err), output = compress("--parameters", 10, "--report", tmp_path / "report.json")
+    assert (code, out) == (1, "")
+    assert err.startswith("dart-keras: error: Expected a budget of at least")
+    assert output.read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["small.keras"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "one of the arguments --parameters --flash-bytes"),
+        (["--parameters", 9, "--tolerance", 0.5], "not allowed with argument --parameters"),
+        (["--tolerance", 1.5], "expected a number between 0 and 1. Received: 1.5"),
+        (["--parameters", 9, "--quantization", "int8"], "go with --flash-bytes or --arena-bytes"),
+        (["--tolerance", 0.5, "--target", "raspberry-pi"], "go with --flash-bytes"),
+        (["--parameters", 9, "--recovery-epochs", 2], "--recovery-epochs needs --data"),
+        (["--parameters", 9, "--picture", "a.svg"], "expected a .png file. Received: a.svg"),
+    ],
+)
+def test_wrong_usage(compress, options, message):
+    (code, out, err), output = compress(*options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not output.exists()
+
+
+def test_the_output_is_a_keras_file(compress):
+    (code, _, err), _ = compress("--parameters", 9, output="small.h5")
+    assert code == 2
+    assert "expected a .keras file. Received: small.h5" in err

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+
+def test_files_for_a_microcontroller_from_h5(run, files, tmp_path):
+    out = tmp_path / "out"
+    code, printed, err = run(
+        *("convert", files / "model.h5", "--output", out, "--target", "microcontroller"),
+        *("--quantization", "int8", "--data", files / "rows.npz", "--flash-budget", 100_000),
+    )
+    assert code == 0, err
+    report = json.loads((out / "report.json").read_text())
+    assert {name: report[name] for name in ("target", "quantization", "flash_budget")} == {
+        "target": "microcontroller",
+        "quantization": "int8",
+        "flash_budget": 100_000,
+    }
+    assert report["calibration_rows"] == 48
+    assert (out / "model.cc").exists()
+    assert f"file       {report['file_bytes']:,} bytes" in printed
+    assert "tflm" in printed
+
+
+def test_two_inputs_go_by_their_names(run, files, tmp_path):
+    result = run(
+        *("convert", files / "two.keras", "--output", tmp_path, "--quantization", "int16x8"),
+        *("--data", files / "two.npz"),
+    )
+    assert result.code == 0, result.err
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [given["name"] for given in report["inputs"]] == ["z_first", "a_second"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "two.npz"], "must hold an array for each of the inputs ['features']"),
+        (["--data", "ids.npy"], "must have shape (rows, 128)"),
+        (["--flash-budget", 100], "The smallest file with quantization='float32' takes"),
+        (["--target", "microcontroller", "--quantization", "dynamic"], "no kernels"),
+    ],
+)
+def test_a_failure_writes_nothing(run, files, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(files)
+    code, out, err = run("convert", "model.keras", "--output", tmp_path / "out", *arguments)
+    assert (code, out) == (1, "")
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--quantization", "int8"], "--quantization int8 needs --data"),
+        (["--quantization", "int4"], "invalid choice: 'int4'"),
+        (["--data", "rows.csv"], "expected a .npy or .npz file. Received: rows.csv"),
+        (["--flash-budget", "0"], "expected a positive integer. Received: 0"),
+    ],
+)
+def test_wrong_usage(run, arguments, message):
+    code, out, err = run("convert", "model.keras", "--output", "out", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err

@@ -1,0 +1,78 @@
+import configparser
+import importlib
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from dart_keras_cli.main import main
+
+ROOT = Path(__file__).parents[2]
+# What the script does that is installed as `dart-keras`.
+SCRIPT = "import sys; from dart_keras_cli.main import main; sys.exit(main())"
+
+
+def test_the_entry_point():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    name, _, place = config["options.entry_points"]["console_scripts"].partition(" = ")
+    module, _, function = place.partition(":")
+    assert name.strip() == "dart-keras"
+    assert getattr(importlib.import_module(module), function) is main
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = (
+        "import sys\n"
+        "from dart_keras_cli.main import main\n"
+        "try:\n    main(['convert', '--help'])\nexcept SystemExit as exit:\n"
+        "    print(exit.code, [m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert "--flash-budget" in result.stdout
+    assert result.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_process_prints_the_result_and_nothing_else(files, tmp_path):
+    arguments = ["convert", files / "model.keras", "--output", tmp_path / "out"]
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, cwd=ROOT
+    )
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert result.stdout.startswith("small for raspberry-pi, float32\n")
+
+
+def test_a_failure_is_one_line_on_stderr(run, tmp_path):
+    code, out, err = run("convert", tmp_path / "none.keras", "--output", tmp_path / "out")
+    assert (code, out) == (1, "")
+    assert err == (
+        f"dart-keras: error: [Errno 2] No such file or directory: '{tmp_path / 'none.keras'}'\n"
+    )
+
+
+def test_a_warning_is_one_line_on_stderr(run, files, monkeypatch):
+    def load_model(path):
+        warnings.warn("It is slow.", stacklevel=1)
+        raise ValueError("It is wrong.")
+
+    monkeypatch.setattr("dart_keras_cli.convert.load_model", load_model)
+    code, _, err = run("convert", files / "model.keras", "--output", "out")
+    assert (code, err) == (1, "dart-keras: warning: It is slow.\ndart-keras: error: It is wrong.\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["shrink"], ["inspect"], ["inspect", "model.pt"]])
+def test_wrong_usage(run, arguments):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "error:" in err
+
+
+def test_an_error_in_the_code_keeps_its_traceback(run, files, monkeypatch):
+    monkeypatch.setattr("dart_keras_cli.convert.load_model", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run("convert", files / "model.keras", "--output", "out")
