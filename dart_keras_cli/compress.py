@@ -34,9 +34,9 @@ def add_parser(commands: Any) -> None:
     )
     budget = parser.add_mutually_exclusive_group(required=True)
     for name, meaning in (
-        ("--parameters", "the most numbers that the replaced layers may hold"),
+        ("--parameters", "the most numbers that the model may hold"),
         ("--flash-bytes", "the most bytes that the .tflite file may take"),
-        ("--multiply-adds", "the most multiply-adds that one row may take"),
+        ("--multiply-adds", "the most products by weights that one row may take"),
         ("--arena-bytes", "the most bytes of working memory that one row may take"),
     ):
         budget.add_argument(name, metavar="N", type=positive, help=meaning)
@@ -99,13 +99,12 @@ def _budget(arguments: argparse.Namespace) -> Any:
         return Budget(parameters=arguments.parameters)
     if arguments.multiply_adds:
         return Budget(multiply_adds=arguments.multiply_adds)
-    file = {
-        "quantization": arguments.quantization or "int8",
-        "target": arguments.target or "microcontroller",
-    }
-    if arguments.flash_bytes:
-        return Budget(flash_bytes=arguments.flash_bytes, **file)
-    return Budget(arena_bytes=arguments.arena_bytes, **file)
+    return Budget(
+        flash_bytes=arguments.flash_bytes,
+        arena_bytes=arguments.arena_bytes,
+        quantization=arguments.quantization or "int8",
+        target=arguments.target or "microcontroller",
+    )
 
 
 def _write(arguments: argparse.Namespace, small: Any, report: Any) -> None:

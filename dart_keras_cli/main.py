@@ -42,6 +42,8 @@ def _run(arguments: argparse.Namespace) -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            # For those who write the code.
+            warnings.simplefilter("ignore", DeprecationWarning)
             arguments.run(arguments)
     except tf.errors.OpError as error:
         # Around the reason it says where in which graph it was.

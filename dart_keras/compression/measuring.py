@@ -11,6 +11,9 @@ from dart_keras.compression.choosing import Solution, choose, smallest_cost, sol
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.parts import Form
 from dart_keras.compression.progress import progress
+from dart_keras.deployment import convert
+from dart_keras.deployment.recipe import RECIPES
+from dart_keras.deployment.target import find_target
 from dart_keras.selection import Budget
 
 # Of the losses, as in `solve_cost`: one for all files but the last.
@@ -32,6 +35,12 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
         ConversionError: If the model cannot be converted.
     """
     name = budget.kind
+    find_target(budget.target, budget.quantization)
+    if RECIPES[budget.quantization].calibrated and not fitter.batches:
+        raise ValueError(
+            f"Expected `calibration_data` for a file with quantization={budget.quantization!r}. "
+            "Received: calibration_data=None"
+        )
 
     def measure(model: keras.Model) -> dict[str, int]:
         return measured_file(model, fitter.batches, budget.quantization, budget.target)
@@ -85,8 +94,6 @@ def measured_file(
     Returns:
         Bytes by "flash_bytes" and, for a microcontroller, "arena_bytes".
     """
-    from dart_keras.deployment import convert
-
     data = None
     if batches:
         whole = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)

@@ -41,7 +41,7 @@ def test_the_smaller_model_and_its_report_are_written(compress, files, tmp_path,
     ],
 )
 def test_every_kind_of_budget(compress, files, budget):
-    (code, _, err), output = compress(*budget)
+    (code, _, err), output = compress(*budget, "--data", files / "rows.npy")
     assert code == 0, err
     before = keras.saving.load_model(files / "model.keras").count_params()
     # An arena may be small enough already.

@@ -81,8 +81,24 @@ def test_directions_that_the_matrix_does_not_have_cost_nothing():
     assert Budget(1000).select([layer]) == [(1, 1, 1)]
 
 
-@pytest.mark.parametrize("parameters", [0, -1, 10.0, "10", None, True])
+@pytest.mark.parametrize("parameters", [0, -1, 10.0, "10", True])
 def test_a_budget_that_is_no_positive_integer_is_refused(parameters):
     with pytest.raises(ValueError, match="`parameters` to be a positive integer") as error:
         Budget(parameters)
     assert str(error.value).endswith(f"Received: parameters={parameters!r}")
+
+
+def test_a_budget_is_of_one_kind():
+    assert (Budget(flash_bytes=9).kind, Budget(flash_bytes=9).limit) == ("flash_bytes", 9)
+    for limits in ({}, {"parameters": 1, "arena_bytes": 1}):
+        with pytest.raises(ValueError, match="Expected one of parameters, multiply_adds"):
+            Budget(**limits)
+    with pytest.raises(ValueError, match="`multiply_adds` to be a positive integer"):
+        Budget(multiply_adds=0)
+    with pytest.raises(ValueError, match="target='microcontroller' for a budget of arena"):
+        Budget(arena_bytes=9, target="raspberry-pi")
+
+
+def test_layers_that_are_cut_know_of_parameters_only():
+    with pytest.raises(ValueError, match="budget of parameters outside"):
+        Budget(multiply_adds=1000).select(layers())
