@@ -60,7 +60,7 @@ def compress(
             reach, with the smallest that can be reached.
 
     Example:
-        >>> import dart_keras as dk
+        >>> import dart_keras as dk, numpy as np
         >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)])
         >>> rows = np.random.default_rng(0).normal(size=(100, 64)).astype("float32")
         >>> small, report = dk.compression.compress(model, dk.selection.Budget(1500), rows)

@@ -131,7 +131,7 @@ def rank_ladder(largest: int) -> list[int]:
 
     Example:
         >>> rank_ladder(40)[-6:]
-        [32, 34, 36, 38, 40]
+        [31, 32, 34, 36, 38, 40]
     """
     ladder, rank = [], 1
     while rank < largest:
