@@ -16,17 +16,50 @@ _PROBES = 8
 _MOST_ROWS = 256
 
 
+# Sums of numbers this close to 1 are those of probabilities, which float16 has, too.
+_SUM_TOLERANCE = 1e-2
+# Smaller probabilities have no gradient to speak of.
+_LEAST_PROBABILITY = 1e-12
+
+
 def float_outputs(outputs: Any) -> list[Any]:
     """A model's outputs as a flat list, without those that are no floats."""
     flat = keras.tree.flatten(outputs)
     return [y for y in flat if "float" in keras.backend.standardize_dtype(y.dtype)]
 
 
+def are_probabilities(outputs: Any) -> bool:
+    """Whether the numbers along the last axis are positive and add up to 1."""
+    rows = _rows(outputs)
+    sums = rows.sum(axis=1)
+    return rows.shape[1] > 1 and rows.min() >= 0 and bool(np.all(abs(sums - 1) < _SUM_TOLERANCE))
+
+
+def compared_outputs(outputs: Any, reference: Any) -> list[Any]:
+    """A model's outputs as their errors count, as squares.
+
+    Probabilities as twice their roots: for small differences the squared distance is then twice the
+    Kullback-Leibler divergence, and a sure row counts as much as a doubtful one, though
+    its probabilities hardly move.
+
+    Args:
+        outputs: Tensors of the model, from which gradients can be taken.
+        reference: The outputs that say which ones are probabilities.
+    """
+    pairs = zip(float_outputs(outputs), float_outputs(reference), strict=True)
+    return [
+        2 * ops.sqrt(ops.maximum(ops.cast(y, "float32"), _LEAST_PROBABILITY))
+        if are_probabilities(known)
+        else y
+        for y, known in pairs
+    ]
+
+
 class OutputStatistics:
     """The variance of a model's outputs, and the squared distance of another's.
 
     The last axis holds the numbers of an output, all others count them. Each output tensor counts
-    the same, whatever its scale.
+    the same, whatever its scale; probabilities count as `compared_outputs` has them.
     """
 
     def __init__(self) -> None:
@@ -35,8 +68,10 @@ class OutputStatistics:
 
     def add(self, expected: Any, received: Any = None) -> None:
         """Take in a batch of outputs, and what the other model makes of the same inputs."""
-        rows = [_rows(y) for y in float_outputs(expected)]
-        others = rows if received is None else [_rows(y) for y in float_outputs(received)]
+        rows = [_rows(y) for y in compared_outputs(expected, expected)]
+        others = rows
+        if received is not None:
+            others = [_rows(y) for y in compared_outputs(received, expected)]
         if not self._sums:
             self._sums = [np.zeros((3, y.shape[1])) for y in rows]
             self._counts = [0] * len(rows)
@@ -115,7 +150,8 @@ def sensitivities(
                 seen.append((place, outputs))
 
             with listening(copies, parts, watch):
-                outputs = float_outputs(model(batch, training=False))
+                outputs = model(batch, training=False)
+                outputs = compared_outputs(outputs, outputs)
         # A row of the calibration data may make several rows of an output.
         scales = [
             (len(variances) * variance * max(1, math.prod(y.shape[1:-1]))) ** -0.5

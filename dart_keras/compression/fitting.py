@@ -1,5 +1,6 @@
 """Making the layers of the small model, each fitted to where it will work."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,7 @@ class Fitter:
         self._sensitivities: list[np.ndarray | None] = [None] * len(parts)
         self._order = list(range(len(parts)))
         self._evidence: list[Any] = [None] * len(parts)
+        self._calls: dict[int, int] = {}
         if batches:
             self._reference, self._copies = copy_model(model)
             self._evidence = self._observe(others)
@@ -98,11 +100,14 @@ class Fitter:
         if self.batches:
             student, copies = copy_model(self.model)
         changed = [k for k in self._order if forms[k].kind != "dense"]
-        for place, k in enumerate(progress(changed, "fitting layers")):
+        # For as long as both models are the same, what was observed in the original holds.
+        same = True
+        for k in progress(changed, "fitting layers"):
             part, known = self.parts[k], self._evidence[k]
-            # Before the first new layer, both models are the same.
-            if self.batches and place > 0:
-                known = self._evidence_in(k, student, copies)
+            if not forms[k].is_exact:
+                if self.batches and not same:
+                    known = self._evidence_in(k, student, copies)
+                same = False
             layer, error = part.build(forms[k], known)
             fitted[k] = Fitted(forms[k], layer, error)
             if self.batches:
@@ -132,7 +137,8 @@ class Fitter:
         for k in self._order:
             if (layer := fitted[k].layer) is not None:
                 self._install(self.parts[k], layer, copies)
-                error = end_error(self._reference, student, self.batches)
+                if not fitted[k].form.is_exact:
+                    error = end_error(self._reference, student, self.batches)
             errors[k] = error
         return errors
 
@@ -141,14 +147,20 @@ class Fitter:
         statistics = OutputStatistics()
         every = [*self.parts, *others]
         counts: dict[int, int] = {}
+        calls: dict[int, int] = {}
 
         def count(place: int, _: Any, outputs: Any) -> None:
             rows = len(every[place].output_rows(_array(outputs)))
             counts[place] = counts.get(place, 0) + rows
+            calls[place] = calls.get(place, 0) + 1
 
         with listening(self._copies, every, count):
             for batch in self.batches:
                 statistics.add(self._reference(batch, training=False))
+        # Unless the model decides by the data how often a layer is called.
+        self._calls = {
+            k: n // len(self.batches) for k, n in calls.items() if not n % len(self.batches)
+        }
         samples = sum(len(keras.tree.flatten(batch)[0]) for batch in self.batches)
         rows = [counts.get(place, 0) / samples for place in range(len(every))]
         self.rows = rows[: len(self.parts)]
@@ -189,20 +201,32 @@ class Fitter:
         part = self.parts[k]
         evidence = part.evidence(self._sensitivities[k])
         rows = 0
+        most = self._calls.get(k)
         for batch in self.batches:
-            expected = _calls(self._reference, self._copies, part, batch)
-            seen = _calls(student, copies, part, batch)
+            expected = _calls(self._reference, self._copies, part, batch, most)
+            seen = _calls(student, copies, part, batch, most)
             for (inputs, _), (_, outputs) in zip(seen, expected, strict=True):
                 part.add(evidence, _array(inputs), _array(outputs))
                 rows += 1
         return evidence if rows else None
 
 
+class _Enough(BaseException):
+    """Ends a model's run early; Keras takes hold of what is an `Exception`."""
+
+
 def _calls(
-    model: keras.Model, copies: dict[int, keras.Layer], part: Part, batch: Any
+    model: keras.Model, copies: dict[int, keras.Layer], part: Part, batch: Any, most: int | None
 ) -> list[tuple[Any, Any]]:
+    """What a part is given and makes of it, in all of its calls or so many."""
     calls: list[tuple[Any, Any]] = []
-    with listening(copies, [part], lambda _, inputs, outputs: calls.append((inputs, outputs))):
+
+    def take(_: int, inputs: Any, outputs: Any) -> None:
+        calls.append((inputs, outputs))
+        if len(calls) == most:
+            raise _Enough
+
+    with listening(copies, [part], take), contextlib.suppress(_Enough):
         model(batch, training=False)
     return calls
 

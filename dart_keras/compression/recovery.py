@@ -8,9 +8,7 @@ import numpy as np
 from keras import ops
 
 from dart_keras.compression.calibration import BATCH, MOST_ROWS, calibration_batches
-from dart_keras.compression.end_errors import end_error, float_outputs
-
-_PROBABILITIES = 1e-3
+from dart_keras.compression.end_errors import are_probabilities, end_error, float_outputs
 
 
 def recover(
@@ -67,7 +65,7 @@ def recover(
     inputs = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
     distilled = _Distilled(small)
     rates = keras.optimizers.schedules.CosineDecay(learning_rate, len(batches) * int(epochs))
-    distilled.compile(keras.optimizers.Adam(rates), loss=[_loss(y) for y in targets])
+    distilled.compile(keras.optimizers.Lamb(rates), loss=[_loss(y) for y in targets])
     history = distilled.fit(inputs, targets, batch_size=BATCH, epochs=int(epochs), verbose=0)
     if not end_error(original, small, judged) <= before:
         small.set_weights(weights)
@@ -91,8 +89,7 @@ def _arrays(outputs: Any) -> list[np.ndarray]:
 
 
 def _loss(targets: np.ndarray) -> keras.losses.Loss:
-    sums = targets.sum(-1) if targets.ndim > 1 else np.zeros(1)
-    if targets.min() >= 0 and np.all(np.abs(sums - 1) < _PROBABILITIES):
+    if are_probabilities(targets):
         return keras.losses.KLDivergence()
     return _RelativeError(float(np.var(targets)) or 1.0)
 

@@ -12,8 +12,18 @@ from keras.src.utils.tracking import DotNotTrackScope
 
 Keys = Sequence[Any]
 
-# Keras's own lists of what is in attributes as well. Those of TensorFlow begin with _self_.
-_BOOKKEEPING = {"_layers", "_functional", "_operations", "_operations_by_depth"}
+# TensorFlow's lists of what is in attributes as well.
+OF_TENSORFLOW = {
+    "_self_name_based_restores",
+    "_self_saveable_object_factories",
+    "_self_setattr_tracking",
+    "_self_unconditional_checkpoint_dependencies",
+    "_self_unconditional_deferred_dependencies",
+    "_self_unconditional_dependency_names",
+    "_self_update_uid",
+}
+# The same of Keras, and TensorFlow's.
+_BOOKKEEPING = {"_layers", "_functional", "_operations", "_operations_by_depth", *OF_TENSORFLOW}
 
 
 def describes_its_layers(layer: keras.Layer) -> bool:
@@ -35,7 +45,7 @@ def sublayers(layer: keras.Layer) -> Iterator[tuple[Keys, keras.Layer]]:
         if describes_its_layers(layer):
             return
     for name, value in vars(layer).items():
-        if name not in _BOOKKEEPING and not name.startswith("_self_"):
+        if name not in _BOOKKEEPING:
             yield from _layers_in(value, (name,))
 
 
@@ -63,7 +73,7 @@ def replace_sublayers(holder: keras.Layer, replacements: Mapping[int, keras.Laye
     for each in filter(None, graphs):
         tracked = _replace_tracked(each, replacements)
         for name, value in list(vars(each).items()):
-            if name.startswith("_self_") or name in ("_functional", "_operations_by_depth"):
+            if name in {"_functional", "_operations_by_depth", *OF_TENSORFLOW}:
                 continue
             changed = _substituted(value, replacements)
             if changed is not value:

@@ -8,6 +8,7 @@ from dart_keras.keras_internals import (
     sublayer_at,
     sublayers,
 )
+from dart_keras.keras_internals.sublayers import OF_TENSORFLOW
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
 
@@ -30,6 +31,20 @@ class Around(keras.layers.Layer):
         for layer in (self.alone, self.listed[0], self.listed[1][0], self.named["d"], *self.pair):
             x = layer(x)
         return self.again(x)
+
+
+class SelfAttention(keras.layers.Layer):
+    """Its attribute's name begins as those that TensorFlow sets."""
+
+    def __init__(self):
+        super().__init__()
+        self._self_attention_layer = keras.layers.Dense(4, name="a")
+
+    def build(self, input_shape):
+        self._self_attention_layer.build(input_shape)
+
+    def call(self, x):
+        return self._self_attention_layer(x)
 
 
 class Subclass(keras.Model):
@@ -137,3 +152,24 @@ def test_tensorflow_can_save_what_was_changed(make, tmp_path):
     old = model.get_layer("a")
     replace_sublayers(model, {id(old): as_dense(old, 1)})
     model.export(str(tmp_path / "model"), verbose=False)
+
+
+def test_what_tensorflow_sets_is_known():
+    layer = around()
+    model = functional()
+    model.save_own_variables({})
+    set_by_tensorflow = {n for each in (layer, model) for n in vars(each) if n[:6] == "_self_"}
+    assert set_by_tensorflow
+    assert set_by_tensorflow <= OF_TENSORFLOW
+
+
+def test_an_attribute_named_as_tensorflow_names_its_own():
+    layer = SelfAttention()
+    layer.build((None, 4))
+    [(keys, old)] = sublayers(layer)
+    assert list(keys) == ["_self_attention_layer"]
+    new = as_dense(old, 2)
+    expected = 2 * layer(X)
+    replace_sublayers(layer, {id(old): new})
+    np.testing.assert_allclose(layer(X), expected, rtol=1e-5)
+    assert [each for _, each in sublayers(layer)] == [new]

@@ -34,6 +34,10 @@ class FoldedBatchNormalization(keras.layers.Layer):
         """The shape of the inputs."""
         return input_shape
 
+    def get_config(self) -> dict[str, Any]:
+        """What every layer's config has; Keras makes none by itself from a policy."""
+        return super().get_config()
+
 
 def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
     """The `BatchNormalization` layers that see nothing but one linear layer's outputs.

@@ -16,6 +16,9 @@ from dart_keras.compression.moments import Moments
 from dart_keras.compression.parts.batch_norm import fold_batch_norm
 from dart_keras.compression.parts.part import Form, Part
 
+# How many numbers patches may hold at a time: a quarter of a gigabyte in double precision.
+_MOST_NUMBERS = 2**25
+
 
 class ConvolutionPart(Part):
     """A `Conv2D` layer, whose other forms are two or three smaller ones."""
@@ -36,8 +39,12 @@ class ConvolutionPart(Part):
 
     def add(self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray) -> None:
         """Take a batch into the moments."""
-        rows = patch_rows(self._folded, np.asarray(inputs, np.float32))
-        evidence.add(rows, self.output_rows(outputs))
+        images = np.asarray(inputs, np.float32)
+        step = max(1, _MOST_NUMBERS // (math.prod(outputs.shape[1:-1]) * len(self.kernel)))
+        for start in range(0, len(images), step):
+            chunk = slice(start, start + step)
+            rows = patch_rows(self._folded, images[chunk])
+            evidence.add(rows, self.output_rows(outputs[chunk]))
 
     def variance(self, evidence: Moments, sensitivity: np.ndarray) -> float:
         """The outputs' variance, which the moments hold."""

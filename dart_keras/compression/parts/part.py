@@ -29,6 +29,11 @@ class Form(NamedTuple):
     multiply_adds: int
     error: float
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the layer does in this form just what it does as it is."""
+        return self.kind in ("dense", "folded")
+
 
 class Part(ABC):
     """A layer of a model, and the forms that it can take.
