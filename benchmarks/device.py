@@ -22,6 +22,7 @@ from benchmarks.grid import DIMENSIONS, RANKS, Grid, split
 from benchmarks.tables import Results
 from benchmarks.timing import interleaved
 from dart_keras.deployment import Artifact, convert
+from dart_keras.deployment.tensor_info import TensorInfo
 from dart_keras.layers import TTDense
 from dart_keras.tensor_train import balanced_modes, suggest_modes
 
@@ -62,19 +63,20 @@ def balanced_layer(inputs: int, units: int, rank: int) -> TTDense:
     return TTDense(units, rank, balanced_modes(inputs, 2), balanced_modes(units, 2))
 
 
-def inference(file: Artifact, runtime: str) -> Callable[[], object]:
-    """One inference, its input already in place."""
-    info = file.inputs[0]
+def inference(
+    content: bytes, info: TensorInfo, runtime: str, arena_size: int | None
+) -> Callable[[], object]:
+    """One inference of a file with one input, which is already in place."""
     row = info.quantize(np.random.default_rng(1).normal(size=info.shape))
     if runtime.startswith("TFLM"):
         from tflite_micro import runtime as tflm
 
-        interpreter = tflm.Interpreter.from_bytes(file.content, arena_size=file.arena_size)
+        interpreter = tflm.Interpreter.from_bytes(content, arena_size=arena_size)
         interpreter.set_input(row, 0)
         return interpreter.invoke
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=file.content, num_threads=1)
+    interpreter = Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], row)
     return interpreter.invoke
@@ -82,7 +84,12 @@ def inference(file: Artifact, runtime: str) -> Callable[[], object]:
 
 def measure(files: dict[str, Artifact], runtime: str) -> dict[str, Any]:
     """Times, arenas and file sizes of some files on one runtime, by name."""
-    timings = interleaved({name: inference(file, runtime) for name, file in files.items()})
+    timings = interleaved(
+        {
+            name: inference(file.content, file.inputs[0], runtime, file.arena_size)
+            for name, file in files.items()
+        }
+    )
     return {
         "microseconds": {name: timing.microseconds for name, timing in timings.items()},
         "spread": {name: timing.spread for name, timing in timings.items()},

@@ -10,7 +10,7 @@ from keras import ops
 BATCH = 32
 
 # Enough to see what a layer's inputs have in common; more only takes longer.
-MOST_ROWS = 1024
+MOST_ROWS = 4096
 
 
 def calibration_batches(

@@ -6,7 +6,7 @@ import keras
 from dart_keras.compression.calibration import calibration_batches
 from dart_keras.compression.choosing import solve_cost, solve_tolerance
 from dart_keras.compression.fitting import Fitter
-from dart_keras.compression.measuring import solve_measured
+from dart_keras.compression.measuring import measured_file, solve_measured
 from dart_keras.compression.parts import LayerFilter, parts_of
 from dart_keras.compression.recovery import recover
 from dart_keras.compression.report import CompressionReport
@@ -42,14 +42,14 @@ def compress(
             `dart_keras.selection.Energy(tolerance)` for a relative error of each layer, of its
             outputs on the calibration data or without these of its matrix.
         calibration_data: Inputs that the model may meet, some hundred rows: as `model.predict`
-            takes them, or batches of inputs or of pairs (inputs, labels). At most 1024 rows are
+            takes them, or batches of inputs or of pairs (inputs, labels). At most 4096 rows are
             used.
         layers: Which layers may be replaced: a pattern for the names that lead to a layer, such as
             "encoder/*", a type, a function of the layer, or a sequence of such; `None` for all.
         sensitivity: What `dart_keras.compression.sensitivity` measured, to give out the budget by
             in place of estimates.
         recovery_epochs: For how many epochs `recover` trains the result on the calibration data,
-            all of them.
+            all of them. Training after which the file would not keep to the budget is taken back.
 
     Returns:
         The new model, with the same names and not compiled, and a `CompressionReport`.
@@ -89,5 +89,15 @@ def compress(
     else:
         solution = solve_measured(fitter, budget)
     if recovery_epochs:
+        weights = solution.model.get_weights()
         recover(solution.model, model, calibration_data, recovery_epochs)
+        if isinstance(budget, Budget) and solution.measured:
+            sizes = measured_file(
+                solution.model, fitter.batches, budget.quantization, budget.target
+            )
+            if sizes[budget.kind] <= budget.limit:
+                solution = solution._replace(measured=sizes)
+            else:
+                # With other weights other scales are chosen, which can take more bytes.
+                solution.model.set_weights(weights)
     return solution.model, make_report(found, fitter, solution)

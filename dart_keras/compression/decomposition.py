@@ -8,6 +8,7 @@ import numpy as np
 
 from dart_keras.compression.moments import Moments
 from dart_keras.compression.sweeps import least_squares_sweeps
+from dart_keras.compression.two_cores import truncation_errors, two_core_train
 from dart_keras.tensor_train import TTMatrix, complete_ranks
 from dart_keras.tensor_train.ranks import Ranks
 
@@ -153,7 +154,7 @@ def decompose(
                 f"Expected a finite `bias` of shape {kernel.shape[1:]}. Received: bias={bias!r}"
             )
     if moments is None:
-        train = TTMatrix.from_dense(kernel, *modes, ranks)
+        train = _from_weights(kernel, *modes, ranks)
         norm = float(np.linalg.norm(kernel))
         distance = float(np.linalg.norm(kernel - train.to_dense()))
         return Decomposition(train, bias, (distance / norm) ** 2 if norm else 0.0)
@@ -161,7 +162,7 @@ def decompose(
     if modes == ((kernel.shape[0], 1), (1, kernel.shape[1])):
         train = error.low_rank(complete_ranks(ranks, *modes)[1])
     else:
-        start = TTMatrix.from_dense(kernel, *modes, ranks)
+        start = _from_weights(kernel, *modes, ranks)
         best = error.best if moments.root is None else error.best @ moments.root[1]
         train = least_squares_sweeps(start, error.metric, best)
     matrix = train.to_dense()
@@ -190,14 +191,11 @@ def rank_errors(kernel: np.ndarray, moments: Moments | None = None) -> np.ndarra
     kernel = _checked_kernel(kernel, moments)
     error = None if moments is None else _OutputError(kernel, moments)
     fitted = kernel if error is None else error.fitted
-    # Squared singular values are all that is wanted, and are had much faster.
-    gram = fitted @ fitted.T if fitted.shape[0] < fitted.shape[1] else fitted.T @ fitted
-    kept = np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
-    # Added from the smallest on, so that no error comes out below zero or above its predecessor.
-    lost = np.append(np.cumsum(kept[::-1])[::-1][1:], 0.0)
+    n, m = fitted.shape
+    lost = truncation_errors(fitted, (n, 1), (1, m))
     if error is not None:
         return error.relative(lost)
-    return lost / (kept.sum() or 1.0)
+    return lost / (np.sum(kernel**2) or 1.0)
 
 
 def train_errors(
@@ -229,14 +227,23 @@ def train_errors(
         array([0.36, 0.  ])
     """
     kernel = _checked_kernel(kernel, moments)
-    (first, last) = TTMatrix.from_dense(kernel, input_modes, output_modes).cores
     if moments is None:
-        kept = np.sum(last**2, axis=(1, 2, 3))
-        lost = np.append(np.cumsum(kept[::-1])[::-1][1:], 0.0)
-        lost = np.append(lost, np.zeros(max(0, max(ranks) - len(lost))))
-        return lost[np.array(ranks) - 1] / (kept.sum() or 1.0)
+        lost = truncation_errors(kernel, input_modes, output_modes)
+        places = np.minimum(ranks, len(lost)) - 1
+        return lost[places] / (np.sum(kernel**2) or 1.0)
     error = _OutputError(kernel, moments)
+    first, last = two_core_train(kernel, input_modes, output_modes, max(ranks)).cores
     return np.array([error.of(TTMatrix((first[..., :r], last[:r])).to_dense()) for r in ranks])
+
+
+def _from_weights(
+    kernel: np.ndarray, input_modes: Sequence[int], output_modes: Sequence[int], ranks: Ranks
+) -> TTMatrix:
+    products = math.prod(input_modes), math.prod(output_modes)
+    if len(input_modes) == len(output_modes) == 2 and products == kernel.shape:
+        _, rank, _ = complete_ranks(ranks, input_modes, output_modes)
+        return two_core_train(kernel, input_modes, output_modes, rank)
+    return TTMatrix.from_dense(kernel, input_modes, output_modes, ranks)
 
 
 def _checked_kernel(kernel: np.ndarray, moments: Moments | None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """How far a model's outputs are from another's, and what each layer's errors do to them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -13,7 +13,9 @@ from dart_keras.compression.recording import listening
 
 # Random directions in the outputs for each batch, and rows that are enough of them.
 _PROBES = 8
-_MOST_ROWS = 256
+# So few numbers in a row of outputs are gone through one by one.
+_FEW = 16
+_MOST_ROWS = 1024
 
 
 # Sums of numbers this close to 1 are those of probabilities, which float16 has, too.
@@ -119,7 +121,8 @@ def sensitivities(
     """For each part E[J'J], J being the derivative of the model's outputs by the part's.
 
     Estimated by random directions v in the outputs, for which E[v v'] is the identity (Hutchinson
-    1990), the outputs divided by the root of their variance.
+    1990), the outputs divided by the root of their variance; exact for the rows at hand where an
+    output row holds few numbers.
 
     Args:
         model: A copy of the model that the parts are of.
@@ -157,10 +160,11 @@ def sensitivities(
             (len(variances) * variance * max(1, math.prod(y.shape[1:-1]))) ** -0.5
             for y, variance in zip(outputs, variances, strict=True)
         ]
-        for _ in range(_PROBES):
+        shapes = [tuple(y.shape) for y in outputs]
+        for directions in _directions(shapes, rng):
             probes = [
-                tf.constant(rng.normal(size=y.shape) * scale, y.dtype)
-                for y, scale in zip(outputs, scales, strict=True)
+                tf.constant(direction * scale, y.dtype)
+                for y, direction, scale in zip(outputs, directions, scales, strict=True)
             ]
             gradients = tape.gradient(outputs, [z for _, z in seen], output_gradients=probes)
             for (place, _), gradient in zip(seen, gradients, strict=True):
@@ -177,6 +181,19 @@ def sensitivities(
         total / count if count and np.trace(total) > 0 else None
         for total, count in zip(sums, counts, strict=True)
     ]
+
+
+def _directions(
+    shapes: Sequence[tuple[int, ...]], rng: np.random.Generator
+) -> Iterator[list[np.ndarray]]:
+    """Directions in outputs of some shapes, the mean of whose v v' is the identity or near it."""
+    if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][1] <= _FEW:
+        numbers = shapes[0][1]
+        for k in range(numbers):
+            yield [np.broadcast_to(np.sqrt(numbers) * np.eye(numbers)[k], shapes[0])]
+        return
+    for _ in range(_PROBES):
+        yield [rng.normal(size=shape) for shape in shapes]
 
 
 def _rows(outputs: Any) -> np.ndarray:

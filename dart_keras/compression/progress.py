@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
+import keras
 from tqdm import tqdm
+from tqdm.keras import TqdmCallback
 
 Item = TypeVar("Item")
 
@@ -20,3 +22,8 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
         total: How many there are, where `len` does not tell.
     """
     return tqdm(items, description, total, leave=False, disable=None, delay=_DELAY)
+
+
+def progress_of_training(description: str) -> keras.callbacks.Callback:
+    """The same for a `fit`, epoch by epoch and batch by batch."""
+    return TqdmCallback(desc=description, verbose=1, leave=False, disable=None, delay=_DELAY)

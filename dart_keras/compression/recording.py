@@ -73,8 +73,8 @@ class _Watch:
         def wrapped(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             self._inputs, self._outputs = inputs, None
             outputs = call(inputs, *args, **kwargs)
-            if is_all:
-                self._tell(outputs if self._outputs is None else self._outputs)
+            if is_all and self._outputs is None:
+                self._tell(outputs)
             return outputs
 
         return wrapped
@@ -89,7 +89,9 @@ class _Watch:
 
     def before(self, activation: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def wrapped(outputs: Any) -> Any:
+            # Told before the activation, which a tape that watches the outputs has to see.
             self._outputs = outputs
+            self._tell(outputs)
             return activation(outputs)
 
         return wrapped

@@ -1,5 +1,6 @@
 """Training a compressed model to do again what the original does."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from keras import ops
 
 from dart_keras.compression.calibration import BATCH, MOST_ROWS, calibration_batches
 from dart_keras.compression.end_errors import are_probabilities, end_error, float_outputs
+from dart_keras.compression.progress import progress_of_training
 
 
 def recover(
@@ -22,9 +24,12 @@ def recover(
 
     The loss is the Kullback-Leibler divergence for outputs that are probabilities and the squared
     error relative to the outputs' variance for others (Hinton, Vinyals and Dean 2015, "Distilling
-    the knowledge in a neural network", with all of the outputs as targets). Adam's rate falls to
-    zero along a cosine. Dropout and the statistics of batch normalization rest. Where the outputs
-    end farther from the original's than they began, the weights are put back.
+    the knowledge in a neural network", with all of the outputs as targets). A step is a share of
+    the weights that it changes, as their scales differ by thousands where normalizations were taken
+    in (You et al. 2020, "Large batch optimization for deep learning: training BERT in 76 minutes",
+    LAMB). The share rises over the first tenth of the steps and then falls to zero along a cosine.
+    Dropout and the statistics of batch normalization rest. Where the outputs end farther from the
+    original's than they began, the weights are put back.
 
     Args:
         small: The compressed model. Its trainable weights change.
@@ -32,7 +37,7 @@ def recover(
         data: Inputs that the models take, as for `compress`, but a generator, which cannot be gone
             through twice. All rows are used.
         epochs: How often to go through them.
-        learning_rate: Adam's rate to begin with.
+        learning_rate: The largest share.
 
     Returns:
         The Keras history of the training.
@@ -64,12 +69,25 @@ def recover(
     targets = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     inputs = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
     distilled = _Distilled(small)
-    rates = keras.optimizers.schedules.CosineDecay(learning_rate, len(batches) * int(epochs))
-    distilled.compile(keras.optimizers.Lamb(rates), loss=[_loss(y) for y in targets])
-    history = distilled.fit(inputs, targets, batch_size=BATCH, epochs=int(epochs), verbose=0)
+    steps = math.ceil(len(targets[0]) / BATCH) * int(epochs)
+    distilled.compile(
+        keras.optimizers.Lamb(_rates(learning_rate, steps)), loss=[_loss(y) for y in targets]
+    )
+    history = distilled.fit(
+        inputs,
+        targets,
+        batch_size=BATCH,
+        epochs=int(epochs),
+        callbacks=[progress_of_training("recovering")],
+        verbose=0,
+    )
     if not end_error(original, small, judged) <= before:
         small.set_weights(weights)
     return history
+
+
+# The share of the steps in which the rate rises.
+_WARMUP = 0.1
 
 
 class _Distilled(keras.Model):
@@ -82,6 +100,14 @@ class _Distilled(keras.Model):
 
     def call(self, inputs: Any) -> Any:
         return float_outputs(self.inner(inputs, training=False))
+
+
+def _rates(peak: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    warmup = math.ceil(_WARMUP * steps)
+    # A moment's estimates are too rough for whole steps at first.
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
+    )
 
 
 def _arrays(outputs: Any) -> list[np.ndarray]:

@@ -1,73 +1,207 @@
+import re
+
 import keras
 import numpy as np
 import pytest
 
 import dart_keras as dk
+from dart_keras.compression import candidates, compress, layers_with_paths
+from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
+from dart_keras.selection import Budget, Energy
+
+from . import models
+from .helpers import assert_close, outputs, saved_and_loaded
+from .planting import plant_rank_one
+
+WITHOUT_REPLACEABLE_LAYERS = ["nothing_to_replace", "volumes"]
+REPLACEABLE = [name for name in models.MODELS if name not in WITHOUT_REPLACEABLE_LAYERS]
+# What these hold, others do, and they take long.
+SEEN_IN_OTHERS = ["blocks", "frozen_inside_a_block", "subclassed_inside", "backbone_inside"]
+DISTINCT = [name for name in REPLACEABLE if name not in SEEN_IN_OTHERS]
 
 
-def functional():
-    ids = keras.Input((5,), dtype="int32")
-    x = keras.layers.Embedding(100, 16, name="table")(ids)
-    x = keras.layers.Flatten()(x)
-    shared = keras.layers.Dense(80, activation="relu", name="shared")
-    x = keras.layers.BatchNormalization()(shared(shared(x)))
-    return keras.Model(ids, keras.layers.Dense(3, name="logits")(x))
+def state_of(model):
+    return [np.array(variable) for variable in model.variables]
 
 
-IDS = np.random.default_rng(0).integers(0, 100, (8, 5))
+def assert_same_state(model, before):
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
 
 
-def test_full_ranks_give_the_same_model_and_leave_the_original_alone():
-    model = functional()
-    weights = model.get_weights()
-    small, report = dk.compression.compress(model, dk.selection.Energy(1e-6))
-    np.testing.assert_allclose(
-        small.predict(IDS, verbose=0), model.predict(IDS, verbose=0), atol=1e-4
+def relative(tensors, reference):
+    return [y / np.abs(z).max() for y, z in zip(tensors, reference, strict=True)]
+
+
+def middle_budget(model):
+    """Halfway between the smallest that can be reached and the whole model."""
+    with pytest.raises(ValueError, match="at least") as refusal:
+        compress(model, Budget(1))
+    smallest = int(re.search(r"at least (\d+)", str(refusal.value)).group(1))
+    return (smallest + model.count_params()) // 2
+
+
+@pytest.mark.parametrize(
+    ("name", "calibrated"),
+    [*((name, False) for name in REPLACEABLE), *((name, True) for name in DISTINCT)],
+)
+def test_layers_with_a_smaller_form_that_loses_nothing_take_it(name, calibrated):
+    model, batch = models.build(name)
+    plant_rank_one(model)
+    before, state = outputs(model, batch), state_of(model)
+    replaceable = {path for path, _, reason in candidates(model) if reason is None}
+    small, report = compress(model, Energy(1e-6), batch if calibrated else None)
+    after = outputs(small, batch)
+    assert_close(
+        relative(after, before), relative(before, before), models.TOLERANCES.get(name, 1e-4)
     )
-    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
-    assert {layer.name for layer in report.layers} == {"table", "shared", "logits"}
-    assert isinstance(small.get_layer("table"), dk.layers.TTEmbedding)
+    assert [each.name for each in small.layers] == [each.name for each in model.layers]
+    assert not small.compiled
+    stay = {row.name for row in report.layers if row.reason}
+    if not calibrated:
+        assert not stay & replaceable
+    if not calibrated or name not in models.TOLERANCES:
+        assert replaceable - stay
+        assert small.count_params() < model.count_params()
+    assert_close(outputs(model, batch), before, 0)
+    assert_same_state(model, state)
 
 
-def test_a_budget_holds_over_the_whole_model():
-    small, report = dk.compression.compress(functional(), dk.selection.Budget(2000))
-    trains = [layer for layer in small.layers if hasattr(layer, "cores")]
-    assert sum(np.size(core) for layer in trains for core in layer.cores) <= 2000
-    assert report.parameters_after == small.count_params() < report.parameters_before
-    assert all(0 <= layer.error < 1 for layer in report.layers)
-    assert "shared" in str(report)
+@pytest.mark.parametrize("name", DISTINCT)
+def test_a_budget_of_parameters_holds_over_the_whole_model_also_from_a_file(name, tmp_path):
+    model, batch = models.build(name)
+    before, state = outputs(model, batch), state_of(model)
+    limit = middle_budget(model)
+    small, report = compress(model, Budget(limit))
+    assert report.parameters_after == small.count_params() <= limit
+    assert isinstance(small, type(model))
+    assert [each.name for each in small.layers] == [each.name for each in model.layers]
+    after = outputs(small, batch)
+    assert [y.shape for y in after] == [y.shape for y in before]
+    assert all(np.isfinite(y).all() for y in after)
+    loaded = saved_and_loaded(small, tmp_path)
+    assert loaded.count_params() == small.count_params()
+    assert_close(outputs(loaded, batch), after, 1e-6)
+    assert_close(outputs(model, batch), before, 0)
+    assert_same_state(model, state)
 
 
-def test_sequential_models_nested_in_each_other():
-    inner = keras.Sequential([keras.Input((16,)), keras.layers.Dense(64), keras.layers.Dense(16)])
-    model = keras.Sequential([keras.Input((16,)), inner, keras.layers.Dense(16)])
-    small, report = dk.compression.compress(model, dk.selection.Energy(1e-6))
-    x = np.random.default_rng(0).normal(size=(4, 16)).astype("float32")
-    np.testing.assert_allclose(small.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-4)
-    assert len(report.layers) == 3
+@pytest.mark.parametrize("name", WITHOUT_REPLACEABLE_LAYERS)
+def test_a_model_that_has_no_layer_to_replace_is_refused(name):
+    model, batch = models.build(name)
+    before, state = outputs(model, batch), state_of(model)
+    with pytest.raises(
+        ValueError, match=r"Expected a model with layers(.|\n)*Received(.|\n)*of type"
+    ):
+        compress(model, Energy(0.1), batch)
+    assert_close(outputs(model, batch), before, 0)
+    assert_same_state(model, state)
 
 
-def test_refusals():
-    with pytest.raises(ValueError, match="with none"):
-        dk.compression.compress(
-            keras.Sequential([keras.Input((4,)), keras.layers.ReLU()]), dk.selection.Energy(0.1)
-        )
-    with pytest.raises(ValueError, match="budget"):
-        dk.compression.compress(functional(), 1000)
-    with pytest.raises(ValueError, match="built"):
-        dk.compression.compress(keras.Sequential([keras.layers.Dense(4)]), dk.selection.Energy(0.1))
+@pytest.mark.parametrize("name", ["masked_attention", "normalized_convolutions", "language_model"])
+def test_a_model_that_was_fitted_to_data_loads_from_a_file_and_fits_its_budget(name, tmp_path):
+    model, batch = models.build(name)
+    limit = middle_budget(model)
+    small, report = compress(model, Budget(limit), batch)
+    assert small.count_params() <= limit
+    assert report.end_error > 0
+    assert_close(outputs(saved_and_loaded(small, tmp_path), batch), outputs(small, batch), 1e-6)
 
 
-def test_projections_inside_attention_and_a_save(tmp_path):
-    x = keras.Input((6, 32))
-    attention = keras.layers.MultiHeadAttention(4, 8, name="attention")
-    model = keras.Model(x, keras.layers.Dense(32, name="last")(attention(x, x)))
-    small, report = dk.compression.compress(model, dk.selection.Energy(1e-6))
-    names = ["query", "key", "value", "attention_output"]
-    assert [row.name for row in report.layers] == [*(f"attention/{n}" for n in names), "last"]
-    rows = np.random.default_rng(0).normal(size=(3, 6, 32)).astype("float32")
-    expected = model.predict(rows, verbose=0)
-    np.testing.assert_allclose(small.predict(rows, verbose=0), expected, atol=1e-4)
-    small.save(tmp_path / "small.keras")
-    loaded = keras.saving.load_model(tmp_path / "small.keras")
-    np.testing.assert_allclose(loaded.predict(rows, verbose=0), expected, atol=1e-4)
+@pytest.mark.parametrize("name", ["residual", "strided_convolutions"])
+def test_compressing_twice_gives_the_same(name):
+    model, batch = models.build(name)
+    limit = middle_budget(model)
+    first, second = (compress(model, Budget(limit), batch)[0] for _ in range(2))
+    assert_same_state(first, state_of(second))
+
+
+def test_a_larger_tolerance_takes_fewer_parameters():
+    model, _ = models.build("einsums")
+    sizes = [
+        compress(model, Energy(tolerance))[0].count_params() for tolerance in (0.01, 0.3, 0.6, 0.9)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1]
+
+
+def test_a_budget_that_the_whole_model_keeps_to_changes_nothing():
+    model, batch = models.build("convolutional")
+    for data in (None, batch):
+        small, report = compress(model, Budget(model.count_params()), data)
+        assert_close(outputs(small, batch), outputs(model, batch), 1e-6)
+        assert {row.parameters_after for row in report.layers} == {
+            row.parameters_before for row in report.layers
+        }
+
+
+def test_a_budget_of_multiply_adds_holds():
+    model, batch = models.build("strided_convolutions")
+    _, whole = compress(model, Energy(1e-6), batch)
+    limit = sum(row.multiply_adds_before for row in whole.layers) // 2
+    small, report = compress(model, Budget(multiply_adds=limit), batch)
+    assert sum(row.multiply_adds_after for row in report.layers) <= limit
+    assert np.isfinite(outputs(small, batch)[0]).all()
+
+
+def test_the_new_layers_are_of_the_kinds_that_compute_the_same():
+    model, _ = models.build("masked_attention")
+    plant_rank_one(model)
+    small, _ = compress(model, Energy(1e-6))
+    kinds = {path: type(layer) for path, layer in layers_with_paths(small)}
+    assert kinds["attention/query"] is kinds["attention/attention_output"] is TTEinsumDense
+    assert type(small.layers[1]) is TTEmbedding
+    assert type(small.layers[-1]) is TTDense
+
+
+def test_a_layer_that_models_share_is_shared_in_the_small_one():
+    model, _ = models.build("shared_with_a_model_inside")
+    plant_rank_one(model)
+    small, _ = compress(model, Energy(1e-6))
+    assert isinstance(small.get_layer("shared"), TTDense)
+    assert small.get_layer("inner").get_layer("shared") is small.get_layer("shared")
+
+
+def test_both_directions_of_a_tied_table_are_the_new_one():
+    model, batch = models.build("tied_table")
+    small, _ = compress(model, Budget(middle_budget(model)), batch)
+    assert isinstance(small.get_layer("table"), TTEmbedding)
+    assert small.get_layer("tied").table is small.get_layer("table")
+
+
+@pytest.mark.parametrize(
+    ("layers", "chosen"),
+    [
+        ("encoder_1/*", {"query", "key", "value", "attention_output", "output"}),
+        (keras.layers.Embedding, {"embedding"}),
+        (lambda layer: layer.name == "output", {"output"}),
+        (
+            ["*/query", keras.layers.Embedding, lambda layer: layer.name == "output"],
+            {"embedding", "query", "output"},
+        ),
+    ],
+    ids=["pattern", "type", "function", "sequence"],
+)
+def test_only_layers_that_are_chosen_are_replaced(layers, chosen):
+    model, batch = models.build("encoders")
+    plant_rank_one(model)
+    small, report = compress(model, Energy(1e-6), layers=layers)
+    changed = {row.name for row in report.layers if row.reason is None}
+    assert {path.split("/")[-1] for path in changed} == chosen
+    assert layers != "encoder_1/*" or not any("encoder_0" in path for path in changed)
+    ours, theirs = dict(layers_with_paths(small)), dict(layers_with_paths(model))
+    for row in report.layers:
+        if row.name not in changed:
+            assert "not chosen by `layers`" in row.reason or "of type" in row.reason
+            assert_same_state(ours[row.name], state_of(theirs[row.name]))
+    assert_close(outputs(small, batch), outputs(model, batch), 1e-4)
+
+
+def test_what_was_compressed_is_left_alone_the_next_time():
+    model, _ = models.build("sequential")
+    small, _ = compress(model, Budget(middle_budget(model)), layers="dense*")
+    chosen = [path for path, _, reason in candidates(small) if reason is None]
+    assert len(chosen) < 2
+    with pytest.raises(ValueError, match="of type TTDense"):
+        compress(small, Energy(0.5), layers=lambda layer: layer.name not in chosen)
+    assert dk.summary(small).parameters == small.count_params()

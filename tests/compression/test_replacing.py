@@ -9,9 +9,6 @@ from . import models
 from .composites import Backbone
 from .helpers import assert_close, described, nothing, outputs, saved_and_loaded, tensor_trains
 
-# The others compute in single precision throughout.
-TOLERANCES = {"mixed_precision": 0.05}
-
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_tensor_trains_of_full_rank_give_the_same_model_also_from_a_file(name, tmp_path):
@@ -19,7 +16,7 @@ def test_tensor_trains_of_full_rank_give_the_same_model_also_from_a_file(name, t
     before = outputs(model, batch)
     new = replace_layers(model, tensor_trains)
     after = outputs(new, batch)
-    assert_close(after, before, TOLERANCES.get(name, 1e-4))
+    assert_close(after, before, models.TOLERANCES.get(name, 1e-4))
     assert_close(outputs(model, batch), before, 0)
     assert isinstance(new, type(model))
     assert [each.name for each in new.layers] == [each.name for each in model.layers]

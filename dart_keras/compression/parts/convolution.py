@@ -56,17 +56,19 @@ class ConvolutionPart(Part):
 
     def forms(self, evidence: Moments | None = None) -> list[Form]:
         """Tucker-2 forms of the kernel."""
-        return self._smaller(
-            Form(
-                "convolutions",
-                option.ranks,
-                (),
-                option.parameters,
-                self._products(option.ranks),
-                option.error,
+        return self._with_whole(
+            self._saving(
+                Form(
+                    "convolutions",
+                    option.ranks,
+                    (),
+                    option.parameters,
+                    self._products(option.ranks),
+                    option.error,
+                )
+                for option in convolution_options(self._folded, evidence)
+                if option.ranks != (None, None)
             )
-            for option in convolution_options(self._folded, evidence)
-            if option.ranks != (None, None)
         )
 
     def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:

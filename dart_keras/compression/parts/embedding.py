@@ -8,9 +8,10 @@ from keras import ops
 
 from dart_keras.compression.parts.matrix import Modes, full_ranks, shapes_of, train_forms
 from dart_keras.compression.parts.part import Form, Part, rank_ladder
+from dart_keras.compression.two_cores import truncation_errors, two_core_train
 from dart_keras.layers import TTEmbedding
 from dart_keras.layers.resizing import Resizing, resize
-from dart_keras.tensor_train import TTMatrix, count_parameters
+from dart_keras.tensor_train import count_parameters
 
 
 class Frequencies:
@@ -80,16 +81,17 @@ class EmbeddingPart(Part):
         for modes in shapes_of(*self.kernel.shape):
             largest = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
             ranks = rank_ladder(min(largest, most // count_parameters(*modes, (1, 1, 1)) + 1))
-            lost = self._lost(modes, weights) / norm
+            kernel = self.kernel * weights if _is_low_rank(modes) else self.kernel
+            lost = truncation_errors(kernel, *modes) / norm
             forms += train_forms(modes, ranks, lost[np.array(ranks) - 1], 0)
-        return self._smaller(form._replace(multiply_adds=0) for form in forms)
+        return self._saving(form._replace(multiply_adds=0) for form in forms)
 
     def build(self, form: Form, evidence: Frequencies | None = None) -> tuple[keras.Layer, float]:
         """A `TTEmbedding`."""
         modes = form.modes[0], form.modes[1]
         weights = self._weights(evidence) if _is_low_rank(modes) else np.ones((1, 1))
-        ranks = full_ranks(form)
-        weighted = TTMatrix.from_dense(self.kernel * weights, *modes, ranks)
+        _, rank, _ = full_ranks(form)
+        weighted = two_core_train(self.kernel * weights, *modes, rank)
         first, *others = weighted.cores
         if weights.size > 1:
             first = first / weights.reshape(1, -1, 1, 1)
@@ -114,15 +116,6 @@ class EmbeddingPart(Part):
         if evidence is None or not evidence.counts.any():
             return np.ones((1, 1))
         return np.sqrt(evidence.shares * len(evidence.counts))[:, None]
-
-    def _lost(self, modes: Modes, weights: np.ndarray) -> np.ndarray:
-        """The squared error at rank 1, 2, ..., by the bond's singular values."""
-        (n1, n2), (m1, m2) = modes
-        kernel = self.kernel * weights if _is_low_rank(modes) else self.kernel
-        unfolded = kernel.reshape(n1, n2, m1, m2).transpose(0, 2, 1, 3).reshape(n1 * m1, -1)
-        gram = unfolded.T @ unfolded if n1 * m1 > n2 * m2 else unfolded @ unfolded.T
-        kept = np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
-        return np.append(np.cumsum(kept[::-1])[::-1][1:], 0.0)
 
 
 def _is_low_rank(modes: Modes) -> bool:

@@ -20,7 +20,7 @@ from dart_keras.layers.tt_kernel_layer import arguments_of
 from dart_keras.tensor_train import (
     TTMatrix,
     automatic_modes,
-    cheapest_plan,
+    candidate_plans,
     complete_ranks,
     count_parameters,
 )
@@ -55,7 +55,9 @@ def train_forms(
     for rank, error in zip(ranks, errors, strict=True):
         every = complete_ranks(rank, *modes)
         parameters = count_parameters(*modes, every) + extra
-        plan = cheapest_plan(*modes, every, 1, machine="raspberry-pi")
+        # Merging cores to a larger matrix is for those who have the flash to spare.
+        plans = candidate_plans(*modes, every, 1, machine="raspberry-pi")
+        [plan, *_] = (each for each in plans if each.weights <= parameters - extra)
         forms.append(Form(kind, every, modes, parameters, plan.multiply_adds, float(error)))
     return forms
 
@@ -112,12 +114,16 @@ class MatrixPart(Part):
         for modes in shapes_of(*self.kernel.shape):
             largest = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
             ranks = rank_ladder(min(largest, most // count_parameters(*modes, (1, 1, 1)) + 1))
+            smaller = self._saving(train_forms(modes, ranks, [0.0] * len(ranks), extra))
+            if not smaller:
+                continue
+            left = [full_ranks(form)[1] for form in smaller]
             if modes[0][1] == modes[1][0] == 1:
-                errors = rank_errors(self.kernel, moments)[np.array(ranks) - 1]
+                errors = rank_errors(self.kernel, moments)[np.array(left) - 1]
             else:
-                errors = train_errors(self.kernel, *modes, ranks, moments)
-            forms += train_forms(modes, ranks, errors, extra)
-        return self._smaller(forms)
+                errors = train_errors(self.kernel, *modes, left, moments)
+            forms += [f._replace(error=float(e)) for f, e in zip(smaller, errors, strict=True)]
+        return self._with_whole(forms)
 
     def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:
         """A `TTDense` or `TTEinsumDense`, or for the folded form a `Dense`."""

@@ -104,15 +104,18 @@ class Part(ABC):
         parameters = self.kernel.size + self.bias.size
         return Form("folded", (), (), parameters, self.kernel.size, 0.0)
 
-    def _smaller(self, forms: Iterable[Form]) -> list[Form]:
+    def _saving(self, forms: Iterable[Form]) -> list[Form]:
         """Those of some forms that save parameters and cost no multiply-adds."""
         whole = self._whole
-        fitting = [
+        return [
             form
             for form in forms
             if form.parameters < whole.parameters and form.multiply_adds <= whole.multiply_adds
         ]
-        return fitting if self.norm is None else [*fitting, whole]
+
+    def _with_whole(self, forms: list[Form]) -> list[Form]:
+        """Some forms, and the one that has only taken the normalization in, if there is one."""
+        return forms if self.norm is None else [*forms, self._whole]
 
     @abstractmethod
     def forms(self, evidence: Any = None) -> list[Form]:

@@ -1,0 +1,1 @@
+"""Trained models compressed: what they lose, and what others make of them."""

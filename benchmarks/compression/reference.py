@@ -1,0 +1,38 @@
+"""The models and `.tflite` files of MLPerf Tiny, which `--data-dir` has."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import keras
+
+from dart_keras.deployment.building import executable
+from dart_keras.deployment.execution import Executable
+from dart_keras.deployment.export import export
+from dart_keras.deployment.signature import model_signature
+
+
+def folder(description: str | None, *files: str) -> Path:
+    """The folder that the command line names, if these files are in it."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        required=True,
+        help="a folder with these files of MLPerf Tiny's repository: " + ", ".join(files),
+    )
+    found: Path = parser.parse_args().data_dir
+    missing = [name for name in files if not (found / name).is_file()]
+    if missing:
+        sys.exit(f"Expected {', '.join(missing)} of MLPerf Tiny in --data-dir. Received: {found}")
+    return found
+
+
+def load(path: Path) -> keras.Model:
+    """A trained model, not compiled."""
+    return keras.models.load_model(path, compile=False)
+
+
+def load_file(path: Path, model: keras.Model) -> Executable:
+    """A `.tflite` file that somebody else made of the model."""
+    return executable(path.read_bytes(), export(model, model_signature(model)))

@@ -1,0 +1,167 @@
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from dart_keras.compression import compress, sensitivity
+from dart_keras.selection import Budget, Energy, Threshold
+
+from . import models
+from .helpers import assert_close, outputs
+
+EXPECTED_AND_RECEIVED = r"^Expected (.|\n)*Received"
+
+
+def assert_refused(model, batch, message, *arguments, **options):
+    """A ValueError says what was expected and what came, and the model is as it was."""
+    before, state = outputs(model, batch), [np.array(variable) for variable in model.variables]
+    with pytest.raises(ValueError, match=EXPECTED_AND_RECEIVED) as refusal:
+        compress(model, *arguments, **options)
+    assert re.search(message, str(refusal.value)), refusal.value
+    assert_close(outputs(model, batch), before, 0)
+    for variable, value in zip(model.variables, state, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+@pytest.mark.parametrize("kind", ["parameters", "multiply_adds"])
+@pytest.mark.parametrize("name", ["sequential", "strided_convolutions", "einsums"])
+def test_an_unreachable_budget_names_the_smallest_that_can_be_reached(name, kind):
+    model, batch = models.build(name)
+    assert_refused(model, batch, f"Received: {kind}=1$", Budget(**{kind: 1}), batch)
+    with pytest.raises(ValueError, match="at least") as refusal:
+        compress(model, Budget(**{kind: 1}), batch)
+    smallest = int(re.search(r"at least (\d+) ", str(refusal.value)).group(1))
+    message = f"at least {smallest} .*={smallest - 1}$"
+    assert_refused(model, batch, message, Budget(**{kind: smallest - 1}), batch)
+    small, report = compress(model, Budget(**{kind: smallest}), batch)
+    products = sum(row.multiply_adds_after or 0 for row in report.layers)
+    assert (small.count_params() if kind == "parameters" else products) == smallest
+
+
+def test_multiply_adds_are_not_known_without_data():
+    model, batch = models.build("sequential")
+    assert_refused(model, batch, "calibration_data=None", Budget(multiply_adds=100))
+
+
+@pytest.mark.parametrize("chosen", ["nowhere/*", layers.Embedding, lambda layer: False, []])
+def test_a_filter_that_chooses_nothing_is_refused(chosen):
+    model, batch = models.build("sequential")
+    assert_refused(model, batch, "not chosen by `layers`", Budget(100), layers=chosen)
+
+
+@pytest.mark.parametrize("chosen", [3, [3], {"dense"}])
+def test_a_filter_of_another_kind_is_refused(chosen):
+    model, batch = models.build("sequential")
+    assert_refused(model, batch, "Received: layers=", Budget(100), layers=chosen)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("name", "position", "weight"),
+    [
+        ("sequential", 0, "kernel"),
+        ("sequential", -1, "bias"),
+        ("only_an_embedding", 0, "embeddings"),
+        # Of the normalization that the layer would take in.
+        ("frozen", 1, "moving_variance"),
+        ("strided_convolutions", 1, "kernel"),
+    ],
+)
+def test_weights_that_are_not_finite_are_refused(name, position, weight, value):
+    model, batch = models.build(name)
+    variable = getattr(model.layers[position], weight)
+    values = np.array(variable)
+    values.flat[0] = value
+    variable.assign(values)
+    message = f"layer '.*' with NaN or infinite values in '{weight}'"
+    assert_refused(model, batch, message, Energy(0.1), batch)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        None,
+        "model.keras",
+        np.zeros((4, 4)),
+        layers.Dense(3),
+        keras.Sequential([layers.Dense(3)]),
+        keras.Model(),
+    ],
+)
+def test_what_is_not_a_built_model_is_refused(model):
+    with pytest.raises(ValueError, match=EXPECTED_AND_RECEIVED):
+        compress(model, Energy(0.1))
+
+
+@pytest.mark.parametrize("budget", [None, 1000, 0.5, "small", Budget, Threshold(0.1)])
+def test_a_budget_of_another_kind_is_refused(budget):
+    model, batch = models.build("sequential")
+    assert_refused(model, batch, "`budget`(.|\n)*Received: ", budget, batch)
+
+
+VECTORS = np.random.default_rng(0).normal(size=(6, 12)).astype("float32")
+WITH_NAN = np.where(np.arange(12) == 7, np.nan, VECTORS)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        VECTORS[:, :5],
+        VECTORS[0],
+        VECTORS[:, None],
+        [VECTORS, VECTORS],
+        WITH_NAN,
+        WITH_NAN * np.inf,
+        VECTORS[:0],
+        [],
+        iter([]),
+        tf.data.Dataset.from_tensor_slices(VECTORS[:0]).batch(2),
+        tf.data.Dataset.from_tensor_slices(VECTORS),
+        VECTORS.astype(str),
+        VECTORS.tolist(),
+        {"other": VECTORS},
+        3.0,
+        "rows.npy",
+    ],
+    ids=lambda data: type(data).__name__,
+)
+def test_data_that_the_model_does_not_take_are_refused(data):
+    model, batch = models.build("sequential")
+    assert_refused(model, batch, "`calibration_data`", Budget(100), data)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("several_inputs_and_outputs", [np.zeros((4, 6)), np.zeros((3, 4))]),
+        ("several_inputs_and_outputs", [np.zeros((4, 4)), np.zeros((4, 6))]),
+        ("several_inputs_and_outputs", np.zeros((4, 6))),
+        ("dictionaries", {"a": np.zeros((4, 6))}),
+        ("dictionaries", {"a": np.zeros((4, 6)), "b": np.zeros((5, 6))}),
+        ("only_an_embedding", np.full((4, 6), 20)),
+        ("masked_attention", np.full((4, 7, 2), 1)),
+        ("strided_convolutions", np.zeros((4, 9, 8, 3))),
+    ],
+)
+def test_data_that_do_not_fit_to_each_other_or_to_all_inputs_are_refused(name, data):
+    model, batch = models.build(name)
+    assert_refused(model, batch, "`calibration_data`", Energy(0.5), data)
+
+
+def test_recovery_without_data_is_refused():
+    model, batch = models.build("sequential")
+    message = "Received: calibration_data=None with recovery_epochs=2"
+    assert_refused(model, batch, message, Budget(100), recovery_epochs=2)
+
+
+def test_a_sensitivity_of_another_model_is_refused():
+    model, batch = models.build("sequential")
+    other, rows = models.build("one_layer_without_bias")
+    table = sensitivity(other, rows)
+    assert_refused(model, batch, "`sensitivity`", Budget(100), batch, sensitivity=table)
+    part = sensitivity(model, batch, layers=lambda layer: layer is model.layers[0])
+    assert_refused(model, batch, "`sensitivity`", Budget(100), batch, sensitivity=part)
+    assert_refused(model, batch, "`sensitivity`", Budget(100), sensitivity={"dense": 0.5})

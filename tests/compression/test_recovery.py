@@ -1,0 +1,196 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+from dart_keras.compression import compress, recover
+from dart_keras.compression.end_errors import end_error
+from dart_keras.selection import Budget, Energy
+
+from . import models
+from .helpers import assert_close, outputs
+
+ROWS = np.random.default_rng(0).normal(size=(96, 16)).astype("float32")
+
+
+def regression():
+    stack = [layers.Dense(24, "relu"), layers.Dropout(0.5), layers.BatchNormalization()]
+    return keras.Sequential([keras.Input((16,)), *stack, layers.Dense(24, "tanh"), layers.Dense(3)])
+
+
+def classifier():
+    stack = [layers.Dense(24, "relu"), layers.Dropout(0.5), layers.Dense(6, "softmax")]
+    return keras.Sequential([keras.Input((16,)), *stack])
+
+
+def compressed(model, share=0.6):
+    return compress(model, Budget(int(share * model.count_params())))[0]
+
+
+def distance(model, small, data):
+    return end_error(model, small, [data])
+
+
+def assert_unchanged(model, weights):
+    for ours, before in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, before)
+
+
+@pytest.mark.parametrize("build", [regression, classifier])
+def test_recovery_comes_closer_to_the_original_and_leaves_it_alone(build):
+    model = build()
+    models.randomize(model)
+    small = compressed(model)
+    weights, before = model.get_weights(), distance(model, small, ROWS)
+    history = recover(small, model, ROWS, epochs=10, learning_rate=1e-2)
+    assert distance(model, small, ROWS) < 0.9 * before
+    assert len(history.history["loss"]) == 10
+    assert history.history["loss"][-1] < history.history["loss"][0]
+    assert not small.compiled
+    assert not model.compiled
+    assert_unchanged(model, weights)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dictionaries",
+        "nested_input_lists",
+        "nested_output_structure",
+        "normalized_convolutions",
+        "language_model",
+        "subclassed_with_dictionaries",
+        "half_precision_convolutions",
+    ],
+)
+def test_models_of_all_shapes_end_no_farther_from_the_original(name):
+    model, batch = models.build(name)
+    before = outputs(model, batch)
+    small, _ = compress(model, Energy(0.7))
+    known = distance(model, small, batch)
+    weights = small.get_weights()
+    recover(small, model, batch, epochs=2)
+    assert 0 < distance(model, small, batch) <= known
+    assert any(np.any(a != b) for a, b in zip(small.get_weights(), weights, strict=True))
+    assert_close(outputs(model, batch), before, 0)
+
+
+@pytest.mark.parametrize("learning_rate", [1e6, float("nan")])
+def test_weights_are_put_back_where_training_made_it_worse(learning_rate):
+    model = regression()
+    small = compressed(model)
+    weights = small.get_weights()
+    assert recover(small, model, ROWS, epochs=1, learning_rate=learning_rate).history["loss"]
+    assert_unchanged(small, weights)
+
+
+def test_statistics_of_normalizations_and_frozen_layers_rest():
+    model = regression()
+    models.randomize(model)
+    # The normalization is behind an activation, and so still there.
+    small = compress(model, Budget(900), layers=lambda layer: layer is model.layers[3])[0]
+    assert isinstance(small.layers[2], layers.BatchNormalization)
+    small.layers[0].trainable = False
+    frozen = small.layers[0].get_weights()
+    statistics = [np.array(v) for v in small.layers[2].non_trainable_variables]
+    kernel = np.array(small.layers[-1].kernel)
+    recover(small, model, ROWS, epochs=2)
+    assert np.any(kernel != small.layers[-1].kernel)
+    assert_unchanged(small.layers[0], frozen)
+    for variable, value in zip(small.layers[2].non_trainable_variables, statistics, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_the_loss_for_probabilities_is_the_divergence():
+    model = classifier()
+    small = compressed(model)
+    # One batch: the loss of the epoch is that of the weights before it.
+    p, q = outputs(model, ROWS[:32])[0], outputs(small, ROWS[:32])[0]
+    history = recover(small, model, ROWS[:32], epochs=1)
+    expected = np.mean(np.sum(p * np.log(p / q), axis=1))
+    np.testing.assert_allclose(history.history["loss"], [expected], rtol=1e-3)
+
+
+def test_the_loss_for_other_outputs_is_relative_to_their_variance():
+    model = regression()
+    models.randomize(model)
+    small = compressed(model)
+    y, z = outputs(model, ROWS[:32])[0], outputs(small, ROWS[:32])[0]
+    history = recover(small, model, ROWS[:32], epochs=1)
+    np.testing.assert_allclose(
+        history.history["loss"], [np.mean((z - y) ** 2) / np.var(y)], rtol=1e-3
+    )
+
+
+def test_outputs_that_are_no_floats_do_not_count():
+    inputs = keras.Input((16,))
+    logits = layers.Dense(6)(layers.Dense(24, "relu")(inputs))
+    model = keras.Model(inputs, [ops.argmax(logits, axis=-1), logits])
+    small = compressed(model)
+    before = distance(model, small, ROWS)
+    recover(small, model, ROWS, epochs=5)
+    assert distance(model, small, ROWS) < before
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return ROWS[32 * index : 32 * (index + 1)], np.zeros(32)
+
+
+def test_batches_train_as_arrays_do():
+    model = classifier()
+    small = compressed(model)
+    start, results = small.get_weights(), []
+    for data in (
+        ROWS,
+        tf.constant(ROWS),
+        tf.data.Dataset.from_tensor_slices((ROWS, np.zeros(96))).batch(32),
+        Batches(),
+    ):
+        small.set_weights(start)
+        keras.utils.set_random_seed(0)
+        recover(small, model, data, epochs=2)
+        results.append(small.get_weights())
+    assert any(np.any(a != b) for a, b in zip(results[0], start, strict=True))
+    for other in results[1:]:
+        for ours, theirs in zip(other, results[0], strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_recovery_in_compression_uses_the_data_and_is_reported():
+    model = regression()
+    models.randomize(model)
+    budget = Budget(int(0.5 * model.count_params()))
+    _, without = compress(model, budget, ROWS)
+    small, report = compress(model, budget, ROWS, recovery_epochs=3)
+    assert report.end_error < without.end_error
+    np.testing.assert_allclose(report.end_error**2, distance(model, small, ROWS), rtol=1e-3)
+    # What is told of a layer itself is what it lost before.
+    assert [row.error for row in report.layers] == [row.error for row in without.layers]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"epochs": epochs} for epochs in (0, -1, True, "3", None)),
+        *({"learning_rate": rate} for rate in (0, -1e-3, True, "fast", None)),
+        {"data": ROWS[:, :3]},
+        {"data": ROWS[:0]},
+        {"data": ROWS * np.nan},
+        {"data": None},
+        {"data": [ROWS, ROWS]},
+        {"data": (ROWS for _ in range(2))},
+    ],
+    ids=lambda options: str([*options]),
+)
+def test_what_makes_no_training_is_refused(options):
+    model = regression()
+    small = compressed(model)
+    weights = small.get_weights()
+    with pytest.raises(ValueError, match=r"^Expected (.|\n)*Received"):
+        recover(small, model, **{"data": ROWS, **options})
+    assert_unchanged(small, weights)

@@ -1,0 +1,198 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from dart_keras.compression import compress, layers_with_paths
+from dart_keras.selection import Budget, Energy
+
+from . import models
+from .helpers import outputs
+from .planting import matrix_of, plant_rank_one
+
+RNG = np.random.default_rng(0)
+ROWS = RNG.normal(size=(200, 16)).astype("float32")
+
+
+def size_in_bytes(model):
+    return sum(int(np.prod(v.shape)) * tf.as_dtype(v.dtype).size for v in model.weights)
+
+
+def dense_stack(*units, **options):
+    stack = [layers.Dense(n, "tanh", name=f"dense_{k}", **options) for k, n in enumerate(units)]
+    model = keras.Sequential([keras.Input((16,)), *stack])
+    models.randomize(model)
+    return model
+
+
+def relative_error(received, expected):
+    """The root of the mean square, relative to the numbers' variances."""
+    variances = np.sum(np.var(expected, axis=0))
+    return np.sqrt(np.mean(np.sum((received - expected) ** 2, axis=1)) / variances)
+
+
+@pytest.mark.parametrize(
+    ("name", "calibrated"),
+    [
+        ("sequential", False),
+        ("residual", True),
+        ("bfloat16", False),
+        ("mixed_precision", False),
+        ("einsums_in_unusual_orders", False),
+        ("normalized_convolutions", True),
+        ("residual_block", False),
+        ("half_precision_convolutions", False),
+        ("masked_recurrent", False),
+        ("masked_attention", False),
+        ("cross_attention", False),
+        ("language_model", False),
+        ("shared_with_a_model_inside", True),
+        ("nested_three_deep", True),
+        ("sequential_in_functional_in_subclassed", False),
+    ],
+)
+def test_the_numbers_are_those_of_the_models_and_add_up(name, calibrated):
+    model, batch = models.build(name)
+    small, report = compress(model, Energy(0.7), batch if calibrated else None)
+    assert report.model == model.name
+    assert report.parameters_before == model.count_params()
+    assert report.parameters_after == small.count_params()
+    assert (report.bytes_before, report.bytes_after) == (size_in_bytes(model), size_in_bytes(small))
+    assert sum(row.parameters_before for row in report.layers) == report.parameters_before
+    assert sum(row.parameters_after for row in report.layers) == report.parameters_after
+    assert sum(row.bytes_before for row in report.layers) == report.bytes_before
+    assert sum(row.bytes_after for row in report.layers) == report.bytes_after
+    assert (report.end_error is not None) == calibrated
+    assert {row.end_error is None for row in report.layers if row.form} == {not calibrated}
+    assert report.measured == {}
+
+
+@pytest.mark.parametrize("name", ["normalized_convolutions", "masked_attention", "tied_table"])
+def test_every_layer_with_weights_has_a_row_with_what_it_has_become(name):
+    model, batch = models.build(name)
+    small, report = compress(model, Energy(0.5), batch)
+    here, there = dict(layers_with_paths(model)), dict(layers_with_paths(small))
+    rows = {row.name: row for row in report.layers}
+    gone = set(here) - set(rows)
+    assert all(isinstance(here[path], layers.BatchNormalization) for path in gone)
+    assert not gone & set(there)
+    for path, row in rows.items():
+        if path not in there:
+            # Several convolutions now.
+            assert row.form == "convolutions"
+            continue
+        assert row.parameters_after == there[path].count_params()
+        assert hasattr(there[path], "cores") == (row.form in ("low rank", "tensor train"))
+        if row.form in ("low rank", "tensor train"):
+            assert row.ranks == there[path].ranks
+        assert (row.reason is None) == (type(there[path]) is not type(here[path]))
+
+
+def test_layers_that_stay_say_why():
+    stack = [layers.Dense(2, name="long"), layers.PReLU(name="bend"), layers.Dense(2, name="last")]
+    model = keras.Sequential([keras.Input((16,)), *stack])
+    plant_rank_one(model)
+    _, report = compress(model, Energy(1e-6))
+    assert {row.name: row.reason for row in report.layers} == {
+        "long": None,
+        "bend": "of type PReLU",
+        "last": "no form of it has fewer parameters",
+    }
+    models.randomize(model)
+    _, report = compress(model, Budget(model.count_params()))
+    assert "more damage" in report.layers[0].reason
+    _, report = compress(model, Energy(0.5), layers="long")
+    assert "not chosen" in report.layers[2].reason
+
+
+def test_products_of_dense_layers_counted_by_hand():
+    inputs = keras.Input((None, 128))
+    x = layers.Dense(128, name="rows_of_sequences")(inputs)
+    x = layers.GlobalAveragePooling1D()(layers.Dense(5, name="all_of_them")(x))
+    model = keras.Model(inputs, layers.Dense(3, name="one")(x))
+    batch = RNG.normal(size=(10, 7, 128)).astype("float32")
+    models.randomize(model)
+    _, report = compress(model, Budget(model.count_params() - 9000), batch)
+    rows = {row.name: row for row in report.layers}
+    before = [
+        rows[name].multiply_adds_before for name in ("rows_of_sequences", "all_of_them", "one")
+    ]
+    assert before == [7 * 128 * 128, 7 * 128 * 5, 5 * 3]
+    cut = rows["rows_of_sequences"]
+    assert cut.form == "low rank"
+    assert cut.multiply_adds_after == 7 * cut.ranks[1] * (128 + 128)
+    assert rows["one"].multiply_adds_after == 5 * 3
+
+
+def test_products_of_convolutions_counted_by_hand():
+    inputs = keras.Input((8, 6, 12))
+    x = layers.Conv2D(16, 3, padding="same", name="plain")(inputs)
+    x = layers.Conv2D(12, (3, 2), strides=2, padding="same", name="strided")(x)
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+    batch = RNG.normal(size=(6, 8, 6, 12)).astype("float32")
+    _, report = compress(model, Budget(1500), batch)
+    plain, strided = report.layers
+    assert plain.multiply_adds_before == 8 * 6 * 9 * 12 * 16
+    assert strided.multiply_adds_before == 4 * 3 * 6 * 16 * 12
+    for row, (places, outside), (channels, filters), size in (
+        (plain, (48, 48), (12, 16), 9),
+        (strided, (48, 12), (16, 12), 6),
+    ):
+        assert row.form == "convolutions"
+        first, last = row.ranks
+        expected = outside * size * (first or channels) * (last or filters)
+        expected += places * channels * first if first else 0
+        expected += outside * last * filters if last else 0
+        assert row.multiply_adds_after == expected
+
+
+def test_lookups_multiply_nothing_and_nothing_is_known_without_data():
+    model, batch = models.build("only_an_embedding")
+    plant_rank_one(model)
+    for data, expected in ((batch, 0), (None, None)):
+        [row] = compress(model, Energy(1e-6), data)[1].layers
+        assert (row.multiply_adds_before, row.multiply_adds_after) == (expected, expected)
+
+
+def test_errors_at_the_end_are_those_of_the_model_with_the_layers_so_far():
+    model = dense_stack(24, 24, 6)
+    small, report = compress(model, Budget(model.count_params() // 2), ROWS)
+    [expected] = outputs(model, ROWS)
+    found = []
+    for place in range(3):
+        x = ROWS
+        for k, (ours, theirs) in enumerate(zip(small.layers, model.layers, strict=True)):
+            x = ours(x) if k <= place else theirs(x)
+        found.append(relative_error(np.asarray(x, "float64"), expected))
+    assert min(found) > 0
+    np.testing.assert_allclose([row.end_error for row in report.layers], found, rtol=1e-4)
+    np.testing.assert_allclose(report.end_error, found[-1], rtol=1e-4)
+
+
+def test_outputs_of_several_scales_count_the_same():
+    inputs = keras.Input((16,))
+    x = layers.Dense(24, "tanh")(inputs)
+    big, tiny = layers.Dense(4)(x) * 1e4, layers.Dense(4)(x) * 1e-4
+    model = keras.Model(inputs, [big, tiny])
+    small, report = compress(model, Budget(400), ROWS)
+    pairs = zip(outputs(small, ROWS), outputs(model, ROWS), strict=True)
+    errors = [relative_error(received, expected) for received, expected in pairs]
+    np.testing.assert_allclose(report.end_error, np.sqrt(np.mean(np.square(errors))), rtol=1e-4)
+
+
+def test_the_error_of_one_layer_on_many_rows_is_that_of_its_outputs():
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(12)])
+    _, report = compress(model, Budget(150), np.tile(ROWS, (5, 1)))
+    np.testing.assert_allclose(report.layers[0].error, report.end_error, rtol=0.02)
+
+
+def test_without_data_errors_are_those_of_the_matrices():
+    model = dense_stack(24, 24, use_bias=False)
+    small, report = compress(model, Energy(0.6))
+    for row, ours, theirs in zip(report.layers, small.layers, model.layers, strict=True):
+        matrix = np.asarray(matrix_of(theirs))
+        ours.activation = keras.activations.linear
+        error = np.linalg.norm(ours(np.eye(len(matrix), dtype="float32")) - matrix)
+        np.testing.assert_allclose(row.error, error / np.linalg.norm(matrix), rtol=1e-4)
+        assert 0 < row.error <= 0.6
