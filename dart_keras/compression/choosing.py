@@ -13,6 +13,10 @@ from dart_keras.selection import Energy
 # Exponents of the losses that are tried, for as long as a larger one gains.
 _EXPONENTS = (1, 2, 4, 8)
 
+# What a file holds for each product beside its weights, which take a byte: the operator, the
+# tensors around it and their scales. Files of 10 to 20 products have 700 to 900 for each.
+_BYTES_OF_A_PRODUCT = 800
+
 
 class Solution(NamedTuple):
     """A small model.
@@ -51,7 +55,7 @@ def solve_cost(fitter: Fitter, kind: str, limit: int) -> Solution:
 
     Args:
         fitter: Of the model.
-        kind: "parameters" or "multiply_adds".
+        kind: "parameters", "multiply_adds" or, by estimate, "file_bytes".
         limit: The most of these that the whole model may need.
 
     Raises:
@@ -98,11 +102,22 @@ def smallest_cost(fitter: Fitter, kind: str) -> int:
     return round(rest + sum(map(min, costs)))
 
 
+def cost_of(fitter: Fitter, kind: str, forms: Sequence[Form]) -> int:
+    """What the model costs with its parts in some of their forms."""
+    costs, rest = _costs(fitter, kind)
+    places = [part.index(form) for part, form in zip(fitter.forms, forms, strict=True)]
+    return round(rest + sum(part[place] for part, place in zip(costs, places, strict=True)))
+
+
 def _costs(fitter: Fitter, kind: str) -> tuple[Sequence[Sequence[float]], float]:
     """What each form of each part costs, and the rest of the model."""
-    if kind == "parameters":
-        counts = [[form.parameters for form in part] for part in fitter.forms]
-        return counts, fitter.model.count_params() - sum(part[-1] for part in counts)
+    if kind in ("parameters", "file_bytes"):
+        each = _BYTES_OF_A_PRODUCT if kind == "file_bytes" else 0
+        counts = [
+            [form.parameters + each * form.products for form in part] for part in fitter.forms
+        ]
+        dense = sum(part.dense.parameters for part in fitter.parts)
+        return counts, fitter.model.count_params() - dense
     if fitter.rows is None:
         raise ValueError(
             "Expected `calibration_data`, which show how often each layer is called, for a budget "

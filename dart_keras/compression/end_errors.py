@@ -13,6 +13,9 @@ from dart_keras.compression.recording import listening
 
 # Random directions in the outputs for each batch, and rows that are enough of them.
 _PROBES = 8
+# Rows of gradients that are enough of a layer, at least and for each number of its output.
+_ENOUGH_ROWS = 2**14
+_ROWS_PER_OUTPUT = 16
 # So few numbers in a row of outputs are gone through one by one.
 _FEW = 16
 _MOST_ROWS = 1024
@@ -160,6 +163,12 @@ def sensitivities(
             (len(variances) * variance * max(1, math.prod(y.shape[1:-1]))) ** -0.5
             for y, variance in zip(outputs, variances, strict=True)
         ]
+        # More rows would say the same of a layer in sequences or pictures.
+        unknown = [
+            place
+            for place, part in enumerate(parts)
+            if counts[place] < max(_ENOUGH_ROWS, _ROWS_PER_OUTPUT * part.kernel.shape[1])
+        ]
         shapes = [tuple(y.shape) for y in outputs]
         for directions in _directions(shapes, rng):
             probes = [
@@ -168,7 +177,7 @@ def sensitivities(
             ]
             gradients = tape.gradient(outputs, [z for _, z in seen], output_gradients=probes)
             for (place, _), gradient in zip(seen, gradients, strict=True):
-                if gradient is not None:
+                if gradient is not None and place in unknown:
                     g = np.asarray(gradient, np.float64)
                     g = parts[place].output_rows(g)
                     sums[place] = sums[place] + g.T @ g

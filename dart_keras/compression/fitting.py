@@ -21,6 +21,11 @@ from dart_keras.compression.progress import progress
 from dart_keras.compression.recording import listening, route
 from dart_keras.compression.replacing import replace_layers
 
+# Rows of a layer's inputs that show well enough what they have in common: sequences and pictures
+# make many of each row of the model's inputs.
+_ENOUGH_ROWS = 2**15
+_ROWS_PER_INPUT = 16
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -69,7 +74,7 @@ class Fitter:
         self.weights = [1.0] * len(parts)
         self.rows: list[float] | None = None
         self.other_multiply_adds = 0.0
-        self._sensitivities: list[np.ndarray | None] = [None] * len(parts)
+        self._steps = [1] * len(parts)
         self._order = list(range(len(parts)))
         self._evidence: list[Any] = [None] * len(parts)
         self._calls: dict[int, int] = {}
@@ -170,23 +175,23 @@ class Fitter:
         )
         called = [place for place in counts if place < len(self.parts)]
         self._order = [*called, *(k for k in self._order if k not in counts)]
-        self._sensitivities = sensitivities(
+        found = sensitivities(
             self._reference, self._copies, self.parts, self.batches, statistics.variances()
         )
-        evidence = [
-            part.evidence(found)
-            for part, found in zip(self.parts, self._sensitivities, strict=True)
-        ]
+        evidence = [part.evidence(known) for part, known in zip(self.parts, found, strict=True)]
+
+        self._steps = [_step(part, counts.get(k, 0)) for k, part in enumerate(self.parts)]
 
         def take(place: int, inputs: Any, outputs: Any) -> None:
-            self.parts[place].add(evidence[place], _array(inputs), _array(outputs))
+            step = self._steps[place]
+            self.parts[place].add(evidence[place], _array(inputs), _array(outputs), step)
 
         with listening(self._copies, self.parts, take):
             for batch in progress(self.batches, "calibrating"):
                 self._reference(batch, training=False)
         for k, part in enumerate(self.parts):
-            if (found := self._sensitivities[k]) is not None:
-                variance = part.variance(evidence[k], found)
+            if (known := found[k]) is not None:
+                variance = part.variance(evidence[k], known)
                 self.weights[k] = variance * rows[k]
         return [known if counts.get(k) else None for k, known in enumerate(evidence)]
 
@@ -199,16 +204,22 @@ class Fitter:
     def _evidence_in(self, k: int, student: keras.Model, copies: dict[int, keras.Layer]) -> Any:
         """What a part sees in the student, and is to make of it."""
         part = self.parts[k]
-        evidence = part.evidence(self._sensitivities[k])
+        # A part that was never called gets no evidence here, either.
+        evidence = None if self._evidence[k] is None else self._evidence[k].emptied()
         rows = 0
         most = self._calls.get(k)
         for batch in self.batches:
             expected = _calls(self._reference, self._copies, part, batch, most)
             seen = _calls(student, copies, part, batch, most)
             for (inputs, _), (_, outputs) in zip(seen, expected, strict=True):
-                part.add(evidence, _array(inputs), _array(outputs))
+                part.add(evidence, _array(inputs), _array(outputs), self._steps[k])
                 rows += 1
         return evidence if rows else None
+
+
+def _step(part: Part, rows: int) -> int:
+    """Of how many rows one is taken, so that there are enough of them and not many more."""
+    return max(1, rows // max(_ENOUGH_ROWS, _ROWS_PER_INPUT * len(part.kernel)))
 
 
 class _Enough(BaseException):

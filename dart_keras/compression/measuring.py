@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from dart_keras.compression.choosing import Solution, choose, smallest_cost, solve_cost
+from dart_keras.compression.choosing import Solution, choose, cost_of, smallest_cost, solve_cost
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.parts import Form
 from dart_keras.compression.progress import progress
@@ -15,6 +15,8 @@ from dart_keras.deployment import convert
 from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.target import find_target
 from dart_keras.selection import Budget
+
+_KIND = "file_bytes"
 
 # Of the losses, as in `solve_cost`: one for all files but the last.
 _EXPONENT = 2
@@ -25,10 +27,10 @@ _MOST_FILES = 8
 
 
 def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
-    """The most parameters, given out as they do most, with which the file keeps to a budget.
+    """The largest estimate of a file, given out as it does most, with which it keeps to a budget.
 
-    Files are made and measured for numbers of parameters between the fewest and the most that are
-    known to fit and not to fit, which a line through their sizes guesses at.
+    Files are made and measured for estimates between the largest and the smallest that are known to
+    fit and not to fit, which a line through their sizes guesses at.
 
     Raises:
         ValueError: If the smallest forms of all parts need more, or the quantization needs data.
@@ -50,9 +52,9 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
     sizes = measure(model)
     if sizes[name] <= budget.limit:
         return Solution(model, fitter.fit(whole), sizes)
-    too_many, too_large = fitter.model.count_params(), sizes[name]
+    too_many, too_large = cost_of(fitter, _KIND, whole), sizes[name]
 
-    smallest = smallest_cost(fitter, "parameters")
+    smallest = smallest_cost(fitter, _KIND)
     best = _solution(fitter, smallest, measure)
     if best.measured[name] > budget.limit:
         raise ValueError(
@@ -74,8 +76,8 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
             fewest, best = guess, solution
         else:
             too_many, too_large = guess, solution.measured[name]
-    # As many parameters given out with more care, if that file still fits.
-    solution = solve_cost(fitter, "parameters", fewest)
+    # As many bytes given out with more care, if that file still fits.
+    solution = solve_cost(fitter, _KIND, fewest)
     solution = solution._replace(measured=measure(solution.model))
     return solution if solution.measured[name] <= budget.limit else best
 
@@ -103,11 +105,11 @@ def measured_file(
     return sizes if artifact.arena_size is None else {**sizes, "arena_bytes": artifact.arena_size}
 
 
-def _choose(fitter: Fitter, parameters: int) -> list[Form]:
-    return choose(fitter, "parameters", parameters, _EXPONENT)
+def _choose(fitter: Fitter, limit: int) -> list[Form]:
+    return choose(fitter, _KIND, limit, _EXPONENT)
 
 
-def _solution(fitter: Fitter, parameters: int, measure: Any) -> Solution:
-    fitted = fitter.fit(_choose(fitter, parameters))
+def _solution(fitter: Fitter, limit: int, measure: Any) -> Solution:
+    fitted = fitter.fit(_choose(fitter, limit))
     model = fitter.assemble(fitted)
     return Solution(model, fitted, measure(model))

@@ -70,12 +70,19 @@ class Moments:
         self._input_sums += x.T @ x + share * np.outer(x_step, x_step)
         self._cross_sums += x.T @ y + share * np.outer(x_step, y_step)
         # The root makes weighted errors plain distances.
-        root = np.eye(y.shape[1]) if self._root is None else self._root[0]
-        weighted, step = y @ root, y_step @ root
+        weighted, step = y, y_step
+        if self._root is not None:
+            weighted, step = y @ self._root[0], y_step @ self._root[0]
         self._target_sum += float(np.sum(weighted**2) + share * (step @ step))
         self._input_mean = self._input_mean + x_step * (len(x) / total)
         self._target_mean = self._target_mean + y_step * (len(x) / total)
         self.count = total
+
+    def emptied(self) -> "Moments":
+        """Moments of no rows yet, with the same sensitivity."""
+        found = Moments()
+        found._root = self._root
+        return found
 
     def _checked(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, y = np.asarray(inputs, np.float64), np.asarray(targets, np.float64)

@@ -102,10 +102,11 @@ def test_larger_budgets_promise_no_larger_losses(kind, share, other):
     assert loss(larger) <= loss(smaller) + 1e-12
 
 
-def test_outputs_come_closer_as_budgets_grow():
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_come_closer_as_budgets_grow(kind):
     errors = []
     for share in (0, 0.15, 0.4, 0.85):
-        solution = solve_cost(fitter(), "parameters", limits("parameters", share))
+        solution = solve_cost(fitter(), kind, limits(kind, share))
         errors.append(fitter().end_error(solution.model))
     for one, other in itertools.pairwise(errors):
         assert 0 < other < 0.9 * one

@@ -37,14 +37,16 @@ class ConvolutionPart(Part):
         """Moments of patches."""
         return Moments(sensitivity)
 
-    def add(self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray) -> None:
+    def add(
+        self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
+    ) -> None:
         """Take a batch into the moments."""
         images = np.asarray(inputs, np.float32)
-        step = max(1, _MOST_NUMBERS // (math.prod(outputs.shape[1:-1]) * len(self.kernel)))
-        for start in range(0, len(images), step):
-            chunk = slice(start, start + step)
+        size = max(1, _MOST_NUMBERS // (math.prod(outputs.shape[1:-1]) * len(self.kernel)))
+        for start in range(0, len(images), size):
+            chunk = slice(start, start + size)
             rows = patch_rows(self._folded, images[chunk])
-            evidence.add(rows, self.output_rows(outputs[chunk]))
+            evidence.add(rows[::step], self.output_rows(outputs[chunk])[::step])
 
     def variance(self, evidence: Moments, sensitivity: np.ndarray) -> float:
         """The outputs' variance, which the moments hold."""

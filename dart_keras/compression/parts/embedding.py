@@ -27,6 +27,10 @@ class Frequencies:
     def __init__(self, size: int) -> None:
         self.counts: np.ndarray = np.zeros(size, np.int64)
 
+    def emptied(self) -> "Frequencies":
+        """Counts of no lookups yet."""
+        return Frequencies(len(self.counts))
+
     @property
     def shares(self) -> np.ndarray:
         """The rows' shares of lookups to come, every row counted once more (Laplace's rule)."""
@@ -58,8 +62,10 @@ class EmbeddingPart(Part):
         """Counts of lookups; the errors of all outputs count the same."""
         return Frequencies(len(self.kernel))
 
-    def add(self, evidence: Frequencies, inputs: np.ndarray, outputs: np.ndarray) -> None:
-        """Count the ids of a batch."""
+    def add(
+        self, evidence: Frequencies, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
+    ) -> None:
+        """Count the ids of a batch, all of them."""
         ids = np.asarray(inputs, np.int64).reshape(-1)
         evidence.counts += np.bincount(ids, minlength=len(self.kernel))
 
@@ -76,13 +82,12 @@ class EmbeddingPart(Part):
         """Trains of two cores, low-rank ones and balanced ones."""
         most = self.kernel.size
         weights = self._weights(evidence)
-        norm = float(np.sum((self.kernel * weights) ** 2)) or 1.0
         forms = []
         for modes in shapes_of(*self.kernel.shape):
             largest = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
             ranks = rank_ladder(min(largest, most // count_parameters(*modes, (1, 1, 1)) + 1))
             kernel = self.kernel * weights if _is_low_rank(modes) else self.kernel
-            lost = truncation_errors(kernel, *modes) / norm
+            lost = truncation_errors(kernel, *modes) / (float(np.sum(kernel**2)) or 1.0)
             forms += train_forms(modes, ranks, lost[np.array(ranks) - 1], 0)
         return self._saving(form._replace(multiply_adds=0) for form in forms)
 

@@ -83,12 +83,15 @@ class MatrixPart(Part):
         """Moments of the layer's input rows."""
         return Moments(sensitivity)
 
-    def add(self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray) -> None:
+    def add(
+        self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
+    ) -> None:
         """Take a batch into the moments."""
         if self._axes is not None:
             axes = self._axes.expanded(inputs.ndim)
             inputs = np.transpose(inputs, _places(axes.kept + axes.summed, axes.input))
-        evidence.add(inputs.reshape(-1, self.kernel.shape[0]), self.output_rows(outputs))
+        rows = inputs.reshape(-1, self.kernel.shape[0])
+        evidence.add(rows[::step], self.output_rows(outputs)[::step])
 
     def variance(self, evidence: Moments, sensitivity: np.ndarray) -> float:
         """The outputs' variance, which the moments hold."""

@@ -30,6 +30,13 @@ class Form(NamedTuple):
     error: float
 
     @property
+    def products(self) -> int:
+        """How many matrices or kernels are multiplied by, one after another."""
+        if self.kind == "convolutions":
+            return 1 + sum(rank is not None for rank in self.ranks)
+        return max(1, len(self.ranks) - 1)
+
+    @property
     def is_exact(self) -> bool:
         """Whether the layer does in this form just what it does as it is."""
         return self.kind in ("dense", "folded")
@@ -77,11 +84,12 @@ class Part(ABC):
         """
 
     @abstractmethod
-    def add(self, evidence: Any, inputs: np.ndarray, outputs: np.ndarray) -> None:
+    def add(self, evidence: Any, inputs: np.ndarray, outputs: np.ndarray, step: int = 1) -> None:
         """Take a batch into the evidence.
 
         Args:
             evidence: What `evidence` has made.
+            step: One row of so many is enough.
             inputs: What the layer is called with.
             outputs: The original layer's outputs for these, before its activation, or those of its
                 normalization.
