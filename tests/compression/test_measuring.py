@@ -43,7 +43,7 @@ def file_of(model, quantization, target):
 
 @pytest.mark.parametrize(
     ("device", "with_data", "share"),
-    [(MICRO, True, 0.65), (PI, False, 0.75)],
+    [(MICRO, True, 0.85), (PI, False, 0.65)],
     ids=["int8", "float"],
 )
 def test_the_file_keeps_to_the_limit_and_makes_use_of_it(device, with_data, share):
