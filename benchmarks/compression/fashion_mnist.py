@@ -1,0 +1,148 @@
+"""A trained dense network compressed by this library and by others: accuracy against size.
+
+Needs all of Fashion-MNIST: `TFDS_DATA_DIR=... python -m benchmarks.compression.fashion_mnist`.
+Writes benchmarks/results/compression_fashion_mnist.json and .png. Every accuracy is that of an
+int8 file on LiteRT on the 10,000 test images. What is trained after compression has three epochs
+on the training images, those of this library and of the plain decompositions without labels.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+import dart_keras as dk
+from benchmarks import machine
+from benchmarks.compression import decompositions, int8_files, model_optimization, pareto
+from benchmarks.tables import RESULTS, Results
+from examples.fashion_mnist import data
+from examples.fashion_mnist.experiment import DENSE_LEARNING_RATE, PLANS, dense_model, train
+
+CALIBRATION_ROWS = 1000
+EPOCHS = model_optimization.EPOCHS
+# The model is to have one of so many of its parameters.
+SHARES = (5, 10, 20, 50, 100)
+TOOLKIT = {"pruning": (0.8, 0.95, 0.98, 0.99), "clustering": (16, 4, 2)}
+# What may be lost, in points of accuracy: by share of the parameters and epochs.
+AIMS = {(20, 0): 1.0, (50, EPOCHS): 0.5}
+
+
+class Benchmark:
+    """The trained network, and the table that everything made of it goes into."""
+
+    def __init__(self, images: data.FashionMnist, results: Results) -> None:
+        self.images = images
+        self.calibration = images.train_images[:CALIBRATION_ROWS]
+        self.results = results
+        keras.utils.set_random_seed(PLANS["all"].seed)
+        self.model = dense_model()
+        train(self.model, images, PLANS["all"], DENSE_LEARNING_RATE, [], 0)
+        self.float_accuracy = self.accuracy(self.model)
+
+    def accuracy(self, model: keras.Model) -> float:
+        """That of a Keras model in float32."""
+        logits = model.predict(self.images.test_images, batch_size=512, verbose=0)
+        return float(np.mean(logits.argmax(-1) == self.images.test_labels))
+
+    def add_model(self, method: str, setting: str, model: keras.Model, epochs: int) -> None:
+        """Convert a model and take its file in."""
+        artifact = dk.deployment.convert(
+            model, quantization="int8", representative_data=self.calibration
+        )
+        about = {"parameters": model.count_params(), "float32 accuracy": self.accuracy(model)}
+        self.add_file(method, setting, artifact.content, epochs, "file bytes", about)
+
+    def add_file(
+        self, method: str, setting: str, content: bytes, epochs: int, size: str, about: Any = None
+    ) -> None:
+        """Take a file in; `size` says which of its sizes counts."""
+        measured = int8_files.measure(content, self.images)
+        cell = {"method": method, "setting": setting, "epochs": epochs}
+        self.results.add({**cell, "bytes": measured[size], **measured, **(about or {})})
+
+    def add_front(self, method: str, compressed: Callable[[int], keras.Model]) -> None:
+        """Go through the sizes, as they come out and after training."""
+        for share in SHARES:
+            start = time.perf_counter()
+            small = compressed(self.model.count_params() // share)
+            print(f"{method} took {time.perf_counter() - start:.0f} s", file=sys.stderr)
+            self.add_model(method, f"1/{share}", small, 0)
+            self.recover(small)
+            self.add_model(method, f"1/{share}", small, EPOCHS)
+
+    def recover(self, small: keras.Model) -> None:
+        """Train on what the network says of the training images."""
+        # Logits are compared by their squares, probabilities by what matters to the classes.
+        small, original = map(with_probabilities, (small, self.model))
+        dk.compression.recover(small, original, self.images.train_images, EPOCHS)
+
+    def compressed(self, parameters: int) -> keras.Model:
+        """By this library, which has seen the calibration rows."""
+        budget = dk.selection.Budget(parameters=parameters)
+        return dk.compression.compress(self.model, budget, self.calibration)[0]
+
+    def summary(self) -> dict[str, Any]:
+        """The aims, and how far our front is above the others."""
+        cells = self.results.cells
+        [full] = [cell for cell in cells if cell["method"] == pareto.FULL]
+        lost = {}
+        for (share, epochs), most in AIMS.items():
+            for cell in cells:
+                key = (cell["method"], cell["setting"], cell["epochs"])
+                if key == (pareto.OURS, f"1/{share}", epochs):
+                    lost[f"1/{share} of the parameters, {epochs} epochs"] = {
+                        "aim": most,
+                        "float32": _points(full["float32 accuracy"] - cell["float32 accuracy"]),
+                        "int8": _points(full["accuracy"] - cell["accuracy"]),
+                    }
+        return {
+            "points of accuracy lost": lost,
+            "our front above others, no training": pareto.margins(cells, trained=False),
+            f"our front above others, {EPOCHS} epochs": pareto.margins(cells, trained=True),
+        }
+
+
+def with_probabilities(model: keras.Model) -> keras.Model:
+    """The same layers, and a softmax behind them."""
+    return keras.Sequential([model, keras.layers.Softmax()])
+
+
+def _points(share: float) -> float:
+    return round(100 * share, 2)
+
+
+def main() -> None:
+    images = data.load()
+    if len(images.train_images) != 60_000:
+        sys.exit("Expected all of Fashion-MNIST in TFDS_DATA_DIR. Received: none")
+    machine.prepare()
+    results = Results(
+        "Accuracy of int8 files of a compressed 784-1024-1024-10 network on Fashion-MNIST",
+        ["method", "setting", "epochs", "file bytes", "gzipped bytes", "accuracy"],
+        RESULTS / "compression_fashion_mnist.json",
+    )
+    benchmark = Benchmark(images, results)
+    model = benchmark.model
+    benchmark.add_model(pareto.FULL, "", model, 0)
+    benchmark.add_front(pareto.OURS, benchmark.compressed)
+    for method, decompose in (
+        ("plain SVD", decompositions.plain_svd),
+        ("TT-SVD, one rank", decompositions.tt_svd),
+    ):
+        benchmark.add_front(method, lambda most, by=decompose: by(model, most))
+    files = model_optimization.run(model.get_weights(), TOOLKIT)
+    for (method, value), content in files.items():
+        # Zeros and repeated values make a file smaller only when it is compressed.
+        benchmark.add_file(method, str(value), content, EPOCHS, "gzipped bytes")
+    results.finish(benchmark.summary())
+    pareto.draw(results.cells, RESULTS / "compression_fashion_mnist.png")
+
+
+if __name__ == "__main__":
+    main()
