@@ -93,6 +93,11 @@ class TTEmbedding(TTLayer):
         # Ids that come as floats must not be rounded to half precision.
         self.autocast = False
 
+    @property
+    def tie_weights(self) -> bool:
+        """True, as of a `keras.layers.ReversibleEmbedding` with one table for both directions."""
+        return True
+
     def build(self, input_shape: Any = None) -> None:
         """Create the cores; they do not depend on the shape of the input."""
         self.add_cores(self.input_dim, self.output_dim, self.embeddings_initializer)
