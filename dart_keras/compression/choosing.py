@@ -1,5 +1,6 @@
 """Which form each layer takes under a budget."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -99,7 +100,7 @@ def choose(fitter: Fitter, kind: str, limit: int, exponent: int = 1) -> list[For
 def smallest_cost(fitter: Fitter, kind: str) -> int:
     """What the model costs with all parts in their cheapest forms."""
     costs, rest = _costs(fitter, kind)
-    return round(rest + sum(map(min, costs)))
+    return math.ceil(rest + sum(map(min, costs)) - 1e-6)
 
 
 def cost_of(fitter: Fitter, kind: str, forms: Sequence[Form]) -> int:

@@ -58,8 +58,9 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
     best = _solution(fitter, smallest, measure)
     if best.measured[name] > budget.limit:
         raise ValueError(
-            f"Expected a budget of at least {best.measured[name]} bytes, which the file of the "
-            f"smallest forms of all layers takes. Received: {name}={budget.limit}"
+            f"Expected a budget of at least {min(too_large, best.measured[name])} bytes, which the "
+            "smaller of the files takes with all layers as they are and with the smallest forms of "
+            f"all. Received: {name}={budget.limit}"
         )
     fewest = smallest
     for _ in progress(range(_MOST_FILES), "measuring files"):

@@ -97,7 +97,7 @@ class _Watch:
         return wrapped
 
     def _tell(self, outputs: Any) -> None:
-        if self._part.is_forward(outputs) and not _is_symbolic(outputs):
+        if self._part.is_forward(self._inputs, outputs) and not _is_symbolic(outputs):
             self._listener(self._place, self._inputs, outputs)
 
 

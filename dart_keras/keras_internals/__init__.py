@@ -4,7 +4,12 @@ Nothing else in the package touches any. tests/keras_internals/ notices when one
 """
 
 from dart_keras.keras_internals.callbacks import callbacks_beside
-from dart_keras.keras_internals.layers import flatten_layers, recorded_shapes, tensors_into
+from dart_keras.keras_internals.layers import (
+    flatten_layers,
+    nodes_of,
+    recorded_shapes,
+    tensors_into,
+)
 from dart_keras.keras_internals.masks import set_mask
 from dart_keras.keras_internals.optimizers import Carry, Replacement, rebuild_optimizer
 from dart_keras.keras_internals.owners import add_owner, note_calling_model, owners_of
@@ -27,6 +32,7 @@ __all__ = [
     "compiling_with_xla",
     "describes_its_layers",
     "flatten_layers",
+    "nodes_of",
     "note_calling_model",
     "owners_of",
     "read_state_back",

@@ -161,3 +161,14 @@ def test_each_error_is_within_the_tolerance(tolerance, with_data):
     if with_data:
         assert known.end_error(solution.model) < (3 * tolerance) ** 2
     assert solution.model.count_params() < known.model.count_params()
+
+
+def test_a_named_budget_is_reachable_where_rows_differ_in_length():
+    x = keras.Input((None, 8))
+    model = keras.Model(x, layers.Dense(8)(layers.Dense(8)(x)))
+    rng = np.random.default_rng(0)
+    data = (rng.normal(size=(n, t, 8)).astype("float32") for n, t in ((3, 4), (2, 4), (2, 5)))
+    known = Fitter(model, parts_of(model)[0], calibration_batches(model, data))
+    with pytest.raises(ValueError, match=r"Received: multiply_adds=1$") as error:
+        solve_cost(known, "multiply_adds", 1)
+    solve_cost(known, "multiply_adds", int(re.search(r"at least (\d+)", str(error.value))[1]))

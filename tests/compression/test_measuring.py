@@ -19,6 +19,7 @@ pytest.importorskip("tflite_micro")
 ROWS = np.random.default_rng(0).normal(size=(16, 48)).astype("float32")
 MICRO = {"quantization": "int8", "target": "microcontroller"}
 PI = {"quantization": "float32", "target": "raspberry-pi"}
+PI_INT8 = {"quantization": "int8", "target": "raspberry-pi"}
 
 
 @functools.cache
@@ -43,7 +44,7 @@ def file_of(model, quantization, target):
 
 @pytest.mark.parametrize(
     ("device", "with_data", "share"),
-    [(MICRO, True, 0.85), (PI, False, 0.65)],
+    [(PI_INT8, True, 0.85), (PI, False, 0.65)],
     ids=["int8", "float"],
 )
 def test_the_file_keeps_to_the_limit_and_makes_use_of_it(device, with_data, share):
@@ -97,8 +98,14 @@ def test_files_of_several_inputs_are_calibrated_by_all_of_them(structure):
     data = {"a": 100 * ROWS[:, :4], "b": ROWS[:, :6]}
     if structure == "list":
         data = list(data.values())
-    device = {"quantization": "int8", "target": "raspberry-pi"}
-    sizes = measured_file(model, calibration_batches(model, data), **device)
+    sizes = measured_file(model, calibration_batches(model, data), **PI_INT8)
     rows = data if structure == "dict" else tuple(data)
-    file = convert(model, **device, representative_data=rows)
+    file = convert(model, **PI_INT8, representative_data=rows)
     assert sizes == {"flash_bytes": file.size}
+
+
+def test_an_unreachable_arena_names_the_smallest_of_those_measured():
+    size = whole(tuple(MICRO.items()))["arena_bytes"]
+    with pytest.raises(ValueError, match=r"Received: arena_bytes=1$") as error:
+        solve_measured(fitter(), Budget(arena_bytes=1, **MICRO))
+    assert int(re.search(r"at least (\d+)", str(error.value))[1]) <= size

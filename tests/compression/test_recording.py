@@ -29,12 +29,10 @@ def recorded(model, batch, parts=None):
 
 
 def every_layer(model):
-    """As copies, when a model is watched itself."""
     return {id(layer): layer for layer in flatten_layers(model)}
 
 
 def state(model):
-    """All that layers hold as attributes, by identity."""
     held = []
     for layer in flatten_layers(model):
         held += [(id(layer), name, id(value)) for name, value in vars(layer).items()]
@@ -103,8 +101,6 @@ def test_a_table_is_told_of_lookups_only():
 
 @keras.saving.register_keras_serializable("compression_recording")
 class Looped(layers.Layer):
-    """Calls a layer inside a loop, where values have no numbers yet."""
-
     def build(self, input_shape):
         self.inner = layers.Dense(4, "relu", name="inner")
         self.inner.build(input_shape)
@@ -202,3 +198,14 @@ def test_a_routed_layer_can_be_listened_to():
             copy(batch, training=False)
     assert [place for place, _ in told] == [0, 1, 0, 1]
     np.testing.assert_allclose(told[-1][1], other(batch), atol=1e-6)
+
+
+def test_a_square_table_is_told_of_lookups_only():
+    ids = keras.Input((6,), dtype="int32")
+    table = layers.ReversibleEmbedding(8, 8)
+    model = keras.Model(ids, table(layers.Dense(8)(table(ids)), reverse=True))
+    batch = np.random.default_rng(0).integers(0, 8, (5, 6))
+    told = [each for each in recorded(model, batch) if each[0].layer is table]
+    [(part, inputs, made)] = told
+    np.testing.assert_array_equal(inputs, batch)
+    np.testing.assert_allclose(made, part.kernel[batch], atol=1e-6)

@@ -1,6 +1,6 @@
 import keras
 
-from dart_keras.keras_internals import flatten_layers, recorded_shapes, tensors_into
+from dart_keras.keras_internals import flatten_layers, nodes_of, recorded_shapes, tensors_into
 
 
 class Around(keras.layers.Layer):
@@ -46,3 +46,20 @@ def test_recorded_shapes_are_those_of_the_first_call():
     assert recorded_shapes(model) is None
     model(keras.ops.ones((3, 4)))
     assert recorded_shapes(model) == {"input_shape": (3, 4)}
+
+
+def test_calls_of_operations_and_repeated_ones_are_among_the_nodes():
+    inputs = keras.Input((4,))
+    dense = keras.layers.Dense(4)
+    hidden = dense(dense(inputs))
+    model = keras.Model(inputs, hidden + inputs)
+    called = [node.operation for node in nodes_of(model)]
+    assert sum(each is dense for each in called) == 2
+    assert any(not isinstance(each, keras.layers.Layer) for each in called)
+    assert any(node.output_tensors[0] is hidden for node in nodes_of(model))
+
+
+def test_nodes_of_a_stack_that_grew_are_those_of_its_layers():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.add(keras.layers.ReLU())
+    assert {id(each) for each in model.layers} <= {id(node.operation) for node in nodes_of(model)}

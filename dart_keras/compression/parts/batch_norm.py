@@ -1,10 +1,13 @@
 """Batch normalization right behind a layer, which its matrix can take in."""
 
+from collections import Counter
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from dart_keras.keras_internals import nodes_of
 
 
 @keras.saving.register_keras_serializable("dart_keras")
@@ -57,23 +60,30 @@ def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
         >>> norms_behind(model) == {id(model.layers[0]): model.layers[1]}
         True
     """
+    graphs = [nodes_of(graph) for graph in _graphs(model)]
+    calls = Counter(id(node.operation) for nodes in graphs for node in nodes)
     found: dict[int, keras.Layer] = {}
-    for graph in _graphs(model):
+    for graph, nodes in zip(_graphs(model), graphs, strict=True):
         readers: dict[int, list[Any]] = {}
-        for layer in graph.layers:
-            for tensor in _tensors(layer, "input"):
-                readers.setdefault(id(tensor), []).append(layer)
+        for node in nodes:
+            for tensor in node.input_tensors:
+                readers.setdefault(id(tensor), []).append(node)
         for tensor in keras.tree.flatten(graph.outputs):
             readers.setdefault(id(tensor), []).append(None)
-        for layer in graph.layers:
-            [output, *others] = _tensors(layer, "output") or [None]
-            if output is None or others or not _is_linear(layer):
+        for node in nodes:
+            layer = node.operation
+            if calls[id(layer)] != 1 or not _is_linear(layer):
                 continue
-            behind = readers.get(id(output), [])
-            if len(behind) == 1 and type(behind[0]) is keras.layers.BatchNormalization:
-                [norm] = behind
-                if _normalizes_last_axis(norm, output) and len(_tensors(norm, "output")) == 1:
-                    found[id(layer)] = norm
+            [output] = node.output_tensors
+            match readers.get(id(output), []):
+                case [behind] if behind is not None:
+                    norm = behind.operation
+                    if (
+                        type(norm) is keras.layers.BatchNormalization
+                        and calls[id(norm)] == 1
+                        and _normalizes_last_axis(norm, output)
+                    ):
+                        found[id(layer)] = norm
     return found
 
 
@@ -112,14 +122,6 @@ def _graphs(model: keras.Layer) -> list[Any]:
         if isinstance(layer, keras.Model):
             graphs += _graphs(layer)
     return graphs
-
-
-def _tensors(layer: Any, side: str) -> list[Any]:
-    """The symbolic inputs or outputs of a layer that is called once; none for others."""
-    try:
-        return keras.tree.flatten(getattr(layer, side))
-    except (AttributeError, ValueError):
-        return []
 
 
 def _is_linear(layer: Any) -> bool:

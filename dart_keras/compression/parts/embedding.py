@@ -11,7 +11,7 @@ from dart_keras.compression.parts.part import Form, Part, rank_ladder
 from dart_keras.compression.two_cores import truncation_errors, two_core_train
 from dart_keras.layers import TTEmbedding
 from dart_keras.layers.resizing import Resizing, resize
-from dart_keras.tensor_train import count_parameters
+from dart_keras.tensor_train import TTMatrix, count_parameters
 
 
 class Frequencies:
@@ -54,9 +54,9 @@ class EmbeddingPart(Part):
         """The table as it is. A lookup multiplies nothing."""
         return super().dense._replace(multiply_adds=0)
 
-    def is_forward(self, outputs: Any) -> bool:
+    def is_forward(self, inputs: Any, outputs: Any) -> bool:
         """Whether outputs are rows of the table, not products with all of them."""
-        return int(outputs.shape[-1]) == self.kernel.shape[1]
+        return len(outputs.shape) == len(inputs.shape) + 1
 
     def evidence(self, sensitivity: np.ndarray | None) -> Frequencies:
         """Counts of lookups; the errors of all outputs count the same."""
@@ -86,9 +86,13 @@ class EmbeddingPart(Part):
         for modes in shapes_of(*self.kernel.shape):
             largest = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
             ranks = rank_ladder(min(largest, most // count_parameters(*modes, (1, 1, 1)) + 1))
-            kernel = self.kernel * weights if _is_low_rank(modes) else self.kernel
-            lost = truncation_errors(kernel, *modes) / (float(np.sum(kernel**2)) or 1.0)
-            forms += train_forms(modes, ranks, lost[np.array(ranks) - 1], 0)
+            norm = float(np.sum((self.kernel * weights) ** 2)) or 1.0
+            if _is_low_rank(modes):
+                lost = truncation_errors(self.kernel * weights, *modes)[np.array(ranks) - 1]
+            else:
+                first, last = two_core_train(self.kernel, *modes, max(ranks)).cores
+                lost = np.array([self._lost(first[..., :r], last[:r], weights) for r in ranks])
+            forms += train_forms(modes, ranks, lost / norm, 0)
         return self._saving(form._replace(multiply_adds=0) for form in forms)
 
     def build(self, form: Form, evidence: Frequencies | None = None) -> tuple[keras.Layer, float]:
@@ -116,6 +120,10 @@ class EmbeddingPart(Part):
         tt.build()
         resize([Resizing(tt, (first, *others))])
         return tt, form.error
+
+    def _lost(self, first: np.ndarray, last: np.ndarray, weights: np.ndarray) -> float:
+        """The squared error of two cores, rows counting as they are looked up."""
+        return float(np.sum(((TTMatrix((first, last)).to_dense() - self.kernel) * weights) ** 2))
 
     def _weights(self, evidence: Frequencies | None) -> np.ndarray:
         if evidence is None or not evidence.counts.any():

@@ -71,7 +71,7 @@ class Part(ABC):
             parameters += self.norm.count_params()
         return Form("dense", (), (), parameters, self.kernel.size, 0.0)
 
-    def is_forward(self, outputs: Any) -> bool:
+    def is_forward(self, inputs: Any, outputs: Any) -> bool:
         """Whether outputs are those of the matrix, not of its transpose."""
         return True
 

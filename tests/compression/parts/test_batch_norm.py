@@ -113,9 +113,41 @@ def norm_of_positions():
     return keras.Model(x, layers.BatchNormalization(axis=1)(layers.Dense(4)(x)))
 
 
+def norm_is_called_twice():
+    x, norm = keras.Input((4,)), layers.BatchNormalization()
+    return keras.Model(x, layers.Dense(4)(norm(norm(layers.Dense(4)(x)))))
+
+
+def norm_of_two_layers():
+    x, norm = keras.Input((4,)), layers.BatchNormalization()
+    return keras.Model(x, [norm(layers.Dense(4)(x)), norm(layers.Dense(4)(x))])
+
+
+def dense_is_called_again_elsewhere():
+    x, dense = keras.Input((4,)), layers.Dense(4)
+    return keras.Model(x, [layers.BatchNormalization()(dense(x)), dense(2 * x)])
+
+
+def dense_is_read_by_an_operation():
+    x = keras.Input((4,))
+    hidden = layers.Dense(4)(x)
+    return keras.Model(x, layers.BatchNormalization()(hidden) + hidden)
+
+
+def dense_is_read_by_a_second_call():
+    x, relu = keras.Input((4,)), layers.ReLU()
+    hidden, first = layers.Dense(4)(x), relu(x)
+    return keras.Model(x, [layers.BatchNormalization()(hidden), first, relu(hidden)])
+
+
 @pytest.mark.parametrize(
     "build",
     [
+        norm_is_called_twice,
+        norm_of_two_layers,
+        dense_is_called_again_elsewhere,
+        dense_is_read_by_an_operation,
+        dense_is_read_by_a_second_call,
         dense_is_read_twice,
         dense_is_an_output,
         dense_is_called_twice,
@@ -129,7 +161,17 @@ def norm_of_positions():
     ],
 )
 def test_norms_that_see_something_else_stay(build):
-    assert norms_behind(build()) == {}
+    model = build()
+    models.randomize(model)
+    batch = BATCH if build is not norm_of_positions else np.stack([BATCH] * 3, axis=1)
+    assert_close(outputs(with_norms_folded(model), batch), outputs(model, batch), 1e-4)
+    assert norms_behind(model) == {}
+
+
+def test_norms_are_found_in_stacks_that_grew_layer_by_layer():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(4)])
+    model.add(layers.BatchNormalization())
+    assert len(norms_behind(model)) == 1
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])

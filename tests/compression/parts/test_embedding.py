@@ -100,8 +100,9 @@ def test_rows_that_are_looked_up_often_are_kept_best():
 
 def test_lookups_are_told_from_products_with_the_table():
     part = part_of(layers.ReversibleEmbedding)
-    assert part.is_forward(part.layer(EVERY))
-    assert not part.is_forward(part.layer(np.zeros((2, 12), "float32"), reverse=True))
+    assert part.is_forward(EVERY, part.layer(EVERY))
+    rows = np.zeros((2, 12), "float32")
+    assert not part.is_forward(rows, part.layer(rows, reverse=True))
     assert part.dense.multiply_adds == 0
     assert part.output_rows(np.zeros((2, 5, 12))).shape == (10, 12)
 
@@ -120,3 +121,14 @@ def test_what_belongs_to_the_table_stays():
     layer, _ = part.build(part.forms()[0])
     assert (layer.name, layer.trainable, layer.mask_zero) == ("table", False, True)
     assert layer.dtype_policy.name == "mixed_float16"
+
+
+def test_balanced_forms_of_tables_count_rows_as_they_are_looked_up():
+    part = part_of()
+    part.kernel[8:] *= 100
+    evidence, _ = looked_up(part)
+    for form in part.forms(evidence):
+        layer, _ = part.build(form, evidence)
+        lost = evidence.shares @ np.sum((np.asarray(layer(EVERY)) - part.kernel) ** 2, axis=1)
+        measured = lost / (evidence.shares @ np.sum(part.kernel**2, axis=1))
+        assert measured == pytest.approx(form.error, rel=1e-3, abs=1e-6)
