@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ VOCABULARY, LENGTH, ROWS = 30_522, 128, 32
 JUDGED_ROWS = 8
 TOLERANCE = 0.5
 QUANTIZATIONS = ("float32", "dynamic", "int8")
-WAYS = ("original", "parameters", "energy", "parameters, data", "energy, data")
+WAYS = ("nothing", "budget", "energy", "budget + data", "energy + data")
 GIB = 2**30
 
 
@@ -89,15 +90,15 @@ def with_fixed_length(model: Any, length: int = LENGTH) -> Any:
 
 
 def compressed(model: Any, way: str, data: Any) -> Any:
-    """The model by one of the ways; the first one leaves it as it is."""
+    """The model by one of the ways: to a third of its parameters, or within a tolerance."""
     from dart_keras.compression import compress
     from dart_keras.selection import Budget, Energy
 
-    if way == "original":
+    if way == "nothing":
         return model
-    kind, _, calibrated = way.partition(", ")
+    kind, _, calibrated = way.partition(" + ")
     third = model.count_params() // 3
-    budget = Budget(third) if kind == "parameters" else Energy(TOLERANCE)
+    budget = Budget(third) if kind == "budget" else Energy(TOLERANCE)
     small, _ = compress(model, budget, data if calibrated else None)
     return small
 
@@ -114,7 +115,7 @@ def measured(call: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     return result, {"seconds": seconds, "peak GiB": resident("VmHWM") / GIB}
 
 
-def compress_step(size: str, way: str, folder: Path, rows: int) -> dict[str, Any]:
+def compress_step(size: str, way: str, folder: Path, rows: int) -> list[dict[str, Any]]:
     """Compress and save; keeps the outputs for the other steps."""
     model, judged = encoder(SHAPES[size]), sequences(JUDGED_ROWS, seed=1)
     # Outside the measurement: the first call prepares what all later ones use.
@@ -124,18 +125,19 @@ def compress_step(size: str, way: str, folder: Path, rows: int) -> dict[str, Any
     _, saving = measured(lambda: small.save(path))
     after = small.predict(judged, verbose=0)
     np.savez(folder / "outputs.npz", **after)
-    return {
-        "parameters before": model.count_params(),
-        "parameters after": small.count_params(),
-        "relative error": {name: relative_error(after[name], before[name]) for name in before},
-        "compress": None if way == "original" else compressing,
-        "save": saving,
-        "keras bytes": path.stat().st_size,
-    }
+    errors = [
+        float(np.linalg.norm(after[name] - before[name]) / np.linalg.norm(before[name]))
+        for name in before
+    ]
+    counts = {"parameters before": model.count_params(), "parameters": small.count_params()}
+    steps = [{"step": "save", **saving, "bytes": path.stat().st_size}]
+    if way != "nothing":
+        steps.insert(0, {"step": "compress", **compressing, **counts, "error": max(errors)})
+    return steps
 
 
-def load_step(folder: Path) -> dict[str, Any]:
-    """Load, and compare the outputs."""
+def load_step(folder: Path) -> list[dict[str, Any]]:
+    """Load; the error is the largest difference of an output."""
     import keras
     import keras_hub  # noqa: F401
 
@@ -145,11 +147,11 @@ def load_step(folder: Path) -> dict[str, Any]:
     outputs = model.predict(sequences(JUDGED_ROWS, seed=1), verbose=0)
     expected = np.load(folder / "outputs.npz")
     differences = [float(np.abs(outputs[name] - expected[name]).max()) for name in outputs]
-    return {"load": loading, "largest difference": max(differences)}
+    return [{"step": "load", **loading, "error": max(differences)}]
 
 
-def convert_step(folder: Path, quantization: str, rows: int) -> dict[str, Any]:
-    """Load and convert; only the conversion is measured."""
+def convert_step(folder: Path, quantization: str, rows: int) -> list[dict[str, Any]]:
+    """Load and convert; only the conversion is measured, the error is that of the file."""
     import keras
     import keras_hub  # noqa: F401
 
@@ -160,68 +162,43 @@ def convert_step(folder: Path, quantization: str, rows: int) -> dict[str, Any]:
     artifact, converting = measured(
         lambda: convert(model, quantization=quantization, representative_data=data)
     )
-    runtime = artifact.report["runtimes"]["litert"]
-    return {
-        **converting,
+    litert = artifact.report["runtimes"]["litert"]
+    figures = {
         "bytes": artifact.size,
-        "milliseconds": runtime["microseconds"] / 1000,
-        "relative error": [output["relative_error"] for output in runtime["outputs"]],
+        "error": max(output["relative_error"] for output in litert["outputs"]),
+        "milliseconds": litert["microseconds"] / 1000,
     }
+    return [{"step": quantization, **converting, **figures}]
 
 
-def relative_error(outputs: np.ndarray, expected: np.ndarray) -> float:
-    """The norm of the difference as a share of the norm."""
-    return float(np.linalg.norm(outputs - expected) / np.linalg.norm(expected))
-
-
-def steps(size: str, way: str, rows: int, folder: Path) -> Iterator[tuple[str | None, list[str]]]:
-    """The steps of one cell: under which name its figures go, and its arguments."""
+def steps_of(size: str, way: str, rows: int, folder: Path) -> Iterator[list[str]]:
+    """The arguments of the processes, one after another."""
     common = ["--folder", str(folder), "--rows", str(rows)]
-    yield None, ["compress", "--sizes", size, "--ways", way, *common]
-    yield None, ["load", *common]
+    yield ["compress", "--sizes", size, "--ways", way, *common]
+    yield ["load", *common]
     for quantization in QUANTIZATIONS:
-        yield quantization, ["convert", "--quantization", quantization, *common]
+        yield ["convert", "--quantization", quantization, *common]
 
 
-def in_a_process(arguments: Sequence[str]) -> dict[str, Any]:
-    """The figures of a step, or why there are none."""
+def in_a_process(arguments: Sequence[str]) -> list[dict[str, Any]]:
+    """The figures of some steps, or why there are none."""
     command = [sys.executable, "-m", "benchmarks.compression.bert", "--step", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
-    lines = done.stdout.splitlines() if done.returncode == 0 else done.stderr.splitlines()
-    last = lines[-1] if lines else ""
+    lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines() or [""]
     if done.returncode == 0:
-        return json.loads(last)
-    return {"failed": last or f"exit status {done.returncode}"}
+        return json.loads(lines[-1])
+    step = arguments[2] if arguments[0] == "convert" else arguments[0]
+    return [{"step": step, "failed": lines[-1] or f"exit status {done.returncode}"}]
 
 
-def measure(size: str, way: str, rows: int) -> dict[str, Any]:
-    """One cell."""
-    cell: dict[str, Any] = {"size": size, "way": way}
+def measure(size: str, way: str, rows: int) -> Iterator[dict[str, Any]]:
+    """The steps of one encoder by one way."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, arguments in steps(size, way, rows, Path(folder)):
-            figures = in_a_process(arguments)
-            cell.update(figures if name is None else {name: figures})
-            if name is None and "failed" in figures:
-                break
-    return cell
-
-
-def shown(cell: dict[str, Any]) -> dict[str, Any]:
-    """The figures that are printed."""
-    figures: dict[str, Any] = {}
-    for step in ("compress", "save", "load", *QUANTIZATIONS):
-        found = cell.get(step) or {}
-        figures[f"{step} s"] = found.get("seconds")
-        figures[f"{step} GiB"] = found.get("peak GiB")
-        figures[f"{step} bytes"] = found.get("bytes")
-    errors = cell.get("relative error", {}).values()
-    return {
-        **figures,
-        "before": cell.get("parameters before"),
-        "after": cell.get("parameters after"),
-        "error": max(errors, default=None),
-        "reloaded": cell.get("largest difference"),
-    }
+        for arguments in steps_of(size, way, rows, Path(folder)):
+            for figures in in_a_process(arguments):
+                yield {"size": size, "compressed by": way, **figures}
+            if arguments[0] == "compress" and "failed" in figures:
+                return
 
 
 def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -257,33 +234,31 @@ def main() -> None:
             figures = convert_step(arguments.folder, arguments.quantization, arguments.rows)
         print(json.dumps(figures))
         return
-    columns = ["before", "after", "error", "reloaded"]
-    for step in ("compress", "save", "load", *QUANTIZATIONS):
-        columns += [f"{step} s", f"{step} GiB"]
-        columns += [f"{step} bytes"] if step in QUANTIZATIONS else []
     results = Results(
-        f"BERT encoders with random weights, {arguments.rows} sequences of {LENGTH} ids: "
-        "parameters, seconds and peak memory",
-        ["size", "way", *columns],
+        f"BERT encoders with random weights, {arguments.rows} sequences of {LENGTH} ids: what each "
+        "step takes",
+        ["size", "compressed by", "step", "seconds", "peak GiB", "parameters", "bytes", "error"],
         arguments.output,
     )
+    results.content["machine"]["versions"]["keras-hub"] = version("keras-hub")
     for size in arguments.sizes:
         for way in arguments.ways:
-            cell = measure(size, way, arguments.rows)
-            results.add(cell, shown(cell))
+            for cell in measure(size, way, arguments.rows):
+                results.add(cell, _failure(cell))
     results.finish(summary(results.cells))
 
 
 def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What holds over all cells, and what failed."""
-    differences = [cell["largest difference"] for cell in cells if "largest difference" in cell]
-    failed = [
-        {"size": cell["size"], "way": cell["way"], "step": step, "failed": figures["failed"]}
-        for cell in cells
-        for step, figures in [("", cell), *((q, cell.get(q, {})) for q in QUANTIZATIONS)]
-        if "failed" in figures
-    ]
-    return {"largest difference after loading": max(differences, default=None), "failed": failed}
+    loaded = [cell["error"] for cell in cells if cell["step"] == "load" and "error" in cell]
+    return {
+        "largest difference after loading": max(loaded, default=None),
+        "failed": [cell for cell in cells if "failed" in cell],
+    }
+
+
+def _failure(cell: dict[str, Any]) -> dict[str, Any]:
+    return {"seconds": "failed"} if "failed" in cell else {}
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ def compress(
         solution = solve_cost(fitter, budget.kind, budget.limit)
     else:
         solution = solve_measured(fitter, budget)
+    ends = fitter.end_errors(solution.fitted) if fitter.batches else None
     if recovery_epochs:
         weights = solution.model.get_weights()
         recover(solution.model, model, calibration_data, recovery_epochs)
@@ -100,4 +101,4 @@ def compress(
             else:
                 # With other weights other scales are chosen, which can take more bytes.
                 solution.model.set_weights(weights)
-    return solution.model, make_report(found, fitter, solution)
+    return solution.model, make_report(found, fitter, solution, ends)

@@ -55,7 +55,7 @@ def reason_to_keep(layer: keras.Layer) -> str | None:
         >>> reason_to_keep(layer)
         'has groups=2'
     """
-    if type(layer) is not keras.layers.Conv2D:
+    if not isinstance(layer, keras.layers.Conv2D):
         return "is no `keras.layers.Conv2D`"
     if not layer.built:
         return "is not built"

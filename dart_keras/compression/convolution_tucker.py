@@ -115,6 +115,8 @@ def tucker2(error: KernelError, input_rank: int | None, output_rank: int | None)
     if error.channels * input_rank > _MOST_UNKNOWNS or input_rank == error.channels:
         return best
     loss = error.of(best)
+    if loss == 0:  # as of a kernel of zeros, whose equations have no one answer
+        return best
     for _ in range(_MOST_ROUNDS):
         turned = _with_input(error, _input_factor(error, best), output_rank)
         if (lower := error.of(turned)) >= loss:

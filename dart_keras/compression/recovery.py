@@ -106,7 +106,7 @@ def _rates(peak: float, steps: int) -> keras.optimizers.schedules.LearningRateSc
     warmup = math.ceil(_WARMUP * steps)
     # A moment's estimates are too rough for whole steps at first.
     return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
+        peak / warmup, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
     )
 
 

@@ -13,7 +13,10 @@ from dart_keras.compression.report import CompressionReport, LayerReport
 
 
 def make_report(
-    found: Sequence[Candidate], fitter: Fitter, solution: Solution
+    found: Sequence[Candidate],
+    fitter: Fitter,
+    solution: Solution,
+    ends: Sequence[float] | None,
 ) -> CompressionReport:
     """The report on a model and what has been made of it.
 
@@ -21,9 +24,9 @@ def make_report(
         found: The original's layers with weights.
         fitter: What fitted the parts.
         solution: What has been made of the model.
+        ends: As from `fitter.end_errors` before any recovery; `None` without calibration data.
     """
     model, small, fitted = fitter.model, solution.model, solution.fitted
-    ends = fitter.end_errors(fitted) if fitter.batches else None
     by_path = {part.path: k for k, part in enumerate(fitter.parts)}
     taken_in = {
         id(part.norm)

@@ -194,3 +194,20 @@ def test_what_makes_no_training_is_refused(options):
     with pytest.raises(ValueError, match=r"^Expected (.|\n)*Received"):
         recover(small, model, **{"data": ROWS, **options})
     assert_unchanged(small, weights)
+
+
+def test_one_batch_for_one_epoch_trains():
+    model = regression()
+    small = compressed(model)
+    weights = small.get_weights()
+    recover(small, model, ROWS[:20], 1)
+    assert any(np.any(a != b) for a, b in zip(weights, small.get_weights(), strict=True))
+
+
+def test_errors_of_layers_at_the_end_are_those_from_before_the_recovery():
+    model = regression()
+    budget = Budget(int(0.6 * model.count_params()))
+    _, without = compress(model, budget, ROWS)
+    _, report = compress(model, budget, ROWS, recovery_epochs=3)
+    assert [row.end_error for row in report.layers] == [row.end_error for row in without.layers]
+    assert report.end_error != without.end_error

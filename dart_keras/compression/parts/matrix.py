@@ -67,7 +67,7 @@ class MatrixPart(Part):
 
     def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
         super().__init__(path, layer, norm)
-        self._axes = None if type(layer) is keras.layers.Dense else einsum_axes(layer.equation)
+        self._axes = None if isinstance(layer, keras.layers.Dense) else einsum_axes(layer.equation)
         matrix = layer.kernel if self._axes is None else einsum_matrix(layer)
         kernel = np.asarray(ops.convert_to_numpy(matrix), np.float64)
         bias = None
