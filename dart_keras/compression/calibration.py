@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.compression.inference import infer
+
 BATCH = 32
 
 # Enough to see what a layer's inputs have in common; more only takes longer.
@@ -27,7 +29,8 @@ def calibration_batches(
             `None` for all.
 
     Returns:
-        Batches of tensors of at most 32 rows, in the structure that was given.
+        Batches of tensors of at most 32 rows, in the structure that was given. Those for a model of
+        one batch size have that; rows that do not fill one are left out.
 
     Raises:
         ValueError: If the data are empty, not finite numbers or not what the model takes.
@@ -44,8 +47,11 @@ def calibration_batches(
         rows = _checked(model, inputs)
         taken = rows if left is None else min(rows, left)
         kept = np.linspace(0, rows - 1, taken).astype(int) if whole else np.arange(taken)
-        for start in range(0, len(kept), BATCH):
-            part = kept[start : start + BATCH]
+        size = _batch_size(model)
+        # A model of one batch size takes no smaller batch at the end.
+        end = len(kept) if size is None else len(kept) // size * size
+        for start in range(0, end, size or BATCH):
+            part = kept[start : min(start + (size or BATCH), end)]
             batches.append(
                 keras.tree.map_structure(
                     lambda x, part=part: ops.convert_to_tensor(_array(x)[part]), inputs
@@ -56,15 +62,10 @@ def calibration_batches(
             if left <= 0:
                 break
     if not batches:
-        raise ValueError("Expected `calibration_data` of one row or more. Received: none")
-    try:
-        model(keras.tree.map_structure(lambda x: x[:1], batches[0]), training=False)
-    except Exception as error:
-        shapes = keras.tree.map_structure(lambda x: (None, *x.shape[1:]), batches[0])
-        raise ValueError(
-            f"Expected `calibration_data` that the model {model.name!r} takes. Received: inputs of "
-            f"shape {shapes}, of which it says: {error}"
-        ) from error
+        size = _batch_size(model)
+        least = "one row" if size is None else f"{size} rows"
+        raise ValueError(f"Expected `calibration_data` of {least} or more. Received: none or fewer")
+    infer(model, batches[0])
     return batches
 
 
@@ -113,12 +114,32 @@ def _checked(model: keras.Model, inputs: Any) -> int:
             f"the shapes {shapes}"
         )
     for array in arrays:
-        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-            raise ValueError(
-                "Expected finite `calibration_data`. Received: NaN or infinite values in an array "
-                f"of shape {array.shape}"
-            )
+        _check_values(array)
     return shapes[0][0]
+
+
+def _check_values(array: np.ndarray) -> None:
+    # NumPy does not know bfloat16.
+    is_float = "float" in str(array.dtype)
+    is_text = array.dtype.kind in "SU" or (
+        array.dtype.kind == "O" and all(isinstance(x, str | bytes) for x in array.flat)
+    )
+    if not (is_float or is_text or array.dtype.kind in "iub"):
+        raise ValueError(
+            "Expected `calibration_data` of real numbers, or of strings. Received: an array of "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    if is_float and not np.all(np.isfinite(array.astype(np.float64))):
+        raise ValueError(
+            "Expected finite `calibration_data`. Received: NaN or infinite values in an array of "
+            f"shape {array.shape}"
+        )
+
+
+def _batch_size(model: keras.Model) -> int | None:
+    """The number of rows that a model is bound to."""
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    return next((tensor.shape[0] for tensor in inputs if tensor.shape[0] is not None), None)
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:

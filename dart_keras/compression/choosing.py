@@ -26,11 +26,13 @@ class Solution(NamedTuple):
         model: The model.
         fitted: For each part what has become of it.
         measured: What was measured of its file, as in `CompressionReport`.
+        reason: Why a part stays as it is.
     """
 
     model: keras.Model
     fitted: list[Fitted]
     measured: dict[str, int]
+    reason: str = "fewer parameters would do more damage here than elsewhere"
 
 
 def solve_tolerance(fitter: Fitter, energy: Energy) -> Solution:
@@ -43,7 +45,8 @@ def solve_tolerance(fitter: Fitter, energy: Energy) -> Solution:
         for part in fitter.forms
     ]
     fitted = fitter.fit(forms)
-    return Solution(fitter.assemble(fitted), fitted, {})
+    reason = "no smaller form of it is within the tolerance"
+    return Solution(fitter.assemble(fitted), fitted, {}, reason)
 
 
 def solve_cost(fitter: Fitter, kind: str, limit: int) -> Solution:

@@ -13,6 +13,7 @@ from dart_keras.compression.report import CompressionReport
 from dart_keras.compression.reporting import make_report
 from dart_keras.compression.sensitivity import Sensitivity, take_measurements
 from dart_keras.selection import Budget, Energy
+from dart_keras.tensor_train.modes import is_integer
 
 
 def compress(
@@ -71,6 +72,11 @@ def compress(
         raise ValueError(
             "Expected `budget` to be a `dart_keras.selection.Budget` or `Energy`. "
             f"Received: {budget!r}"
+        )
+    if not is_integer(recovery_epochs) or recovery_epochs < 0:
+        raise ValueError(
+            "Expected `recovery_epochs` to be an integer of 0 or more. "
+            f"Received: recovery_epochs={recovery_epochs!r}"
         )
     parts, others, found = parts_of(model, layers)
     if recovery_epochs and calibration_data is None:

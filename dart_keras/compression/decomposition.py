@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dart_keras.compression.moments import Moments
+from dart_keras.compression.output_error import OutputError
 from dart_keras.compression.sweeps import least_squares_sweeps
 from dart_keras.compression.two_cores import truncation_errors, two_core_train
 from dart_keras.tensor_train import TTMatrix, complete_ranks
@@ -26,74 +27,6 @@ class Decomposition(NamedTuple):
     train: TTMatrix
     bias: np.ndarray | None
     error: float
-
-
-class _OutputError:
-    """E||y - x W' - b'||^2, at the best b', as a quadratic function of W'.
-
-    Two things that few rows cannot tell are taken from elsewhere. Which directions inputs take: to
-    the covariance S of the rows a multiple of the identity is added, so that directions that
-    calibration does not show are kept as W has them, as well as the ranks allow. And how far the
-    best matrix is from the original W, where the inputs carry the errors of layers before: ridge
-    regression towards W instead of zero (see `_ridge`).
-    """
-
-    def __init__(self, kernel: np.ndarray, moments: Moments) -> None:
-        self._root = moments.root
-        kernel, cross = self._weighted(kernel), self._weighted(moments.cross_covariance)
-        covariance, identity = moments.input_covariance, np.eye(len(kernel))
-        strength = moments.prior_strength()
-        self.metric = covariance + strength * identity
-        self._factor = np.linalg.cholesky(self.metric)
-        # What the original kernel leaves of the targets, and what inputs have in common with that.
-        common = cross - covariance @ kernel
-        left = max(0.0, moments.target_variance - float(np.sum(kernel * (cross + common))))
-        ridge = max(strength, _ridge(covariance, common, left, moments.count))
-        if math.isinf(ridge):
-            step = np.zeros_like(kernel)
-        else:
-            step = np.linalg.solve(covariance + ridge * identity, common)
-        self.best = kernel + step
-        self.unexplained = max(0.0, left - float(np.sum(step * (2 * common - covariance @ step))))
-        self.variance = moments.target_variance + strength * float(np.sum(kernel**2))
-        # In these coordinates errors are plain distances.
-        self.fitted = self._factor.T @ self.best
-
-    def _weighted(self, matrix: np.ndarray) -> np.ndarray:
-        return matrix if self._root is None else matrix @ self._root[0]
-
-    def relative(self, lost: np.ndarray) -> np.ndarray:
-        """The relative error where a squared norm of `lost` of the fitted outputs is missing."""
-        if self.variance == 0:
-            return np.zeros_like(lost)
-        return (self.unexplained + lost) / self.variance
-
-    def of(self, matrix: np.ndarray) -> float:
-        lost = np.sum((self._factor.T @ self._weighted(matrix) - self.fitted) ** 2)
-        return float(self.relative(lost))
-
-    def low_rank(self, rank: int) -> TTMatrix:
-        """The best cores with the modes (N, 1) and (1, M)."""
-        right = np.linalg.svd(self.fitted, full_matrices=False)[2][:rank]
-        left = self.best @ right.T
-        if self._root is not None:
-            # Orthonormal again, so that what is between the cores quantizes well.
-            right, mixing = np.linalg.qr((right @ self._root[1]).T)
-            left, right = left @ mixing.T, right.T
-        return TTMatrix((left[None, :, None, :], right[:, None, :, None]))
-
-
-def _ridge(covariance: np.ndarray, common: np.ndarray, left: float, count: int) -> float:
-    """The penalty on a step away from the original kernel that the rows themselves call for.
-
-    Empirical Bayes: noise of variance v a output that has nothing to do with the inputs would give
-    ||common||^2 the expectation v M tr(S) / rows; steps with entries of variance t add
-    t M ||S||^2. Solved for t, the penalty is v / (rows t) (Hoerl, Kennard and Baldwin 1975, "Ridge
-    regression: some simulations", have the same ratio from a least-squares fit, which needs more
-    rows than inputs). Infinite where what is common is no more than chance.
-    """
-    signal = float(np.sum(common**2)) - left * float(np.trace(covariance)) / count
-    return left * float(np.sum(covariance**2)) / (count * signal) if signal > 0 else math.inf
 
 
 def decompose(
@@ -158,7 +91,7 @@ def decompose(
         norm = float(np.linalg.norm(kernel))
         distance = float(np.linalg.norm(kernel - train.to_dense()))
         return Decomposition(train, bias, (distance / norm) ** 2 if norm else 0.0)
-    error = _OutputError(kernel, moments)
+    error = OutputError(kernel, moments)
     if modes == ((kernel.shape[0], 1), (1, kernel.shape[1])):
         train = error.low_rank(complete_ranks(ranks, *modes)[1])
     else:
@@ -189,7 +122,7 @@ def rank_errors(kernel: np.ndarray, moments: Moments | None = None) -> np.ndarra
         array([0.36, 0.  ])
     """
     kernel = _checked_kernel(kernel, moments)
-    error = None if moments is None else _OutputError(kernel, moments)
+    error = None if moments is None else OutputError(kernel, moments)
     fitted = kernel if error is None else error.fitted
     n, m = fitted.shape
     lost = truncation_errors(fitted, (n, 1), (1, m))
@@ -231,9 +164,9 @@ def train_errors(
         lost = truncation_errors(kernel, input_modes, output_modes)
         places = np.minimum(ranks, len(lost)) - 1
         return lost[places] / (np.sum(kernel**2) or 1.0)
-    error = _OutputError(kernel, moments)
+    error = OutputError(kernel, moments)
     first, last = two_core_train(kernel, input_modes, output_modes, max(ranks)).cores
-    return np.array([error.of(TTMatrix((first[..., :r], last[:r])).to_dense()) for r in ranks])
+    return error.of_ranks(first[0], last[..., 0])[np.minimum(ranks, len(last)) - 1]
 
 
 def _from_weights(

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.compression.inference import infer
 from dart_keras.compression.parts import Part
 from dart_keras.compression.recording import listening
 
@@ -110,7 +111,7 @@ def end_error(reference: keras.Model, student: keras.Model, batches: Sequence[An
     """The squared error of a model's outputs, relative to the variance of the reference's."""
     statistics = OutputStatistics()
     for batch in batches:
-        statistics.add(reference(batch, training=False), student(batch, training=False))
+        statistics.add(infer(reference, batch), infer(student, batch))
     return statistics.relative_error()
 
 
@@ -156,7 +157,7 @@ def sensitivities(
                 seen.append((place, outputs))
 
             with listening(copies, parts, watch):
-                outputs = model(batch, training=False)
+                outputs = infer(model, batch)
                 outputs = compared_outputs(outputs, outputs)
         # A row of the calibration data may make several rows of an output.
         scales = [

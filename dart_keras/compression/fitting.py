@@ -15,6 +15,7 @@ from dart_keras.compression.end_errors import (
     end_error,
     sensitivities,
 )
+from dart_keras.compression.inference import infer
 from dart_keras.compression.parts import Form, Part
 from dart_keras.compression.parts.batch_norm import FoldedBatchNormalization
 from dart_keras.compression.progress import progress
@@ -161,7 +162,7 @@ class Fitter:
 
         with listening(self._copies, every, count):
             for batch in self.batches:
-                statistics.add(self._reference(batch, training=False))
+                statistics.add(infer(self._reference, batch))
         # Unless the model decides by the data how often a layer is called.
         self._calls = {
             k: n // len(self.batches) for k, n in calls.items() if not n % len(self.batches)
@@ -188,7 +189,7 @@ class Fitter:
 
         with listening(self._copies, self.parts, take):
             for batch in progress(self.batches, "calibrating"):
-                self._reference(batch, training=False)
+                infer(self._reference, batch)
         for k, part in enumerate(self.parts):
             if (known := found[k]) is not None:
                 variance = part.variance(evidence[k], known)
@@ -238,7 +239,7 @@ def _calls(
             raise _Enough
 
     with listening(copies, [part], take), contextlib.suppress(_Enough):
-        model(batch, training=False)
+        infer(model, batch)
     return calls
 
 

@@ -51,7 +51,8 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
     model = fitter.assemble(fitter.fit(whole))
     sizes = measure(model)
     if sizes[name] <= budget.limit:
-        return Solution(model, fitter.fit(whole), sizes)
+        reason = "the file keeps to the budget with it"
+        return Solution(model, fitter.fit(whole), sizes, reason)
     too_many, too_large = cost_of(fitter, _KIND, whole), sizes[name]
 
     smallest = smallest_cost(fitter, _KIND)

@@ -44,7 +44,8 @@ def listening(
                 change(layer, "activation", watch.before(layer.activation))
         yield
     finally:
-        for layer, name, before in changed:
+        # The last change first: a layer may be that of several parts.
+        for layer, name, before in reversed(changed):
             if before is None:
                 delattr(layer, name)
             else:

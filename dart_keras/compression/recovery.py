@@ -10,7 +10,9 @@ from keras import ops
 
 from dart_keras.compression.calibration import BATCH, MOST_ROWS, calibration_batches
 from dart_keras.compression.end_errors import are_probabilities, end_error, float_outputs
+from dart_keras.compression.inference import infer
 from dart_keras.compression.progress import progress_of_training
+from dart_keras.tensor_train.modes import is_integer
 
 
 def recover(
@@ -43,7 +45,8 @@ def recover(
         The Keras history of the training.
 
     Raises:
-        ValueError: If `epochs` or `learning_rate` is not positive, or the data do not fit.
+        ValueError: If `epochs` or `learning_rate` is not positive, the data do not fit, or the
+            models do not give outputs of the same shapes, some of them floats.
 
     Example:
         >>> import dart_keras as dk
@@ -54,22 +57,27 @@ def recover(
         >>> len(history.history["loss"])
         1
     """
-    for name, value in (("epochs", epochs), ("learning_rate", learning_rate)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise ValueError(f"Expected `{name}` above 0. Received: {name}={value!r}")
+    if not is_integer(epochs) or epochs < 1:
+        raise ValueError(f"Expected `epochs` to be a positive integer. Received: epochs={epochs!r}")
+    if not isinstance(learning_rate, int | float) or not 0 < learning_rate < math.inf:
+        raise ValueError(
+            "Expected `learning_rate` to be a finite number above 0. "
+            f"Received: learning_rate={learning_rate!r}"
+        )
     if isinstance(data, Iterator):
         raise ValueError(
             "Expected data that can be gone through more than once, such as arrays or a "
             f"`tf.data.Dataset`. Received: {data!r}"
         )
     batches = calibration_batches(original, data, most_rows=None)
+    _check_pair(small, original, batches[0])
     judged = batches[: -(-MOST_ROWS // BATCH)]
     before, weights = end_error(original, small, judged), small.get_weights()
-    outputs = [_arrays(original(batch, training=False)) for batch in batches]
+    outputs = [_arrays(infer(original, batch)) for batch in batches]
     targets = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     inputs = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
     distilled = _Distilled(small)
-    steps = math.ceil(len(targets[0]) / BATCH) * int(epochs)
+    steps = math.ceil(len(targets[0]) / BATCH) * epochs
     distilled.compile(
         keras.optimizers.Lamb(_rates(learning_rate, steps)), loss=[_loss(y) for y in targets]
     )
@@ -77,7 +85,7 @@ def recover(
         inputs,
         targets,
         batch_size=BATCH,
-        epochs=int(epochs),
+        epochs=epochs,
         callbacks=[progress_of_training("recovering")],
         verbose=0,
     )
@@ -100,6 +108,23 @@ class _Distilled(keras.Model):
 
     def call(self, inputs: Any) -> Any:
         return float_outputs(self.inner(inputs, training=False))
+
+
+def _check_pair(small: keras.Model, original: keras.Model, batch: Any) -> None:
+    if not isinstance(small, keras.Model) or not small.built:
+        raise ValueError(f"Expected `small` to be a built Keras model. Received: {small!r}")
+    expected, received = infer(original, batch), infer(small, batch)
+    shapes = [[tuple(y.shape) for y in keras.tree.flatten(x)] for x in (expected, received)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"Expected `small` to be made of {original.name!r}, with outputs of the shapes "
+            f"{shapes[0]} for a batch. Received: {small.name!r} with {shapes[1]}"
+        )
+    if not float_outputs(expected):
+        raise ValueError(
+            f"Expected outputs that are floats, which training could change. Received: "
+            f"{original.name!r} with {[y.dtype for y in keras.tree.flatten(expected)]}"
+        )
 
 
 def _rates(peak: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:

@@ -101,16 +101,17 @@ def _walk(
             continue
         seen.add(id(each))
         path = f"{prefix}{each.name}"
-        if _has_own_weights(each):
+        if own_weights(each):
             if not descend(each):
                 continue
             yield path, each
         yield from _walk(each, f"{path}/", seen, descend)
 
 
-def _has_own_weights(layer: keras.Layer) -> bool:
+def own_weights(layer: keras.Layer) -> list[keras.Variable]:
+    """The weights of a layer that are not those of a layer in it."""
     inner = {id(weight) for _, each in sublayers(layer) for weight in each.weights}
-    return any(id(weight) not in inner for weight in layer.weights)
+    return [weight for weight in layer.weights if id(weight) not in inner]
 
 
 def _check_new(old: keras.Layer, new: keras.Layer, present: set[int]) -> None:

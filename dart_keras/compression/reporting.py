@@ -9,6 +9,7 @@ import keras
 from dart_keras.compression.choosing import Solution
 from dart_keras.compression.fitting import Fitted, Fitter
 from dart_keras.compression.parts import Candidate, Form
+from dart_keras.compression.replacing import own_weights
 from dart_keras.compression.report import CompressionReport, LayerReport
 
 
@@ -38,9 +39,9 @@ def make_report(
         if path in by_path:
             k = by_path[path]
             end = None if ends is None else math.sqrt(ends[k])
-            rows.append(_part_row(fitter, k, fitted[k], end))
+            rows.append(_part_row(fitter, k, fitted[k], end, solution.reason))
         elif id(layer) not in taken_in:
-            count, size = _own(layer)
+            count, size = _sizes(own_weights(layer))
             rows.append(
                 LayerReport(path, "", (), reason, count, count, size, size, None, None, 0.0, None)
             )
@@ -50,33 +51,40 @@ def make_report(
         tuple(rows),
         model.count_params(),
         small.count_params(),
-        _own(model)[1],
-        _own(small)[1],
+        _sizes(model.weights)[1],
+        _sizes(small.weights)[1],
         None if error is None else math.sqrt(error),
         solution.measured,
     )
 
 
-def _part_row(fitter: Fitter, k: int, fitted: Fitted, end_error: float | None) -> LayerReport:
+def _part_row(
+    fitter: Fitter, k: int, fitted: Fitted, end_error: float | None, reason: str
+) -> LayerReport:
     part = fitter.parts[k]
-    reason = None
-    if fitted.layer is None:
-        reason = "fewer parameters would do more damage here than elsewhere"
-        if len(fitter.forms[k]) == 1:
-            reason = "no form of it has fewer parameters"
-    width = _width(part.layer.variable_dtype)
-    before, after = part.dense, fitted.form
+    stays = fitted.layer is None
+    # A normalization that was not taken in has a row of its own.
+    held = (
+        part.layer.weights if stays or part.norm is None else part.layer.weights + part.norm.weights
+    )
+    before, size = _sizes(held)
+    after, size_after = before, size
+    if not stays:
+        after = fitted.form.parameters
+        size_after = after * _width(part.layer.variable_dtype)
+    if len(fitter.forms[k]) == 1:
+        reason = "no form of it has fewer parameters"
     return LayerReport(
         part.path,
-        after.kind,
-        after.ranks,
-        reason,
-        before.parameters,
-        after.parameters,
-        before.parameters * width,
-        after.parameters * width,
-        _products(before, fitter, k),
-        _products(after, fitter, k),
+        fitted.form.kind,
+        fitted.form.ranks,
+        reason if stays else None,
+        before,
+        after,
+        size,
+        size_after,
+        _products(part.dense, fitter, k),
+        _products(fitted.form, fitter, k),
         math.sqrt(fitted.error),
         end_error,
     )
@@ -86,9 +94,11 @@ def _products(form: Form, fitter: Fitter, k: int) -> int | None:
     return None if fitter.rows is None else round(form.multiply_adds * fitter.rows[k])
 
 
-def _own(layer: keras.Layer) -> tuple[int, int]:
-    count = sum(math.prod(v.shape) for v in layer.weights)
-    return count, sum(math.prod(v.shape) * _width(v.dtype) for v in layer.weights)
+def _sizes(weights: Sequence[keras.Variable]) -> tuple[int, int]:
+    """How many numbers some weights hold, and their bytes."""
+    counts = [math.prod(v.shape) for v in weights]
+    widths = [_width(v.dtype) for v in weights]
+    return sum(counts), sum(n * width for n, width in zip(counts, widths, strict=True))
 
 
 def _width(dtype: str) -> int:

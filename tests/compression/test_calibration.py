@@ -129,10 +129,10 @@ NAN, GOOD = np.where(numbered(4) == 2, np.nan, numbered(4)), numbered(4)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (numbered(0), "of one row or more. Received: none"),
-        (iter([]), "of one row or more. Received: none"),
-        (iter([numbered(0)]), "of one row or more. Received: none"),
-        (Batches([]), "of one row or more. Received: none"),
+        (numbered(0), "of one row or more. Received: none or fewer"),
+        (iter([]), "of one row or more. Received: none or fewer"),
+        (iter([numbered(0)]), "of one row or more. Received: none or fewer"),
+        (Batches([]), "of one row or more. Received: none or fewer"),
         ([], r"of the shapes \[\(None, 3\)\]. Received: \[\]"),
         (GOOD[0], r"of the shapes \[\(None, 3\)\]. Received: \[\(3,\)\]"),
         (GOOD[:, :2], r"of the shapes \[\(None, 3\)\]. Received: \[\(4, 2\)\]"),
@@ -144,6 +144,9 @@ NAN, GOOD = np.where(numbered(4) == 2, np.nan, numbered(4)), numbered(4)
         ({}, "as many rows for every input. Received arrays of the shapes"),
         (NAN, r"finite `calibration_data`. Received: NaN or .* of shape \(4, 3\)"),
         (iter([GOOD, -np.inf * GOOD[1:]]), "finite `calibration_data`. Received"),
+        (tf.cast(NAN, "bfloat16"), "finite `calibration_data`. Received: NaN"),
+        (GOOD * 1j, "real numbers, or of strings. Received: an array of complex64"),
+        (np.full((4, 3), None), "real numbers, or of strings. Received: an array of object"),
         (np.array([["a", "b", "c"]]), "that the model 'small' takes. Received: inputs of shape"),
         ({"a": GOOD}, r"takes. Received: inputs of shape {'a': \(None, 3\)}, of which it says"),
         ("text", "to be arrays or batches of them. Received: calibration_data='text'"),
@@ -175,3 +178,22 @@ def test_a_model_that_does_not_know_its_inputs_is_asked():
     assert len(numbers(calibration_batches(model, rows))) == 4
     with pytest.raises(ValueError, match=r"(?s)^Expected .*Received: .*\(None, 1, 5\).*it says"):
         calibration_batches(model, rows[..., :5])
+
+
+def test_a_model_of_one_batch_size_gets_batches_of_it():
+    model = keras.Sequential([keras.Input(batch_shape=(5, 3)), layers.Dense(2)])
+    batches = calibration_batches(model, numbered(33))
+    assert [len(batch) for batch in batches] == [5] * 6
+    with pytest.raises(
+        ValueError, match=r"^Expected .* of 5 rows or more. Received: none or fewer"
+    ):
+        calibration_batches(model, numbered(4))
+
+
+def test_texts_are_data_of_models_that_take_them():
+    lookup = layers.StringLookup(vocabulary=["a", "b"])
+    model = keras.Sequential([keras.Input((2,), dtype="string"), lookup, layers.Embedding(3, 4)])
+    texts = [np.array([["a", "b"], ["b", "c"]], dtype) for dtype in (str, object)]
+    for data in texts:
+        [batch] = calibration_batches(model, data)
+        assert batch.shape == (2, 2)

@@ -142,6 +142,9 @@ def test_data_that_the_model_does_not_take_are_refused(data):
         ("dictionaries", {"a": np.zeros((4, 6))}),
         ("dictionaries", {"a": np.zeros((4, 6)), "b": np.zeros((5, 6))}),
         ("only_an_embedding", np.full((4, 6), 20)),
+        # More rows than a batch, and the last one is wrong.
+        ("only_an_embedding", np.where(np.arange(40)[:, None] < 39, np.ones((40, 6), int), 20)),
+        ("only_an_embedding", np.full((4, 6), -1)),
         ("masked_attention", np.full((4, 7, 2), 1)),
         ("strided_convolutions", np.zeros((4, 9, 8, 3))),
     ],
@@ -155,6 +158,12 @@ def test_recovery_without_data_is_refused():
     model, batch = models.build("sequential")
     message = "Received: calibration_data=None with recovery_epochs=2"
     assert_refused(model, batch, message, Budget(100), recovery_epochs=2)
+
+
+@pytest.mark.parametrize("epochs", [-1, 0.5, float("nan"), "3", True])
+def test_epochs_that_are_no_number_of_them_are_refused(epochs):
+    model, batch = models.build("sequential")
+    assert_refused(model, batch, "`recovery_epochs`", Budget(100), batch, recovery_epochs=epochs)
 
 
 def test_a_sensitivity_of_another_model_is_refused():

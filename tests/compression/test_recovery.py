@@ -76,7 +76,7 @@ def test_models_of_all_shapes_end_no_farther_from_the_original(name):
     assert_close(outputs(model, batch), before, 0)
 
 
-@pytest.mark.parametrize("learning_rate", [1e6, float("nan")])
+@pytest.mark.parametrize("learning_rate", [1e6, 1e30])
 def test_weights_are_put_back_where_training_made_it_worse(learning_rate):
     model = regression()
     small = compressed(model)
@@ -176,8 +176,8 @@ def test_recovery_in_compression_uses_the_data_and_is_reported():
 @pytest.mark.parametrize(
     "options",
     [
-        *({"epochs": epochs} for epochs in (0, -1, True, "3", None)),
-        *({"learning_rate": rate} for rate in (0, -1e-3, True, "fast", None)),
+        *({"epochs": epochs} for epochs in (0, -1, 0.5, 1.5, np.nan, np.inf, "3", None)),
+        *({"learning_rate": rate} for rate in (0, -1e-3, np.inf, np.nan, "fast", None)),
         {"data": ROWS[:, :3]},
         {"data": ROWS[:0]},
         {"data": ROWS * np.nan},
@@ -194,6 +194,28 @@ def test_what_makes_no_training_is_refused(options):
     with pytest.raises(ValueError, match=r"^Expected (.|\n)*Received"):
         recover(small, model, **{"data": ROWS, **options})
     assert_unchanged(small, weights)
+
+
+@pytest.mark.parametrize(
+    "small",
+    [
+        None,
+        layers.Dense(3),
+        keras.Sequential([layers.Dense(3)]),
+        keras.Sequential([keras.Input((ROWS.shape[1],)), layers.Dense(17)]),
+    ],
+)
+def test_what_is_not_made_of_the_original_is_refused(small):
+    with pytest.raises(ValueError, match=r"^Expected `small` .*Received: "):
+        recover(small, regression(), ROWS)
+
+
+def test_outputs_of_which_none_is_a_float_are_refused():
+    x = keras.Input((ROWS.shape[1],))
+    model = keras.Model(x, keras.ops.argmax(layers.Dense(12)(x), -1))
+    small = compressed(model)
+    with pytest.raises(ValueError, match=r"^Expected outputs that are floats.*int32"):
+        recover(small, model, ROWS)
 
 
 def test_one_batch_for_one_epoch_trains():

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dart_keras.compression import compress, layers_with_paths
+from dart_keras.compression import compress, layers_with_paths, sensitivity
 from dart_keras.selection import Budget, Energy
 
 from . import models
@@ -68,6 +68,45 @@ def test_the_numbers_are_those_of_the_models_and_add_up(name, calibrated):
     assert report.measured == {}
 
 
+def assert_rows_add_up(report):
+    for what in ("parameters", "bytes"):
+        for when in (f"{what}_before", f"{what}_after"):
+            assert sum(getattr(row, when) for row in report.layers) == getattr(report, when)
+
+
+class Scaled(layers.Layer):
+    """Has a weight of its own beside those of the layer in it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(16)
+
+    def build(self, shape):
+        self.dense.build(shape)
+        self.scale = self.add_weight(shape=(16,), initializer="ones")
+
+    def call(self, x):
+        return self.scale * self.dense(x)
+
+
+def test_weights_of_layers_inside_others_count_once():
+    _, report = compress(keras.Sequential([keras.Input((16,)), Scaled()]), Energy(0.7))
+    assert [row.parameters_before for row in report.layers] == [16, 16 * 16 + 16]
+    assert_rows_add_up(report)
+
+
+@pytest.mark.parametrize("policy", ["float32", "float64"])
+def test_normalizations_count_once_whether_taken_in_or_not(policy):
+    stack = [layers.Dense(16), layers.BatchNormalization(dtype=policy), layers.Dense(16)]
+    model = keras.Sequential([keras.Input((16,)), *stack])
+    models.randomize(model)
+    # Measurements are never quite zero, so that with them even folding has a price.
+    for budget, table in ((Energy(0.7), None), (Budget(10_000), sensitivity(model, ROWS))):
+        _, report = compress(model, budget, ROWS, sensitivity=table)
+        assert (report.layers[0].form == "dense") == (table is not None)
+        assert_rows_add_up(report)
+
+
 @pytest.mark.parametrize("name", ["normalized_convolutions", "masked_attention", "tied_table"])
 def test_every_layer_with_weights_has_a_row_with_what_it_has_become(name):
     model, batch = models.build(name)
@@ -102,6 +141,10 @@ def test_layers_that_stay_say_why():
     models.randomize(model)
     _, report = compress(model, Budget(model.count_params()))
     assert "more damage" in report.layers[0].reason
+    _, report = compress(model, Energy(1e-6))
+    assert "within the tolerance" in report.layers[0].reason
+    _, report = compress(model, Budget(flash_bytes=10**6, quantization="float32"))
+    assert "the file keeps to the budget" in report.layers[0].reason
     _, report = compress(model, Energy(0.5), layers="long")
     assert "not chosen" in report.layers[2].reason
 

@@ -8,6 +8,8 @@ from keras import layers
 from dart_keras.compression import compress
 from dart_keras.selection import Energy
 
+ROWS = np.random.default_rng(0).normal(size=(40, 8)).astype("float32")
+
 
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_a_convolution_of_zeros(calibrated):
@@ -38,3 +40,30 @@ def test_subclasses_that_call_themselves_in_the_same_way(layer, shape, calibrate
     small, _ = compress(model, Energy(0.5), batch if calibrated else None)
     assert small.count_params() < model.count_params()
     assert small(batch).shape == model(batch).shape
+
+
+def test_a_model_with_a_wrapper_that_uses_the_weights_of_its_layer_is_loaded(tmp_path):
+    x = keras.Input((8,))
+    y = layers.Dense(12)(layers.SpectralNormalization(layers.Dense(8))(x))
+    model = keras.Model(x, y)
+    small, report = compress(model, Energy(0.9), ROWS)
+    assert report.parameters_after == small.count_params() < model.count_params()
+    small.save(tmp_path / "small.keras")
+    loaded = keras.saving.load_model(tmp_path / "small.keras")
+    np.testing.assert_allclose(loaded(ROWS), small(ROWS), atol=1e-6)
+
+
+def test_a_stateful_model_keeps_its_state():
+    x = keras.Input(batch_shape=(5, 4, 8))
+    model = keras.Model(x, layers.Dense(12)(layers.LSTM(8, stateful=True)(x)))
+    data = np.random.default_rng(0).normal(size=(23, 4, 8)).astype("float32")
+    model(data[:5])
+    before = [np.array(v) for v in model.variables]
+    small, report = compress(model, Energy(0.5), data)
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert small.count_params() < model.count_params()
+    # Both go on from the same state.
+    lost = np.asarray(small(data[5:10])) - np.asarray(model(data[5:10]))
+    assert np.sqrt(np.mean(lost**2)) < 0.1
+    assert report.end_error <= 0.5

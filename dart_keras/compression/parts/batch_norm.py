@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.keras_internals import nodes_of
+from dart_keras.keras_internals import flatten_layers, nodes_of, sublayers
 
 
 @keras.saving.register_keras_serializable("dart_keras")
@@ -46,7 +46,7 @@ def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
     """The `BatchNormalization` layers that see nothing but one linear layer's outputs.
 
     Looked for where Keras tells what goes where: in Sequential and functional models, nested or
-    not, among layers that are called once and are in no other model.
+    not, among layers that are called once and that nothing else holds, which could call them, too.
 
     Args:
         model: A built model.
@@ -62,6 +62,15 @@ def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
     """
     graphs = [nodes_of(graph) for graph in _graphs(model)]
     calls = Counter(id(node.operation) for nodes in graphs for node in nodes)
+    holders = Counter(
+        inner
+        for holder in (model, *flatten_layers(model))
+        for inner in {id(each) for _, each in sublayers(holder)}
+    )
+
+    def is_called_once(layer: Any) -> bool:
+        return calls[id(layer)] == holders[id(layer)] == 1
+
     found: dict[int, keras.Layer] = {}
     for graph, nodes in zip(_graphs(model), graphs, strict=True):
         readers: dict[int, list[Any]] = {}
@@ -72,7 +81,7 @@ def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
             readers.setdefault(id(tensor), []).append(None)
         for node in nodes:
             layer = node.operation
-            if calls[id(layer)] != 1 or not _is_linear(layer):
+            if not is_called_once(layer) or not _is_linear(layer):
                 continue
             [output] = node.output_tensors
             match readers.get(id(output), []):
@@ -80,7 +89,7 @@ def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
                     norm = behind.operation
                     if (
                         type(norm) is keras.layers.BatchNormalization
-                        and calls[id(norm)] == 1
+                        and is_called_once(norm)
                         and _normalizes_last_axis(norm, output)
                     ):
                         found[id(layer)] = norm

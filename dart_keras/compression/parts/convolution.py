@@ -32,6 +32,8 @@ class ConvolutionPart(Part):
             bias = np.asarray(ops.convert_to_numpy(dense.bias), np.float64)
         self.kernel, self.bias = fold_batch_norm(kernel.reshape(-1, dense.filters), bias, norm)
         self._folded = dense if norm is None else self._with_norm(dense)
+        # Numbers of places in the inputs and the outputs, whose ratio padding and sizes decide.
+        self._places_seen = [0, 0]
 
     def evidence(self, sensitivity: np.ndarray | None) -> Moments:
         """Moments of patches."""
@@ -42,6 +44,8 @@ class ConvolutionPart(Part):
     ) -> None:
         """Take a batch into the moments."""
         images = np.asarray(inputs, np.float32)
+        self._places_seen[0] += math.prod(images.shape[:-1])
+        self._places_seen[1] += math.prod(outputs.shape[:-1])
         size = max(1, _MOST_NUMBERS // (math.prod(outputs.shape[1:-1]) * len(self.kernel)))
         for start in range(0, len(images), size):
             chunk = slice(start, start + size)
@@ -81,12 +85,14 @@ class ConvolutionPart(Part):
         small = factorize_convolution(self._folded, (input_rank, output_rank), evidence)
         return small, form.error
 
-    def _products(self, ranks: tuple[int | None, int | None]) -> int:
-        """Multiply-adds at one place of the output; a stride makes the first part cost more."""
+    def _products(self, ranks: tuple[int | None, int | None]) -> float:
+        """Multiply-adds at one place of the output; the first part works at all of the input's."""
         dense: Any = self.layer
+        inputs, outputs = self._places_seen
+        ratio = inputs / outputs if outputs else math.prod(dense.strides)
         *places, channels, filters = dense.kernel.shape
         inside, outside = ranks[0] or channels, ranks[1] or filters
-        before = channels * inside * math.prod(dense.strides) if ranks[0] else 0
+        before = channels * inside * ratio if ranks[0] else 0
         return before + math.prod(places) * inside * outside + (ranks[1] or 0) * filters
 
     def _with_norm(self, dense: keras.layers.Conv2D) -> keras.layers.Conv2D:

@@ -67,6 +67,12 @@ class EmbeddingPart(Part):
     ) -> None:
         """Count the ids of a batch, all of them."""
         ids = np.asarray(inputs, np.int64).reshape(-1)
+        if ids.min(initial=0) < 0:
+            # Keras counts these from the end, `TTEmbedding` does not take them.
+            raise ValueError(
+                f"Expected `calibration_data` with ids of 0 or more for the layer {self.path!r}. "
+                f"Received: {ids.min()}"
+            )
         evidence.counts += np.bincount(ids, minlength=len(self.kernel))
 
     def variance(self, evidence: Frequencies, sensitivity: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from dart_keras.compression.parts.embedding import EmbeddingPart
 from dart_keras.compression.parts.matrix import MatrixPart
 from dart_keras.compression.parts.part import Part
 from dart_keras.compression.replacing import layers_with_paths
+from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers.einsum_axes import einsum_axes
 from dart_keras.layers.from_dense import check_embedding
 
@@ -71,8 +72,9 @@ def candidates(
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"Expected a built Keras model. Received: {model!r}")
     filters = _filters(layers)
+    users = _users_of_weights(model)
     return [
-        Candidate(path, layer, _reason(path, layer, filters))
+        Candidate(path, layer, _reason(path, layer, filters) or _tie(layer, users))
         for path, layer in layers_with_paths(model)
     ]
 
@@ -130,6 +132,25 @@ def _kind(layer: keras.Layer) -> Any:
     for kind in _PARTS:
         if isinstance(layer, kind) and type(layer).call is kind.call:
             return kind
+    return None
+
+
+def _users_of_weights(model: keras.Model) -> list[tuple[keras.Layer, int]]:
+    """The layers of a model with the `id` of each weight that an attribute of theirs refers to."""
+    return [
+        (layer, id(value))
+        for layer in (model, *flatten_layers(model))
+        for attribute in vars(layer).values()
+        for value in (attribute if isinstance(attribute, list | tuple) else [attribute])
+        if isinstance(value, keras.Variable)
+    ]
+
+
+def _tie(layer: keras.Layer, users: Sequence[tuple[keras.Layer, int]]) -> str | None:
+    weights = {id(weight) for weight in layer.weights}
+    for user, weight in users:
+        if user is not layer and weight in weights:
+            return f"{user.name!r} uses its weights, too"
     return None
 
 

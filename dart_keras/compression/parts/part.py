@@ -17,7 +17,7 @@ class Form(NamedTuple):
         ranks: The d + 1 ranks of a train, (r_in, r_out) of convolutions, empty for "dense".
         modes: Input and output modes of a train, empty for others.
         parameters: How many numbers the layer then holds, with its normalization if it has one.
-        multiply_adds: Products for one row of the layer's matrix.
+        multiply_adds: Products for one row of the layer's matrix, on average.
         error: With evidence the expected squared error of the layer's outputs, relative to their
             variance; without, the squared relative Frobenius error of its matrix.
     """
@@ -26,7 +26,7 @@ class Form(NamedTuple):
     ranks: tuple[int | None, ...]
     modes: tuple[tuple[int, ...], ...]
     parameters: int
-    multiply_adds: int
+    multiply_adds: float
     error: float
 
     @property

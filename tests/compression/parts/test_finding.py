@@ -84,6 +84,25 @@ def test_what_cannot_be_replaced_says_why(layer, shape, reason):
     assert repr(given_reason) in str(error.value)
 
 
+class Borrowing(layers.Layer):
+    def __init__(self, lender):
+        super().__init__()
+        self.borrowed = [lender.kernel]
+
+    def call(self, x):
+        return x @ self.borrowed[0]
+
+
+def test_layers_whose_weights_others_use_stay():
+    wrapped, lender = layers.Dense(4, name="wrapped"), layers.Dense(4, name="lender")
+    lender.build((None, 4))
+    stack = [layers.SpectralNormalization(wrapped, name="wrapper"), lender, Borrowing(lender)]
+    model = only_layer(keras.Sequential([keras.Input((4,)), *stack]), 4)
+    reasons = {found.layer.name: found.reason for found in candidates(model)}
+    assert reasons["wrapped"] == "'wrapper' uses its weights, too"
+    assert reasons["lender"].endswith("uses its weights, too")
+
+
 def test_layers_without_weights_are_no_candidates_and_shared_ones_are_one():
     model, _ = models.build("residual")
     kinds = {type(found.layer) for found in candidates(model)}

@@ -1,0 +1,25 @@
+"""Running models on calibration data."""
+
+from typing import Any
+
+import keras
+
+
+def infer(model: keras.Model, batch: Any) -> Any:
+    """A model's outputs in inference, after which its state is what it was.
+
+    Layers such as a stateful `LSTM` go on from where a run has left them, so that without this two
+    runs of the same batch would not give the same outputs.
+
+    Raises:
+        ValueError: If the model does not take the batch.
+    """
+    try:
+        with keras.StatelessScope():
+            return model(batch, training=False)
+    except Exception as error:
+        shapes = keras.tree.map_structure(lambda x: (None, *x.shape[1:]), batch)
+        raise ValueError(
+            f"Expected `calibration_data` that the model {model.name!r} takes. Received: inputs of "
+            f"shape {shapes}, of which it says: {error}"
+        ) from error
