@@ -94,7 +94,7 @@ def compress(
         solution = solve_cost(fitter, budget.kind, budget.limit)
     else:
         solution = solve_measured(fitter, budget)
-    ends = fitter.end_errors(solution.fitted) if fitter.batches else None
+    ends = fitter.end_errors(solution.fitted)
     if recovery_epochs:
         weights = solution.model.get_weights()
         recover(solution.model, model, calibration_data, recovery_epochs)

@@ -1,31 +1,18 @@
 """Making the layers of the small model, each fitted to where it will work."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
 from dart_keras.compression.copying import copy_model
-from dart_keras.compression.end_errors import (
-    OutputStatistics,
-    end_error,
-    sensitivities,
-)
-from dart_keras.compression.inference import infer
+from dart_keras.compression.observing import Observer
 from dart_keras.compression.parts import Form, Part
 from dart_keras.compression.parts.batch_norm import FoldedBatchNormalization
 from dart_keras.compression.progress import progress
-from dart_keras.compression.recording import listening, route
+from dart_keras.compression.recording import route
 from dart_keras.compression.replacing import replace_layers
-
-# Rows of a layer's inputs that show well enough what they have in common: sequences and pictures
-# make many of each row of the model's inputs.
-_ENOUGH_ROWS = 2**15
-_ROWS_PER_INPUT = 16
 
 
 @dataclass(frozen=True)
@@ -75,13 +62,14 @@ class Fitter:
         self.weights = [1.0] * len(parts)
         self.rows: list[float] | None = None
         self.other_multiply_adds = 0.0
-        self._steps = [1] * len(parts)
         self._order = list(range(len(parts)))
         self._evidence: list[Any] = [None] * len(parts)
-        self._calls: dict[int, int] = {}
+        self._observer: Observer | None = None
         if batches:
-            self._reference, self._copies = copy_model(model)
-            self._evidence = self._observe(others)
+            self._observer = Observer(model, parts, batches, others)
+            self.weights, self.rows = self._observer.weights, self._observer.rows
+            self.other_multiply_adds = self._observer.other_multiply_adds
+            self._order, self._evidence = self._observer.order, self._observer.evidence
         self.forms = [
             [*part.forms(known), part.dense]
             for part, known in progress(
@@ -103,20 +91,22 @@ class Fitter:
             For each part what has become of it.
         """
         fitted = [Fitted(form, None, 0.0) for form in forms]
-        if self.batches:
+        observer = self._observer
+        if observer is not None:
             student, copies = copy_model(self.model)
+            runs, originals = observer.runs_of(student), observer.runs()
         changed = [k for k in self._order if forms[k].kind != "dense"]
         # For as long as both models are the same, what was observed in the original holds.
         same = True
         for k in progress(changed, "fitting layers"):
             part, known = self.parts[k], self._evidence[k]
             if not forms[k].is_exact:
-                if self.batches and not same:
-                    known = self._evidence_in(k, student, copies)
+                if observer is not None and not same:
+                    known = observer.evidence_in(k, runs, copies, originals)
                 same = False
             layer, error = part.build(forms[k], known)
             fitted[k] = Fitted(forms[k], layer, error)
-            if self.batches:
+            if observer is not None:
                 self._install(part, layer, copies)
         return fitted
 
@@ -134,114 +124,30 @@ class Fitter:
 
     def end_error(self, small: keras.Model) -> float | None:
         """The relative squared error of a model's outputs; `None` without calibration data."""
-        return end_error(self._reference, small, self.batches) if self.batches else None
+        return None if self._observer is None else self._observer.error_of_model(small)
 
-    def end_errors(self, fitted: Sequence[Fitted]) -> list[float]:
-        """The relative squared error at the end with the parts replaced up to each of them."""
+    def end_errors(self, fitted: Sequence[Fitted]) -> list[float] | None:
+        """The relative squared error at the end with the parts replaced up to each of them.
+
+        `None` without calibration data.
+        """
+        if self._observer is None:
+            return None
         student, copies = copy_model(self.model)
         errors, error = [0.0] * len(fitted), 0.0
-        for k in self._order:
+        runs = self._observer.runs_of(student)
+        for k in progress(self._order, "errors at the end"):
             if (layer := fitted[k].layer) is not None:
+                # Before the layer is in: it may work in the operation that is next.
+                runs.forward_to(k)
                 self._install(self.parts[k], layer, copies)
                 if not fitted[k].form.is_exact:
-                    error = end_error(self._reference, student, self.batches)
+                    error = self._observer.error_of(runs.outputs)
             errors[k] = error
         return errors
-
-    def _observe(self, others: Sequence[Part]) -> list[Any]:
-        """What the parts see in the original model."""
-        statistics = OutputStatistics()
-        every = [*self.parts, *others]
-        counts: dict[int, int] = {}
-        calls: dict[int, int] = {}
-
-        def count(place: int, _: Any, outputs: Any) -> None:
-            rows = len(every[place].output_rows(_array(outputs)))
-            counts[place] = counts.get(place, 0) + rows
-            calls[place] = calls.get(place, 0) + 1
-
-        with listening(self._copies, every, count):
-            for batch in self.batches:
-                statistics.add(infer(self._reference, batch))
-        # Unless the model decides by the data how often a layer is called.
-        self._calls = {
-            k: n // len(self.batches) for k, n in calls.items() if not n % len(self.batches)
-        }
-        samples = sum(len(keras.tree.flatten(batch)[0]) for batch in self.batches)
-        rows = [counts.get(place, 0) / samples for place in range(len(every))]
-        self.rows = rows[: len(self.parts)]
-        self.other_multiply_adds = sum(
-            part.dense.multiply_adds * r
-            for part, r in zip(others, rows[len(self.parts) :], strict=True)
-        )
-        called = [place for place in counts if place < len(self.parts)]
-        self._order = [*called, *(k for k in self._order if k not in counts)]
-        found = sensitivities(
-            self._reference, self._copies, self.parts, self.batches, statistics.variances()
-        )
-        evidence = [part.evidence(known) for part, known in zip(self.parts, found, strict=True)]
-
-        self._steps = [_step(part, counts.get(k, 0)) for k, part in enumerate(self.parts)]
-
-        def take(place: int, inputs: Any, outputs: Any) -> None:
-            step = self._steps[place]
-            self.parts[place].add(evidence[place], _array(inputs), _array(outputs), step)
-
-        with listening(self._copies, self.parts, take):
-            for batch in progress(self.batches, "calibrating"):
-                infer(self._reference, batch)
-        for k, part in enumerate(self.parts):
-            if (known := found[k]) is not None:
-                variance = part.variance(evidence[k], known)
-                self.weights[k] = variance * rows[k]
-        return [known if counts.get(k) else None for k, known in enumerate(evidence)]
 
     @staticmethod
     def _install(part: Part, layer: keras.Layer, copies: dict[int, keras.Layer]) -> None:
         route(copies[id(part.layer)], layer)
         if part.norm is not None:
             route(copies[id(part.norm)], None)
-
-    def _evidence_in(self, k: int, student: keras.Model, copies: dict[int, keras.Layer]) -> Any:
-        """What a part sees in the student, and is to make of it."""
-        part = self.parts[k]
-        # A part that was never called gets no evidence here, either.
-        evidence = None if self._evidence[k] is None else self._evidence[k].emptied()
-        rows = 0
-        most = self._calls.get(k)
-        for batch in self.batches:
-            expected = _calls(self._reference, self._copies, part, batch, most)
-            seen = _calls(student, copies, part, batch, most)
-            for (inputs, _), (_, outputs) in zip(seen, expected, strict=True):
-                part.add(evidence, _array(inputs), _array(outputs), self._steps[k])
-                rows += 1
-        return evidence if rows else None
-
-
-def _step(part: Part, rows: int) -> int:
-    """Of how many rows one is taken, so that there are enough of them and not many more."""
-    return max(1, rows // max(_ENOUGH_ROWS, _ROWS_PER_INPUT * len(part.kernel)))
-
-
-class _Enough(BaseException):
-    """Ends a model's run early; Keras takes hold of what is an `Exception`."""
-
-
-def _calls(
-    model: keras.Model, copies: dict[int, keras.Layer], part: Part, batch: Any, most: int | None
-) -> list[tuple[Any, Any]]:
-    """What a part is given and makes of it, in all of its calls or so many."""
-    calls: list[tuple[Any, Any]] = []
-
-    def take(_: int, inputs: Any, outputs: Any) -> None:
-        calls.append((inputs, outputs))
-        if len(calls) == most:
-            raise _Enough
-
-    with listening(copies, [part], take), contextlib.suppress(_Enough):
-        infer(model, batch)
-    return calls
-
-
-def _array(tensor: Any) -> np.ndarray:
-    return np.asarray(ops.convert_to_numpy(tensor))

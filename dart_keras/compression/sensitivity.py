@@ -167,7 +167,9 @@ def sensitivity(
     for k, form in progress(work, "measuring layers"):
         forms = [form if i == k else part[-1] for i, part in enumerate(fitter.forms)]
         fitted = fitter.fit(forms)
-        end = fitter.end_errors(fitted)[k]
+        ends = fitter.end_errors(fitted)
+        assert ends is not None  # there are data
+        end = ends[k]
         rows.append(Measurement(parts[k].path, form, math.sqrt(fitted[k].error), math.sqrt(end)))
     return Sensitivity(
         model.name, tuple(rows), {part.path: part.dense.parameters for part in parts}

@@ -4,6 +4,7 @@ Nothing else in the package touches any. tests/keras_internals/ notices when one
 """
 
 from dart_keras.keras_internals.callbacks import callbacks_beside
+from dart_keras.keras_internals.graph_runs import GraphRun, can_be_stepped
 from dart_keras.keras_internals.layers import (
     flatten_layers,
     nodes_of,
@@ -25,9 +26,11 @@ from dart_keras.keras_internals.xla import compiling_with_xla
 
 __all__ = [
     "Carry",
+    "GraphRun",
     "Replacement",
     "add_owner",
     "callbacks_beside",
+    "can_be_stepped",
     "changing_state",
     "compiling_with_xla",
     "describes_its_layers",
