@@ -82,6 +82,21 @@ def solve_cost(fitter: Fitter, kind: str, limit: int) -> Solution:
     return best
 
 
+def solve_cost_balanced(fitter: Fitter, kind: str, limit: int) -> Solution | None:
+    """The same without low-rank trains of layers that can be balanced ones.
+
+    Balanced trains lose more at first. But their matrices are of high rank, with which training may
+    come closer in the end: a low-rank layer has no more directions than its rank.
+
+    Returns:
+        `None` where that makes no difference or the limit cannot be kept to.
+    """
+    balanced = fitter.without_low_rank()
+    if balanced.forms == fitter.forms or smallest_cost(balanced, kind) > limit:
+        return None
+    return solve_cost(balanced, kind, limit)
+
+
 def choose(fitter: Fitter, kind: str, limit: int, exponent: int = 1) -> list[Form]:
     """For each part a form, all together within a limit, by the sum of losses to a power."""
     costs, rest = _costs(fitter, kind)

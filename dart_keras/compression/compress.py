@@ -4,11 +4,17 @@ from typing import Any
 import keras
 
 from dart_keras.compression.calibration import calibration_batches
-from dart_keras.compression.choosing import solve_cost, solve_tolerance
+from dart_keras.compression.choosing import (
+    Solution,
+    solve_cost,
+    solve_cost_balanced,
+    solve_tolerance,
+)
+from dart_keras.compression.distillation import BATCH_SIZE, Distillation
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.measuring import measured_file, solve_measured
 from dart_keras.compression.parts import LayerFilter, parts_of
-from dart_keras.compression.recovery import recover
+from dart_keras.compression.recovery import train_or_put_back
 from dart_keras.compression.report import CompressionReport
 from dart_keras.compression.reporting import make_report
 from dart_keras.compression.sensitivity import Sensitivity, take_measurements
@@ -49,8 +55,10 @@ def compress(
             "encoder/*", a type, a function of the layer, or a sequence of such; `None` for all.
         sensitivity: What `dart_keras.compression.sensitivity` measured, to give out the budget by
             in place of estimates.
-        recovery_epochs: For how many epochs `recover` trains the result on the calibration data,
-            all of them. Training after which the file would not keep to the budget is taken back.
+        recovery_epochs: For how many epochs the result is trained as by `recover` on the
+            calibration data, all of them. Which layers are low-rank trains and which balanced ones
+            is then decided by a tenth of the training, for budgets of parameters or multiply-adds.
+            Training after which the file would not keep to the budget is taken back.
 
     Returns:
         The new model, with the same names and not compiled, and a `CompressionReport`.
@@ -88,23 +96,34 @@ def compress(
     fitter = Fitter(model, parts, batches, others)
     if sensitivity is not None:
         take_measurements(fitter, sensitivity)
-    if isinstance(budget, Energy):
-        solution = solve_tolerance(fitter, budget)
-    elif budget.kind in ("parameters", "multiply_adds"):
-        solution = solve_cost(fitter, budget.kind, budget.limit)
-    else:
-        solution = solve_measured(fitter, budget)
+    solutions = _solutions(fitter, budget, with_balanced=recovery_epochs > 0)
+    if not recovery_epochs:
+        [solution] = solutions
+        return solution.model, make_report(
+            found, fitter, solution, fitter.end_errors(solution.fitted)
+        )
+    distillation = Distillation(model, calibration_data, recovery_epochs, BATCH_SIZE)
+    trials = [distillation.best_rate(each.model) for each in solutions]
+    (rate, _), solution = min(zip(trials, solutions, strict=True), key=lambda pair: pair[0][1])
     ends = fitter.end_errors(solution.fitted)
-    if recovery_epochs:
-        weights = solution.model.get_weights()
-        recover(solution.model, model, calibration_data, recovery_epochs)
-        if isinstance(budget, Budget) and solution.measured:
-            sizes = measured_file(
-                solution.model, fitter.batches, budget.quantization, budget.target
-            )
-            if sizes[budget.kind] <= budget.limit:
-                solution = solution._replace(measured=sizes)
-            else:
-                # With other weights other scales are chosen, which can take more bytes.
-                solution.model.set_weights(weights)
+    weights = solution.model.get_weights()
+    train_or_put_back(solution.model, distillation, rate)
+    if isinstance(budget, Budget) and solution.measured:
+        sizes = measured_file(solution.model, fitter.batches, budget.quantization, budget.target)
+        if sizes[budget.kind] <= budget.limit:
+            solution = solution._replace(measured=sizes)
+        else:
+            # With other weights other scales are chosen, which can take more bytes.
+            solution.model.set_weights(weights)
     return solution.model, make_report(found, fitter, solution, ends)
+
+
+def _solutions(fitter: Fitter, budget: Budget | Energy, with_balanced: bool) -> list[Solution]:
+    """The least harmful solution, and if asked for and there is one, that of balanced trains."""
+    if isinstance(budget, Energy):
+        return [solve_tolerance(fitter, budget)]
+    if budget.kind not in ("parameters", "multiply_adds"):
+        return [solve_measured(fitter, budget)]
+    solution = solve_cost(fitter, budget.kind, budget.limit)
+    balanced = solve_cost_balanced(fitter, budget.kind, budget.limit) if with_balanced else None
+    return [solution] if balanced is None else [solution, balanced]

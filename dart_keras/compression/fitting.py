@@ -1,5 +1,6 @@
 """Making the layers of the small model, each fitted to where it will work."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,21 @@ class Fitter:
             [weight * form.error for form in part]
             for part, weight in zip(self.forms, self.weights, strict=True)
         ]
+
+    def without_low_rank(self) -> "Fitter":
+        """The same, parts with balanced trains taking no low-rank ones."""
+        other = copy.copy(self)
+        kept = [
+            [
+                k
+                for k, form in enumerate(part)
+                if form.kind != "low rank" or all(each.kind != "tensor train" for each in part)
+            ]
+            for part in self.forms
+        ]
+        other.forms = [[part[k] for k in ks] for part, ks in zip(self.forms, kept, strict=True)]
+        other.losses = [[part[k] for k in ks] for part, ks in zip(self.losses, kept, strict=True)]
+        return other
 
     def fit(self, forms: Sequence[Form]) -> list[Fitted]:
         """Make the layers, one after another, so that each sees the errors of those before it.

@@ -26,7 +26,8 @@ class Moments:
             them, so that no output is given up altogether. `None`: all outputs count the same.
 
     Raises:
-        ValueError: If `sensitivity` is not a finite symmetric matrix with a positive trace.
+        ValueError: If `sensitivity` is not a finite, symmetric and positive semidefinite matrix
+            with a positive trace.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -138,7 +139,7 @@ class Moments:
 
     @property
     def root(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The symmetric root of the sensitivity, of shape (M, M), and its inverse."""
+        """The Cholesky factor R of the sensitivity R R', of shape (M, M), and its inverse."""
         return self._root
 
     def prior_strength(self) -> float:
@@ -180,6 +181,12 @@ def _root(sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             "Expected `sensitivity` to be a finite symmetric matrix with a positive trace. "
             f"Received: an array of shape {matrix.shape}"
         )
-    values, vectors = np.linalg.eigh(matrix)
-    roots = np.sqrt(np.maximum(values, 0.0) + _FLAT_SHARE * np.trace(matrix) / len(matrix))
-    return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
+    flat = _FLAT_SHARE * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
+    try:
+        root = np.linalg.cholesky(matrix + flat)
+    except np.linalg.LinAlgError as error:
+        raise ValueError(
+            "Expected `sensitivity` to be positive semidefinite. Received: an array of shape "
+            f"{matrix.shape} with negative eigenvalues"
+        ) from error
+    return root, np.linalg.inv(root)
