@@ -10,7 +10,7 @@ from dart_keras.compression.choosing import (
     solve_cost_balanced,
     solve_tolerance,
 )
-from dart_keras.compression.distillation import BATCH_SIZE, Distillation
+from dart_keras.compression.distillation import BATCH_SIZE, Distillation, check_repeatable
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.measuring import measured_file, solve_measured
 from dart_keras.compression.parts import LayerFilter, parts_of
@@ -92,6 +92,8 @@ def compress(
             "Expected `calibration_data` to recover on. Received: calibration_data=None with "
             f"recovery_epochs={recovery_epochs}"
         )
+    if recovery_epochs:
+        check_repeatable(calibration_data)
     batches = [] if calibration_data is None else calibration_batches(model, calibration_data)
     fitter = Fitter(model, parts, batches, others)
     if sensitivity is not None:

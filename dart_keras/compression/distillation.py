@@ -23,6 +23,15 @@ _LEAST_STEPS = 100
 _RATES = (1e-3, 3e-3, 1e-2)
 
 
+def check_repeatable(data: Any) -> None:
+    """Raise a ValueError if data cannot be gone through more than once."""
+    if isinstance(data, Iterator):
+        raise ValueError(
+            "Expected data that can be gone through more than once, such as arrays or a "
+            f"`tf.data.Dataset`. Received: {data!r}"
+        )
+
+
 class Distillation:
     """A training on what a model makes of some inputs.
 
@@ -37,11 +46,7 @@ class Distillation:
     """
 
     def __init__(self, original: keras.Model, data: Any, epochs: int, batch_size: int) -> None:
-        if isinstance(data, Iterator):
-            raise ValueError(
-                "Expected data that can be gone through more than once, such as arrays or a "
-                f"`tf.data.Dataset`. Received: {data!r}"
-            )
+        check_repeatable(data)
         batches = calibration_batches(original, data, most_rows=None)
         outputs = [infer(original, batch) for batch in batches]
         if not float_outputs(outputs[0]):

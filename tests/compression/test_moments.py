@@ -56,6 +56,11 @@ def test_a_sensitivity_of_few_outputs_leaves_the_others_some_weight():
     assert np.all(np.isfinite(inverse))
 
 
+def test_a_sensitivity_with_negative_eigenvalues_is_refused():
+    with pytest.raises(ValueError, match=r"^Expected .*semidefinite.*Received.*\(2, 2\)"):
+        Moments(np.array([[1.0, 2.0], [2.0, 1.0]]))
+
+
 def test_the_prior_weakens_as_rows_are_added():
     moments, strengths = Moments(), []
     for x, y in batches(0, [3, 30, 300, 3000]):
