@@ -134,10 +134,10 @@ def _points(share: float) -> float:
 
 
 def main() -> None:
+    machine.prepare()
     images = data.load()
     if len(images.train_images) != 60_000:
         sys.exit("Expected all of Fashion-MNIST in TFDS_DATA_DIR. Received: none")
-    machine.prepare()
     results = Results(
         "Accuracy of int8 files of a compressed 784-1024-1024-10 network on Fashion-MNIST",
         ["method", "setting", "epochs", "file bytes", "gzipped bytes", "accuracy"],

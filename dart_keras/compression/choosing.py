@@ -27,12 +27,14 @@ class Solution(NamedTuple):
         fitted: For each part what has become of it.
         measured: What was measured of its file, as in `CompressionReport`.
         reason: Why a part stays as it is.
+        exponent: The power of the losses by which it was chosen.
     """
 
     model: keras.Model
     fitted: list[Fitted]
     measured: dict[str, int]
     reason: str = "fewer parameters would do more damage here than elsewhere"
+    exponent: int = 1
 
 
 def solve_tolerance(fitter: Fitter, energy: Energy) -> Solution:
@@ -72,14 +74,19 @@ def solve_cost(fitter: Fitter, kind: str, limit: int) -> Solution:
         if forms in tried:
             continue
         tried.append(forms)
-        fitted = fitter.fit(forms)
-        solution = Solution(fitter.assemble(fitted), fitted, {})
+        solution = solution_for(fitter, kind, limit, exponent)
         error = fitter.end_error(solution.model) or 0.0
         if error >= least:
             break
         best, least = solution, error
     assert best is not None
     return best
+
+
+def solution_for(fitter: Fitter, kind: str, limit: int, exponent: int = 1) -> Solution:
+    """The parts in the forms that `choose` chooses."""
+    fitted = fitter.fit(choose(fitter, kind, limit, exponent))
+    return Solution(fitter.assemble(fitted), fitted, {}, exponent=exponent)
 
 
 def solve_cost_balanced(fitter: Fitter, kind: str, limit: int) -> Solution | None:

@@ -20,7 +20,7 @@ _WARMUP = 0.1
 _TRIAL_SHARE = 0.1
 _LEAST_STEPS = 100
 # Rates that are tried, for as long as a larger one gains.
-_RATES = (1e-3, 3e-3, 1e-2)
+_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 
 
 def check_repeatable(data: Any) -> None:

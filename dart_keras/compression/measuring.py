@@ -1,15 +1,21 @@
 """Fitting a model into what its file takes, by making and measuring files."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from dart_keras.compression.choosing import Solution, choose, cost_of, smallest_cost, solve_cost
+from dart_keras.compression.choosing import (
+    Solution,
+    choose,
+    cost_of,
+    smallest_cost,
+    solution_for,
+    solve_cost,
+)
 from dart_keras.compression.fitting import Fitter
-from dart_keras.compression.parts import Form
 from dart_keras.compression.progress import progress
 from dart_keras.deployment import convert
 from dart_keras.deployment.recipe import RECIPES
@@ -17,9 +23,6 @@ from dart_keras.deployment.target import find_target
 from dart_keras.selection import Budget
 
 _KIND = "file_bytes"
-
-# Of the losses, as in `solve_cost`: one for all files but the last.
-_EXPONENT = 2
 
 # Close enough to the limit, as a share of it.
 _CLOSE = 0.02
@@ -30,7 +33,8 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
     """The largest estimate of a file, given out as it does most, with which it keeps to a budget.
 
     Files are made and measured for estimates between the largest and the smallest that are known to
-    fit and not to fit, which a line through their sizes guesses at.
+    fit and not to fit, which a line through their sizes guesses at. The first guess decides which
+    power of the losses is the best one for the model, as in `solve_cost`.
 
     Raises:
         ValueError: If the smallest forms of all parts need more, or the quantization needs data.
@@ -55,33 +59,35 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
         return Solution(model, fitter.fit(whole), sizes, reason)
     too_many, too_large = cost_of(fitter, _KIND, whole), sizes[name]
 
-    smallest = smallest_cost(fitter, _KIND)
-    best = _solution(fitter, smallest, measure)
+    fewest = smallest_cost(fitter, _KIND)
+    best = _measured(solution_for(fitter, _KIND, fewest), measure)
     if best.measured[name] > budget.limit:
         raise ValueError(
             f"Expected a budget of at least {min(too_large, best.measured[name])} bytes, which the "
             "smaller of the files takes with all layers as they are and with the smallest forms of "
             f"all. Received: {name}={budget.limit}"
         )
-    fewest = smallest
+    exponent = None
     for _ in progress(range(_MOST_FILES), "measuring files"):
         size = best.measured[name]
         if size >= (1 - _CLOSE) * budget.limit or too_many - fewest <= 1:
             break
         share = (budget.limit * (1 - _CLOSE / 2) - size) / max(1, too_large - size)
         guess = fewest + math.floor((too_many - fewest) * min(max(share, 0.05), 0.95))
-        if _choose(fitter, guess) == _choose(fitter, fewest):
+        if exponent is None:
+            solution = solve_cost(fitter, _KIND, guess)
+            exponent = solution.exponent
+        elif choose(fitter, _KIND, guess, exponent) == choose(fitter, _KIND, fewest, exponent):
             fewest = guess
             continue
-        solution = _solution(fitter, guess, measure)
+        else:
+            solution = solution_for(fitter, _KIND, guess, exponent)
+        solution = _measured(solution, measure)
         if solution.measured[name] <= budget.limit:
             fewest, best = guess, solution
         else:
             too_many, too_large = guess, solution.measured[name]
-    # As many bytes given out with more care, if that file still fits.
-    solution = solve_cost(fitter, _KIND, fewest)
-    solution = solution._replace(measured=measure(solution.model))
-    return solution if solution.measured[name] <= budget.limit else best
+    return best
 
 
 def measured_file(
@@ -107,11 +113,5 @@ def measured_file(
     return sizes if artifact.arena_size is None else {**sizes, "arena_bytes": artifact.arena_size}
 
 
-def _choose(fitter: Fitter, limit: int) -> list[Form]:
-    return choose(fitter, _KIND, limit, _EXPONENT)
-
-
-def _solution(fitter: Fitter, limit: int, measure: Any) -> Solution:
-    fitted = fitter.fit(_choose(fitter, limit))
-    model = fitter.assemble(fitted)
-    return Solution(model, fitted, measure(model))
+def _measured(solution: Solution, measure: Callable[[keras.Model], dict[str, int]]) -> Solution:
+    return solution._replace(measured=measure(solution.model))

@@ -35,8 +35,8 @@ def recover(
         data: Inputs that the models take, as for `compress`, but a generator, which cannot be gone
             through twice. All rows are used.
         epochs: How often to go through them.
-        learning_rate: The largest share. `None` for the one of 0.001, 0.003 and 0.01 with which a
-            tenth of the training comes closest.
+        learning_rate: The largest share. `None` for the one of 0.0003, 0.001, 0.003 and 0.01 with
+            which a tenth of the training comes closest.
         batch_size: Rows of a step.
 
     Returns:
