@@ -10,7 +10,7 @@ from dart_keras.compression.choosing import (
     solve_cost_balanced,
     solve_tolerance,
 )
-from dart_keras.compression.distillation import BATCH_SIZE, Distillation, check_repeatable
+from dart_keras.compression.distillation import Distillation, check_repeatable
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.measuring import measured_file, solve_measured
 from dart_keras.compression.parts import LayerFilter, parts_of
@@ -56,9 +56,9 @@ def compress(
         sensitivity: What `dart_keras.compression.sensitivity` measured, to give out the budget by
             in place of estimates.
         recovery_epochs: For how many epochs the result is trained as by `recover` on the
-            calibration data, all of them. Which layers are low-rank trains and which balanced ones
-            is then decided by a tenth of the training, for budgets of parameters or multiply-adds.
-            Training after which the file would not keep to the budget is taken back.
+            calibration data, all of them. For budgets of parameters or multiply-adds balanced
+            trains in the place of low-rank ones are trained as well, and the closer model is
+            taken. Training after which the file would not keep to the budget is taken back.
 
     Returns:
         The new model, with the same names and not compiled, and a `CompressionReport`.
@@ -104,12 +104,19 @@ def compress(
         return solution.model, make_report(
             found, fitter, solution, fitter.end_errors(solution.fitted)
         )
-    distillation = Distillation(model, calibration_data, recovery_epochs, BATCH_SIZE)
-    trials = [distillation.best_rate(each.model) for each in solutions]
-    (rate, _), solution = min(zip(trials, solutions, strict=True), key=lambda pair: pair[0][1])
+    distillation = Distillation(model, calibration_data, recovery_epochs)
+    trained = [_recovered(fitter, budget, each, distillation) for each in solutions]
+    solution, ends, _ = min(trained, key=lambda each: each[2])
+    return solution.model, make_report(found, fitter, solution, ends)
+
+
+def _recovered(
+    fitter: Fitter, budget: Budget | Energy, solution: Solution, distillation: Distillation
+) -> tuple[Solution, list[float] | None, float]:
+    """A solution trained, its errors at the end before that, and its error."""
     ends = fitter.end_errors(solution.fitted)
     weights = solution.model.get_weights()
-    train_or_put_back(solution.model, distillation, rate)
+    train_or_put_back(solution.model, distillation, distillation.best_rate(solution.model))
     if isinstance(budget, Budget) and solution.measured:
         sizes = measured_file(solution.model, fitter.batches, budget.quantization, budget.target)
         if sizes[budget.kind] <= budget.limit:
@@ -117,7 +124,7 @@ def compress(
         else:
             # With other weights other scales are chosen, which can take more bytes.
             solution.model.set_weights(weights)
-    return solution.model, make_report(found, fitter, solution, ends)
+    return solution, ends, distillation.error(solution.model)
 
 
 def _solutions(fitter: Fitter, budget: Budget | Energy, with_balanced: bool) -> list[Solution]:

@@ -12,7 +12,8 @@ from dart_keras.compression.calibration import BATCH, MOST_ROWS, calibration_bat
 from dart_keras.compression.end_errors import are_probabilities, end_error, float_outputs
 from dart_keras.compression.inference import infer
 
-BATCH_SIZE = 32
+# An epoch has so many steps at most.
+_STEPS_PER_EPOCH = 1000
 
 # The share of the steps in which the rate rises.
 _WARMUP = 0.1
@@ -39,13 +40,15 @@ class Distillation:
         original: The model to learn from. It is left as it is.
         data: Inputs that it takes, all of which are used.
         epochs: How often to go through them.
-        batch_size: Rows of a step.
+        batch_size: Rows of a step; `None` for 32, or as many as make an epoch of 1000 steps.
 
     Raises:
         ValueError: If the data do not fit to the model, or it gives no floats.
     """
 
-    def __init__(self, original: keras.Model, data: Any, epochs: int, batch_size: int) -> None:
+    def __init__(
+        self, original: keras.Model, data: Any, epochs: int, batch_size: int | None = None
+    ) -> None:
         check_repeatable(data)
         batches = calibration_batches(original, data, most_rows=None)
         outputs = [infer(original, batch) for batch in batches]
@@ -62,7 +65,8 @@ class Distillation:
             for parts in zip(*(map(_arrays, (float_outputs(y) for y in outputs))), strict=True)
         ]
         self._epochs = epochs
-        self._batch_size = batch_size
+        rows = len(self._targets[0])
+        self._batch_size = batch_size or max(BATCH, math.ceil(rows / _STEPS_PER_EPOCH))
 
     def check(self, student: Any) -> None:
         """Raise a ValueError if a model is not one that could have been made of the original."""
@@ -81,8 +85,8 @@ class Distillation:
         """The squared error of a model's outputs on the first of the data."""
         return end_error(self._original, student, self._judged)
 
-    def best_rate(self, student: keras.Model) -> tuple[float, float]:
-        """The rate of those tried with which a short training comes closest, and how close.
+    def best_rate(self, student: keras.Model) -> float:
+        """The rate of those tried with which a short training comes closest.
 
         The model's weights are then what they were.
         """
@@ -96,7 +100,7 @@ class Distillation:
             if not error < least:
                 break
             best, least = rate, error
-        return best, least
+        return best
 
     def train(
         self, student: keras.Model, rate: float, callbacks: Sequence[Any] = ()

@@ -6,7 +6,7 @@ from keras import layers
 from dart_keras.compression import compress
 from dart_keras.compression.calibration import calibration_batches
 from dart_keras.compression.choosing import solve_cost, solve_cost_balanced
-from dart_keras.compression.distillation import BATCH_SIZE, Distillation
+from dart_keras.compression.distillation import Distillation
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.parts import parts_of
 from dart_keras.selection import Budget
@@ -28,32 +28,31 @@ def fitter_of(model):
     return Fitter(model, parts, calibration_batches(model, ROWS), others)
 
 
-def test_a_trial_leaves_the_weights_and_says_what_the_same_training_reaches():
+def test_the_rate_is_one_that_ends_close_and_looking_for_it_leaves_the_weights():
     model = network()
     small, _ = compress(model, Budget(2500))
-    weights = small.get_weights()
-    # A training as short as a trial.
-    distillation = Distillation(model, ROWS, epochs=2, batch_size=BATCH_SIZE)
-    keras.utils.set_random_seed(0)
-    rate, error = distillation.best_rate(small)
+    weights, distillation = small.get_weights(), Distillation(model, ROWS, 10)
+    chosen = distillation.best_rate(small)
     for ours, before in zip(small.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, before)
-    distillation.train(small, rate)
-    # The order of the rows is another one.
-    assert distillation.error(small) == pytest.approx(error, rel=0.3)
-
-
-def test_the_rate_is_one_that_ends_close():
-    model = network()
-    small, _ = compress(model, Budget(2500))
-    weights, distillation = small.get_weights(), Distillation(model, ROWS, 10, BATCH_SIZE)
-    chosen, _ = distillation.best_rate(small)
     errors = {}
     for rate in (1e-5, chosen, 0.3):
         small.set_weights(weights)
         distillation.train(small, rate)
         errors[rate] = distillation.error(small)
     assert errors[chosen] == min(errors.values())
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(None, 8), (100, 3)])
+def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
+    counted = []
+    fit = keras.Model.fit
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda *args, **named: counted.append(fit(*args, **named).params)
+    )
+    model = network()
+    Distillation(model, ROWS, 1, batch_size).train(compress(model, Budget(2500))[0], 1e-3)
+    assert [params["steps"] for params in counted] == [steps]
 
 
 def test_balanced_trains_keep_to_the_same_limit():
@@ -68,17 +67,20 @@ def test_balanced_trains_keep_to_the_same_limit():
     assert solve_cost_balanced(fitter, "parameters", 10) is None
 
 
-def test_the_forms_are_those_that_a_short_training_brings_closest():
+def test_the_closer_of_the_two_is_taken():
     model = network()
-    fitter, distillation = fitter_of(model), Distillation(model, ROWS, 3, BATCH_SIZE)
+    fitter, distillation = fitter_of(model), Distillation(model, ROWS, 3)
     solutions = [
         solve_cost(fitter, "parameters", 2500),
         solve_cost_balanced(fitter, "parameters", 2500),
     ]
-    errors = [distillation.best_rate(each.model)[1] for each in solutions]
-    _, report = compress(model, Budget(2500), ROWS, recovery_epochs=3)
-    chosen = [[new.form.ranks for new in each.fitted] for each in solutions]
-    assert chosen[0] != chosen[1]
+    ranks = [[new.form.ranks for new in each.fitted] for each in solutions]
+    assert ranks[0] != ranks[1]
+    errors = []
+    for each in solutions:
+        distillation.train(each.model, distillation.best_rate(each.model))
+        errors.append(distillation.error(each.model))
     # Not a matter of which order the rows came in.
     assert max(errors) > 1.2 * min(errors)
-    assert [row.ranks for row in report.layers] == chosen[int(np.argmin(errors))]
+    _, report = compress(model, Budget(2500), ROWS, recovery_epochs=3)
+    assert [row.ranks for row in report.layers] == ranks[int(np.argmin(errors))]
