@@ -92,7 +92,7 @@ def decompose(
         distance = float(np.linalg.norm(kernel - train.to_dense()))
         return Decomposition(train, bias, (distance / norm) ** 2 if norm else 0.0)
     error = OutputError(kernel, moments)
-    if modes == ((kernel.shape[0], 1), (1, kernel.shape[1])):
+    if _is_low_rank(modes, kernel):
         train = error.low_rank(complete_ranks(ranks, *modes)[1])
     else:
         start = _from_weights(kernel, *modes, ranks)
@@ -103,70 +103,49 @@ def decompose(
     return Decomposition(train, shift, error.of(matrix))
 
 
-def rank_errors(kernel: np.ndarray, moments: Moments | None = None) -> np.ndarray:
-    """The error of `decompose` with modes (N, 1) and (1, M) at every rank, from one decomposition.
+def train_errors(
+    kernel: np.ndarray,
+    wanted: Sequence[tuple[tuple[Sequence[int], Sequence[int]], Sequence[int]]],
+    moments: Moments | None = None,
+) -> list[np.ndarray]:
+    """The errors of trains of two cores at several ranks, from one decomposition for all ranks.
+
+    For modes (N, 1) and (1, M) these are the errors of `decompose`; for others those of TT-SVD,
+    and with moments `decompose` ends at these or below.
 
     Args:
         kernel: The layer's matrix, an array of shape (N, M).
+        wanted: Pairs of modes, two that make N and two that make M, and ranks of the bond.
         moments: As for `decompose`.
 
     Returns:
-        Array of min(N, M) squared errors, with moments as in `Decomposition`, without relative to
-        the squared norm of the matrix, of the ranks 1, 2, ...; none is above the one before it.
+        For each pair an array of the squared errors at the ranks: with moments as in
+        `Decomposition`, without relative to the squared norm of the matrix.
 
     Raises:
         ValueError: As for `decompose`.
 
     Example:
-        >>> rank_errors(np.diag([4.0, 3.0])).round(3)
-        array([0.36, 0.  ])
+        >>> low_rank, balanced = ((4, 1), (1, 4)), ((2, 2), (2, 2))
+        >>> train_errors(np.diag([4.0, 0, 0, 3.0]), [(low_rank, [1, 2]), (balanced, [1])])
+        [array([0.36, 0.  ]), array([0.36])]
     """
     kernel = _checked_kernel(kernel, moments)
     error = None if moments is None else OutputError(kernel, moments)
-    fitted = kernel if error is None else error.fitted
-    n, m = fitted.shape
-    lost = truncation_errors(fitted, (n, 1), (1, m))
-    if error is not None:
-        return error.relative(lost)
-    return lost / (np.sum(kernel**2) or 1.0)
+    found = []
+    for modes, ranks in wanted:
+        if error is None or _is_low_rank(modes, kernel):
+            lost = truncation_errors(kernel if error is None else error.fitted, *modes)
+            errors = lost / (np.sum(kernel**2) or 1.0) if error is None else error.relative(lost)
+        else:
+            first, last = two_core_train(kernel, *modes, max(ranks)).cores
+            errors = error.of_ranks(first[0], last[..., 0])
+        found.append(errors[np.minimum(ranks, len(errors)) - 1])
+    return found
 
 
-def train_errors(
-    kernel: np.ndarray,
-    input_modes: Sequence[int],
-    output_modes: Sequence[int],
-    ranks: Sequence[int],
-    moments: Moments | None = None,
-) -> np.ndarray:
-    """The errors of TT-SVD with two cores at several ranks, from one decomposition.
-
-    With moments, `decompose` ends at these or below.
-
-    Args:
-        kernel: The layer's matrix, an array of shape (N, M).
-        input_modes: Two modes whose product is N.
-        output_modes: Two modes whose product is M.
-        ranks: The ranks of the bond.
-        moments: As for `decompose`.
-
-    Returns:
-        Array of the squared errors at the ranks, as from `rank_errors`.
-
-    Raises:
-        ValueError: As for `decompose`.
-
-    Example:
-        >>> train_errors(np.diag([4.0, 0, 0, 3.0]), (2, 2), (2, 2), [1, 2]).round(6)
-        array([0.36, 0.  ])
-    """
-    kernel = _checked_kernel(kernel, moments)
-    if moments is None:
-        lost = truncation_errors(kernel, input_modes, output_modes)
-        places = np.minimum(ranks, len(lost)) - 1
-        return lost[places] / (np.sum(kernel**2) or 1.0)
-    error = OutputError(kernel, moments)
-    first, last = two_core_train(kernel, input_modes, output_modes, max(ranks)).cores
-    return error.of_ranks(first[0], last[..., 0])[np.minimum(ranks, len(last)) - 1]
+def _is_low_rank(modes: tuple[Sequence[int], Sequence[int]], kernel: np.ndarray) -> bool:
+    return tuple(map(tuple, modes)) == ((kernel.shape[0], 1), (1, kernel.shape[1]))
 
 
 def _from_weights(

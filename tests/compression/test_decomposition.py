@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trains import mode_pairs
 
-from dart_keras.compression.decomposition import decompose, rank_errors
+from dart_keras.compression.decomposition import decompose, train_errors
 from dart_keras.compression.moments import Moments
 from dart_keras.tensor_train import TTMatrix
 
@@ -33,6 +33,12 @@ def layer(seed, inputs=12, outputs=8, rows=400, noise=0.0, sensitivity=None):
 
 def plain(kernel):
     return (kernel.shape[0], 1), (1, kernel.shape[1])
+
+
+def low_rank_errors(kernel, moments=None):
+    """At every rank."""
+    [errors] = train_errors(kernel, [(plain(kernel), range(1, min(kernel.shape) + 1))], moments)
+    return errors
 
 
 def output_error(train, bias, inputs, targets):
@@ -70,9 +76,9 @@ def test_sweeps_gain_on_tt_svd_where_inputs_are_correlated():
 
 
 @given(SEEDS, st.sampled_from([0.0, 0.3]), st.booleans())
-def test_rank_errors_are_those_of_decompose_and_fall(seed, noise, with_moments):
+def test_errors_of_all_ranks_are_those_of_decompose_and_fall(seed, noise, with_moments):
     kernel, _, moments, *_ = layer(seed, noise=noise)
-    errors = rank_errors(kernel, moments if with_moments else None)
+    errors = low_rank_errors(kernel, moments if with_moments else None)
     assert errors.shape == (8,)
     assert np.all(np.diff(errors) <= 0)
     assert errors[-1] >= 0
@@ -156,8 +162,8 @@ def test_a_layer_that_does_nothing_has_no_error():
     assert not bias.any()
     assert error == 0
     assert decompose(np.zeros((4, 3)), (2, 2), (3, 1), 2).error == 0
-    np.testing.assert_array_equal(rank_errors(np.zeros((4, 3)), moments), np.zeros(3))
-    np.testing.assert_array_equal(rank_errors(np.zeros((4, 3))), np.zeros(3))
+    np.testing.assert_array_equal(low_rank_errors(np.zeros((4, 3)), moments), np.zeros(3))
+    np.testing.assert_array_equal(low_rank_errors(np.zeros((4, 3))), np.zeros(3))
 
 
 @given(SEEDS)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.decomposition import decompose, rank_errors, train_errors
+from dart_keras.compression.decomposition import decompose, train_errors
 from dart_keras.compression.moments import Moments
 from dart_keras.compression.parts.batch_norm import fold_batch_norm
 from dart_keras.compression.parts.part import Form, Part, rank_ladder
@@ -113,19 +113,20 @@ class MatrixPart(Part):
             extra = self.kernel.shape[1]
         elif self.layer.bias is not None:
             extra = math.prod(self.layer.bias.shape)
-        forms = []
+        found: list[tuple[Modes, list[Form]]] = []
         for modes in shapes_of(*self.kernel.shape):
             largest = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
             ranks = rank_ladder(min(largest, most // count_parameters(*modes, (1, 1, 1)) + 1))
             smaller = self._saving(train_forms(modes, ranks, [0.0] * len(ranks), extra))
-            if not smaller:
-                continue
-            left = [full_ranks(form)[1] for form in smaller]
-            if modes[0][1] == modes[1][0] == 1:
-                errors = rank_errors(self.kernel, moments)[np.array(left) - 1]
-            else:
-                errors = train_errors(self.kernel, *modes, left, moments)
-            forms += [f._replace(error=float(e)) for f, e in zip(smaller, errors, strict=True)]
+            if smaller:
+                found.append((modes, smaller))
+        wanted = [(modes, [full_ranks(form)[1] for form in smaller]) for modes, smaller in found]
+        errors = train_errors(self.kernel, wanted, moments)
+        forms = [
+            form._replace(error=float(error))
+            for (_, smaller), errors_here in zip(found, errors, strict=True)
+            for form, error in zip(smaller, errors_here, strict=True)
+        ]
         return self._with_whole(forms)
 
     def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:
