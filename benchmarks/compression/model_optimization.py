@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("method", choices=("pruning", "clustering"))
-    parser.add_argument("value", type=float)
+    parser.add_argument("value")
     arguments = parser.parse_args()
     machine.prepare()
     images = data.load()
@@ -131,7 +131,7 @@ def main() -> None:
     tf_keras.utils.set_random_seed(0)
     model = network(weights)
     if arguments.method == "pruning":
-        model = pruned(model, images, arguments.value)
+        model = pruned(model, images, float(arguments.value))
     else:
         model = clustered(model, images, int(arguments.value))
     content = int8_file(model, images.train_images[:REPRESENTATIVE_ROWS])

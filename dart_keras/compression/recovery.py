@@ -47,7 +47,7 @@ def recover(
             outputs of the same shapes, some of them floats.
 
     Example:
-        >>> import dart_keras as dk
+        >>> import dart_keras as dk, numpy as np
         >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)])
         >>> rows = np.random.default_rng(0).normal(size=(256, 64)).astype("float32")
         >>> small, report = dk.compression.compress(model, dk.selection.Budget(1500), rows)
