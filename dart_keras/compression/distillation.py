@@ -12,9 +12,6 @@ from dart_keras.compression.calibration import BATCH, MOST_ROWS, calibration_bat
 from dart_keras.compression.end_errors import are_probabilities, end_error, float_outputs
 from dart_keras.compression.inference import infer
 
-# An epoch has so many steps at most.
-_STEPS_PER_EPOCH = 1000
-
 # The share of the steps in which the rate rises.
 _WARMUP = 0.1
 # How much of a training a trial of it takes, and steps that a trial takes at least.
@@ -40,14 +37,14 @@ class Distillation:
         original: The model to learn from. It is left as it is.
         data: Inputs that it takes, all of which are used.
         epochs: How often to go through them.
-        batch_size: Rows of a step; `None` for 32, or as many as make an epoch of 1000 steps.
+        batch_size: Rows of a step.
 
     Raises:
         ValueError: If the data do not fit to the model, or it gives no floats.
     """
 
     def __init__(
-        self, original: keras.Model, data: Any, epochs: int, batch_size: int | None = None
+        self, original: keras.Model, data: Any, epochs: int, batch_size: int = BATCH
     ) -> None:
         check_repeatable(data)
         batches = calibration_batches(original, data, most_rows=None)
@@ -65,8 +62,7 @@ class Distillation:
             for parts in zip(*(map(_arrays, (float_outputs(y) for y in outputs))), strict=True)
         ]
         self._epochs = epochs
-        rows = len(self._targets[0])
-        self._batch_size = batch_size or max(BATCH, math.ceil(rows / _STEPS_PER_EPOCH))
+        self._batch_size = batch_size
 
     def check(self, student: Any) -> None:
         """Raise a ValueError if a model is not one that could have been made of the original."""

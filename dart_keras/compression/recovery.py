@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from dart_keras.compression.calibration import BATCH
 from dart_keras.compression.distillation import Distillation
 from dart_keras.compression.progress import progress_of_training
 from dart_keras.tensor_train.modes import is_integer
@@ -16,7 +17,7 @@ def recover(
     data: Any,
     epochs: int = 3,
     learning_rate: float | None = None,
-    batch_size: int | None = None,
+    batch_size: int = BATCH,
 ) -> keras.callbacks.History:
     """Train a compressed model on the original one's outputs; no labels are needed.
 
@@ -37,7 +38,7 @@ def recover(
         epochs: How often to go through them.
         learning_rate: The largest share. `None` for the one of 0.0003, 0.001, 0.003 and 0.01 with
             which a tenth of the training comes closest.
-        batch_size: Rows of a step; `None` for 32, or as many as make an epoch of 1000 steps.
+        batch_size: Rows of a step.
 
     Returns:
         The Keras history of the training.
@@ -57,7 +58,7 @@ def recover(
     """
     for name, value in (
         ("epochs", epochs),
-        ("batch_size", 1 if batch_size is None else batch_size),
+        ("batch_size", batch_size),
     ):
         if not is_integer(value) or value < 1:
             raise ValueError(

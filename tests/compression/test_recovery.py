@@ -178,7 +178,7 @@ def test_recovery_in_compression_uses_the_data_and_is_reported():
     [
         *({"epochs": epochs} for epochs in (0, -1, 0.5, 1.5, np.nan, np.inf, "3", None)),
         *({"learning_rate": rate} for rate in (0, -1e-3, np.inf, np.nan, "fast")),
-        *({"batch_size": size} for size in (0, -1, 2.5, "all")),
+        *({"batch_size": size} for size in (0, -1, 2.5, "all", None)),
         {"data": ROWS[:, :3]},
         {"data": ROWS[:0]},
         {"data": ROWS * np.nan},
