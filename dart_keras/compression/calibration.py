@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.inference import infer
+from dart_keras.compression.inference import infer_checked
 
 BATCH = 32
 
@@ -41,17 +41,19 @@ def calibration_batches(
         [32, 8]
     """
     batches: list[Any] = []
-    left = most_rows
+    given, left = 0, most_rows
+    bound = batch_size_of(model)
+    size = bound or BATCH
     whole = _is_array(data) or isinstance(data, list | tuple | dict)
     for inputs in _given(data):
         rows = _checked(model, inputs)
         taken = rows if left is None else min(rows, left)
         kept = np.linspace(0, rows - 1, taken).astype(int) if whole else np.arange(taken)
-        size = _batch_size(model)
-        # A model of one batch size takes no smaller batch at the end.
-        end = len(kept) if size is None else len(kept) // size * size
-        for start in range(0, end, size or BATCH):
-            part = kept[start : min(start + (size or BATCH), end)]
+        given += rows
+        if bound is not None:
+            kept = kept[: len(kept) // size * size]
+        for start in range(0, len(kept), size):
+            part = kept[start : start + size]
             batches.append(
                 keras.tree.map_structure(
                     lambda x, part=part: ops.convert_to_tensor(_array(x)[part]), inputs
@@ -62,10 +64,11 @@ def calibration_batches(
             if left <= 0:
                 break
     if not batches:
-        size = _batch_size(model)
-        least = "one row" if size is None else f"{size} rows"
-        raise ValueError(f"Expected `calibration_data` of {least} or more. Received: none or fewer")
-    infer(model, batches[0])
+        least = "one row" if bound is None else f"{bound} rows at a time"
+        raise ValueError(
+            f"Expected `calibration_data` of {least} or more. Received: {given or 'none'}"
+        )
+    infer_checked(model, batches[0])
     return batches
 
 
@@ -136,8 +139,8 @@ def _check_values(array: np.ndarray) -> None:
         )
 
 
-def _batch_size(model: keras.Model) -> int | None:
-    """The number of rows that a model is bound to."""
+def batch_size_of(model: keras.Model) -> int | None:
+    """The number of rows that a model is bound to, `None` if it takes any."""
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
     return next((tensor.shape[0] for tensor in inputs if tensor.shape[0] is not None), None)
 

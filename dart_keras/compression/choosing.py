@@ -69,13 +69,13 @@ def solve_cost(fitter: Fitter, kind: str, limit: int) -> Solution:
     """
     best: Solution | None = None
     least, tried = float("inf"), []
-    for exponent in _EXPONENTS if fitter.batches else _EXPONENTS[:1]:
+    for exponent in _EXPONENTS if fitter.observer else _EXPONENTS[:1]:
         forms = choose(fitter, kind, limit, exponent)
         if forms in tried:
             continue
         tried.append(forms)
-        solution = solution_for(fitter, kind, limit, exponent)
-        error = fitter.end_error(solution.model) or 0.0
+        solution = solution_of(fitter, forms, exponent)
+        error = fitter.observer.error_of_model(solution.model) if fitter.observer else 0.0
         if error >= least:
             break
         best, least = solution, error
@@ -83,9 +83,9 @@ def solve_cost(fitter: Fitter, kind: str, limit: int) -> Solution:
     return best
 
 
-def solution_for(fitter: Fitter, kind: str, limit: int, exponent: int = 1) -> Solution:
-    """The parts in the forms that `choose` chooses."""
-    fitted = fitter.fit(choose(fitter, kind, limit, exponent))
+def solution_of(fitter: Fitter, forms: Sequence[Form], exponent: int = 1) -> Solution:
+    """The parts in some of their forms, as `choose` has chosen them."""
+    fitted = fitter.fit(forms)
     return Solution(fitter.assemble(fitted), fitted, {}, exponent=exponent)
 
 
@@ -144,12 +144,12 @@ def _costs(fitter: Fitter, kind: str) -> tuple[Sequence[Sequence[float]], float]
         ]
         dense = sum(part.dense.parameters for part in fitter.parts)
         return counts, fitter.model.count_params() - dense
-    if fitter.rows is None:
+    if fitter.observer is None:
         raise ValueError(
             "Expected `calibration_data`, which show how often each layer is called, for a budget "
             "of multiply-adds. Received: calibration_data=None"
         )
     return [
         [form.multiply_adds * rows for form in part]
-        for part, rows in zip(fitter.forms, fitter.rows, strict=True)
-    ], fitter.other_multiply_adds
+        for part, rows in zip(fitter.forms, fitter.observer.rows, strict=True)
+    ], fitter.observer.other_multiply_adds

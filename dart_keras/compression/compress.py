@@ -12,9 +12,9 @@ from dart_keras.compression.choosing import (
 )
 from dart_keras.compression.distillation import Distillation, check_repeatable
 from dart_keras.compression.fitting import Fitter
-from dart_keras.compression.measuring import measured_file, solve_measured
+from dart_keras.compression.measuring import solve_measured, with_file
+from dart_keras.compression.observing import Observer
 from dart_keras.compression.parts import LayerFilter, parts_of
-from dart_keras.compression.recovery import train_or_put_back
 from dart_keras.compression.report import CompressionReport
 from dart_keras.compression.reporting import make_report
 from dart_keras.compression.sensitivity import Sensitivity, take_measurements
@@ -95,36 +95,38 @@ def compress(
     if recovery_epochs:
         check_repeatable(calibration_data)
     batches = [] if calibration_data is None else calibration_batches(model, calibration_data)
-    fitter = Fitter(model, parts, batches, others)
+    observer = Observer(model, parts, batches, others) if batches else None
+    fitter = Fitter(model, parts, observer)
     if sensitivity is not None:
         take_measurements(fitter, sensitivity)
     solutions = _solutions(fitter, budget, with_balanced=recovery_epochs > 0)
-    if not recovery_epochs:
-        [solution] = solutions
-        return solution.model, make_report(
-            found, fitter, solution, fitter.end_errors(solution.fitted)
-        )
-    distillation = Distillation(model, calibration_data, recovery_epochs)
-    trained = [_recovered(fitter, budget, each, distillation) for each in solutions]
-    solution, ends, _ = min(trained, key=lambda each: each[2])
-    return solution.model, make_report(found, fitter, solution, ends)
+    # Before training, so that they are of the decomposition alone.
+    ends = [
+        None if observer is None else fitter.end_errors(each.fitted, observer) for each in solutions
+    ]
+    best = 0
+    if recovery_epochs:
+        distillation = Distillation(model, calibration_data, recovery_epochs)
+        solutions = [_recovered(fitter, budget, each, distillation) for each in solutions]
+        errors = [distillation.error(each.model) for each in solutions]
+        best = errors.index(min(errors))
+    report = make_report(found, fitter, solutions[best], ends[best])
+    return solutions[best].model, report
 
 
 def _recovered(
     fitter: Fitter, budget: Budget | Energy, solution: Solution, distillation: Distillation
-) -> tuple[Solution, list[float] | None, float]:
-    """A solution trained, its errors at the end before that, and its error."""
-    ends = fitter.end_errors(solution.fitted)
+) -> Solution:
+    """A solution, trained."""
     weights = solution.model.get_weights()
-    train_or_put_back(solution.model, distillation, distillation.best_rate(solution.model))
+    distillation.train(solution.model, distillation.best_rate(solution.model))
     if isinstance(budget, Budget) and solution.measured:
-        sizes = measured_file(solution.model, fitter.batches, budget.quantization, budget.target)
-        if sizes[budget.kind] <= budget.limit:
-            solution = solution._replace(measured=sizes)
-        else:
-            # With other weights other scales are chosen, which can take more bytes.
-            solution.model.set_weights(weights)
-    return solution, ends, distillation.error(solution.model)
+        trained = with_file(fitter, budget, solution)
+        if trained.measured[budget.kind] <= budget.limit:
+            return trained
+        # With other weights other scales are chosen, which can take more bytes.
+        solution.model.set_weights(weights)
+    return solution
 
 
 def _solutions(fitter: Fitter, budget: Budget | Energy, with_balanced: bool) -> list[Solution]:

@@ -65,7 +65,15 @@ def _pair(
             replace_sublayers(copy, {id(new): copies[id(old)]})
 
 
+def states_of(layer: keras.Layer) -> list[keras.Variable]:
+    """What a stateful recurrent layer goes on from, which Keras does not count to its variables."""
+    states = getattr(layer, "states", None) if getattr(layer, "stateful", False) else None
+    return keras.tree.flatten(states or [])
+
+
 def _copy_other_state(old: keras.Layer, new: keras.Layer) -> None:
+    for before, after in zip(states_of(old), states_of(new), strict=True):
+        after.assign(before)
     # What is no variable: vocabularies, and what layers work out when their weights are loaded.
     store: dict = {}
     old.save_own_variables(store)

@@ -8,9 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.calibration import BATCH, MOST_ROWS, calibration_batches
+from dart_keras.compression.calibration import BATCH, MOST_ROWS, batch_size_of, calibration_batches
+from dart_keras.compression.copying import states_of
 from dart_keras.compression.end_errors import are_probabilities, end_error, float_outputs
-from dart_keras.compression.inference import infer
+from dart_keras.compression.inference import infer, infer_checked
+from dart_keras.compression.progress import progress_of_training
+from dart_keras.keras_internals import flatten_layers
 
 # The share of the steps in which the rate rises.
 _WARMUP = 0.1
@@ -37,7 +40,7 @@ class Distillation:
         original: The model to learn from. It is left as it is.
         data: Inputs that it takes, all of which are used.
         epochs: How often to go through them.
-        batch_size: Rows of a step.
+        batch_size: Rows of a step, unless the model is bound to a number.
 
     Raises:
         ValueError: If the data do not fit to the model, or it gives no floats.
@@ -48,28 +51,28 @@ class Distillation:
     ) -> None:
         check_repeatable(data)
         batches = calibration_batches(original, data, most_rows=None)
-        outputs = [infer(original, batch) for batch in batches]
+        outputs = [infer_checked(original, batch) for batch in batches]
         if not float_outputs(outputs[0]):
             raise ValueError(
                 "Expected outputs that are floats, which training could change. Received: "
                 f"{original.name!r} with {[y.dtype for y in keras.tree.flatten(outputs[0])]}"
             )
         self._original = original
-        self._judged = batches[: -(-MOST_ROWS // BATCH)]
+        judged = -(-MOST_ROWS // len(keras.tree.flatten(batches[0])[0]))
+        self._judged, self._expected = batches[:judged], outputs[:judged]
         self._inputs = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
         self._targets = [
             np.concatenate(parts)
             for parts in zip(*(map(_arrays, (float_outputs(y) for y in outputs))), strict=True)
         ]
         self._epochs = epochs
-        self._batch_size = batch_size
+        self._batch_size = batch_size_of(original) or batch_size
 
     def check(self, student: Any) -> None:
         """Raise a ValueError if a model is not one that could have been made of the original."""
         if not isinstance(student, keras.Model) or not student.built:
             raise ValueError(f"Expected `small` to be a built Keras model. Received: {student!r}")
-        batch = self._judged[0]
-        expected, received = infer(self._original, batch), infer(student, batch)
+        expected, received = self._expected[0], infer(student, self._judged[0])
         shapes = [[tuple(y.shape) for y in keras.tree.flatten(x)] for x in (expected, received)]
         if shapes[0] != shapes[1]:
             raise ValueError(
@@ -79,7 +82,7 @@ class Distillation:
 
     def error(self, student: keras.Model) -> float:
         """The squared error of a model's outputs on the first of the data."""
-        return end_error(self._original, student, self._judged)
+        return end_error(self._expected, (infer(student, batch) for batch in self._judged))
 
     def best_rate(self, student: keras.Model) -> float:
         """The rate of those tried with which a short training comes closest.
@@ -98,11 +101,17 @@ class Distillation:
             best, least = rate, error
         return best
 
-    def train(
-        self, student: keras.Model, rate: float, callbacks: Sequence[Any] = ()
-    ) -> keras.callbacks.History:
-        """Train a model for all epochs."""
-        return self._fit(student, rate, self._inputs, self._targets, self._epochs, callbacks)
+    def train(self, student: keras.Model, rate: float) -> keras.callbacks.History:
+        """Train a model for all epochs.
+
+        Where it ends farther from the original than it began, its weights are put back.
+        """
+        before, weights = self.error(student), student.get_weights()
+        bar = progress_of_training("recovering")
+        history = self._fit(student, rate, self._inputs, self._targets, self._epochs, [bar])
+        if not self.error(student) <= before:
+            student.set_weights(weights)
+        return history
 
     def _try(self, student: keras.Model, rate: float) -> None:
         rows = len(self._targets[0])
@@ -133,7 +142,7 @@ class Distillation:
             targets,
             batch_size=self._batch_size,
             epochs=epochs,
-            callbacks=list(callbacks),
+            callbacks=[_SameState(student), *callbacks],
             verbose=0,
         )
 
@@ -148,6 +157,24 @@ class _Distilled(keras.Model):
 
     def call(self, inputs: Any) -> Any:
         return float_outputs(self.inner(inputs, training=False))
+
+
+class _SameState(keras.callbacks.Callback):
+    """Has every step begin from the state that the outputs to be learned began from."""
+
+    def __init__(self, student: keras.Model) -> None:
+        super().__init__()
+        states = [state for layer in flatten_layers(student) for state in states_of(layer)]
+        self._states = [(state, ops.convert_to_numpy(state)) for state in states]
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Put the state back."""
+        for state, value in self._states:
+            state.assign(value)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """The same."""
+        self.on_train_batch_begin(0)
 
 
 def _rates(peak: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:

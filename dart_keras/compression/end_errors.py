@@ -1,7 +1,7 @@
 """How far a model's outputs are from another's, and what each layer's errors do to them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -107,11 +107,16 @@ class OutputStatistics:
         return float(np.mean(ratios)) if ratios else 0.0
 
 
-def end_error(reference: keras.Model, student: keras.Model, batches: Sequence[Any]) -> float:
-    """The squared error of a model's outputs, relative to the variance of the reference's."""
+def end_error(expected: Iterable[Any], received: Iterable[Any]) -> float:
+    """The squared error of a model's outputs, relative to the variance of the reference's.
+
+    Args:
+        expected: The reference's outputs, batch by batch.
+        received: The model's for the same batches.
+    """
     statistics = OutputStatistics()
-    for batch in batches:
-        statistics.add(infer(reference, batch), infer(student, batch))
+    for pair in zip(expected, received, strict=True):
+        statistics.add(*pair)
     return statistics.relative_error()
 
 

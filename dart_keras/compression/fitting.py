@@ -37,40 +37,30 @@ class Fitter:
     Args:
         model: A built model. It is left as it is.
         parts: Parts of it.
-        batches: Calibration batches; without any, weights are all that is known.
-        others: Parts that are to stay as they are.
+        observer: What calibration batches show of the parts; without it, weights are all that is
+            known.
 
     Attributes:
-        weights: For each part, how much of the relative squared error at the model's end a relative
-            squared error of 1 at its outputs makes, to first order; 1 where this is not known.
-        losses: For each part what its forms do to the model's end, the weight times the error.
+        losses: For each part what its forms do to the model's end: the form's error times the
+            part's weight, as `Observer` has it, and 1 without one.
         forms: For each part the forms that it can take, the dense one last.
-        rows: For each part, how many rows its matrix is multiplied by for one row of the model's
-            inputs; `None` without calibration data.
-        other_multiply_adds: Products by the matrices of the other parts for one row.
     """
 
     def __init__(
-        self,
-        model: keras.Model,
-        parts: Sequence[Part],
-        batches: Sequence[Any],
-        others: Sequence[Part] = (),
+        self, model: keras.Model, parts: Sequence[Part], observer: Observer | None = None
     ) -> None:
         self.model = model
         self.parts = parts
-        self.batches = batches
-        self.weights = [1.0] * len(parts)
-        self.rows: list[float] | None = None
-        self.other_multiply_adds = 0.0
+        self.observer = observer
+        weights = [1.0] * len(parts)
         self._order = list(range(len(parts)))
         self._evidence: list[Any] = [None] * len(parts)
-        self._observer: Observer | None = None
-        if batches:
-            self._observer = Observer(model, parts, batches, others)
-            self.weights, self.rows = self._observer.weights, self._observer.rows
-            self.other_multiply_adds = self._observer.other_multiply_adds
-            self._order, self._evidence = self._observer.order, self._observer.evidence
+        if observer is not None:
+            weights, self._order, self._evidence = (
+                observer.weights,
+                observer.order,
+                observer.evidence,
+            )
         self.forms = [
             [*part.forms(known), part.dense]
             for part, known in progress(
@@ -79,7 +69,7 @@ class Fitter:
         ]
         self.losses = [
             [weight * form.error for form in part]
-            for part, weight in zip(self.forms, self.weights, strict=True)
+            for part, weight in zip(self.forms, weights, strict=True)
         ]
 
     def without_low_rank(self) -> "Fitter":
@@ -107,7 +97,7 @@ class Fitter:
             For each part what has become of it.
         """
         fitted = [Fitted(form, None, 0.0) for form in forms]
-        observer = self._observer
+        observer = self.observer
         if observer is not None:
             student, copies = copy_model(self.model)
             runs, originals = observer.runs_of(student), observer.runs()
@@ -138,27 +128,18 @@ class Fitter:
                     replacements[id(part.norm)] = folded
         return replace_layers(self.model, lambda layer: replacements.get(id(layer)))
 
-    def end_error(self, small: keras.Model) -> float | None:
-        """The relative squared error of a model's outputs; `None` without calibration data."""
-        return None if self._observer is None else self._observer.error_of_model(small)
-
-    def end_errors(self, fitted: Sequence[Fitted]) -> list[float] | None:
-        """The relative squared error at the end with the parts replaced up to each of them.
-
-        `None` without calibration data.
-        """
-        if self._observer is None:
-            return None
+    def end_errors(self, fitted: Sequence[Fitted], observer: Observer) -> list[float]:
+        """The relative squared error at the end with the parts replaced up to each of them."""
         student, copies = copy_model(self.model)
         errors, error = [0.0] * len(fitted), 0.0
-        runs = self._observer.runs_of(student)
+        runs = observer.runs_of(student)
         for k in progress(self._order, "errors at the end"):
             if (layer := fitted[k].layer) is not None:
                 # Before the layer is in: it may work in the operation that is next.
                 runs.forward_to(k)
                 self._install(self.parts[k], layer, copies)
                 if not fitted[k].form.is_exact:
-                    error = self._observer.error_of(runs.outputs)
+                    error = observer.error_of(runs.outputs)
             errors[k] = error
         return errors
 

@@ -10,13 +10,19 @@ def infer(model: keras.Model, batch: Any) -> Any:
 
     Layers such as a stateful `LSTM` go on from where a run has left them, so that without this two
     runs of the same batch would not give the same outputs.
+    """
+    with keras.StatelessScope():
+        return model(batch, training=False)
+
+
+def infer_checked(model: keras.Model, batch: Any) -> Any:
+    """The same for data of which it is not known whether the model takes them.
 
     Raises:
-        ValueError: If the model does not take the batch.
+        ValueError: If it does not.
     """
     try:
-        with keras.StatelessScope():
-            return model(batch, training=False)
+        return infer(model, batch)
     except Exception as error:
         shapes = keras.tree.map_structure(lambda x: (None, *x.shape[1:]), batch)
         raise ValueError(

@@ -1,7 +1,7 @@
 """Fitting a model into what its file takes, by making and measuring files."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from dart_keras.compression.choosing import (
     choose,
     cost_of,
     smallest_cost,
-    solution_for,
+    solution_of,
     solve_cost,
 )
 from dart_keras.compression.fitting import Fitter
@@ -42,25 +42,20 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
     """
     name = budget.kind
     find_target(budget.target, budget.quantization)
-    if RECIPES[budget.quantization].calibrated and not fitter.batches:
+    if RECIPES[budget.quantization].calibrated and fitter.observer is None:
         raise ValueError(
             f"Expected `calibration_data` for a file with quantization={budget.quantization!r}. "
             "Received: calibration_data=None"
         )
 
-    def measure(model: keras.Model) -> dict[str, int]:
-        return measured_file(model, fitter.batches, budget.quantization, budget.target)
-
     whole = [part[-1] for part in fitter.forms]
-    model = fitter.assemble(fitter.fit(whole))
-    sizes = measure(model)
-    if sizes[name] <= budget.limit:
-        reason = "the file keeps to the budget with it"
-        return Solution(model, fitter.fit(whole), sizes, reason)
-    too_many, too_large = cost_of(fitter, _KIND, whole), sizes[name]
+    dense = with_file(fitter, budget, solution_of(fitter, whole))
+    if dense.measured[name] <= budget.limit:
+        return dense._replace(reason="the file keeps to the budget with it")
+    too_many, too_large = cost_of(fitter, _KIND, whole), dense.measured[name]
 
     fewest = smallest_cost(fitter, _KIND)
-    best = _measured(solution_for(fitter, _KIND, fewest), measure)
+    best = with_file(fitter, budget, solution_of(fitter, choose(fitter, _KIND, fewest)))
     if best.measured[name] > budget.limit:
         raise ValueError(
             f"Expected a budget of at least {min(too_large, best.measured[name])} bytes, which the "
@@ -77,17 +72,25 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
         if exponent is None:
             solution = solve_cost(fitter, _KIND, guess)
             exponent = solution.exponent
-        elif choose(fitter, _KIND, guess, exponent) == choose(fitter, _KIND, fewest, exponent):
-            fewest = guess
-            continue
         else:
-            solution = solution_for(fitter, _KIND, guess, exponent)
-        solution = _measured(solution, measure)
+            forms = choose(fitter, _KIND, guess, exponent)
+            if forms == [new.form for new in best.fitted]:
+                fewest = guess
+                continue
+            solution = solution_of(fitter, forms, exponent)
+        solution = with_file(fitter, budget, solution)
         if solution.measured[name] <= budget.limit:
             fewest, best = guess, solution
         else:
             too_many, too_large = guess, solution.measured[name]
     return best
+
+
+def with_file(fitter: Fitter, budget: Budget, solution: Solution) -> Solution:
+    """A solution with what its file takes."""
+    batches = fitter.observer.batches if fitter.observer else []
+    sizes = measured_file(solution.model, batches, budget.quantization, budget.target)
+    return solution._replace(measured=sizes)
 
 
 def measured_file(
@@ -111,7 +114,3 @@ def measured_file(
     artifact = convert(model, target, quantization=quantization, representative_data=data)
     sizes = {"flash_bytes": artifact.size}
     return sizes if artifact.arena_size is None else {**sizes, "arena_bytes": artifact.arena_size}
-
-
-def _measured(solution: Solution, measure: Callable[[keras.Model], dict[str, int]]) -> Solution:
-    return solution._replace(measured=measure(solution.model))

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from dart_keras.compression.copying import copy_model
-from dart_keras.compression.end_errors import OutputStatistics, sensitivities
+from dart_keras.compression.end_errors import OutputStatistics, end_error, sensitivities
 from dart_keras.compression.inference import infer
 from dart_keras.compression.parts import Part
 from dart_keras.compression.progress import progress
@@ -32,6 +32,7 @@ class Observer:
         others: Parts whose products are counted, too.
 
     Attributes:
+        batches: The batches.
         evidence: For each part what is known of it, `None` where it is not called.
         order: The parts' places in the order in which they are called.
         weights: For each part, how much of the relative squared error at the model's end a relative
@@ -46,10 +47,10 @@ class Observer:
         model: keras.Model,
         parts: Sequence[Part],
         batches: Sequence[Any],
-        others: Sequence[Part],
+        others: Sequence[Part] = (),
     ) -> None:
         self._parts = parts
-        self._batches = batches
+        self.batches = batches
         self._reference, self._copies = copy_model(model)
         self.rows: list[float] = []
         statistics = self._count([*parts, *others])
@@ -72,7 +73,7 @@ class Observer:
 
     def runs_of(self, student: keras.Model) -> Runs:
         """Runs of another copy of the model on the batches."""
-        return Runs(student, self._batches, self._spans)
+        return Runs(student, self.batches, self._spans)
 
     def runs(self) -> Runs:
         """Runs of the original."""
@@ -95,7 +96,7 @@ class Observer:
         student.forward_to(k)
         originals.forward_to(k)
         rows = 0
-        for place in range(len(self._batches)):
+        for place in range(len(self.batches)):
             expected = self._calls_in(k, place, originals, self._copies)
             seen = self._calls_in(k, place, student, copies)
             for (inputs, _), (_, outputs) in zip(seen, expected, strict=True):
@@ -109,14 +110,12 @@ class Observer:
         Args:
             outputs: A function of a batch's place.
         """
-        statistics = OutputStatistics()
-        for place in range(len(self._batches)):
-            statistics.add(self._outputs(place), outputs(place))
-        return statistics.relative_error()
+        places = range(len(self.batches))
+        return end_error(map(self._outputs, places), map(outputs, places))
 
     def error_of_model(self, student: keras.Model) -> float:
         """The relative squared error of the outputs of another model."""
-        return self.error_of(lambda place: infer(student, self._batches[place]))
+        return self.error_of(lambda place: infer(student, self.batches[place]))
 
     def _count(self, every: Sequence[Part]) -> OutputStatistics:
         """Find out how often parts are called and for how many rows."""
@@ -130,14 +129,14 @@ class Observer:
             calls[place] = calls.get(place, 0) + 1
 
         with listening(self._copies, every, count):
-            self._outputs = Outputs(self._reference, self._batches)
-        for place in range(len(self._batches)):
+            self._outputs = Outputs(self._reference, self.batches)
+        for place in range(len(self.batches)):
             statistics.add(self._outputs(place))
         # Unless the model decides by the data how often a layer is called.
         self._calls = {
-            k: n // len(self._batches) for k, n in calls.items() if not n % len(self._batches)
+            k: n // len(self.batches) for k, n in calls.items() if not n % len(self.batches)
         }
-        samples = sum(len(keras.tree.flatten(batch)[0]) for batch in self._batches)
+        samples = sum(len(keras.tree.flatten(batch)[0]) for batch in self.batches)
         self.rows = [counts.get(place, 0) / samples for place in range(len(every))]
         places = range(len(self._parts))
         self.order = [k for k in counts if k in places] + [k for k in places if k not in counts]
@@ -154,7 +153,7 @@ class Observer:
             self._parts[k].add(evidence[k], _array(inputs), _array(outputs), self._steps[k])
 
         with listening(self._copies, self._parts, take):
-            for batch in progress(self._batches, "calibrating"):
+            for batch in progress(self.batches, "calibrating"):
                 infer(self._reference, batch)
         return [known if self.rows[k] else None for k, known in enumerate(evidence)]
 

@@ -7,7 +7,6 @@ import keras
 
 from dart_keras.compression.calibration import BATCH
 from dart_keras.compression.distillation import Distillation
-from dart_keras.compression.progress import progress_of_training
 from dart_keras.tensor_train.modes import is_integer
 
 
@@ -38,7 +37,7 @@ def recover(
         epochs: How often to go through them.
         learning_rate: The largest share. `None` for the one of 0.0003, 0.001, 0.003 and 0.01 with
             which a tenth of the training comes closest.
-        batch_size: Rows of a step.
+        batch_size: Rows of a step, unless the original is bound to a number.
 
     Returns:
         The Keras history of the training.
@@ -64,8 +63,10 @@ def recover(
             raise ValueError(
                 f"Expected `{name}` to be a positive integer. Received: {name}={value!r}"
             )
-    if learning_rate is not None and not (
-        isinstance(learning_rate, int | float) and 0 < learning_rate < math.inf
+    if learning_rate is not None and (
+        isinstance(learning_rate, bool)
+        or not isinstance(learning_rate, int | float)
+        or not 0 < learning_rate < math.inf
     ):
         raise ValueError(
             "Expected `learning_rate` to be a finite number above 0, or `None`. "
@@ -75,15 +76,4 @@ def recover(
     distillation.check(small)
     if learning_rate is None:
         learning_rate = distillation.best_rate(small)
-    return train_or_put_back(small, distillation, learning_rate)
-
-
-def train_or_put_back(
-    small: keras.Model, distillation: Distillation, rate: float
-) -> keras.callbacks.History:
-    """Train a model, and put its weights back where it ends farther away than it began."""
-    before, weights = distillation.error(small), small.get_weights()
-    history = distillation.train(small, rate, [progress_of_training("recovering")])
-    if not distillation.error(small) <= before:
-        small.set_weights(weights)
-    return history
+    return distillation.train(small, learning_rate)

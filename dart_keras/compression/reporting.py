@@ -45,7 +45,7 @@ def make_report(
             rows.append(
                 LayerReport(path, "", (), reason, count, count, size, size, None, None, 0.0, None)
             )
-    error = fitter.end_error(small)
+    observer = fitter.observer
     return CompressionReport(
         model.name,
         tuple(rows),
@@ -53,7 +53,7 @@ def make_report(
         small.count_params(),
         _sizes(model.weights)[1],
         _sizes(small.weights)[1],
-        None if error is None else math.sqrt(error),
+        None if observer is None else math.sqrt(observer.error_of_model(small)),
         solution.measured,
     )
 
@@ -91,7 +91,8 @@ def _part_row(
 
 
 def _products(form: Form, fitter: Fitter, k: int) -> int | None:
-    return None if fitter.rows is None else round(form.multiply_adds * fitter.rows[k])
+    rows = fitter.observer.rows[k] if fitter.observer else None
+    return None if rows is None else round(form.multiply_adds * rows)
 
 
 def _sizes(weights: Sequence[keras.Variable]) -> tuple[int, int]:

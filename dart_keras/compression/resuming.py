@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.inference import infer
+from dart_keras.compression.inference import infer, infer_checked
 from dart_keras.compression.parts import Part
 from dart_keras.compression.recording import listening
 from dart_keras.keras_internals import GraphRun, can_be_stepped
@@ -34,13 +34,13 @@ def spans_of(
     if not can_be_stepped(model):
         return {}
     found: Spans = {}
-    run = GraphRun(model, batch)
-
-    def note(place: int, _: Any, outputs: Any) -> None:
-        k = place % len(parts)
-        found[k] = found.get(k, (run.place,))[0], run.place
-
     try:
+        run = GraphRun(model, batch)
+
+        def note(place: int, _: Any, outputs: Any) -> None:
+            k = place % len(parts)
+            found[k] = found.get(k, (run.place,))[0], run.place
+
         # Parts with a normalization begin at the layer and end at what is behind it.
         every = [*parts, *map(_without_norm, parts)]
         with listening(copies, every, note), keras.StatelessScope():
@@ -114,6 +114,9 @@ class Outputs:
     Args:
         model: A built model.
         batches: Inputs, on all of which the model is run.
+
+    Raises:
+        ValueError: If the model does not take one of them.
     """
 
     def __init__(self, model: keras.Model, batches: Sequence[Any]) -> None:
@@ -122,7 +125,7 @@ class Outputs:
         self._kept: list[Any] = []
         left = _MOST_BYTES
         for batch in batches:
-            outputs = infer(model, batch)
+            outputs = infer_checked(model, batch)
             left -= sum(ops.convert_to_numpy(y).nbytes for y in keras.tree.flatten(outputs))
             if left >= 0:
                 self._kept.append(outputs)

@@ -11,6 +11,7 @@ import numpy as np
 
 from dart_keras.compression.calibration import calibration_batches
 from dart_keras.compression.fitting import Fitter
+from dart_keras.compression.observing import Observer
 from dart_keras.compression.parts import Form, LayerFilter, parts_of
 from dart_keras.compression.progress import progress
 
@@ -161,15 +162,14 @@ def sensitivity(
         True
     """
     parts, _, _ = parts_of(model, layers)
-    fitter = Fitter(model, parts, calibration_batches(model, data))
+    observer = Observer(model, parts, calibration_batches(model, data))
+    fitter = Fitter(model, parts, observer)
     rows = []
     work = [(k, form) for k in range(len(parts)) for form in _spread(fitter.forms[k])]
     for k, form in progress(work, "measuring layers"):
         forms = [form if i == k else part[-1] for i, part in enumerate(fitter.forms)]
         fitted = fitter.fit(forms)
-        ends = fitter.end_errors(fitted)
-        assert ends is not None  # there are data
-        end = ends[k]
+        end = fitter.end_errors(fitted, observer)[k]
         rows.append(Measurement(parts[k].path, form, math.sqrt(fitted[k].error), math.sqrt(end)))
     return Sensitivity(
         model.name, tuple(rows), {part.path: part.dense.parameters for part in parts}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 from keras.src import backend
 from keras.src.models.functional import Functional
 
@@ -79,9 +78,9 @@ class GraphRun:
 
     @property
     def size(self) -> int:
-        """Bytes of the tensors that are still needed, or nearly so."""
+        """Bytes of the tensors that are still needed, in single precision."""
         tensors = {id(x): x for x in self._store.values()}.values()
-        return sum(math.prod(x.shape) * np.dtype(np.float32).itemsize for x in tensors)
+        return sum(4 * math.prod(x.shape) for x in tensors)
 
 
 def can_be_stepped(model: keras.Model) -> bool:

@@ -12,6 +12,7 @@ from keras import layers
 from dart_keras.compression.calibration import calibration_batches
 from dart_keras.compression.choosing import choose, smallest_cost, solve_cost, solve_tolerance
 from dart_keras.compression.fitting import Fitter
+from dart_keras.compression.observing import Observer
 from dart_keras.compression.parts import parts_of
 from dart_keras.selection import Energy
 
@@ -34,7 +35,9 @@ def fitter(with_data=True):
             layer.weights[0].assign((u * s * np.geomspace(1, 0.05, len(s))) @ v)
     rows = np.random.default_rng(0).integers(0, 50, (160, 4))
     parts, others, _ = parts_of(model)
-    return Fitter(model, parts, calibration_batches(model, rows) if with_data else [], others)
+    if not with_data:
+        return Fitter(model, parts)
+    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, rows), others))
 
 
 def cost(model, kind):
@@ -107,7 +110,7 @@ def test_outputs_come_closer_as_budgets_grow(kind):
     errors = []
     for share in (0, 0.15, 0.4, 0.85):
         solution = solve_cost(fitter(), kind, limits(kind, share))
-        errors.append(fitter().end_error(solution.model))
+        errors.append(fitter().observer.error_of_model(solution.model))
     for one, other in itertools.pairwise(errors):
         assert 0 < other < 0.9 * one
 
@@ -115,7 +118,7 @@ def test_outputs_come_closer_as_budgets_grow(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_budget_that_is_large_enough_changes_nothing(kind):
     solution = solve_cost(fitter(), kind, cost(fitter().model, kind))
-    assert fitter().end_error(solution.model) == 0
+    assert fitter().observer.error_of_model(solution.model) == 0
     assert solution.model.count_params() == fitter().model.count_params()
 
 
@@ -124,8 +127,8 @@ def test_the_model_measured_best_is_taken():
     limit = limits("parameters", 0.4)
     plain = fitter().fit(choose(fitter(), "parameters", limit))
     solution = solve_cost(fitter(), "parameters", limit)
-    least = fitter().end_error(fitter().assemble(plain))
-    assert fitter().end_error(solution.model) <= least * (1 + 1e-6)
+    least = fitter().observer.error_of_model(fitter().assemble(plain))
+    assert fitter().observer.error_of_model(solution.model) <= least * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -159,7 +162,7 @@ def test_each_error_is_within_the_tolerance(tolerance, with_data):
             lost = np.linalg.norm(found.layer.to_tt().to_dense() - part.kernel)
             assert lost <= tolerance * np.linalg.norm(part.kernel) * (1 + 1e-5)
     if with_data:
-        assert known.end_error(solution.model) < (3 * tolerance) ** 2
+        assert known.observer.error_of_model(solution.model) < (3 * tolerance) ** 2
     assert solution.model.count_params() < known.model.count_params()
 
 
@@ -168,7 +171,8 @@ def test_a_named_budget_is_reachable_where_rows_differ_in_length():
     model = keras.Model(x, layers.Dense(8)(layers.Dense(8)(x)))
     rng = np.random.default_rng(0)
     data = (rng.normal(size=(n, t, 8)).astype("float32") for n, t in ((3, 4), (2, 4), (2, 5)))
-    known = Fitter(model, parts_of(model)[0], calibration_batches(model, data))
+    parts, _, _ = parts_of(model)
+    known = Fitter(model, parts, Observer(model, parts, calibration_batches(model, data)))
     with pytest.raises(ValueError, match=r"Received: multiply_adds=1$") as error:
         solve_cost(known, "multiply_adds", 1)
     solve_cost(known, "multiply_adds", int(re.search(r"at least (\d+)", str(error.value))[1]))

@@ -8,6 +8,7 @@ from dart_keras.compression.calibration import calibration_batches
 from dart_keras.compression.choosing import solve_cost, solve_cost_balanced
 from dart_keras.compression.distillation import Distillation
 from dart_keras.compression.fitting import Fitter
+from dart_keras.compression.observing import Observer
 from dart_keras.compression.parts import parts_of
 from dart_keras.selection import Budget
 
@@ -25,7 +26,7 @@ def network():
 
 def fitter_of(model):
     parts, others, _ = parts_of(model)
-    return Fitter(model, parts, calibration_batches(model, ROWS), others)
+    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, ROWS), others))
 
 
 def test_the_rate_is_one_that_ends_close_and_looking_for_it_leaves_the_weights():

@@ -5,6 +5,7 @@ from keras import layers
 
 from dart_keras.compression.calibration import calibration_batches
 from dart_keras.compression.fitting import Fitter
+from dart_keras.compression.observing import Observer
 from dart_keras.compression.parts import parts_of
 from dart_keras.compression.parts.batch_norm import FoldedBatchNormalization
 from dart_keras.keras_internals import flatten_layers
@@ -15,7 +16,9 @@ from .helpers import assert_close, outputs
 
 def fitter_of(model, data=None, chosen=None):
     parts, others, _ = parts_of(model, chosen)
-    return Fitter(model, parts, [] if data is None else calibration_batches(model, data), others)
+    if data is None:
+        return Fitter(model, parts)
+    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, data), others))
 
 
 def near_low_rank(rng, n, m, rank, noise):
@@ -123,7 +126,7 @@ def test_losses_are_the_end_error_of_small_errors(seed):
         assert small_ones
         for form, loss in small_ones[:2]:
             small = fitter.assemble(fitter.fit(only(fitter, k, form)))
-            assert fitter.end_error(small) == pytest.approx(loss, rel=0.3)
+            assert fitter.observer.error_of_model(small) == pytest.approx(loss, rel=0.3)
 
 
 @pytest.mark.parametrize(("seed", "rank"), [(0, 1), (1, 2), (2, 2)])
@@ -134,8 +137,8 @@ def test_later_layers_correct_the_errors_of_earlier_ones(seed, rank):
     together = fitter.fit(forms)
     # Each as if it were the only one that changes.
     apart = [fitter.fit(only(fitter, k, form))[k] for k, form in enumerate(forms)]
-    error = fitter.end_error(fitter.assemble(together))
-    assert 0 < error < fitter.end_error(fitter.assemble(apart))
+    error = fitter.observer.error_of_model(fitter.assemble(together))
+    assert 0 < error < fitter.observer.error_of_model(fitter.assemble(apart))
     assert together[0].error == pytest.approx(apart[0].error)
 
 
@@ -144,37 +147,27 @@ def test_end_errors_are_those_of_models_with_more_and_more_parts_replaced():
     fitter = fitter_of(model, data)
     forms = of_rank(fitter, 2)
     fitted = fitter.fit(forms)
-    errors = fitter.end_errors(fitted)
-    assert fitter.end_error(fitter.assemble(fitted)) == pytest.approx(errors[-1], rel=1e-3)
+    errors = fitter.end_errors(fitted, fitter.observer)
+    assert fitter.observer.error_of_model(fitter.assemble(fitted)) == pytest.approx(
+        errors[-1], rel=1e-3
+    )
     first = fitter.fit(only(fitter, 0, forms[0]))
-    assert fitter.end_errors(first) == pytest.approx([errors[0]] * 3, rel=1e-3)
-    assert fitter.end_error(fitter.assemble(first)) == pytest.approx(errors[0], rel=1e-3)
-    assert fitter.end_errors(fitter.fit([part[-1] for part in fitter.forms])) == [0, 0, 0]
+    assert fitter.end_errors(first, fitter.observer) == pytest.approx([errors[0]] * 3, rel=1e-3)
+    assert fitter.observer.error_of_model(fitter.assemble(first)) == pytest.approx(
+        errors[0], rel=1e-3
+    )
+    unchanged = fitter.fit([part[-1] for part in fitter.forms])
+    assert fitter.end_errors(unchanged, fitter.observer) == [0, 0, 0]
 
 
 def test_without_data_nothing_but_weights_is_known():
     fitter = fitter_of(network()[0])
-    assert fitter.rows is None
     assert fitter.losses == [[form.error for form in forms] for forms in fitter.forms]
     fitted = fitter.fit(of_rank(fitter, 2))
-    assert fitter.end_error(fitter.assemble(fitted)) is None
     for part, found in zip(fitter.parts, fitted, strict=True):
         lost = np.linalg.norm(found.layer.to_tt().to_dense() - part.kernel)
         assert (lost / np.linalg.norm(part.kernel)) ** 2 == pytest.approx(found.error, rel=1e-3)
         np.testing.assert_array_equal(found.layer.bias, part.layer.bias)
-
-
-def test_rows_count_calls_and_positions():
-    x = keras.Input((5, 8))
-    again, last = layers.Dense(8, name="again"), layers.Dense(3, name="last")
-    model = keras.Model(x, last(layers.GlobalAveragePooling1D()(again(again(x)))))
-    data = np.random.default_rng(0).normal(size=(40, 5, 8)).astype("float32")
-    fitter = fitter_of(model, data)
-    assert fitter.rows == [10, 1]
-    assert fitter.other_multiply_adds == 0
-    fitter = fitter_of(model, data, "last")
-    assert fitter.rows == [1]
-    assert fitter.other_multiply_adds == 10 * 8 * 8
 
 
 @pytest.mark.parametrize("with_data", [False, True])

@@ -9,6 +9,7 @@ from keras import layers
 from dart_keras.compression.calibration import calibration_batches
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.measuring import measured_file, solve_measured
+from dart_keras.compression.observing import Observer
 from dart_keras.compression.parts import parts_of
 from dart_keras.deployment import convert
 from dart_keras.selection import Budget
@@ -28,14 +29,18 @@ def fitter(with_data=True):
     stack = [keras.Input((48,)), layers.Dense(64, "relu"), layers.Dense(10)]
     model = keras.Sequential(stack)
     parts, others, _ = parts_of(model)
-    return Fitter(model, parts, calibration_batches(model, ROWS) if with_data else [], others)
+    if not with_data:
+        return Fitter(model, parts)
+    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, ROWS), others))
 
 
 @functools.cache
 def whole(device, with_data=True):
     """The sizes of the file of the model as it is."""
     known = fitter(with_data)
-    return measured_file(known.model, known.batches, *dict(device).values())
+    return measured_file(
+        known.model, known.observer.batches if known.observer else [], *dict(device).values()
+    )
 
 
 def file_of(model, quantization, target):

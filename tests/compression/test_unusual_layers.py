@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dart_keras.compression import compress
+from dart_keras.compression import compress, recover
 from dart_keras.selection import Energy
 
 ROWS = np.random.default_rng(0).normal(size=(40, 8)).astype("float32")
@@ -53,17 +53,36 @@ def test_a_model_with_a_wrapper_that_uses_the_weights_of_its_layer_is_loaded(tmp
     np.testing.assert_allclose(loaded(ROWS), small(ROWS), atol=1e-6)
 
 
-def test_a_stateful_model_keeps_its_state():
+def stateful_model_and_state():
+    """A model that was used already, and what it goes on from."""
     x = keras.Input(batch_shape=(5, 4, 8))
-    model = keras.Model(x, layers.Dense(12)(layers.LSTM(8, stateful=True)(x)))
-    data = np.random.default_rng(0).normal(size=(23, 4, 8)).astype("float32")
-    model(data[:5])
-    before = [np.array(v) for v in model.variables]
-    small, report = compress(model, Energy(0.5), data)
-    for variable, value in zip(model.variables, before, strict=True):
-        np.testing.assert_array_equal(variable, value)
+    recurrent = layers.LSTM(8, stateful=True)
+    model = keras.Model(x, layers.Dense(12)(recurrent(x)))
+    model(SEQUENCES[:5])
+    return model, recurrent.states
+
+
+SEQUENCES = np.random.default_rng(0).normal(size=(23, 4, 8)).astype("float32")
+
+
+def test_a_stateful_model_keeps_its_state_and_the_small_one_has_it():
+    model, states = stateful_model_and_state()
+    before = [np.array(state) for state in states]
+    assert all(np.any(state) for state in before)
+    small, _ = compress(model, Energy(0.5), SEQUENCES)
     assert small.count_params() < model.count_params()
-    # Both go on from the same state.
-    lost = np.asarray(small(data[5:10])) - np.asarray(model(data[5:10]))
-    assert np.sqrt(np.mean(lost**2)) < 0.1
-    assert report.end_error <= 0.5
+    for now in (states, small.layers[1].states):
+        for state, value in zip(now, before, strict=True):
+            np.testing.assert_array_equal(state, value)
+
+
+def test_a_stateful_model_is_recovered_in_batches_of_its_size_and_keeps_its_state():
+    model, states = stateful_model_and_state()
+    before = [np.array(state) for state in states]
+    small, _ = compress(model, Energy(0.5), SEQUENCES)
+    history = recover(small, model, SEQUENCES, 2, learning_rate=1e-3)
+    # Four whole batches of five.
+    assert history.params["steps"] == 4
+    for now in (states, small.layers[1].states):
+        for state, value in zip(now, before, strict=True):
+            np.testing.assert_array_equal(state, value)

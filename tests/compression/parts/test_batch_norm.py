@@ -29,8 +29,8 @@ def names_behind(model):
 
 def with_norms_folded(model):
     """The model with every normalization taken in that can be."""
-    parts, others, _ = parts_of(model)
-    fitter = Fitter(model, parts, [], others)
+    parts, _, _ = parts_of(model)
+    fitter = Fitter(model, parts)
     forms = [
         next((form for form in forms if form.kind == "folded"), forms[-1]) for forms in fitter.forms
     ]

@@ -69,7 +69,7 @@ def test_forms_are_what_they_say(variant, with_data):
             continue
         if variant.get("padding", "same") == "same" or with_data:
             total, places = products(layer, IMAGES[:1])
-            assert total == pytest.approx(form.multiply_adds * places, rel=1e-12)
+            assert total == round(form.multiply_adds * places)
         if with_data:
             lost = np.sum((np.asarray(layer(IMAGES)) - outputs) ** 2)
             rows = outputs.reshape(-1, 8)
