@@ -134,7 +134,9 @@ class CompressionReport:
         sizes.barh(places, after, height=0.5, label="after")
         sizes.set(xscale="log", xlabel="parameters", yticks=list(places), yticklabels=names)
         sizes.invert_yaxis()
-        sizes.legend()
+        # Above the axes, where no bar is.
+        above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "fontsize": 8}
+        sizes.legend(**above)
         errors.barh(
             places, [layer.error for layer in self.layers], height=0.5, label="at the layer"
         )
@@ -143,7 +145,7 @@ class CompressionReport:
             errors.barh(places, ends, height=0.25, label="at the end, with all before it")
             errors.axvline(self.end_error, linestyle=":", color="black", label="of the whole model")
         errors.set(xlabel="relative error")
-        errors.legend()
+        errors.legend(**above)
         figure.suptitle(
             f"{self.model}: {self.parameters_before:,} to {self.parameters_after:,} parameters"
         )
