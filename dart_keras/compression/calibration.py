@@ -14,10 +14,13 @@ BATCH = 32
 # Enough to see what a layer's inputs have in common; more only takes longer.
 MOST_ROWS = 4096
 
+# Of vectors, which a layer sees once each, while it sees many parts of a picture or a sequence, and
+# which take less memory.
+_VECTORS_IN_BATCH = 256
+MOST_VECTORS = 2**14
 
-def calibration_batches(
-    model: keras.Model, data: Any, most_rows: int | None = MOST_ROWS
-) -> list[Any]:
+
+def calibration_batches(model: keras.Model, data: Any, most_rows: float | None = None) -> list[Any]:
     """Check calibration data by what the model takes, and cut them into batches.
 
     Args:
@@ -26,28 +29,30 @@ def calibration_batches(
             several inputs, a list, tuple or dict of these; or batches of inputs, or of pairs
             (inputs, labels), in a `tf.data.Dataset`, a generator or a `keras.utils.PyDataset`.
         most_rows: How many rows are used at most: of arrays evenly spaced ones, else the first.
-            `None` for all.
+            `None` for 16,384 vectors or 4096 rows of other shapes.
 
     Returns:
-        Batches of tensors of at most 32 rows, in the structure that was given. Those for a model of
-        one batch size have that; rows that do not fill one are left out.
+        Batches of tensors of at most 256 vectors or 32 other rows, in the structure that was given.
+        Those for a model of one batch size have that; rows that do not fill one are left out.
 
     Raises:
         ValueError: If the data are empty, not finite numbers or not what the model takes.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-        >>> [len(batch) for batch in calibration_batches(model, np.zeros((40, 4)))]
-        [32, 8]
+        >>> [len(batch) for batch in calibration_batches(model, np.zeros((300, 4)))]
+        [256, 44]
     """
     batches: list[Any] = []
-    given, left = 0, most_rows
+    vectors = _takes_vectors(model)
+    given = 0
+    left = most_rows or (MOST_VECTORS if vectors else MOST_ROWS)
     bound = batch_size_of(model)
-    size = bound or BATCH
+    size = bound or (_VECTORS_IN_BATCH if vectors else BATCH)
     whole = _is_array(data) or isinstance(data, list | tuple | dict)
     for inputs in _given(data):
         rows = _checked(model, inputs)
-        taken = rows if left is None else min(rows, left)
+        taken = int(min(rows, left))
         kept = np.linspace(0, rows - 1, taken).astype(int) if whole else np.arange(taken)
         given += rows
         if bound is not None:
@@ -59,10 +64,9 @@ def calibration_batches(
                     lambda x, part=part: ops.convert_to_tensor(_array(x)[part]), inputs
                 )
             )
-        if left is not None:
-            left -= taken
-            if left <= 0:
-                break
+        left -= taken
+        if left <= 0:
+            break
     if not batches:
         least = "one row" if bound is None else f"{bound} rows at a time"
         raise ValueError(
@@ -143,6 +147,13 @@ def batch_size_of(model: keras.Model) -> int | None:
     """The number of rows that a model is bound to, `None` if it takes any."""
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
     return next((tensor.shape[0] for tensor in inputs if tensor.shape[0] is not None), None)
+
+
+def _takes_vectors(model: keras.Model) -> bool:
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    return bool(inputs) and all(
+        len(tensor.shape) == 2 and keras.backend.is_float_dtype(tensor.dtype) for tensor in inputs
+    )
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:

@@ -14,6 +14,9 @@ from dart_keras.selection import Energy
 # Exponents of the losses that are tried, for as long as a larger one gains.
 _EXPONENTS = (1, 2, 4, 8)
 
+# Layers with less of a model's parameters than this are left whole beside balanced trains.
+_SMALL = 0.01
+
 # What a file holds for each product beside its weights, which take a byte: the operator, the
 # tensors around it and their scales. Files of 10 to 20 products have 700 to 900 for each.
 _BYTES_OF_A_PRODUCT = 800
@@ -89,19 +92,50 @@ def solution_of(fitter: Fitter, forms: Sequence[Form], exponent: int = 1) -> Sol
     return Solution(fitter.assemble(fitted), fitted, {}, exponent=exponent)
 
 
-def solve_cost_balanced(fitter: Fitter, kind: str, limit: int) -> Solution | None:
-    """The same without low-rank trains of layers that can be balanced ones.
+def solve_cost_balanced(
+    fitter: Fitter, kind: str, limit: int, forms: Sequence[Form]
+) -> Solution | None:
+    """The same with balanced trains in place of low-rank ones, all of the largest rank that fits.
 
     Balanced trains lose more at first. But their matrices are of high rank, with which training may
-    come closer in the end: a low-rank layer has no more directions than its rank.
+    come closer in the end: a low-rank layer has no more directions than its rank. What they lose
+    before training says little about which one should have more of the budget. Small layers, such
+    as the last one of a classifier, are left whole where the budget allows it.
+
+    Args:
+        fitter: Of the model.
+        kind: As for `solve_cost`.
+        limit: As for `solve_cost`.
+        forms: Of the parts, within the limit. Those of large parts that are not of low rank stay.
 
     Returns:
-        `None` where that makes no difference or the limit cannot be kept to.
+        `None` where nothing can be balanced within the limit.
     """
-    balanced = fitter.without_low_rank()
-    if balanced.forms == fitter.forms or smallest_cost(balanced, kind) > limit:
-        return None
-    return solve_cost(balanced, kind, limit)
+    trains = {
+        k: [form for form in fitter.forms[k] if form.kind == "tensor train"]
+        for k, form in enumerate(forms)
+        if form.kind == "low rank"
+    }
+    trains = {k: part for k, part in trains.items() if part}
+    most = _SMALL * fitter.model.count_params()
+    small = [k for k in trains if fitter.parts[k].dense.parameters < most]
+    for left_whole in (small, []) if small else ([],):
+        balanced = {k: part for k, part in trains.items() if k not in left_whole}
+        for rank in sorted({_rank(form) for part in balanced.values() for form in part})[::-1]:
+            chosen = list(forms)
+            for k in left_whole:
+                chosen[k] = fitter.forms[k][-1]
+            for k, part in balanced.items():
+                # A part without a rank so small has its smallest.
+                within = [form for form in part if _rank(form) <= rank]
+                chosen[k] = max(within, key=_rank) if within else min(part, key=_rank)
+            if cost_of(fitter, kind, chosen) <= limit:
+                return solution_of(fitter, chosen)
+    return None
+
+
+def _rank(form: Form) -> int:
+    return max(rank for rank in form.ranks if rank is not None)
 
 
 def choose(fitter: Fitter, kind: str, limit: int, exponent: int = 1) -> list[Form]:

@@ -40,7 +40,8 @@ def compress(
 
     With calibration data each layer is fitted to give the outputs that the original layer gives on
     them, from the inputs that it sees behind the layers before it, in the directions that the
-    model's outputs depend on. Without, it is fitted to the weights.
+    model's outputs depend on; layers with a bias that stay as large as they are get other numbers
+    that make up for the errors of those before them. Without, each layer is fitted to its weights.
 
     Args:
         model: A built model that its config rebuilds. It is left as it is.
@@ -50,15 +51,16 @@ def compress(
             outputs on the calibration data or without these of its matrix.
         calibration_data: Inputs that the model may meet, some hundred rows: as `model.predict`
             takes them, or batches of inputs or of pairs (inputs, labels). At most 4096 rows are
-            used.
+            used, 16,384 where they are vectors.
         layers: Which layers may be replaced: a pattern for the names that lead to a layer, such as
             "encoder/*", a type, a function of the layer, or a sequence of such; `None` for all.
         sensitivity: What `dart_keras.compression.sensitivity` measured, to give out the budget by
             in place of estimates.
         recovery_epochs: For how many epochs the result is trained as by `recover` on the
             calibration data, all of them. For budgets of parameters or multiply-adds balanced
-            trains in the place of low-rank ones are trained as well, and the closer model is
-            taken. Training after which the file would not keep to the budget is taken back.
+            trains of one rank in the place of low-rank ones are trained as well, and the closer
+            model is taken. Training after which the file would not keep to the budget is taken
+            back.
 
     Returns:
         The new model, with the same names and not compiled, and a `CompressionReport`.
@@ -136,5 +138,8 @@ def _solutions(fitter: Fitter, budget: Budget | Energy, with_balanced: bool) -> 
     if budget.kind not in ("parameters", "multiply_adds"):
         return [solve_measured(fitter, budget)]
     solution = solve_cost(fitter, budget.kind, budget.limit)
-    balanced = solve_cost_balanced(fitter, budget.kind, budget.limit) if with_balanced else None
+    if not with_balanced:
+        return [solution]
+    forms = [new.form for new in solution.fitted]
+    balanced = solve_cost_balanced(fitter, budget.kind, budget.limit, forms)
     return [solution] if balanced is None else [solution, balanced]

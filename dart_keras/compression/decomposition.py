@@ -96,11 +96,36 @@ def decompose(
         train = error.low_rank(complete_ranks(ranks, *modes)[1])
     else:
         start = _from_weights(kernel, *modes, ranks)
-        best = error.best if moments.root is None else error.best @ moments.root[1]
-        train = least_squares_sweeps(start, error.metric, best)
+        train = least_squares_sweeps(start, error.metric, error.full_rank())
     matrix = train.to_dense()
     shift = moments.target_mean - moments.input_mean @ matrix
     return Decomposition(train, shift, error.of(matrix))
+
+
+def corrected(kernel: np.ndarray, moments: Moments) -> tuple[np.ndarray, np.ndarray, float]:
+    """The matrix, of whatever rank, that keeps a layer's outputs best, to make up for other layers.
+
+    Args:
+        kernel: The layer's matrix, an array of shape (N, M).
+        moments: As for `decompose`.
+
+    Returns:
+        The matrix, the bias to go with it and the error, as in `Decomposition`.
+
+    Raises:
+        ValueError: As for `decompose`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> kernel, rows = rng.normal(size=(4, 3)), rng.normal(size=(500, 4))
+        >>> moments = Moments()
+        >>> moments.add(rows / 2, rows @ kernel)
+        >>> bool(np.allclose(corrected(kernel, moments)[0], 2 * kernel, rtol=0.1))
+        True
+    """
+    error = OutputError(_checked_kernel(kernel, moments), moments)
+    matrix = error.full_rank()
+    return matrix, moments.target_mean - moments.input_mean @ matrix, error.of(matrix)
 
 
 def train_errors(

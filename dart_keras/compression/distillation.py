@@ -50,7 +50,7 @@ class Distillation:
         self, original: keras.Model, data: Any, epochs: int, batch_size: int = BATCH
     ) -> None:
         check_repeatable(data)
-        batches = calibration_batches(original, data, most_rows=None)
+        batches = calibration_batches(original, data, most_rows=math.inf)
         outputs = [infer_checked(original, batch) for batch in batches]
         if not float_outputs(outputs[0]):
             raise ValueError(

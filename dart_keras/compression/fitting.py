@@ -1,6 +1,5 @@
 """Making the layers of the small model, each fitted to where it will work."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,8 @@ class Fitted:
 
     Args:
         form: The form that was asked for.
-        layer: The new layer, `None` where the part stays as it is.
+        layer: The new layer, `None` where the part stays as it is. For the dense form one with
+            other numbers, that corrects errors of layers before it.
         error: Its squared error, as in `Form`.
     """
 
@@ -72,26 +72,12 @@ class Fitter:
             for part, weight in zip(self.forms, weights, strict=True)
         ]
 
-    def without_low_rank(self) -> "Fitter":
-        """The same, parts with balanced trains taking no low-rank ones."""
-        other = copy.copy(self)
-        kept = [
-            [
-                k
-                for k, form in enumerate(part)
-                if form.kind != "low rank" or all(each.kind != "tensor train" for each in part)
-            ]
-            for part in self.forms
-        ]
-        other.forms = [[part[k] for k in ks] for part, ks in zip(self.forms, kept, strict=True)]
-        other.losses = [[part[k] for k in ks] for part, ks in zip(self.losses, kept, strict=True)]
-        return other
-
-    def fit(self, forms: Sequence[Form]) -> list[Fitted]:
+    def fit(self, forms: Sequence[Form], correct: bool = True) -> list[Fitted]:
         """Make the layers, one after another, so that each sees the errors of those before it.
 
         Args:
             forms: For each part one of its forms.
+            correct: Whether layers that stay whole are to correct errors of those before them.
 
         Returns:
             For each part what has become of it.
@@ -101,17 +87,19 @@ class Fitter:
         if observer is not None:
             student, copies = copy_model(self.model)
             runs, originals = observer.runs_of(student), observer.runs()
-        changed = [k for k in self._order if forms[k].kind != "dense"]
         # For as long as both models are the same, what was observed in the original holds.
         same = True
-        for k in progress(changed, "fitting layers"):
-            part, known = self.parts[k], self._evidence[k]
-            if not forms[k].is_exact:
-                if observer is not None and not same:
-                    known = observer.evidence_in(k, runs, copies, originals)
-                same = False
-            layer, error = part.build(forms[k], known)
-            fitted[k] = Fitted(forms[k], layer, error)
+        for k in progress(self._order, "fitting layers"):
+            part, form, known = self.parts[k], forms[k], self._evidence[k]
+            if form.is_exact and (same or not correct or not part.can_correct(form)):
+                known = None
+            elif observer is not None and not same:
+                known = observer.evidence_in(k, runs, copies, originals)
+            same = same and form.is_exact
+            if form.kind == "dense" and known is None:
+                continue
+            layer, error = part.build(form, known)
+            fitted[k] = Fitted(form, layer, error)
             if observer is not None:
                 self._install(part, layer, copies)
         return fitted
@@ -138,8 +126,7 @@ class Fitter:
                 # Before the layer is in: it may work in the operation that is next.
                 runs.forward_to(k)
                 self._install(self.parts[k], layer, copies)
-                if not fitted[k].form.is_exact:
-                    error = observer.error_of(runs.outputs)
+                error = observer.error_of(runs.outputs)
             errors[k] = error
         return errors
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.compression.calibration import MOST_ROWS
 from dart_keras.compression.choosing import (
     Solution,
     choose,
@@ -89,7 +90,10 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
 def with_file(fitter: Fitter, budget: Budget, solution: Solution) -> Solution:
     """A solution with what its file takes."""
     batches = fitter.observer.batches if fitter.observer else []
-    sizes = measured_file(solution.model, batches, budget.quantization, budget.target)
+    rows = sum(len(keras.tree.flatten(batch)[0]) for batch in batches)
+    # Ranges need no more of them, and conversion goes through them one by one.
+    some = batches[:: max(1, rows // MOST_ROWS)]
+    sizes = measured_file(solution.model, some, budget.quantization, budget.target)
     return solution._replace(measured=sizes)
 
 

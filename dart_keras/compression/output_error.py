@@ -1,11 +1,20 @@
 """What a layer's outputs lose when another matrix takes the place of its own."""
 
-import math
-
 import numpy as np
 
 from dart_keras.compression.moments import Moments
 from dart_keras.tensor_train import TTMatrix
+
+# What the original kernel leaves of the targets in single precision, as a share of their variance.
+_EXACT = 1e-9
+
+# By how much the score counts what a fit uses up of the rows. Its plain form, with 1, fits too
+# closely now and then, for which Kim and Gu have 1.4 (2004, "Smoothing spline Gaussian regression:
+# more scalable computation via efficient approximation"); windows and patches resemble each other.
+_CAUTION = 2.0
+
+# Penalties that are tried, relative to the inputs' mean variance.
+_RIDGES = np.logspace(-6, 4, 61)
 
 
 class OutputError:
@@ -15,7 +24,7 @@ class OutputError:
     the covariance S of the rows a multiple of the identity is added, so that directions that
     calibration does not show are kept as W has them, as well as the ranks allow. And how far the
     best matrix is from the original W, where the inputs carry the errors of layers before: ridge
-    regression towards W instead of zero (see `_ridge`).
+    regression towards W instead of zero (see `_ridge_step`).
     """
 
     def __init__(self, kernel: np.ndarray, moments: Moments) -> None:
@@ -28,11 +37,9 @@ class OutputError:
         # What the original kernel leaves of the targets, and what inputs have in common with that.
         common = cross - covariance @ kernel
         left = max(0.0, moments.target_variance - float(np.sum(kernel * (cross + common))))
-        ridge = max(strength, _ridge(covariance, common, left, moments.count))
-        if math.isinf(ridge):
-            step = np.zeros_like(kernel)
-        else:
-            step = np.linalg.solve(covariance + ridge * identity, common)
+        step = np.zeros_like(kernel)
+        if left > _EXACT * moments.target_variance:
+            step = _ridge_step(covariance, common, left, moments.count)
         self.best = kernel + step
         self.unexplained = max(0.0, left - float(np.sum(step * (2 * common - covariance @ step))))
         self.variance = moments.target_variance + strength * float(np.sum(kernel**2))
@@ -87,6 +94,10 @@ class OutputError:
             found[k] = lost
         return self.relative(np.maximum(found, 0.0))
 
+    def full_rank(self) -> np.ndarray:
+        """The best matrix of all."""
+        return self.best if self._root is None else self.best @ self._root[1]
+
     def low_rank(self, rank: int) -> TTMatrix:
         """The best cores with the modes (N, 1) and (1, M)."""
         right = np.linalg.svd(self.fitted, full_matrices=False)[2][:rank]
@@ -98,14 +109,31 @@ class OutputError:
         return TTMatrix((left[None, :, None, :], right[:, None, :, None]))
 
 
-def _ridge(covariance: np.ndarray, common: np.ndarray, left: float, count: int) -> float:
-    """The penalty on a step away from the original kernel that the rows themselves call for.
+def _ridge_step(covariance: np.ndarray, common: np.ndarray, left: float, count: int) -> np.ndarray:
+    """The step away from the original kernel that is expected to serve unseen rows best.
 
-    Empirical Bayes: noise of variance v a output that has nothing to do with the inputs would give
-    ||common||^2 the expectation v M tr(S) / rows; steps with entries of variance t add
-    t M ||S||^2. Solved for t, the penalty is v / (rows t) (Hoerl, Kennard and Baldwin 1975, "Ridge
-    regression: some simulations", have the same ratio from a least-squares fit, which needs more
-    rows than inputs). Infinite where what is common is no more than chance.
+    Of ridge regressions of what the kernel leaves of the targets the one of the least generalized
+    cross-validation score (Golub, Heath and Wahba 1979, "Generalized cross-validation as a method
+    for choosing a good ridge parameter", Technometrics 21): the squared error over the square of
+    the share of rows that the fit does not use up. No step where none has a better score.
+
+    Args:
+        covariance: Of the inputs, of shape (N, N).
+        common: Their covariance with what is left, of shape (N, M).
+        left: The variance of what is left.
+        count: How many rows the covariances are of.
     """
-    signal = float(np.sum(common**2)) - left * float(np.trace(covariance)) / count
-    return left * float(np.sum(covariance**2)) / (count * signal) if signal > 0 else math.inf
+    variances, directions = np.linalg.eigh(covariance)
+    variances = np.maximum(variances, 0.0)
+    turned = directions.T @ common
+    squares = np.sum(turned**2, axis=1)
+    ridges = max(float(np.mean(variances)), np.finfo(np.float64).tiny) * _RIDGES[:, None]
+    lost = left - (squares * (variances + 2 * ridges) / (variances + ridges) ** 2).sum(1)
+    # One for the mean.
+    free = 1 - _CAUTION * (1 + (variances / (variances + ridges)).sum(1)) / count
+    scores = np.where(free > 0, np.maximum(lost, 0.0) / np.maximum(free, 1e-12) ** 2, np.inf)
+    k = int(np.argmin(scores))
+    # Without a step nothing but the mean is fitted.
+    if not float(scores[k]) * (1 - _CAUTION / count) ** 2 < left:
+        return np.zeros_like(common)
+    return directions @ (turned / (variances + ridges[k])[:, None])

@@ -14,10 +14,11 @@ class LayerReport:
 
     Args:
         name: The names that lead to the layer, such as "encoder/attention/query".
-        form: What it is now: "dense", "low rank", "tensor train" or "convolutions".
+        form: What it is now: "dense", "folded" with its normalization taken in, "corrected" with
+            as many, other numbers, "low rank", "tensor train" or "convolutions".
         ranks: All d + 1 ranks of a train, (r_in, r_out) of convolutions with `None` where a side
             is whole, empty for a layer that stays.
-        reason: Why the layer stays as it is, `None` if it does not.
+        reason: Why the layer stays as large as it is, `None` if it does not.
         parameters_before: How many numbers it held, with the normalization that is taken in.
         parameters_after: How many it holds now.
         bytes_before: Bytes of these numbers in the layer's dtype.

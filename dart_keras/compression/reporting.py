@@ -63,6 +63,7 @@ def _part_row(
 ) -> LayerReport:
     part = fitter.parts[k]
     stays = fitted.layer is None
+    is_corrected = fitted.form.is_exact and fitted.error > 0
     # A normalization that was not taken in has a row of its own.
     held = (
         part.layer.weights if stays or part.norm is None else part.layer.weights + part.norm.weights
@@ -76,9 +77,9 @@ def _part_row(
         reason = "no form of it has fewer parameters"
     return LayerReport(
         part.path,
-        fitted.form.kind,
+        "corrected" if is_corrected else fitted.form.kind,
         fitted.form.ranks,
-        reason if stays else None,
+        reason if fitted.form.kind == "dense" else None,
         before,
         after,
         size,

@@ -168,7 +168,7 @@ def sensitivity(
     work = [(k, form) for k in range(len(parts)) for form in _spread(fitter.forms[k])]
     for k, form in progress(work, "measuring layers"):
         forms = [form if i == k else part[-1] for i, part in enumerate(fitter.forms)]
-        fitted = fitter.fit(forms)
+        fitted = fitter.fit(forms, correct=False)
         end = fitter.end_errors(fitted, observer)[k]
         rows.append(Measurement(parts[k].path, form, math.sqrt(fitted[k].error), math.sqrt(end)))
     return Sensitivity(

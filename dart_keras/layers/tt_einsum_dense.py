@@ -230,5 +230,13 @@ def einsum_matrix(layer: keras.layers.EinsumDense) -> np.ndarray:
     return kernel.reshape(math.prod(kernel.shape[: len(axes.summed)]), -1)
 
 
+def einsum_kernel(matrix: np.ndarray, layer: keras.layers.EinsumDense) -> np.ndarray:
+    """The kernel of a built layer of which a matrix is the `einsum_matrix`."""
+    axes = einsum_axes(layer.equation)
+    order = axes.summed + axes.new
+    shape = [layer.kernel.shape[axes.kernel.index(axis)] for axis in order]
+    return np.transpose(matrix.reshape(shape), [order.index(axis) for axis in axes.kernel])
+
+
 def _moved(x: Any, axes: str, order: str) -> Any:
     return x if axes == order else ops.transpose(x, [axes.index(axis) for axis in order])

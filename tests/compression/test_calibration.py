@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dart_keras.compression.calibration import MOST_ROWS, calibration_batches
+from dart_keras.compression.calibration import MOST_ROWS, MOST_VECTORS, calibration_batches
 
 from .composites import Subclassed
 
@@ -21,7 +22,7 @@ def numbered(rows):
 
 
 def numbers(batches):
-    assert all(0 < len(batch) <= 32 for batch in batches)
+    assert all(0 < len(batch) <= 256 for batch in batches)
     return np.concatenate([np.asarray(batch)[:, 0] for batch in batches])
 
 
@@ -51,11 +52,27 @@ def test_arrays_give_evenly_spaced_rows(rows, most):
 
 
 def test_so_many_rows_are_used_at_most():
-    taken = numbers(calibration_batches(MODEL, numbered(3 * MOST_ROWS)))
-    assert len(taken) == MOST_ROWS
-    assert taken[-1] == 3 * MOST_ROWS - 1
-    everything = calibration_batches(MODEL, numbered(3 * MOST_ROWS), most_rows=None)
-    np.testing.assert_array_equal(numbers(everything), np.arange(3 * MOST_ROWS))
+    taken = numbers(calibration_batches(MODEL, numbered(3 * MOST_VECTORS)))
+    assert len(taken) == MOST_VECTORS
+    assert taken[-1] == 3 * MOST_VECTORS - 1
+    everything = calibration_batches(MODEL, numbered(3 * MOST_VECTORS), most_rows=math.inf)
+    np.testing.assert_array_equal(numbers(everything), np.arange(3 * MOST_VECTORS))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "size", "most"),
+    [
+        ((1,), "float32", 256, MOST_VECTORS),
+        ((1, 1), "float32", 32, MOST_ROWS),
+        ((1,), "int32", 32, MOST_ROWS),
+    ],
+    ids=["vectors", "sequences", "ids"],
+)
+def test_vectors_are_more_rows_in_larger_batches(shape, dtype, size, most):
+    model = keras.Sequential([keras.Input(shape, dtype=dtype), layers.Identity()])
+    batches = calibration_batches(model, np.zeros((MOST_VECTORS + 1, *shape)))
+    assert {len(batch) for batch in batches} == {size}
+    assert sum(map(len, batches)) == most
 
 
 def data_set(arrays):

@@ -89,9 +89,10 @@ def test_no_model_is_above_its_budget(kind, share, with_data):
     solution = solve_cost(fitter(with_data), kind, limit)
     assert cost(solution.model, kind) <= limit
     assert solution.measured == {}
-    assert [found.form.kind == "dense" for found in solution.fitted] == [
-        found.layer is None for found in solution.fitted
-    ]
+    # Layers that stay whole get other numbers at most where there are data and others before them.
+    for found in solution.fitted:
+        assert found.layer is not None or found.form.kind == "dense"
+        assert found.layer is None or found.form.kind != "dense" or (with_data and found.error > 0)
 
 
 @given(st.sampled_from(KINDS), st.floats(0, 1), st.floats(0, 1))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trains import mode_pairs
 
-from dart_keras.compression.decomposition import decompose, train_errors
+from dart_keras.compression.decomposition import corrected, decompose, train_errors
 from dart_keras.compression.moments import Moments
 from dart_keras.tensor_train import TTMatrix
 
@@ -104,6 +104,19 @@ def test_errors_of_earlier_layers_are_corrected_given_rows_enough():
     train, new_bias, error = decompose(kernel, *plain(kernel), 8, moments_of(x / 2 + 1, y))
     assert output_error(train, new_bias, x / 2 + 1, y) < 1e-3
     assert error < 1e-2
+    matrix, bias, same = corrected(kernel, moments_of(x / 2 + 1, y))
+    np.testing.assert_allclose(matrix, train.to_dense(), atol=1e-9)
+    np.testing.assert_allclose(bias, new_bias, atol=1e-9)
+    assert same == pytest.approx(error)
+
+
+@given(st.integers(0, 2**16), st.booleans())
+def test_no_train_is_closer_than_the_corrected_matrix(seed, with_sensitivity):
+    weights = np.diag(np.geomspace(0.1, 3, 8)) if with_sensitivity else None
+    kernel, _, moments, _, _ = layer(seed, noise=0.2, sensitivity=weights)
+    error = corrected(kernel, moments)[2]
+    for rank in (3, 8):
+        assert error <= decompose(kernel, *plain(kernel), rank, moments).error + 1e-9
 
 
 @pytest.mark.parametrize("rows", [20, 60])

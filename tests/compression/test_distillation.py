@@ -5,7 +5,7 @@ from keras import layers
 
 from dart_keras.compression import compress
 from dart_keras.compression.calibration import calibration_batches
-from dart_keras.compression.choosing import solve_cost, solve_cost_balanced
+from dart_keras.compression.choosing import choose, solve_cost, solve_cost_balanced
 from dart_keras.compression.distillation import Distillation
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.observing import Observer
@@ -58,23 +58,28 @@ def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
 
 def test_balanced_trains_keep_to_the_same_limit():
     fitter = fitter_of(network())
-    balanced = solve_cost_balanced(fitter, "parameters", 2500)
-    assert balanced.model.count_params() <= 2500
-    kinds = {new.form.kind for new in balanced.fitted}
-    assert "tensor train" in kinds
-    assert "low rank" not in kinds
-    # Nothing else is there to be chosen, or nothing within the limit.
-    assert solve_cost_balanced(fitter.without_low_rank(), "parameters", 2500) is None
-    assert solve_cost_balanced(fitter, "parameters", 10) is None
+    forms = choose(fitter, "parameters", 1150)
+    balanced = solve_cost_balanced(fitter, "parameters", 1150, forms)
+    assert balanced.model.count_params() <= 1150
+    for form, new in zip(forms, balanced.fitted, strict=True):
+        assert new.form.kind == "tensor train" if form.kind == "low rank" else new.form == form
+    first, second, last = (new.form for new in balanced.fitted)
+    assert first.ranks == second.ranks
+    # The next rank is too much, as the two trains' cores have 8 x 8 rows and columns.
+    assert balanced.model.count_params() + 2 * (8 * 8 + 8 * 8) > 1150
+    assert first.ranks[1] >= last.ranks[1] > 1
+    # Nothing is to be balanced, or not within the limit.
+    again = [new.form for new in balanced.fitted]
+    assert solve_cost_balanced(fitter, "parameters", 1150, again) is None
+    assert solve_cost_balanced(fitter, "parameters", 10, forms) is None
 
 
 def test_the_closer_of_the_two_is_taken():
     model = network()
     fitter, distillation = fitter_of(model), Distillation(model, ROWS, 3)
-    solutions = [
-        solve_cost(fitter, "parameters", 2500),
-        solve_cost_balanced(fitter, "parameters", 2500),
-    ]
+    low_rank = solve_cost(fitter, "parameters", 2500)
+    forms = [new.form for new in low_rank.fitted]
+    solutions = [low_rank, solve_cost_balanced(fitter, "parameters", 2500, forms)]
     ranks = [[new.form.ranks for new in each.fitted] for each in solutions]
     assert ranks[0] != ranks[1]
     errors = []

@@ -125,7 +125,7 @@ def test_losses_are_the_end_error_of_small_errors(seed):
         ]
         assert small_ones
         for form, loss in small_ones[:2]:
-            small = fitter.assemble(fitter.fit(only(fitter, k, form)))
+            small = fitter.assemble(fitter.fit(only(fitter, k, form), correct=False))
             assert fitter.observer.error_of_model(small) == pytest.approx(loss, rel=0.3)
 
 
@@ -152,12 +152,55 @@ def test_end_errors_are_those_of_models_with_more_and_more_parts_replaced():
         errors[-1], rel=1e-3
     )
     first = fitter.fit(only(fitter, 0, forms[0]))
-    assert fitter.end_errors(first, fitter.observer) == pytest.approx([errors[0]] * 3, rel=1e-3)
-    assert fitter.observer.error_of_model(fitter.assemble(first)) == pytest.approx(
-        errors[0], rel=1e-3
-    )
+    alone = fitter.fit(only(fitter, 0, forms[0]), correct=False)
+    assert fitter.end_errors(alone, fitter.observer) == pytest.approx([errors[0]] * 3, rel=1e-3)
+    for each in (first, alone):
+        assert fitter.observer.error_of_model(fitter.assemble(each)) == pytest.approx(
+            fitter.end_errors(each, fitter.observer)[-1], rel=1e-3
+        )
     unchanged = fitter.fit([part[-1] for part in fitter.forms])
     assert fitter.end_errors(unchanged, fitter.observer) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_layers_that_stay_whole_make_up_for_those_before_them(seed):
+    model, data = network(seed, noise=0.3)
+    fitter = fitter_of(model, data)
+    forms = only(fitter, 0, of_rank(fitter, 1)[0])
+    apart, together = (fitter.fit(forms, correct) for correct in (False, True))
+    assert [new.layer is None for new in apart] == [False, True, True]
+    assert [new.layer is None for new in together] == [False, False, False]
+    corrected, last = together[2].layer, model.layers[-1]
+    assert corrected.get_config().keys() == last.get_config().keys()
+    assert corrected.count_params() == last.count_params()
+    errors = [
+        fitter.observer.error_of_model(fitter.assemble(fitted)) for fitted in (apart, together)
+    ]
+    assert 0 < errors[1] < 0.95 * errors[0]
+    # Also on inputs that nothing was fitted to.
+    others = network(seed, noise=0.3, rows=4 * len(data))[1][len(data) :]
+    expected = outputs(model, others)[0]
+    lost = [
+        np.mean((outputs(fitter.assemble(fitted), others)[0] - expected) ** 2)
+        for fitted in (apart, together)
+    ]
+    assert lost[1] < lost[0]
+
+
+def test_layers_without_a_bias_and_those_not_chosen_stay_as_they_are():
+    stack = [
+        layers.Dense(24, "tanh", name="first"),
+        layers.Dense(24, use_bias=False, name="no_bias"),
+        layers.Dense(24, name="not_chosen"),
+        layers.Dense(6, name="last"),
+    ]
+    model = keras.Sequential([keras.Input((16,)), *stack])
+    models.randomize(model)
+    data = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
+    fitter = fitter_of(model, data, ["first", "no_bias", "last"])
+    small = fitter.assemble(fitter.fit(only(fitter, 0, of_rank(fitter, 2)[0])))
+    pairs = zip(small.layers[1:], stack[1:], strict=True)
+    assert [np.array_equal(a.kernel, b.kernel) for a, b in pairs] == [True, True, False]
 
 
 def test_without_data_nothing_but_weights_is_known():

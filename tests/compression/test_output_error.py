@@ -31,6 +31,29 @@ def test_errors_of_all_ranks_are_those_of_the_cut_trains(inputs, outputs, rank, 
     assert error.of_ranks(first, last) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_enough_rows_prove_a_step_from_the_kernel(noise):
+    rng = np.random.default_rng(0)
+    kernel, step = rng.normal(size=(20, 6)), rng.normal(size=(20, 6))
+    # Directions of little variance as well.
+    rows = rng.normal(size=(2000, 20)) * np.geomspace(1, 0.1, 20)
+    targets = rows @ (kernel + step) + noise * rng.normal(size=(2000, 6))
+    moments = Moments()
+    moments.add(rows, targets)
+    left = np.linalg.norm(OutputError(kernel, moments).best - kernel - step)
+    assert left < (0.15 if noise else 0.01) * np.linalg.norm(step)
+
+
+@pytest.mark.parametrize("rows", [2, 15, 30, 500])
+@pytest.mark.parametrize("seed", range(3))
+def test_chance_is_no_reason_for_a_step(rows, seed):
+    rng = np.random.default_rng(seed)
+    kernel, inputs = rng.normal(size=(20, 6)), rng.normal(size=(rows, 20))
+    moments = Moments()
+    moments.add(inputs, inputs @ kernel + rng.normal(size=(rows, 6)))
+    assert np.linalg.norm(OutputError(kernel, moments).best - kernel) < 0.2 * np.linalg.norm(kernel)
+
+
 def test_the_error_is_that_of_the_outputs_on_many_rows():
     rng = np.random.default_rng(0)
     kernel, other = rng.normal(size=(5, 4)), rng.normal(size=(5, 4))

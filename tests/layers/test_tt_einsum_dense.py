@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dart_keras.layers import TTDense, TTEinsumDense
+from dart_keras.layers.tt_einsum_dense import einsum_kernel, einsum_matrix
 
 RNG = np.random.default_rng(0)
 
@@ -49,6 +50,15 @@ def built_twin(equation, output_shape, shape, **arguments):
     )
     twin.build(shape)
     return twin
+
+
+@given(st.sampled_from(EQUATIONS), st.lists(st.integers(1, 6), min_size=6, max_size=6))
+def test_a_kernel_and_its_matrix_are_the_same_numbers(case, sizes):
+    equation, _ = case
+    shape, output_shape = shapes_of(equation, sizes, 1)
+    twin = built_twin(equation, output_shape, shape)
+    kernel = np.asarray(twin.kernel)
+    np.testing.assert_array_equal(einsum_kernel(einsum_matrix(twin), twin), kernel)
 
 
 @given(

@@ -14,13 +14,14 @@ from dart_keras.compression.convolution import (
 )
 from dart_keras.compression.moments import Moments
 from dart_keras.compression.parts.batch_norm import fold_batch_norm
-from dart_keras.compression.parts.part import Form, Part
+from dart_keras.compression.parts.linear import LinearPart
+from dart_keras.compression.parts.part import Form
 
 # How many numbers patches may hold at a time: a quarter of a gigabyte in double precision.
 _MOST_NUMBERS = 2**25
 
 
-class ConvolutionPart(Part):
+class ConvolutionPart(LinearPart):
     """A `Conv2D` layer, whose other forms are two or three smaller ones."""
 
     def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
@@ -31,13 +32,12 @@ class ConvolutionPart(Part):
         if dense.use_bias:
             bias = np.asarray(ops.convert_to_numpy(dense.bias), np.float64)
         self.kernel, self.bias = fold_batch_norm(kernel.reshape(-1, dense.filters), bias, norm)
-        self._folded = dense if norm is None else self._with_norm(dense)
+        self._folded = dense
+        if norm is not None:
+            assert self.bias is not None
+            self._folded = self._with_numbers(self.kernel, self.bias)
         # Numbers of places in the inputs and the outputs, whose ratio padding and sizes decide.
         self._places_seen = [0, 0]
-
-    def evidence(self, sensitivity: np.ndarray | None) -> Moments:
-        """Moments of patches."""
-        return Moments(sensitivity)
 
     def add(
         self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
@@ -51,10 +51,6 @@ class ConvolutionPart(Part):
             chunk = slice(start, start + size)
             rows = patch_rows(self._folded, images[chunk])
             evidence.add(rows[::step], self.output_rows(outputs[chunk])[::step])
-
-    def variance(self, evidence: Moments, sensitivity: np.ndarray) -> float:
-        """The outputs' variance, which the moments hold."""
-        return evidence.target_variance
 
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs, before the activation, as rows of M numbers."""
@@ -78,9 +74,9 @@ class ConvolutionPart(Part):
         )
 
     def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:
-        """A small Sequential model of convolutions, or for the folded form one of them."""
-        if form.kind == "folded":
-            return self._with_norm(self.layer), 0.0
+        """A small Sequential model of convolutions, or for forms that are whole one of them."""
+        if form.is_exact:
+            return self._whole_layer(evidence)
         input_rank, output_rank = form.ranks
         small = factorize_convolution(self._folded, (input_rank, output_rank), evidence)
         return small, form.error
@@ -95,9 +91,9 @@ class ConvolutionPart(Part):
         before = channels * inside * ratio if ranks[0] else 0
         return before + math.prod(places) * inside * outside + (ranks[1] or 0) * filters
 
-    def _with_norm(self, dense: keras.layers.Conv2D) -> keras.layers.Conv2D:
-        folded = keras.layers.Conv2D.from_config({**dense.get_config(), "use_bias": True})
-        folded.build((None, None, None, dense.kernel.shape[2]))
-        folded.kernel.assign(self.kernel.reshape(dense.kernel.shape))
-        folded.bias.assign(self.bias)
-        return folded
+    def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Conv2D:
+        dense: Any = self.layer
+        new = keras.layers.Conv2D.from_config({**dense.get_config(), "use_bias": True})
+        new.build((None, None, None, dense.kernel.shape[2]))
+        new.set_weights([matrix.reshape(dense.kernel.shape), bias])
+        return new

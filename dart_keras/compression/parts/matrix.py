@@ -11,11 +11,12 @@ from keras import ops
 from dart_keras.compression.decomposition import decompose, train_errors
 from dart_keras.compression.moments import Moments
 from dart_keras.compression.parts.batch_norm import fold_batch_norm
-from dart_keras.compression.parts.part import Form, Part, rank_ladder
+from dart_keras.compression.parts.linear import LinearPart
+from dart_keras.compression.parts.part import Form, rank_ladder
 from dart_keras.layers import TTDense, TTEinsumDense
 from dart_keras.layers.einsum_axes import EinsumAxes, einsum_axes
 from dart_keras.layers.resizing import Resizing, resize
-from dart_keras.layers.tt_einsum_dense import einsum_matrix
+from dart_keras.layers.tt_einsum_dense import einsum_kernel, einsum_matrix
 from dart_keras.layers.tt_kernel_layer import arguments_of
 from dart_keras.tensor_train import (
     TTMatrix,
@@ -62,7 +63,7 @@ def train_forms(
     return forms
 
 
-class MatrixPart(Part):
+class MatrixPart(LinearPart):
     """A `Dense` layer, or an `EinsumDense` whose kernel is one matrix."""
 
     def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
@@ -79,10 +80,6 @@ class MatrixPart(Part):
             bias = np.asarray(ops.convert_to_numpy(layer.bias), np.float64).reshape(-1)
         self.kernel, self.bias = fold_batch_norm(kernel, bias, norm)
 
-    def evidence(self, sensitivity: np.ndarray | None) -> Moments:
-        """Moments of the layer's input rows."""
-        return Moments(sensitivity)
-
     def add(
         self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
     ) -> None:
@@ -92,10 +89,6 @@ class MatrixPart(Part):
             inputs = np.transpose(inputs, _places(axes.kept + axes.summed, axes.input))
         rows = inputs.reshape(-1, self.kernel.shape[0])
         evidence.add(rows[::step], self.output_rows(outputs)[::step])
-
-    def variance(self, evidence: Moments, sensitivity: np.ndarray) -> float:
-        """The outputs' variance, which the moments hold."""
-        return evidence.target_variance
 
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs, before the activation, as rows of M numbers."""
@@ -130,10 +123,10 @@ class MatrixPart(Part):
         return self._with_whole(forms)
 
     def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:
-        """A `TTDense` or `TTEinsumDense`, or for the folded form a `Dense`."""
-        if form.kind == "folded":
-            return self._folded(), 0.0
+        """A `TTDense` or `TTEinsumDense`, or for forms that are whole a layer of the same class."""
         moments = self._usable(evidence)
+        if form.is_exact:
+            return self._whole_layer(moments)
         inputs, outputs = form.modes
         found = decompose(self.kernel, inputs, outputs, full_ranks(form), moments, self.bias)
         layer: Any = self._layer(found.train, found.bias)
@@ -143,12 +136,18 @@ class MatrixPart(Part):
         usable = evidence is not None and evidence.count and self._columns_have_bias
         return evidence if usable else None
 
-    def _folded(self) -> keras.layers.Dense:
+    def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Layer:
         dense: Any = self.layer
-        folded = keras.layers.Dense.from_config({**dense.get_config(), "use_bias": True})
-        folded.build((None, len(self.kernel)))
-        folded.set_weights([self.kernel, self.bias])
-        return folded
+        new: Any
+        if self._axes is None:
+            new = keras.layers.Dense.from_config({**dense.get_config(), "use_bias": True})
+            new.build((None, len(matrix)))
+            new.set_weights([matrix, bias])
+        else:
+            new = keras.layers.EinsumDense.from_config(dense.get_config())
+            new.build(dense.get_build_config()["input_shape"])
+            new.set_weights([einsum_kernel(matrix, dense), bias.reshape(dense.bias.shape)])
+        return new
 
     def _layer(self, train: TTMatrix, bias: np.ndarray | None) -> TTDense | TTEinsumDense:
         dense: Any = self.layer

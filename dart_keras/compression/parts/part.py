@@ -103,6 +103,10 @@ class Part(ABC):
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs, before the activation, as rows of M numbers."""
 
+    def can_correct(self, form: Form) -> bool:
+        """Whether the layer, whole as it is in a form, can be given other numbers, as many."""
+        return False
+
     @property
     def _whole(self) -> Form:
         """The largest form: the layer, its normalization taken in if it has one."""
@@ -134,8 +138,8 @@ class Part(ABC):
         """The layer in one of its forms, built and with its weights, and its error.
 
         Args:
-            form: One of `forms`.
-            evidence: What is known of the layer where it is to work.
+            form: One of `forms`; also the dense one where `can_correct` says so.
+            evidence: What is known of the layer where it is to work; `None` to keep to its weights.
 
         Returns:
             The new layer, and its error as in `Form`.
