@@ -31,7 +31,7 @@ from examples.fashion_mnist.experiment import DENSE_LEARNING_RATE, PLANS, dense_
 REPRESENTATIVE_ROWS = 1000
 EPOCHS = model_optimization.EPOCHS
 # The model is to have one of so many of its parameters.
-SHARES = (10, 20, 50)
+SHARES = (5, 10, 20, 50, 100)
 TOOLKIT = {"pruning": (0.8, 0.95, 0.98, 0.99), "clustering": (16, 4, 2)}
 # What may be lost, in points of accuracy: by share of the parameters and epochs.
 AIMS = {(20, 0): 1.0, (50, EPOCHS): 0.5}

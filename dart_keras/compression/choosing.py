@@ -119,18 +119,30 @@ def solve_cost_balanced(
     trains = {k: part for k, part in trains.items() if part}
     most = _SMALL * fitter.model.count_params()
     small = [k for k in trains if fitter.parts[k].dense.parameters < most]
-    for left_whole in (small, []) if small else ([],):
-        balanced = {k: part for k, part in trains.items() if k not in left_whole}
-        for rank in sorted({_rank(form) for part in balanced.values() for form in part})[::-1]:
-            chosen = list(forms)
-            for k in left_whole:
-                chosen[k] = fitter.forms[k][-1]
-            for k, part in balanced.items():
-                # A part without a rank so small has its smallest.
-                within = [form for form in part if _rank(form) <= rank]
-                chosen[k] = max(within, key=_rank) if within else min(part, key=_rank)
-            if cost_of(fitter, kind, chosen) <= limit:
-                return solution_of(fitter, chosen)
+    chosen = list(forms)
+    for k in small:
+        chosen[k] = fitter.forms[k][-1]
+    large = {k: part for k, part in trains.items() if k not in small}
+    found = _of_one_rank(fitter, kind, limit, chosen, large)
+    return found or _of_one_rank(fitter, kind, limit, forms, trains)
+
+
+def _of_one_rank(
+    fitter: Fitter,
+    kind: str,
+    limit: int,
+    forms: Sequence[Form],
+    trains: dict[int, list[Form]],
+) -> Solution | None:
+    """Some forms, and for some parts trains of the largest rank with which all fit."""
+    for rank in sorted({_rank(form) for part in trains.values() for form in part}, reverse=True):
+        chosen = list(forms)
+        for k, part in trains.items():
+            # A part without a rank so small has its smallest.
+            within = [form for form in part if _rank(form) <= rank]
+            chosen[k] = max(within, key=_rank) if within else min(part, key=_rank)
+        if cost_of(fitter, kind, chosen) <= limit:
+            return solution_of(fitter, chosen)
     return None
 
 

@@ -34,8 +34,9 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
     """The largest estimate of a file, given out as it does most, with which it keeps to a budget.
 
     Files are made and measured for estimates between the largest and the smallest that are known to
-    fit and not to fit, which a line through their sizes guesses at. The first guess decides which
-    power of the losses is the best one for the model, as in `solve_cost`.
+    fit and not to fit, which a line through their sizes guesses at; where that leaves much of the
+    budget unused, beyond those that do not fit, too. The first guess decides which power of the
+    losses is the best one for the model, as in `solve_cost`.
 
     Raises:
         ValueError: If the smallest forms of all parts need more, or the quantization needs data.
@@ -53,37 +54,49 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
     dense = with_file(fitter, budget, solution_of(fitter, whole))
     if dense.measured[name] <= budget.limit:
         return dense._replace(reason="the file keeps to the budget with it")
-    too_many, too_large = cost_of(fitter, _KIND, whole), dense.measured[name]
+    # What does not fit, the smallest estimate last.
+    refused = [(cost_of(fitter, _KIND, whole), dense.measured[name])]
 
     fewest = smallest_cost(fitter, _KIND)
-    best = with_file(fitter, budget, solution_of(fitter, choose(fitter, _KIND, fewest)))
+    forms = choose(fitter, _KIND, fewest)
+    best = with_file(fitter, budget, solution_of(fitter, forms))
     if best.measured[name] > budget.limit:
+        least = min(dense.measured[name], best.measured[name])
         raise ValueError(
-            f"Expected a budget of at least {min(too_large, best.measured[name])} bytes, which the "
-            "smaller of the files takes with all layers as they are and with the smallest forms of "
-            f"all. Received: {name}={budget.limit}"
+            f"Expected a budget of at least {least} bytes, which the smaller of the files takes "
+            "with all layers as they are and with the smallest forms of all. "
+            f"Received: {name}={budget.limit}"
         )
-    exponent = None
+    made, exponent = [forms], None
+    solution: Solution | None
     for _ in progress(range(_MOST_FILES), "measuring files"):
-        size = best.measured[name]
-        if size >= (1 - _CLOSE) * budget.limit or too_many - fewest <= 1:
-            break
-        share = (budget.limit * (1 - _CLOSE / 2) - size) / max(1, too_large - size)
-        guess = fewest + math.floor((too_many - fewest) * min(max(share, 0.05), 0.95))
-        if exponent is None:
-            solution = solve_cost(fitter, _KIND, guess)
-            exponent = solution.exponent
-        else:
-            forms = choose(fitter, _KIND, guess, exponent)
-            if forms == [new.form for new in best.fitted]:
-                fewest = guess
+        while forms in made:
+            size = best.measured[name]
+            if size >= (1 - _CLOSE) * budget.limit:
+                return best
+            too_many, too_large = refused[-1]
+            if too_many - fewest <= 1:
+                # A file whose weights need more scales is larger than those of models a little
+                # larger: beyond it there may be one that fits.
+                fewest, _ = refused.pop()
+                if not refused:
+                    return best
                 continue
-            solution = solution_of(fitter, forms, exponent)
-        solution = with_file(fitter, budget, solution)
+            share = (budget.limit * (1 - _CLOSE / 2) - size) / max(1, too_large - size)
+            guess = fewest + math.floor((too_many - fewest) * min(max(share, 0.05), 0.95))
+            guess = max(guess, fewest + 1)
+            if exponent is None:
+                solution = solve_cost(fitter, _KIND, guess)
+                exponent, forms = solution.exponent, [new.form for new in solution.fitted]
+            else:
+                solution, forms = None, choose(fitter, _KIND, guess, exponent)
+            fewest = guess if forms in made else fewest
+        made.append(forms)
+        solution = with_file(fitter, budget, solution or solution_of(fitter, forms, exponent or 1))
         if solution.measured[name] <= budget.limit:
             fewest, best = guess, solution
         else:
-            too_many, too_large = guess, solution.measured[name]
+            refused.append((cost_of(fitter, _KIND, forms), solution.measured[name]))
     return best
 
 

@@ -36,10 +36,11 @@ class OutputError:
         self._factor = np.linalg.cholesky(self.metric)
         # What the original kernel leaves of the targets, and what inputs have in common with that.
         common = cross - covariance @ kernel
-        left = max(0.0, moments.target_variance - float(np.sum(kernel * (cross + common))))
-        step = np.zeros_like(kernel)
+        left = moments.target_variance - float(np.sum(kernel * (cross + common)))
         if left > _EXACT * moments.target_variance:
             step = _ridge_step(covariance, common, left, moments.count)
+        else:
+            left, step = 0.0, np.zeros_like(kernel)
         self.best = kernel + step
         self.unexplained = max(0.0, left - float(np.sum(step * (2 * common - covariance @ step))))
         self.variance = moments.target_variance + strength * float(np.sum(kernel**2))

@@ -155,6 +155,7 @@ class CompressionReport:
 
 
 def _row(layer: LayerReport) -> tuple[str, ...]:
+    unchanged = layer.reason is not None and layer.form != "corrected"
     return (
         layer.name,
         layer.form,
@@ -165,8 +166,8 @@ def _row(layer: LayerReport) -> tuple[str, ...]:
         f"{layer.bytes_after:,}",
         _products([layer.multiply_adds_before]),
         _products([layer.multiply_adds_after]),
-        "" if layer.reason else _share(layer.error),
-        "" if layer.reason else _share(layer.end_error),
+        "" if unchanged else _share(layer.error),
+        "" if unchanged else _share(layer.end_error),
     )
 
 

@@ -5,7 +5,13 @@ from keras import layers
 
 from dart_keras.compression import compress
 from dart_keras.compression.calibration import calibration_batches
-from dart_keras.compression.choosing import choose, solve_cost, solve_cost_balanced
+from dart_keras.compression.choosing import (
+    choose,
+    cost_of,
+    smallest_cost,
+    solve_cost,
+    solve_cost_balanced,
+)
 from dart_keras.compression.distillation import Distillation
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.observing import Observer
@@ -72,6 +78,20 @@ def test_balanced_trains_keep_to_the_same_limit():
     again = [new.form for new in balanced.fitted]
     assert solve_cost_balanced(fitter, "parameters", 1150, again) is None
     assert solve_cost_balanced(fitter, "parameters", 10, forms) is None
+
+
+def test_small_layers_stay_whole_beside_balanced_trains_where_they_fit():
+    stack = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(3)]
+    model = keras.Sequential([keras.Input((64,)), *stack])
+    fitter = fitter_of(model)
+    last = fitter.parts[-1].dense
+    assert last.parameters < 0.01 * model.count_params()
+    low = [next(form for form in part if form.kind == "low rank") for part in fitter.forms]
+    room = cost_of(fitter, "parameters", [*low[:2], last]) + 1000
+    balanced = solve_cost_balanced(fitter, "parameters", room, low)
+    assert [new.form.kind for new in balanced.fitted] == ["tensor train"] * 2 + ["dense"]
+    tight = solve_cost_balanced(fitter, "parameters", smallest_cost(fitter, "parameters"), low)
+    assert [new.form.kind for new in tight.fitted] == ["tensor train"] * 3
 
 
 def test_the_closer_of_the_two_is_taken():

@@ -32,3 +32,27 @@ def test_only_what_is_checked_blames_the_data():
         infer_checked(model, ROWS)
     with pytest.raises(Exception, match=r"^(?!Expected `calibration_data`)"):
         infer(model, ROWS)
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+def test_errors_are_as_they_were_raised(filtered):
+    class Refusing(layers.Layer):
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+        def call(self, inputs):
+            raise ValueError("No rows like these")
+
+    model = keras.Sequential([keras.Input((3, 4)), Refusing()])
+    before = keras.config.is_traceback_filtering_enabled()
+    switch = [
+        keras.config.disable_traceback_filtering,
+        keras.config.enable_traceback_filtering,
+    ]
+    switch[filtered]()
+    try:
+        with pytest.raises(ValueError, match=r"^No rows like these$"):
+            infer(model, ROWS)
+        assert keras.config.is_traceback_filtering_enabled() == filtered
+    finally:
+        switch[before]()

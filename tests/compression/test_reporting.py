@@ -239,3 +239,17 @@ def test_without_data_errors_are_those_of_the_matrices():
         error = np.linalg.norm(ours(np.eye(len(matrix), dtype="float32")) - matrix)
         np.testing.assert_allclose(row.error, error / np.linalg.norm(matrix), rtol=1e-4)
         assert 0 < row.error <= 0.6
+
+
+def test_layers_that_make_up_for_others_say_so_with_their_errors():
+    stack = [layers.Dense(64, name="first"), layers.Dense(2, name="last")]
+    model = keras.Sequential([keras.Input((64,)), *stack])
+    rows = np.random.default_rng(0).normal(size=(300, 64)).astype("float32")
+    small, report = compress(model, Budget(2000), rows)
+    first, last = report.layers
+    assert (first.form, last.form) == ("low rank", "corrected")
+    assert last.parameters_after == last.parameters_before == small.layers[-1].count_params()
+    assert "more damage" in last.reason
+    [line] = [line for line in str(report).splitlines() if line.startswith("last  ")]
+    assert line.split()[-2:] == [f"{last.error:.2%}", f"{last.end_error:.2%}"]
+    assert last.end_error == pytest.approx(report.end_error, rel=1e-3)
