@@ -25,7 +25,7 @@ _MOST_ROWS = 1024
 # Sums of numbers this close to 1 are those of probabilities, which float16 has, too.
 _SUM_TOLERANCE = 1e-2
 # Smaller probabilities have no gradient to speak of.
-_LEAST_PROBABILITY = 1e-12
+LEAST_PROBABILITY = 1e-12
 
 
 def float_outputs(outputs: Any) -> list[Any]:
@@ -54,7 +54,7 @@ def compared_outputs(outputs: Any, reference: Any) -> list[Any]:
     """
     pairs = zip(float_outputs(outputs), float_outputs(reference), strict=True)
     return [
-        2 * ops.sqrt(ops.maximum(ops.cast(y, "float32"), _LEAST_PROBABILITY))
+        2 * ops.sqrt(ops.maximum(ops.cast(y, "float32"), LEAST_PROBABILITY))
         if are_probabilities(known)
         else y
         for y, known in pairs

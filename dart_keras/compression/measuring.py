@@ -17,6 +17,7 @@ from dart_keras.compression.choosing import (
     solve_cost,
 )
 from dart_keras.compression.fitting import Fitter
+from dart_keras.compression.parts import Form
 from dart_keras.compression.progress import progress
 from dart_keras.deployment import convert
 from dart_keras.deployment.recipe import RECIPES
@@ -33,11 +34,6 @@ _MOST_FILES = 8
 def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
     """The largest estimate of a file, given out as it does most, with which it keeps to a budget.
 
-    Files are made and measured for estimates between the largest and the smallest that are known to
-    fit and not to fit, which a line through their sizes guesses at; where that leaves much of the
-    budget unused, beyond those that do not fit, too. The first guess decides which power of the
-    losses is the best one for the model, as in `solve_cost`.
-
     Raises:
         ValueError: If the smallest forms of all parts need more, or the quantization needs data.
         ConversionError: If the model cannot be converted.
@@ -49,55 +45,95 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
             f"Expected `calibration_data` for a file with quantization={budget.quantization!r}. "
             "Received: calibration_data=None"
         )
-
     whole = [part[-1] for part in fitter.forms]
     dense = with_file(fitter, budget, solution_of(fitter, whole))
     if dense.measured[name] <= budget.limit:
         return dense._replace(reason="the file keeps to the budget with it")
-    # What does not fit, the smallest estimate last.
-    refused = [(cost_of(fitter, _KIND, whole), dense.measured[name])]
-
-    fewest = smallest_cost(fitter, _KIND)
-    forms = choose(fitter, _KIND, fewest)
-    best = with_file(fitter, budget, solution_of(fitter, forms))
-    if best.measured[name] > budget.limit:
-        least = min(dense.measured[name], best.measured[name])
+    forms = choose(fitter, _KIND, smallest_cost(fitter, _KIND))
+    smallest = with_file(fitter, budget, solution_of(fitter, forms))
+    if smallest.measured[name] > budget.limit:
+        least = min(dense.measured[name], smallest.measured[name])
         raise ValueError(
             f"Expected a budget of at least {least} bytes, which the smaller of the files takes "
             "with all layers as they are and with the smallest forms of all. "
             f"Received: {name}={budget.limit}"
         )
-    made, exponent = [forms], None
-    solution: Solution | None
-    for _ in progress(range(_MOST_FILES), "measuring files"):
-        while forms in made:
-            size = best.measured[name]
-            if size >= (1 - _CLOSE) * budget.limit:
-                return best
-            too_many, too_large = refused[-1]
-            if too_many - fewest <= 1:
-                # A file whose weights need more scales is larger than those of models a little
-                # larger: beyond it there may be one that fits.
-                fewest, _ = refused.pop()
-                if not refused:
-                    return best
-                continue
-            share = (budget.limit * (1 - _CLOSE / 2) - size) / max(1, too_large - size)
-            guess = fewest + math.floor((too_many - fewest) * min(max(share, 0.05), 0.95))
-            guess = max(guess, fewest + 1)
-            if exponent is None:
-                solution = solve_cost(fitter, _KIND, guess)
-                exponent, forms = solution.exponent, [new.form for new in solution.fitted]
+    return _Search(fitter, budget, dense, smallest).solution()
+
+
+class _Search:
+    """Files made and measured between one that fits and one that does not.
+
+    The next estimate is where a line through the sizes of both meets the limit. The first one
+    decides which power of the losses is the best for the model, as in `solve_cost`.
+
+    Args:
+        fitter: Of the model.
+        budget: The limit.
+        dense: A solution that does not fit.
+        smallest: One that does.
+    """
+
+    def __init__(self, fitter: Fitter, budget: Budget, dense: Solution, smallest: Solution) -> None:
+        self._fitter, self._budget = fitter, budget
+        self._best = smallest
+        self._made = [_forms(smallest)]
+        self._exponent: int | None = None
+        # The estimate known to fit, and those known not to with their sizes, the smallest last.
+        self._fewest = cost_of(fitter, _KIND, _forms(smallest))
+        self._refused = [(cost_of(fitter, _KIND, _forms(dense)), self._size(dense))]
+
+    def solution(self) -> Solution:
+        """The best of the files that fit."""
+        for _ in progress(range(_MOST_FILES), "measuring files"):
+            guess, found = self._next()
+            if found is None:
+                break
+            found = with_file(self._fitter, self._budget, found)
+            if self._size(found) <= self._budget.limit:
+                self._fewest, self._best = guess, found
             else:
-                solution, forms = None, choose(fitter, _KIND, guess, exponent)
-            fewest = guess if forms in made else fewest
-        made.append(forms)
-        solution = with_file(fitter, budget, solution or solution_of(fitter, forms, exponent or 1))
-        if solution.measured[name] <= budget.limit:
-            fewest, best = guess, solution
-        else:
-            refused.append((cost_of(fitter, _KIND, forms), solution.measured[name]))
-    return best
+                cost = cost_of(self._fitter, _KIND, _forms(found))
+                self._refused.append((cost, self._size(found)))
+        return self._best
+
+    def _next(self) -> tuple[int, Solution | None]:
+        """The next estimate that gives other forms than those made, and what it gives."""
+        while (guess := self._guess()) is not None:
+            found = None
+            if self._exponent is None:
+                found = solve_cost(self._fitter, _KIND, guess)
+                self._exponent, forms = found.exponent, _forms(found)
+            else:
+                forms = choose(self._fitter, _KIND, guess, self._exponent)
+            if forms not in self._made:
+                self._made.append(forms)
+                return guess, found or solution_of(self._fitter, forms, self._exponent)
+            self._fewest = guess
+        return self._fewest, None
+
+    def _guess(self) -> int | None:
+        """An estimate to try, `None` where nothing is left to gain."""
+        limit, size = self._budget.limit, self._size(self._best)
+        if size >= (1 - _CLOSE) * limit:
+            return None
+        while self._refused[-1][0] - self._fewest <= 1:
+            # A file whose weights need more scales is larger than those of models a little larger:
+            # beyond it there may be one that fits.
+            self._fewest, _ = self._refused.pop()
+            if not self._refused:
+                return None
+        too_many, too_large = self._refused[-1]
+        share = (limit * (1 - _CLOSE / 2) - size) / max(1, too_large - size)
+        step = math.floor((too_many - self._fewest) * min(max(share, 0.05), 0.95))
+        return self._fewest + max(1, step)
+
+    def _size(self, solution: Solution) -> int:
+        return solution.measured[self._budget.kind]
+
+
+def _forms(solution: Solution) -> list[Form]:
+    return [fitted.form for fitted in solution.fitted]
 
 
 def with_file(fitter: Fitter, budget: Budget, solution: Solution) -> Solution:

@@ -20,14 +20,14 @@ def recover(
 ) -> keras.callbacks.History:
     """Train a compressed model on the original one's outputs; no labels are needed.
 
-    The loss is the Kullback-Leibler divergence for outputs that are probabilities and the squared
-    error relative to the outputs' variance for others (Hinton, Vinyals and Dean 2015, "Distilling
-    the knowledge in a neural network", with all of the outputs as targets). A step is a share of
-    the weights that it changes, as their scales differ by thousands where normalizations were taken
-    in (You et al. 2020, "Large batch optimization for deep learning: training BERT in 76 minutes",
-    LAMB). The share rises over the first tenth of the steps and then falls to zero along a cosine.
-    Dropout and the statistics of batch normalization rest. Where the outputs end farther from the
-    original's than they began, the weights are put back.
+    The loss is the Kullback-Leibler divergence for outputs that are probabilities, at temperatures
+    of 1 and of 4 (Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network",
+    section 2), and the squared error relative to the outputs' variance for others. A step is a
+    share of the weights that it changes, as their scales differ by thousands where normalizations
+    were taken in (You et al. 2020, "Large batch optimization for deep learning: training BERT in 76
+    minutes", LAMB). The share rises over the first tenth of the steps and then falls to zero along
+    a cosine. Dropout and the statistics of batch normalization rest. Where the outputs end farther
+    from the original's than they began, the weights are put back.
 
     Args:
         small: The compressed model. Its trainable weights change.
@@ -36,7 +36,7 @@ def recover(
             through twice. All rows are used.
         epochs: How often to go through them.
         learning_rate: The largest share. `None` for the one of 0.0003, 0.001, 0.003 and 0.01 with
-            which a tenth of the training comes closest.
+            which a fifth of the training comes closest.
         batch_size: Rows of a step, unless the original is bound to a number.
 
     Returns:

@@ -94,7 +94,7 @@ def test_small_layers_stay_whole_beside_balanced_trains_where_they_fit():
     assert [new.form.kind for new in tight.fitted] == ["tensor train"] * 3
 
 
-def test_the_closer_of_the_two_is_taken():
+def test_the_closer_of_the_two_is_taken(one_rate):
     model = network()
     fitter, distillation = fitter_of(model), Distillation(model, ROWS, 3)
     low_rank = solve_cost(fitter, "parameters", 2500)

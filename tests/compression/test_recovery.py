@@ -103,13 +103,22 @@ def test_statistics_of_normalizations_and_frozen_layers_rest():
         np.testing.assert_array_equal(variable, value)
 
 
-def test_the_loss_for_probabilities_is_the_divergence():
+def divergence(p, q):
+    return np.mean(np.sum(p * np.log(p / q), axis=1))
+
+
+def softened(probabilities, temperature):
+    powers = probabilities ** (1 / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_the_loss_for_probabilities_is_the_divergence_at_two_temperatures():
     model = classifier()
     small = compressed(model)
     # One batch: the loss of the epoch is that of the weights before it.
     p, q = outputs(model, ROWS[:32])[0], outputs(small, ROWS[:32])[0]
     history = recover(small, model, ROWS[:32], epochs=1, learning_rate=1e-3)
-    expected = np.mean(np.sum(p * np.log(p / q), axis=1))
+    expected = divergence(p, q) + 4**2 * divergence(softened(p, 4), softened(q, 4))
     np.testing.assert_allclose(history.history["loss"], [expected], rtol=1e-3)
 
 
@@ -162,7 +171,7 @@ def test_batches_train_as_arrays_do():
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_recovery_in_compression_uses_the_data_and_is_reported():
+def test_recovery_in_compression_uses_the_data_and_is_reported(one_rate):
     model = regression()
     models.randomize(model)
     budget = Budget(int(0.5 * model.count_params()))
@@ -219,7 +228,7 @@ def test_outputs_of_which_none_is_a_float_are_refused():
         recover(small, model, ROWS)
 
 
-def test_one_batch_for_one_epoch_trains():
+def test_one_batch_for_one_epoch_trains(one_rate):
     model = regression()
     small = compressed(model)
     weights = small.get_weights()
@@ -227,7 +236,7 @@ def test_one_batch_for_one_epoch_trains():
     assert any(np.any(a != b) for a, b in zip(weights, small.get_weights(), strict=True))
 
 
-def test_errors_of_layers_are_those_from_before_the_recovery():
+def test_errors_of_layers_are_those_from_before_the_recovery(one_rate):
     model = regression()
     budget = Energy(0.6)
     _, without = compress(model, budget, ROWS)
