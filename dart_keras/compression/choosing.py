@@ -102,6 +102,9 @@ def solve_cost_balanced(
     before training says little about which one should have more of the budget. Small layers, such
     as the last one of a classifier, are left whole where the budget allows it.
 
+    All keep to their weights. Fitted to their outputs, trains of few ranks would give little but
+    the mean of these, out of a large bias, and from there training ends farther away.
+
     Args:
         fitter: Of the model.
         kind: As for `solve_cost`.
@@ -142,7 +145,8 @@ def _of_one_rank(
             within = [form for form in part if _rank(form) <= rank]
             chosen[k] = max(within, key=_rank) if within else min(part, key=_rank)
         if cost_of(fitter, kind, chosen) <= limit:
-            return solution_of(fitter, chosen)
+            fitted = fitter.decompose(chosen)
+            return Solution(fitter.assemble(fitted), fitted, {})
     return None
 
 

@@ -104,6 +104,20 @@ class Fitter:
                 self._install(part, layer, copies)
         return fitted
 
+    def decompose(self, forms: Sequence[Form]) -> list[Fitted]:
+        """Make the layers as near to their weights as their forms allow, whatever they will see.
+
+        Args:
+            forms: For each part one of its forms.
+
+        Returns:
+            For each part what has become of it.
+        """
+        return [
+            Fitted(form, None, 0.0) if form.kind == "dense" else Fitted(form, *part.build(form))
+            for part, form in zip(self.parts, forms, strict=True)
+        ]
+
     def assemble(self, fitted: Sequence[Fitted]) -> keras.Model:
         """The model with the fitted layers in it."""
         replacements: dict[int, keras.Layer] = {}
