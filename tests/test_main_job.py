@@ -73,4 +73,5 @@ def test_from_fit_with_tf_data_to_the_microcontroller(build, tmp_path):
         "model.cc",
         "op_resolver.h",
         "report.json",
+        "examples.npz",
     }

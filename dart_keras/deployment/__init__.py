@@ -3,6 +3,7 @@
 from dart_keras.deployment.artifact import Artifact
 from dart_keras.deployment.converter import convert
 from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.tensor_info import TensorInfo
 
-__all__ = ["Artifact", "ConversionError", "TensorInfo", "convert"]
+__all__ = ["Artifact", "ConversionError", "Examples", "TensorInfo", "convert"]

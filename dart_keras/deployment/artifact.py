@@ -9,6 +9,7 @@ import numpy as np
 from dart_keras.deployment import c_source
 from dart_keras.deployment.calibration import collect
 from dart_keras.deployment.comparison import check, compare, in_words
+from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.saving import write_files
 from dart_keras.deployment.signature import InputSpec
@@ -34,6 +35,8 @@ class Artifact:
         inputs: The file's inputs, in the Keras model's order.
         outputs: The file's outputs, in the Keras model's order.
         report: Sizes, operators, timings and the distance to Keras, as JSON can hold them.
+        examples: At most 4 of the rows that were compared, with what the file gave for them, to
+            test a device with.
     """
 
     content: bytes
@@ -45,6 +48,7 @@ class Artifact:
     inputs: list[TensorInfo]
     outputs: list[TensorInfo]
     report: dict[str, Any]
+    examples: Examples = field(compare=False)
     _reference: Callable[[list[np.ndarray]], list[np.ndarray]] = field(compare=False)
 
     @property
@@ -104,8 +108,9 @@ class Artifact:
     def save(self, folder: str | Path) -> None:
         """Writes the file, its report and, for a microcontroller, its C++ source.
 
-        Either all files are written or none: `model.tflite` and `report.json`; for a
-        microcontroller also `model.h` and `model.cc` (the file as an array and the arena
+        Either all files are written or none: `model.tflite`, `report.json` and
+        `examples.npz` (the examples, as `inputs/NAME` and `outputs/NAME`); for a microcontroller
+        also `model.h` and `model.cc` (the file as an array and the arena
         size) and `op_resolver.h` (the registration of the operators).
 
         Args:
@@ -117,6 +122,7 @@ class Artifact:
         files = {
             "model.tflite": self.content,
             "report.json": (json.dumps(self.report, indent=2, allow_nan=False) + "\n").encode(),
+            "examples.npz": self.examples.as_npz(self.inputs, self.outputs),
         }
         if self.arena_size is not None:
             header = c_source.model_header(self.size, self.arena_size)

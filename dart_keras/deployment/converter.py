@@ -23,6 +23,7 @@ from dart_keras.layers.planning import planning_for
 from dart_keras.tensor_train.modes import is_integer
 
 _COMPARED_ROWS = 64
+_RECORDED_ROWS = 4
 _TIMED_RUNS = 50
 _PACKAGES = {"litert": "ai-edge-litert", "tflm": "tflite-micro"}
 
@@ -106,8 +107,7 @@ def convert(
         compared = random_rows(signature.inputs, signature.id_bound)
     else:
         arrays = [a.astype(s.dtype) for a, s in zip(arrays, signature.inputs, strict=True)]
-        kept = np.linspace(0, len(arrays[0]) - 1, min(_COMPARED_ROWS, len(arrays[0]))).astype(int)
-        compared = [array[kept] for array in arrays]
+        compared = _evenly_spaced(arrays, _COMPARED_ROWS)
 
     builder = Builder(model, signature, device, recipe, arrays or (), compared)
     built = builder.build(flash_budget)
@@ -116,6 +116,9 @@ def convert(
     with in_float32(model):
         expected = _keras_outputs(signature, compared)
     runtimes, arena_size = _judge(file, built, device, recipe, compared, expected)
+    # The last runtime is the device's own.
+    recorded = _evenly_spaced(compared, _RECORDED_ROWS)
+    examples = file.record(device.runtimes[-1], recorded, arena_size)
     report = {
         "model": model.name,
         "target": device.name,
@@ -146,6 +149,7 @@ def convert(
         inputs=list(file.inputs),
         outputs=list(file.outputs),
         report=report,
+        examples=examples,
         _reference=built.exported,
     )
 
@@ -170,6 +174,12 @@ def _representative_rows(
             "find the ranges of the activations. Received: representative_data=None"
         )
     return None
+
+
+def _evenly_spaced(arrays: Sequence[np.ndarray], most: int) -> list[np.ndarray]:
+    count = len(arrays[0])
+    kept = np.linspace(0, count - 1, min(most, count)).astype(int)
+    return [array[kept] for array in arrays]
 
 
 def _keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

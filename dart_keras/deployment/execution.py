@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.runtimes import litert, tflm
 from dart_keras.deployment.runtimes.result import RunResult
 from dart_keras.deployment.tensor_info import TensorInfo
@@ -37,11 +38,34 @@ class Executable:
             arena_size: Bytes of working memory for TFLM; None finds the smallest that works.
             minimum_runs: Time at least so many inferences.
         """
-        quantized = [info.quantize(a) for info, a in zip(self.inputs, arrays, strict=True)]
-        if runtime == "tflm":
-            result = tflm.run(self.content, quantized, arena_size, minimum_runs)
-        else:
-            result = litert.run(self.content, quantized, minimum_runs)
+        result = self._run(runtime, self._quantized(arrays), arena_size, minimum_runs)
         pairs = zip(self.outputs, result.outputs, strict=True)
         outputs = [info.dequantize(values) for info, values in pairs]
         return RunResult(outputs, result.microseconds, result.arena_size)
+
+    def record(
+        self, runtime: str, arrays: Sequence[np.ndarray], arena_size: int | None = None
+    ) -> Examples:
+        """Runs the file row by row, and keeps what it was given and gave, as integers if it is so.
+
+        Args:
+            runtime: As for `run`.
+            arrays: As for `run`.
+            arena_size: As for `run`.
+        """
+        quantized = self._quantized(arrays)
+        return Examples(quantized, self._run(runtime, quantized, arena_size).outputs)
+
+    def _quantized(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [info.quantize(a) for info, a in zip(self.inputs, arrays, strict=True)]
+
+    def _run(
+        self,
+        runtime: str,
+        quantized: Sequence[np.ndarray],
+        arena_size: int | None = None,
+        minimum_runs: int = 0,
+    ) -> RunResult:
+        if runtime == "tflm":
+            return tflm.run(self.content, quantized, arena_size, minimum_runs)
+        return litert.run(self.content, quantized, minimum_runs)

@@ -55,6 +55,7 @@ def test_saved_files_are_the_artifact(artifact, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "model.tflite",
         "report.json",
+        "examples.npz",
         "model.h",
         "model.cc",
         "op_resolver.h",
@@ -72,7 +73,11 @@ def test_saved_files_are_the_artifact(artifact, tmp_path):
 
 def test_a_raspberry_pi_needs_no_source(tmp_path):
     convert(models.dense()).save(str(tmp_path))
-    assert {path.name for path in tmp_path.iterdir()} == {"model.tflite", "report.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model.tflite",
+        "report.json",
+        "examples.npz",
+    }
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(artifact, tmp_path):
