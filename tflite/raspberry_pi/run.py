@@ -1,57 +1,42 @@
-"""Run a .tflite file over the rows of a NumPy file, with ai-edge-litert and NumPy alone."""
-
 import argparse
 import statistics
-import sys
-import time
+from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from arguments import add_command, add_inputs, child, ending
+from arrays import load_arrays
+from errors import RefusedError
 
 
-def quantize(values: np.ndarray, detail: dict) -> np.ndarray:
-    scale, zero_point = detail["quantization"]
-    dtype = detail["dtype"]
-    if not scale:
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
+def add_parser(commands: Any) -> None:
+    """Adds `run`."""
+    parser = add_command(commands, "run", "Writes the outputs for rows to a file.", _run, _in_words)
+    add_inputs(parser)
+    parser.add_argument(
+        "outputs",
+        metavar="OUTPUTS",
+        type=ending(".npy", ".npz"),
+        help="where to write the outputs in real values: a .npy file for a single one, or a .npz "
+        "file of output_0, output_1 and so on",
+    )
 
 
-def dequantize(values: np.ndarray, detail: dict) -> np.ndarray:
-    scale, zero_point = detail["quantization"]
-    return (values.astype("float32") - zero_point) * scale if scale else values
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", help="the .tflite file")
-    parser.add_argument("inputs", help="a .npy file of shape (rows, ...)")
-    parser.add_argument("outputs", help="where to write the outputs, as .npy")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    interpreter = Interpreter(arguments.model, num_threads=arguments.threads)
-    interpreter.allocate_tensors()
-    [given], [wanted] = interpreter.get_input_details(), interpreter.get_output_details()
-    rows = np.load(arguments.inputs)
-    if rows.shape[1:] != tuple(given["shape"][1:]):
-        print(
-            f"Expected inputs of shape (rows, {', '.join(map(str, given['shape'][1:]))}). "
-            f"Received: {rows.shape}",
-            file=sys.stderr,
+def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    outputs, answer = child(arguments).run(load_arrays(arguments.inputs))
+    if arguments.outputs.suffix == ".npz":
+        np.savez(arguments.outputs, **outputs)
+    elif len(outputs) == 1:
+        np.save(arguments.outputs, *outputs.values())
+    else:
+        raise RefusedError(
+            f"Expected a .npz file for {len(outputs)} outputs. Received: {arguments.outputs}"
         )
-        return 1
-    results, times = [], []
-    for row in quantize(rows, given):
-        interpreter.set_tensor(given["index"], row[None])
-        start = time.perf_counter()
-        interpreter.invoke()
-        times.append(time.perf_counter() - start)
-        results.append(dequantize(interpreter.get_tensor(wanted["index"]), wanted)[0])
-    np.save(arguments.outputs, np.stack(results))
-    print(f"{len(rows)} rows, median {1e6 * statistics.median(times):.1f} microseconds a row")
-    return 0
+    return {
+        "outputs": {name: list(array.shape) for name, array in outputs.items()},
+        "rows": len(answer["seconds"]),
+        "median_microseconds": 1e6 * statistics.median(answer["seconds"]),
+    }
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _in_words(report: dict[str, Any]) -> str:
+    return f"{report['rows']} rows, median {report['median_microseconds']:.1f} microseconds a row"

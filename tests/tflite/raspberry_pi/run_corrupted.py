@@ -1,0 +1,39 @@
+"""Gives corrupted files to the kit, and prints what became of each as a line of JSON.
+
+It runs inside the clean environment. The kit's own part of the work is done in this process,
+which an exception that the kit does not expect would end; each file has a child of its own.
+"""
+
+import contextlib
+import io
+import json
+import sys
+from pathlib import Path
+
+
+def commands(folder: Path, model: Path) -> list[list[str]]:
+    """All commands, with inputs that fitted the file before it was corrupted."""
+    limit = ["--timeout", "20"]
+    return [
+        ["run", str(model), str(folder / "rows.npy"), str(model.with_suffix(".npz")), *limit],
+        ["classify", str(model), str(folder / "rows.npy"), "--json", *limit],
+        ["verify", str(model), "--expected", str(folder / "examples.npz"), *limit],
+        ["benchmark", str(model), "--rows", "2", "--json", *limit],
+    ]
+
+
+def main(kit: str, folder: Path) -> None:
+    """Gives each file in a folder to one of the commands in turn."""
+    sys.path.insert(0, kit)
+    from command_line import main as run
+
+    for number, model in enumerate(sorted(folder.glob("*.tflite"))):
+        argv = commands(folder, model)[number % 4]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(argv)
+        print(json.dumps([argv, code, out.getvalue(), err.getvalue()]), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

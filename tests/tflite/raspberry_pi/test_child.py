@@ -1,0 +1,50 @@
+import resource
+import subprocess
+
+import pytest
+
+from .conftest import KIT
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", b"\x00" * 100, b"TFL3" * 2, b"    TFL4" * 9])
+def test_what_is_no_tflite_file_is_refused_at_once(kit, tmp_path, content):
+    (tmp_path / "model.tflite").write_bytes(content)
+    done = kit("benchmark", tmp_path / "model.tflite")
+    assert (done.code, done.out) == (1, "")
+    accepted = content[4:8] == b"TFL3"
+    start = "Expected a model that the" if accepted else "Expected a .tflite file, with TFL3 in its"
+    assert done.err.startswith(start)
+
+
+def test_an_interpreter_that_takes_too_long_is_ended(kit, saved):
+    folder, _ = saved("dense")
+    done = kit("benchmark", folder / "model.tflite", "--rows", 10**9, "--timeout", 1)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith("in 1 seconds. Received: no answer\n")
+
+
+def test_a_signal_that_ends_the_interpreter_is_named(clean_python, saved):
+    # A second of processor time is more than enough for all but the interpreter's process.
+    limit = (1, resource.getrlimit(resource.RLIMIT_CPU)[1])
+    folder, _ = saved("dense")
+    done = subprocess.run(
+        [clean_python, KIT, "benchmark", folder / "model.tflite", "--rows", str(10**9)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, limit),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("Received: it ended with signal SIGXCPU\n")
+
+
+def test_without_the_package_it_says_what_is_missing(saved, clean_python, tmp_path):
+    folder, _ = saved("dense")
+    (tmp_path / "ai_edge_litert.py").write_text("raise ImportError('no such package')")
+    done = subprocess.run(
+        [clean_python, KIT, "benchmark", folder / "model.tflite"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Expected the package ai-edge-litert. Received: no such package\n"

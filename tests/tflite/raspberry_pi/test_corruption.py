@@ -1,0 +1,70 @@
+import json
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+from .conftest import KIT
+
+SCRIPT = Path(__file__).with_name("run_corrupted.py")
+
+
+def corrupted(content: bytes, count: int, seed: int) -> list[bytes]:
+    """Copies of a file: one in five is cut off, of the others bits are flipped, mostly one."""
+    choose = random.Random(seed)
+    copies = []
+    for number in range(count):
+        copy = bytearray(content)
+        if number % 5 == 0:
+            del copy[choose.randrange(len(copy)) :]
+        else:
+            for place in choose.sample(range(8 * len(copy)), choose.choice((1, 1, 1, 3, 30))):
+                copy[place // 8] ^= 1 << place % 8
+        copies.append(bytes(copy))
+    return copies
+
+
+def test_500_corrupted_files_end_in_an_answer_or_a_clear_error(clean_python, saved, tmp_path):
+    running = []
+    # Side by side: two processors need half the time.
+    for seed, kind in enumerate(("dense", "ids")):
+        folder, artifact = saved(kind)
+        copies = tmp_path / kind
+        copies.mkdir()
+        for name in ("rows.npy", "examples.npz"):
+            shutil.copy(folder / name, copies)
+        for number, content in enumerate(corrupted(artifact.content, 250, seed)):
+            (copies / f"{number:03}.tflite").write_bytes(content)
+        running.append(
+            subprocess.Popen(
+                [clean_python, SCRIPT, KIT, copies],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )
+        )
+    outcomes = []
+    for process in running:
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        outcomes += [json.loads(line) for line in out.splitlines()]
+    assert len(outcomes) == 500
+    for arguments, code, out, err in outcomes:
+        if code == 0:
+            assert out, arguments
+            assert not err, arguments
+        elif not err:
+            # A file that runs, but not as it did.
+            assert (code, arguments[0]) == (1, "verify")
+            assert "rows: DIFFER" in out
+        else:
+            assert code == 1, arguments
+            assert err.startswith("Expected "), err
+            assert " Received: " in err
+            assert len(err.splitlines()) == 1, err
+            assert not out, arguments
+    # Both ends are met: files too broken to run, and others that still do.
+    codes = [code for _, code, _, _ in outcomes]
+    assert min(codes.count(0), codes.count(1)) > 20

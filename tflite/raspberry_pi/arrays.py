@@ -1,0 +1,30 @@
+"""Reading the user's `.npy`, `.npz` and text files."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from errors import RefusedError
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Loads the one array of a `.npy` file, or all of a `.npz` file by name."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"inputs": loaded}
+        with loaded:
+            return dict(loaded)
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        raise RefusedError(
+            f"Expected a .npy or .npz file of numbers. Received: {path}: {error}"
+        ) from error
+
+
+def load_labels(path: Path) -> list[str]:
+    """Loads a text file of one label a line."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise RefusedError(f"Expected a text file in UTF-8. Received: {path}: {error}") from error

@@ -1,0 +1,60 @@
+import argparse
+from typing import Any
+
+import numpy as np
+from arguments import add_command, child, positive
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `benchmark`."""
+    parser = add_command(
+        commands,
+        "benchmark",
+        "Times a file on random rows, with XNNPACK and without.",
+        _run,
+        _in_words,
+    )
+    parser.add_argument(
+        "--rows", metavar="N", type=positive, default=100, help="inferences to time (100)"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "file_bytes": arguments.model.stat().st_size,
+        "threads": arguments.threads,
+        "rows": arguments.rows,
+        "with_xnnpack": _figures(arguments, xnnpack=True),
+        "without_xnnpack": _figures(arguments, xnnpack=False),
+    }
+
+
+def _figures(arguments: argparse.Namespace, xnnpack: bool) -> dict[str, Any]:
+    answer = child(arguments).benchmark(arguments.rows, xnnpack)
+    seconds = answer["seconds"]
+    figures = {
+        "load": answer["load"],
+        "first": answer["first"],
+        "median": np.median(seconds),
+        "90th_percentile": np.percentile(seconds, 90),
+        "min": min(seconds),
+    }
+    return {f"{name}_microseconds": 1e6 * float(value) for name, value in figures.items()} | {
+        "peak_memory_bytes": answer["peak_memory_bytes"]
+    }
+
+
+def _in_words(report: dict[str, Any]) -> str:
+    lines = [
+        f"{report['file_bytes']:,} bytes, {report['rows']} inferences, "
+        f"{report['threads']} thread(s)",
+        f"{'':29}{'with XNNPACK':>14}{'without':>14}",
+    ]
+    pairs = zip(report["with_xnnpack"].items(), report["without_xnnpack"].values(), strict=True)
+    for (name, having), lacking in pairs:
+        lines.append(f"{name.replace('_', ' '):29}{_number(having)}{_number(lacking)}")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:14,.1f}" if isinstance(value, float) else f"{value:14,}"

@@ -1,0 +1,65 @@
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from arguments import add_command, add_inputs, child, positive
+from arrays import load_arrays, load_labels
+from errors import RefusedError
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `classify`."""
+    parser = add_command(
+        commands,
+        "classify",
+        "Prints the classes with the highest scores of each row.",
+        _run,
+        _in_words,
+    )
+    add_inputs(parser)
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help="a text file with the name of a class on each line",
+    )
+    parser.add_argument(
+        "--top", metavar="K", type=positive, default=3, help="print at most so many classes (3)"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    labels = load_labels(arguments.labels) if arguments.labels else None
+    outputs, _ = child(arguments).run(load_arrays(arguments.inputs))
+    shapes = [array.shape[1:] for array in outputs.values()]
+    if len(shapes) != 1 or len(shapes[0]) != 1 or not shapes[0][0]:
+        raise RefusedError(
+            f"Expected a model with one output, of shape (classes,). Received: {shapes}"
+        )
+    [scores] = outputs.values()
+    if not np.isfinite(scores).all():
+        raise RefusedError("Expected finite scores. Received: NaN or infinity")
+    if labels is not None and len(labels) != scores.shape[1]:
+        raise RefusedError(
+            f"Expected a label for each of {scores.shape[1]} classes. "
+            f"Received: {arguments.labels} with {len(labels)}"
+        )
+    # Stable, so that of equal scores the first class comes first.
+    best = np.argsort(-scores.astype("float64"), axis=1, kind="stable")[:, : arguments.top]
+    return {
+        "rows": [
+            [
+                {"class": int(k), "score": float(row[k])} | ({"label": labels[k]} if labels else {})
+                for k in classes
+            ]
+            for row, classes in zip(scores, best, strict=True)
+        ]
+    }
+
+
+def _in_words(report: dict[str, Any]) -> str:
+    return "\n".join(
+        f"{place}: " + ", ".join(f"{k.get('label', k['class'])} {k['score']:.4g}" for k in row)
+        for place, row in enumerate(report["rows"])
+    )

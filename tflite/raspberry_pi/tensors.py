@@ -1,0 +1,103 @@
+"""What a file says of its inputs and outputs, and how rows get into them."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from errors import RefusedError
+
+_DTYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "bool")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a file.
+
+    Attributes:
+        name: What arrays for it are called in a `.npz` file.
+        shape: The shape of one row.
+        dtype: The name of its NumPy dtype.
+        scale: The step between two neighbouring integers; None if it is not quantized.
+        zero_point: The integer that stands for 0.0.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int
+
+    def quantized(self, rows: np.ndarray) -> np.ndarray:
+        """Turns rows of real values, or of ids, into what the file takes."""
+        if self.scale is None:
+            return rows.astype(self.dtype)
+        limits = np.iinfo(self.dtype)
+        steps = np.round(rows.astype("float64") / self.scale) + self.zero_point
+        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+
+    def real(self, values: np.ndarray) -> np.ndarray:
+        """Turns what the file gives into real values; integers that are ids stay as they are."""
+        if self.scale is None:
+            return values
+        return ((values.astype("float64") - self.zero_point) * self.scale).astype("float32")
+
+    def check(self, rows: np.ndarray, as_in_file: bool) -> None:
+        """Raises a RefusedError if the rows do not fit.
+
+        Args:
+            rows: The rows.
+            as_in_file: Whether they must be of the file's own dtype.
+        """
+        if rows.ndim == 0 or rows.shape[1:] != self.shape or not len(rows):
+            wanted = ", ".join(("rows", *map(str, self.shape)))
+            raise RefusedError(f"Expected {self.name} of shape ({wanted}). Received: {rows.shape}")
+        takes_integers = self.scale is None and np.dtype(self.dtype).kind in "iu"
+        if as_in_file:
+            fits, wanted = rows.dtype == self.dtype, self.dtype
+        elif takes_integers:
+            fits, wanted = rows.dtype.kind in "iu", "integers"
+        else:
+            fits, wanted = rows.dtype.kind in "fiub", "numbers"
+        if not fits:
+            raise RefusedError(
+                f"Expected {self.name} of {wanted}. Received: an array of {rows.dtype}"
+            )
+        if not np.isfinite(rows).all():
+            raise RefusedError(f"Expected {self.name} to be finite. Received: NaN or infinity")
+
+
+def described(detail: dict[str, Any], name: str) -> Tensor:
+    """Reads what the interpreter says of a tensor.
+
+    Args:
+        detail: An element of its `get_input_details()` or `get_output_details()`.
+        name: What to call the tensor.
+    """
+    shape = [int(size) for size in detail["shape"]]
+    dtype = np.dtype(detail["dtype"])
+    if dtype.name not in _DTYPES:
+        raise RefusedError(f"Expected {name} to be of one of {_DTYPES}. Received: {dtype}")
+    scale, zero_point = detail["quantization"]
+    if not math.isfinite(scale) or scale < 0:
+        raise RefusedError(f"Expected a positive scale. Received: {name} with the scale {scale}")
+    quantized = scale > 0 and dtype.kind in "iu"
+    return Tensor(
+        name, tuple(shape[1:]), dtype.name, float(scale) if quantized else None, zero_point
+    )
+
+
+def arranged(arrays: dict[str, np.ndarray], tensors: list[Tensor], named: bool) -> list[np.ndarray]:
+    """Brings arrays into the order of a file's inputs.
+
+    Args:
+        arrays: The arrays by name. A single one may have any name.
+        tensors: The inputs.
+        named: Whether the file knows names; if it does not, the order of the arrays counts.
+    """
+    names = [tensor.name for tensor in tensors]
+    if len(arrays) == len(names) and (len(names) == 1 or not named):
+        return list(arrays.values())
+    if set(arrays) != set(names):
+        raise RefusedError(f"Expected one array for each of {names}. Received: {list(arrays)}")
+    return [arrays[name] for name in names]

@@ -1,0 +1,138 @@
+"""Runs a file in a process of its own, which a corrupted file can bring down.
+
+In a folder it finds `request.json` and `inputs.npz`, and leaves `answer.json`, `outputs.npz` and
+`log.txt`.
+"""
+
+import json
+import os
+import resource
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from errors import RefusedError
+from tensors import Tensor, arranged, described
+
+_WARM_UPS = 10
+
+
+def _load(request: dict[str, Any]) -> tuple[Any, float]:
+    operators = (
+        OpResolverType.AUTO
+        if request["xnnpack"]
+        else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    start = time.perf_counter()
+    interpreter = Interpreter(
+        request["model"],
+        num_threads=request["threads"],
+        experimental_op_resolver_type=operators,
+    )
+    interpreter.allocate_tensors()
+    return interpreter, time.perf_counter() - start
+
+
+def _interface(interpreter: Any) -> tuple[list[Tensor], list[Tensor], bool]:
+    """Returns inputs, outputs and whether the file knows the names of its inputs."""
+    takes, gives = interpreter.get_input_details(), interpreter.get_output_details()
+    if not takes or not gives:
+        raise RefusedError(
+            "Expected a model with inputs and outputs. "
+            f"Received: one with {len(takes)} and {len(gives)}"
+        )
+    names = {}
+    for key in interpreter.get_signature_list():
+        details = interpreter.get_signature_runner(key).get_input_details()
+        names = {detail["index"]: name for name, detail in details.items()}
+    inputs = [described(d, names.get(d["index"], f"input_{k}")) for k, d in enumerate(takes)]
+    for tensor, detail in zip(inputs, takes, strict=True):
+        if len(detail["shape"]) == 0 or detail["shape"][0] != 1:
+            raise RefusedError(
+                "Expected a model that takes one row at a time. "
+                f"Received: {tensor.name} of shape {tuple(map(int, detail['shape']))}"
+            )
+    return inputs, [described(d, f"output_{k}") for k, d in enumerate(gives)], bool(names)
+
+
+def _invoke(interpreter: Any, row: list[np.ndarray]) -> float:
+    for detail, values in zip(interpreter.get_input_details(), row, strict=True):
+        interpreter.set_tensor(detail["index"], values)
+    start = time.perf_counter()
+    interpreter.invoke()
+    return time.perf_counter() - start
+
+
+def _run(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Runs the rows of `inputs.npz`."""
+    interpreter, _ = _load(request)
+    inputs, outputs, named = _interface(interpreter)
+    as_in_file = request["as_in_file"]
+    with np.load(folder / "inputs.npz", allow_pickle=False) as file:
+        arrays = arranged(dict(file), inputs, named)
+    for tensor, array in zip(inputs, arrays, strict=True):
+        tensor.check(array, as_in_file)
+    lengths = [len(array) for array in arrays]
+    if len(set(lengths)) > 1:
+        raise RefusedError(f"Expected as many rows for each input. Received: {lengths}")
+    if not as_in_file:
+        arrays = [t.quantized(array) for t, array in zip(inputs, arrays, strict=True)]
+    gives = [detail["index"] for detail in interpreter.get_output_details()]
+    results, times = [], []
+    for row in range(lengths[0]):
+        times.append(_invoke(interpreter, [array[row : row + 1] for array in arrays]))
+        results.append([interpreter.get_tensor(index) for index in gives])
+    stacked = [np.stack(parts) for parts in zip(*results, strict=True)]
+    # The file's own dimension for rows, of size 1, goes; a scalar has none.
+    stacked = [
+        array[:, 0] if array.ndim > 1 and array.shape[1] == 1 else array for array in stacked
+    ]
+    if not as_in_file:
+        stacked = [t.real(array) for t, array in zip(outputs, stacked, strict=True)]
+    named_outputs = zip(outputs, stacked, strict=True)
+    np.savez(folder / "outputs.npz", **{tensor.name: array for tensor, array in named_outputs})
+    return {"seconds": times, "outputs": [asdict(tensor) for tensor in outputs]}
+
+
+def _benchmark(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Times inferences of random rows."""
+    interpreter, load = _load(request)
+    inputs, _, _ = _interface(interpreter)
+    random = np.random.default_rng(0)
+    # Ids are zero, which every table has.
+    row = [
+        (tensor.quantized(random.normal(size=(1, *tensor.shape))))
+        if tensor.scale is not None or tensor.dtype.startswith("float")
+        else np.zeros((1, *tensor.shape), tensor.dtype)
+        for tensor in inputs
+    ]
+    first, *_ = [_invoke(interpreter, row) for _ in range(1 + _WARM_UPS)]
+    times = [_invoke(interpreter, row) for _ in range(request["rows"])]
+    # Linux counts in KiB.
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"load": load, "first": first, "seconds": times, "peak_memory_bytes": peak}
+
+
+def answer(folder: Path) -> None:
+    """Answers the request in a folder."""
+    # What native code prints must not get between the program's own lines.
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    request = json.loads((folder / "request.json").read_text())
+    task = {"run": _run, "benchmark": _benchmark}[request["task"]]
+    try:
+        found = task(folder, request)
+    except RefusedError as error:
+        found = {"refusal": str(error)}
+    except Exception as error:
+        # What a corrupted file may lead to is of any type.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        found = {
+            "refusal": "Expected a model that the interpreter can run. "
+            f"Received: {request['model']}: {reason}"
+        }
+    (folder / "answer.json").write_text(json.dumps(found))
