@@ -13,9 +13,11 @@ from errors import RefusedError
 
 _IDENTIFIER = b"TFL3"
 
-# The child starts with NumPy and LiteRT imported, which takes longer on a small board than
-# running most models. No interpreter is ever made in the process that it is forked from.
-_CONTEXT = multiprocessing.get_context("fork")
+# A forked child has NumPy and LiteRT imported when it starts, which else takes longer than most
+# models do. No interpreter is ever made in the process that it is forked from.
+_QUICKLY = multiprocessing.get_context("fork")
+# What is measured must not profit from that.
+_AFRESH = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Child:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             np.savez(folder / "inputs.npz", **inputs)
-            answer = self._ask(folder, task="run", xnnpack=True, as_in_file=as_in_file)
+            answer = self._ask(_QUICKLY, folder, task="run", xnnpack=True, as_in_file=as_in_file)
             with np.load(folder / "outputs.npz", allow_pickle=False) as file:
                 return dict(file), answer
 
@@ -64,9 +66,9 @@ class Child:
             (`seconds`), and `peak_memory_bytes`.
         """
         with tempfile.TemporaryDirectory() as name:
-            return self._ask(Path(name), task="benchmark", xnnpack=xnnpack, rows=rows)
+            return self._ask(_AFRESH, Path(name), task="benchmark", xnnpack=xnnpack, rows=rows)
 
-    def _ask(self, folder: Path, **request: Any) -> dict[str, Any]:
+    def _ask(self, context: Any, folder: Path, **request: Any) -> dict[str, Any]:
         _check_file(self.model)
         request |= {"model": str(self.model), "threads": self.threads}
         (folder / "request.json").write_text(json.dumps(request))
@@ -75,7 +77,7 @@ class Child:
             import worker
         except ImportError as error:
             raise RefusedError(f"Expected the package ai-edge-litert. Received: {error}") from error
-        process = _CONTEXT.Process(target=worker.answer, args=(folder,))
+        process = context.Process(target=worker.answer, args=(folder,))
         process.start()
         process.join(self.timeout)
         if process.exitcode is None:
