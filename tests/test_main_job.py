@@ -72,6 +72,9 @@ def test_from_fit_with_tf_data_to_the_microcontroller(build, tmp_path):
         "model.h",
         "model.cc",
         "op_resolver.h",
+        "tensors.h",
+        "examples.h",
+        "examples.cc",
         "report.json",
         "examples.npz",
     }

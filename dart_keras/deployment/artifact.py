@@ -110,8 +110,9 @@ class Artifact:
 
         Either all files are written or none: `model.tflite`, `report.json` and
         `examples.npz` (the examples, as `inputs/NAME` and `outputs/NAME`); for a microcontroller
-        also `model.h` and `model.cc` (the file as an array and the arena
-        size) and `op_resolver.h` (the registration of the operators).
+        also `model.h` and `model.cc` (the file as an array and the arena size), `op_resolver.h`
+        (the registration of the operators), `tensors.h` (types, shapes and quantization of the
+        inputs and outputs), `examples.h` and `examples.cc` (the examples as arrays).
 
         Args:
             folder: Where to write; made if it does not exist.
@@ -125,10 +126,14 @@ class Artifact:
             "examples.npz": self.examples.as_npz(self.inputs, self.outputs),
         }
         if self.arena_size is not None:
-            header = c_source.model_header(self.size, self.arena_size)
-            files["model.h"] = header.encode()
-            files["model.cc"] = c_source.model_source(self.content).encode()
-            files["op_resolver.h"] = c_source.resolver_header(self.operators).encode()
+            files |= c_source.files(
+                self.content,
+                self.arena_size,
+                self.operators,
+                self.inputs,
+                self.outputs,
+                self.examples,
+            )
         write_files(Path(folder), files)
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from dart_keras.deployment.building import Builder, Built, executable
 from dart_keras.deployment.calibration import MAX_ROWS, collect, random_rows
 from dart_keras.deployment.comparison import check, compare
 from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.export import in_float32
 from dart_keras.deployment.flatbuffer import ModelFile
@@ -126,6 +127,7 @@ def convert(
         "file_bytes": len(built.content),
         "flash_budget": flash_budget,
         "arena_bytes": arena_size,
+        "microcontroller": _memory(len(built.content), examples, arena_size),
         "parameters": model.count_params(),
         "weight_bytes": parsed.weight_bytes,
         "weight_scales": built.scaled.as_dict() if built.scaled else None,
@@ -219,6 +221,19 @@ def _judge(
         report[runtime] = {"microseconds": result.microseconds, "outputs": compared}
         arena_size = arena_size or result.arena_size
     return report, arena_size
+
+
+def _memory(
+    file_bytes: int, examples: Examples, arena_size: int | None
+) -> dict[str, dict[str, int]] | None:
+    """What the emitted C++ source puts into a microcontroller's two memories, in bytes."""
+    if arena_size is None:
+        return None
+    recorded = sum(array.nbytes for array in (*examples.inputs, *examples.outputs))
+    return {
+        "flash_bytes": {"model": file_bytes, "examples": recorded},
+        "ram_bytes": {"arena": arena_size},
+    }
 
 
 def _versions(device: Target) -> dict[str, str]:

@@ -59,6 +59,9 @@ def test_saved_files_are_the_artifact(artifact, tmp_path):
         "model.h",
         "model.cc",
         "op_resolver.h",
+        "tensors.h",
+        "examples.h",
+        "examples.cc",
     }
     assert (tmp_path / "out" / "model.tflite").read_bytes() == artifact.content
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == artifact.report
