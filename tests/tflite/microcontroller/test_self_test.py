@@ -1,0 +1,113 @@
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .building import HERE, WITHOUT_TFLM, build, needs_compiler, write_examples
+
+pytestmark = needs_compiler
+
+RNG = np.random.default_rng(0)
+ROWS = 3
+INPUTS = [
+    RNG.integers(-128, 128, (ROWS, 4)).astype("int8"),
+    RNG.normal(size=(ROWS, 2, 2)).astype("float32"),
+]
+# Away from the types' limits, so that every element can be changed.
+OUTPUTS = [
+    RNG.integers(-100, 100, (ROWS, 5)).astype("int8"),
+    RNG.integers(-30000, 30000, (ROWS, 2, 2)).astype("int16"),
+    RNG.integers(0, 10, (ROWS, 3)).astype("int32"),
+    RNG.normal(size=(ROWS, 6)).astype("float32"),
+    np.array([[True], [False], [True]]),
+]
+STEPS = [1, 1, 0]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("program")
+    write_examples(folder, INPUTS, OUTPUTS)
+    return build(folder, [*WITHOUT_TFLM, HERE / "fed_runner.cc"], "self_test")
+
+
+def run(program, outputs, rows=ROWS):
+    """Runs the self-test of a device that gives these outputs for so many rows."""
+    folder = program.parent
+    given = b"".join(array[row].tobytes() for row in range(rows) for array in outputs)
+    (folder / "outputs.bin").write_bytes(given)
+    environment = {"INPUTS": str(folder / "inputs.bin"), "OUTPUTS": str(folder / "outputs.bin")}
+    return subprocess.run([program], env=environment, capture_output=True, text=True, check=False)
+
+
+def changed(output, row, element, value):
+    outputs = [array.copy() for array in OUTPUTS]
+    outputs[output][row].reshape(-1)[element] = value
+    return outputs
+
+
+def test_the_expected_outputs_pass(program):
+    done = run(program, OUTPUTS)
+    assert done.returncode == 0
+    assert done.stdout == "PASS\narena bytes used: 1234\n"
+    expected = b"".join(array[row].tobytes() for row in range(ROWS) for array in INPUTS)
+    assert (program.parent / "inputs.bin").read_bytes() == expected
+
+
+@given(st.data())
+def test_integers_may_be_off_by_the_allowed_steps_and_no_more(program, data):
+    output = data.draw(st.integers(0, 2), "output")
+    row = data.draw(st.integers(0, ROWS - 1), "row")
+    element = data.draw(st.integers(0, OUTPUTS[output][row].size - 1), "element")
+    steps = data.draw(st.integers(-20, 20), "steps")
+    expected = OUTPUTS[output][row].reshape(-1)[element]
+    done = run(program, changed(output, row, element, expected + steps))
+    if abs(steps) <= STEPS[output]:
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, "PASS")
+    else:
+        assert done.returncode == 1
+        assert done.stdout.splitlines() == [
+            f"example {row}, output {output}, element {element}: "
+            f"expected {expected}, received {expected + steps}",
+            "FAIL",
+            "arena bytes used: 1234",
+        ]
+
+
+@given(
+    st.integers(0, ROWS - 1),
+    st.integers(0, 5),
+    st.one_of(st.floats(width=32), st.floats(-3, 3, width=32)),
+)
+def test_floats_may_be_off_by_a_part_of_the_largest(program, row, element, error):
+    expected = OUTPUTS[3][row, element]
+    with np.errstate(all="ignore"):
+        received = expected + np.float32(error)
+    done = run(program, changed(3, row, element, received))
+    allowed = 1e-4 * np.abs(OUTPUTS[3][row]).max()
+    off = abs(float(received) - float(expected))
+    if off < 0.999 * allowed:
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, "PASS")
+    elif not off <= 1.001 * allowed:
+        assert (done.returncode, done.stdout.splitlines()[1]) == (1, "FAIL")
+        shown = done.stdout.splitlines()[0]
+        place, values = shown.split(": expected ")
+        assert place == f"example {row}, output 3, element {element}"
+        printed = np.array([float(text) for text in values.split(", received ")])
+        np.testing.assert_allclose(printed, [expected, received], rtol=1e-6)
+
+
+def test_booleans_must_be_the_same(program):
+    done = run(program, changed(4, 1, 0, True))
+    assert done.returncode == 1
+    assert "output 4, element 0: expected 0, received 1\nFAIL" in done.stdout
+
+
+def test_an_output_that_is_not_there_fails(program):
+    done = run(program, OUTPUTS, rows=2)
+    assert done.returncode == 1
+    assert done.stdout.startswith(
+        "example 2, output 0: the model gives another number of bytes\nFAIL\n"
+    )

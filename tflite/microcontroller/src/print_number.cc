@@ -1,0 +1,30 @@
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+
+#include "print.h"
+
+namespace dart_keras {
+
+void Print(std::int64_t number) {
+  char text[21];  // A sign, 19 digits and the end.
+  *std::to_chars(text, text + sizeof(text) - 1, number).ptr = '\0';
+  Print(text);
+}
+
+// Seven digits and the power of ten that they are multiplied by.
+void Print(float number) {
+  if (!std::isfinite(number)) {
+    Print(std::isnan(number) ? "nan" : number < 0 ? "-inf" : "inf");
+    return;
+  }
+  std::int32_t exponent = 0;
+  double digits = number;
+  for (; std::fabs(digits) >= 1e7; ++exponent) digits /= 10;
+  for (; digits != 0 && std::fabs(digits) < 1e6; --exponent) digits *= 10;
+  Print(static_cast<std::int64_t>(std::llround(digits)));
+  Print("e");
+  Print(static_cast<std::int64_t>(exponent));
+}
+
+}  // namespace dart_keras

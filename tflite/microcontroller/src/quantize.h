@@ -1,0 +1,35 @@
+// Between real values and the integers of a quantized model.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+namespace dart_keras {
+
+// The integer that stands for a value; values beyond the type's range become its limits.
+// In float, which the Cortex-M4F computes in hardware, double it does not.
+//
+//   input[i] = Quantize<Input0::Type>(value, Input0::kScale, Input0::kZeroPoint);
+template <typename T>
+T Quantize(float value, float scale, std::int32_t zero_point) {
+  constexpr float kLowest = std::numeric_limits<T>::min();
+  constexpr float kLargest = std::numeric_limits<T>::max();
+  static_assert(sizeof(T) <= 2, "a float holds every integer of up to 16 bits, but no more");
+  // Of two integers as near as each other the even one, as NumPy rounds.
+  const float steps = std::nearbyint(value / scale) + static_cast<float>(zero_point);
+  if (steps >= kLargest) return std::numeric_limits<T>::max();
+  // Also what is not a number.
+  if (!(steps > kLowest)) return std::numeric_limits<T>::min();
+  return static_cast<T>(steps);
+}
+
+// The value that an integer stands for.
+//
+//   value = Dequantize(output[i], Output0::kScale, Output0::kZeroPoint);
+template <typename T>
+float Dequantize(T integer, float scale, std::int32_t zero_point) {
+  return static_cast<float>(static_cast<std::int32_t>(integer) - zero_point) * scale;
+}
+
+}  // namespace dart_keras
