@@ -9,10 +9,10 @@ import keras
 from dart_keras.compression.copying import copy_model
 from dart_keras.compression.observing import Observer
 from dart_keras.compression.parts import Form, Part
-from dart_keras.compression.parts.batch_norm import FoldedBatchNormalization
 from dart_keras.compression.progress import progress
 from dart_keras.compression.recording import route
 from dart_keras.compression.replacing import replace_layers
+from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 
 
 @dataclass(frozen=True)

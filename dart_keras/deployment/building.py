@@ -11,11 +11,12 @@ from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.export import Exported, export
 from dart_keras.deployment.flatbuffer import ModelFile
 from dart_keras.deployment.folding import fold
+from dart_keras.deployment.learned import check_integers
 from dart_keras.deployment.lowering import lower
 from dart_keras.deployment.plans import DevicePlans
 from dart_keras.deployment.recipe import Recipe
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
-from dart_keras.deployment.scales import Scaled, choose_scales
+from dart_keras.deployment.scales import Scaled, choose_scales, one_per_channel
 from dart_keras.deployment.signature import ModelSignature
 from dart_keras.deployment.slimming import slim
 from dart_keras.deployment.target import Target
@@ -99,7 +100,10 @@ class Builder:
         exported = export(self.model, self.signature, plans)
         content = lower(exported, self.recipe, self.calibration)
         scaled = None
-        if self.recipe.optimized:
+        if self.recipe.learned:
+            check_integers(content, exported)
+            scaled = one_per_channel(content)
+        elif self.recipe.optimized:
             coarse = lower(exported, self.recipe, self.calibration, per_channel=False)
             decibels, tolerance = self._decibels(exported), self.device.scale_tolerance
             scaled = choose_scales(content, coarse, decibels, tolerance)

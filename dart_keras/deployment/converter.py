@@ -15,6 +15,7 @@ from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.export import in_float32
 from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.learned import rows_in_range, with_learned_ranges
 from dart_keras.deployment.lowering import layers_at
 from dart_keras.deployment.recipe import RECIPES, Recipe
 from dart_keras.deployment.runtimes.result import RefusedError
@@ -94,7 +95,6 @@ def convert(
         (32, 2)
     """
     device = find_target(target, quantization)
-    recipe = RECIPES[quantization]
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "Conversion needs Keras to run on TensorFlow: set KERAS_BACKEND=tensorflow. "
@@ -102,10 +102,13 @@ def convert(
         )
     _check_budget(flash_budget)
     signature = model_signature(model)
+    recipe = with_learned_ranges(RECIPES[quantization], model, device.name)
     arrays = _representative_rows(representative_data, signature, recipe)
     signature = signature.resolved(arrays)
     if arrays is None:
         compared = random_rows(signature.inputs, signature.id_bound)
+        if recipe.learned:
+            compared = rows_in_range(model, signature.inputs, compared)
     else:
         arrays = [a.astype(s.dtype) for a, s in zip(arrays, signature.inputs, strict=True)]
         compared = _evenly_spaced(arrays, _COMPARED_ROWS)
@@ -135,7 +138,9 @@ def convert(
         "contractions": built.plans.as_dicts(),
         "inputs": [info.as_dict() for info in file.inputs],
         "outputs": [info.as_dict() for info in file.outputs],
-        "calibration_rows": len(arrays[0]) if arrays and recipe.calibrated else 0,
+        "calibration_rows": len(arrays[0])
+        if arrays and recipe.calibrated and not recipe.learned
+        else 0,
         "compared_rows": len(compared[0]),
         "compared_on": "random inputs" if arrays is None else "representative data",
         "runtimes": runtimes,
@@ -169,7 +174,7 @@ def _representative_rows(
 ) -> list[np.ndarray] | None:
     if data is not None:
         return collect(data, signature.inputs, name="representative_data", max_rows=MAX_ROWS)
-    if recipe.calibrated:
+    if recipe.calibrated and not recipe.learned:
         shapes = {spec.name: ("rows", *spec.shape) for spec in signature.inputs}
         raise ValueError(
             f"quantization={recipe.name!r} needs `representative_data` of the shapes {shapes} to "

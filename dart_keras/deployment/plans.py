@@ -1,11 +1,10 @@
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from dart_keras.deployment.recipe import Recipe
-from dart_keras.layers.planning import planning_for
+from dart_keras.layers.planning import fastest_of_its_size, planning_for
 from dart_keras.tensor_train.contraction import ContractionPlan
 
 # A layer and the train that it multiplies by; an embedding has two, the table and its transpose.
@@ -117,13 +116,8 @@ def stored_bytes(plan: ContractionPlan, recipe: Recipe) -> int:
         recipe: How the weights are stored.
     """
     size = plan.network.size
-    grown = {0}
     total = 0
-    for place, (pair, product) in enumerate(zip(plan.path, plan.products, strict=True)):
-        if pair[0] not in grown:
-            # Cores that are merged before the file is written.
-            continue
-        grown.add(len(plan.network.operands) + place)
+    for product in plan.input_products:
         numbers = size(product.right)
         total += numbers * recipe.bytes_per_weight(numbers)
         total += 4 * size(product.new) if recipe.bytes_per_weight(numbers) == 1 else 0
@@ -131,6 +125,5 @@ def stored_bytes(plan: ContractionPlan, recipe: Recipe) -> int:
 
 
 def _fastest_of_its_size(options: list[Option]) -> Option:
-    unmerged = sum(math.prod(shape) for shape in options[0].plan.network.core_shapes)
-    fitting = [option for option in options if option.plan.weights <= unmerged]
-    return min(fitting, key=lambda option: option.plan.microseconds)
+    plan = fastest_of_its_size([option.plan for option in options])
+    return next(option for option in options if option.plan is plan)

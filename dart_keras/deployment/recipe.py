@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # TensorFlow's converter leaves constants of fewer numbers in float, if activations are.
@@ -16,6 +16,7 @@ class Recipe:
         optimized: Whether weights are quantized at all.
         calibrated: Whether activations are quantized too, which takes representative data.
         interface: The dtype of the file's float inputs and outputs.
+        learned: Whether the model itself says the ranges of its activations.
     """
 
     name: str
@@ -23,6 +24,12 @@ class Recipe:
     optimized: bool
     calibrated: bool
     interface: str
+    learned: bool = False
+
+    def with_learned_ranges(self) -> "Recipe":
+        """Returns the recipe for a model whose graph holds the ranges of its activations."""
+        # The set of integer operators alone is refused without representative data.
+        return replace(self, operator_sets=("TFLITE_BUILTINS",), learned=True)
 
     def bytes_per_weight(self, numbers: int) -> int:
         """Returns the bytes of one weight of a constant of so many numbers."""
@@ -50,8 +57,9 @@ class Recipe:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             # TensorFlow has no public switch for it.
             converter._experimental_disable_per_channel = not per_channel
-        if self.calibrated:
+        if self.calibrated and not self.learned:
             converter.representative_dataset = rows
+        if self.calibrated:
             converter.inference_input_type = tf.as_dtype(self.interface)
             converter.inference_output_type = tf.as_dtype(self.interface)
 

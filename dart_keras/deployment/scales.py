@@ -36,6 +36,13 @@ class Scaled:
         return {"per-channel": self.per_channel, "per-tensor": self.per_tensor}
 
 
+def one_per_channel(content: bytes) -> Scaled:
+    """A file as it is, whose weights have a scale for each channel."""
+    model = unpack(content)
+    operators = (operator for graph in model.subgraphs for operator in graph.operators)
+    return Scaled(content, sum(operator_name(model, each) in _WEIGHTED for each in operators), 0)
+
+
 def choose_scales(
     per_channel: bytes,
     per_tensor: bytes,

@@ -7,8 +7,8 @@ from dart_keras.compression.calibration import calibration_batches
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.observing import Observer
 from dart_keras.compression.parts import parts_of
-from dart_keras.compression.parts.batch_norm import FoldedBatchNormalization
 from dart_keras.keras_internals import flatten_layers
+from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 
 from . import models
 from .helpers import assert_close, outputs

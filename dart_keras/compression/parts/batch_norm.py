@@ -10,38 +10,6 @@ from keras import ops
 from dart_keras.keras_internals import flatten_layers, nodes_of, sublayers
 
 
-@keras.saving.register_keras_serializable("dart_keras")
-class FoldedBatchNormalization(keras.layers.Layer):
-    """Stands where a batch normalization was that the layer before it has taken in.
-
-    It returns its input. `keras.layers.Identity` cannot stand there, because it takes no mask.
-
-    Example:
-        >>> FoldedBatchNormalization()(np.ones(2, "float32")).numpy()
-        array([1., 1.], dtype=float32)
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.supports_masking = True
-
-    def build(self, input_shape: Any) -> None:
-        """Nothing to create."""
-        self.built = True
-
-    def call(self, inputs: Any, mask: Any = None) -> Any:
-        """The inputs."""
-        return inputs
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """What every layer's config has; Keras makes none by itself from a policy."""
-        return super().get_config()
-
-
 def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
     """The `BatchNormalization` layers that see nothing but one linear layer's outputs.
 

@@ -1,7 +1,7 @@
 """Plans for multiplying by a matrix that is held as a tensor train, and what each costs."""
 
 from dart_keras.tensor_train.contraction.candidates import NAMES
-from dart_keras.tensor_train.contraction.execution import contract
+from dart_keras.tensor_train.contraction.execution import between_products, contract
 from dart_keras.tensor_train.contraction.measurement import fastest_plan
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
 from dart_keras.tensor_train.contraction.planner import (
@@ -14,6 +14,7 @@ __all__ = [
     "NAMES",
     "UNKNOWN_ROWS",
     "ContractionPlan",
+    "between_products",
     "candidate_plans",
     "cheapest_plan",
     "contract",

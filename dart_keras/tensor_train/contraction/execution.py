@@ -1,11 +1,41 @@
 """Multiplying by a tensor train as planned, in `keras.ops`."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Protocol
 
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
 from dart_keras.tensor_train.contraction.product import permuted, reshaped
+
+
+class Steps(Protocol):
+    """What is done to the numbers between the products of a contraction."""
+
+    def weights(self, step: int, matrix: Any) -> Any:
+        """The matrix that the product `step` with the input multiplies by, changed."""
+
+    def result(self, step: int, tensor: Any) -> Any:
+        """The result of that product, changed."""
+
+
+_steps: ContextVar[Steps | None] = ContextVar("steps", default=None)
+
+
+@contextmanager
+def between_products(steps: Steps) -> Iterator[None]:
+    """Let the contractions made meanwhile have their matrices and results changed.
+
+    Args:
+        steps: What is done to them.
+    """
+    token = _steps.set(steps)
+    try:
+        yield
+    finally:
+        _steps.reset(token)
 
 
 def contract(x: Any, cores: Sequence[Any], plan: ContractionPlan) -> Any:
@@ -37,7 +67,13 @@ def contract(x: Any, cores: Sequence[Any], plan: ContractionPlan) -> Any:
             f"Received: {[tuple(core.shape) for core in cores]}"
         )
     operands = [x, *cores]
+    steps, done = _steps.get(), 0
     for (left, right), product in zip(plan.path, plan.products, strict=True):
-        operands.append(product.run(operands[left], operands[right]))
+        if steps is None or product not in plan.input_products:
+            operands.append(product.run(operands[left], operands[right]))
+            continue
+        weights = partial(steps.weights, done)
+        operands.append(steps.result(done, product.run(operands[left], operands[right], weights)))
+        done += 1
     output = permuted(network, operands[-1], plan.products[-1].result, network.output)
     return reshaped(output, (-1, math.prod(network.output_modes)))

@@ -15,7 +15,7 @@ from dart_keras.tensor_train.contraction.cost import (
     total,
 )
 from dart_keras.tensor_train.contraction.machine import Machine
-from dart_keras.tensor_train.contraction.network import Network
+from dart_keras.tensor_train.contraction.network import ROWS, Network
 from dart_keras.tensor_train.contraction.product import Product
 
 # Pairs of operands to multiply: 0 is the input, 1...d are the cores, and each product gets the next
@@ -66,8 +66,12 @@ class ContractionPlan(Planned):
     @cached_property
     def weights(self) -> int:
         """How many numbers the cores hold when those that are merged first have been merged."""
-        size = self.network.size
-        return sum(size(p.right) for p, (left, _) in self._all_steps() if self._is_grown(left))
+        return sum(self.network.size(product.right) for product in self.input_products)
+
+    @cached_property
+    def input_products(self) -> tuple[Product, ...]:
+        """The products with the input, or with what has become of it; the others merge cores."""
+        return tuple(p for p, (left, _) in self._all_steps() if self._is_grown(left))
 
     @cached_property
     def peak_elements(self) -> int:
@@ -96,6 +100,11 @@ class ContractionPlan(Planned):
 
     def __repr__(self) -> str:
         return f"ContractionPlan({self.name!r})\n{self.explain()}"
+
+    @property
+    def makes_whole_rows(self) -> bool:
+        """Whether the last product makes all numbers of a row at once, in their order."""
+        return not self._ends_with_move and self.products[-1].before == (ROWS,)
 
     @property
     def _ends_with_move(self) -> bool:

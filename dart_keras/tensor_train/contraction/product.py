@@ -1,6 +1,7 @@
 """One step of a contraction: two arrays become one by a product of matrices."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -91,14 +92,24 @@ class Product:
             and (max(positions) < len(self.left) - 1)
         )
 
-    def run(self, left: Any, right: Any) -> Any:
-        """The product of two tensors whose axes, taken together, are `left` and `right`."""
+    def run(self, left: Any, right: Any, weights: Callable[[Any], Any] | None = None) -> Any:
+        """The product of two tensors whose axes, taken together, are `left` and `right`.
+
+        Args:
+            left: The array that grows.
+            right: The array that is used up.
+            weights: Called with `right` as a matrix with a column for each number that it adds to
+                a row; its result is multiplied by in place of that.
+        """
         extent = self.network.extent
         before, shared, new = extent(self.before), extent(self.shared), extent(self.new)
         left = permuted(self.network, left, self.left, self.left_order)
         right = permuted(self.network, right, self.right, self.right_order)
         transposed = self.right_order != (*self.shared, *self.new)
         right = reshaped(right, (new, shared) if transposed else (shared, new))
+        if weights is not None:
+            right = weights(ops.transpose(right) if transposed else right)
+            transposed = False
         if not self.batched:
             return matrix_product(reshaped(left, (before, shared)), right, False, transposed)
         # The number of rows is in at most one of these, so that one size is left to be found.

@@ -7,12 +7,9 @@ from keras import layers
 
 from dart_keras.compression.fitting import Fitter
 from dart_keras.compression.parts import parts_of
-from dart_keras.compression.parts.batch_norm import (
-    FoldedBatchNormalization,
-    fold_batch_norm,
-    norms_behind,
-)
+from dart_keras.compression.parts.batch_norm import fold_batch_norm, norms_behind
 from dart_keras.keras_internals import flatten_layers
+from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 
 from .. import models
 from ..helpers import assert_close, outputs, saved_and_loaded

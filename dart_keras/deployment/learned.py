@@ -1,0 +1,100 @@
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.export import Exported
+from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.lowering import layers_at
+from dart_keras.deployment.packing import load_schema, unpack
+from dart_keras.deployment.recipe import Recipe
+from dart_keras.deployment.signature import InputSpec
+from dart_keras.keras_internals import flatten_layers
+from dart_keras.quantization.quantized_layer import QuantizedLayer, QuantizedOutput
+
+
+def with_learned_ranges(recipe: Recipe, model: keras.Model, target: str) -> Recipe:
+    """The recipe for a model that may be quantization-aware.
+
+    Args:
+        recipe: How to quantize.
+        model: The model.
+        target: The device's name.
+
+    Raises:
+        ValueError: If the model has learned something else than the recipe and the target need, or
+            nothing yet.
+    """
+    layers = _quantized_layers(model)
+    if not layers:
+        return recipe
+    if recipe.name != "int8":
+        raise ValueError(
+            "Expected quantization='int8' for a model of `quantize_aware`. "
+            f"Received: quantization={recipe.name!r}"
+        )
+    targets = {layer.target for layer in layers if isinstance(layer, QuantizedLayer)}
+    if targets - {target}:
+        raise ValueError(
+            f"Expected the target that the model was made quantization-aware for, {targets}. "
+            f"Received: target={target!r}"
+        )
+    unknown = [x.name for x in layers if not all(q.is_learned for q in x.quantizers)]
+    if unknown:
+        raise ValueError(
+            "Expected ranges that training has found: call `fit` on the quantization-aware model "
+            f"first. Received: no ranges in {', '.join(unknown)}"
+        )
+    return recipe.with_learned_ranges()
+
+
+def rows_in_range(
+    model: keras.Model, specs: Sequence[InputSpec], rows: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Random inputs, the floats of them brought into the ranges that a model has learned.
+
+    Args:
+        model: A quantization-aware model.
+        specs: Its inputs.
+        rows: For each input normal floats, or ids.
+    """
+    ranges = {x.name: x.quantizers[0].range for x in _quantized_layers(model)}
+    moved = []
+    for spec, array in zip(specs, rows, strict=True):
+        if spec.dtype == "float32":
+            low, high = ranges[f"{spec.name}_range"]
+            array = np.clip((low + high) / 2 + array * (high - low) / 4, low, high)
+        moved.append(array.astype(spec.dtype))
+    return moved
+
+
+def check_integers(content: bytes, exported: Exported) -> None:
+    """Raise a ConversionError if an operator of a file works with floats.
+
+    The converter leaves those in float whose ranges are not all known.
+    """
+    model = unpack(content)
+    floats = load_schema().TensorType.FLOAT32
+    places = [
+        place
+        for place, operator in enumerate(model.subgraphs[0].operators)
+        if any(
+            model.subgraphs[0].tensors[index].type == floats
+            for index in (*operator.inputs, *operator.outputs)
+            if index >= 0
+        )
+    ]
+    if places:
+        raise ConversionError(
+            "Operators are left in float, because the model has no ranges for all that they read "
+            "and write.",
+            [ModelFile(content).operators[place].name for place in places],
+            layers_at(places, content, exported),
+        )
+
+
+def _quantized_layers(model: keras.Model) -> list[Any]:
+    kinds = QuantizedLayer, QuantizedOutput
+    return [layer for layer in flatten_layers(model) if isinstance(layer, kinds)]

@@ -1,0 +1,215 @@
+from typing import Any
+
+import keras
+
+from dart_keras.layers import TTDense
+from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
+from dart_keras.quantization.quantized_layer import QuantizedLayer, QuantizedOutput
+from dart_keras.tensor_train.contraction.machine import MACHINES
+
+_WEIGHTED = (TTDense, keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+# Their outputs have the numbers of their inputs, or means of them in the same range.
+_MOVING = (
+    keras.layers.AveragePooling2D,
+    FoldedBatchNormalization,
+    keras.layers.Cropping2D,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.Identity,
+    keras.layers.MaxPooling2D,
+    keras.layers.Permute,
+    keras.layers.Reshape,
+    keras.layers.SpatialDropout2D,
+    keras.layers.ZeroPadding2D,
+)
+# The same of what Keras makes of `x[...]` and of `keras.ops`.
+_MOVING_OPERATIONS = ("ExpandDims", "GetItem", "Reshape", "Squeeze", "Transpose")
+# Their outputs have ranges of their own.
+_COMPUTING = (
+    keras.layers.Activation,
+    keras.layers.Add,
+    keras.layers.Average,
+    keras.layers.Concatenate,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.LeakyReLU,
+    keras.layers.Maximum,
+    keras.layers.Minimum,
+    keras.layers.Multiply,
+    keras.layers.ReLU,
+    keras.layers.Softmax,
+    keras.layers.Subtract,
+)
+
+
+def quantize_aware(
+    model: keras.Model, recipe: str = "int8", target: str = "raspberry-pi"
+) -> keras.Model:
+    """A copy of a model that computes, and trains on, the integers that its file will hold.
+
+    Weights are rounded to int8 with a scale for each channel, and every result that the file keeps
+    is rounded to int8: those between the products of a tensor train, too, in the order in which the
+    target multiplies them. Gradients pass as if nothing was rounded (Jacob et al. 2018,
+    "Quantization and training of neural networks for efficient integer-arithmetic-only
+    inference", section 3). The ranges of the results are found in `fit`, so that
+    `dart_keras.deployment.convert` needs no representative data. The rounding is done by
+    tensorflow-model-optimization's quantizers.
+
+    To be used when the ranks are settled: after `RankDiscretization` has cut them.
+
+    Args:
+        model: A built Sequential or functional model, nested or not, in float32. It is left as it
+            is.
+        recipe: `"int8"`. The others have nothing to learn: float32 rounds nothing, dynamic and
+            int16x8 hardly anything that counts.
+        target: The device, as for `dart_keras.deployment.convert`.
+
+    Returns:
+        A functional model with the same weights, not compiled. A layer with weights is the `layer`
+        of a layer of the same name.
+
+    Raises:
+        ValueError: If an argument is not one of the above, or a layer is of a kind that this does
+            not cover, with the names of all such layers.
+        ImportError: If tensorflow-model-optimization is missing.
+
+    Example:
+        >>> import dart_keras as dk, numpy as np
+        >>> stack = [dk.layers.TTDense(16, ranks=4, activation="relu"), keras.layers.Dense(3)]
+        >>> model = keras.Sequential([keras.Input((16,)), *stack])
+        >>> aware = quantize_aware(model)
+        >>> aware.compile("adam", "mse")
+        >>> x = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
+        >>> history = aware.fit(x, x[:, :3], epochs=2, verbose=0)
+        >>> dk.deployment.convert(aware, quantization="int8").operators
+        ['FULLY_CONNECTED', 'RESHAPE']
+    """
+    if recipe != "int8":
+        raise ValueError(f"Expected `recipe` to be 'int8'. Received: recipe={recipe!r}")
+    devices = [machine.name for machine in MACHINES.values() if machine.constant_cores]
+    if target not in devices:
+        raise ValueError(f"Expected `target` to be one of {devices}. Received: target={target!r}")
+    if not isinstance(model, keras.Model) or not model.built or not getattr(model, "inputs", None):
+        raise ValueError(
+            f"Expected a built Sequential or functional Keras model. Received: {model!r}"
+        )
+    _check_layers(model)
+    copier = _Copier(target)
+    aware = copier.copy(model, round_inputs=True)
+    copier.take_weights()
+    return aware
+
+
+class _Copier:
+    """Makes the models, and layers that are shared but once.
+
+    Args:
+        target: The device.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._copies: dict[int, Any] = {}
+        # Each layer with weights, and its twin.
+        self._pairs: list[tuple[Any, Any]] = []
+
+    def copy(self, model: Any, round_inputs: bool) -> keras.Model:
+        """A model with quantizers in it, without the weights."""
+        # Sequential models have no place between their layers, and no structure of their inputs.
+        if isinstance(model, keras.Sequential):
+            model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        inputs = keras.tree.map_structure(
+            lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), model.input
+        )
+        rounded = {
+            id(x): QuantizedOutput(name=f"{x.name}_range")(x)
+            for x in keras.tree.flatten(inputs)
+            if round_inputs and _is_float(x)
+        }
+
+        def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+            given = keras.tree.map_structure(lambda x: rounded.get(id(x), x), (args, kwargs))
+            return _with_range(operation, operation(*given[0], **given[1]))
+
+        return keras.models.clone_model(
+            model, input_tensors=inputs, clone_function=self._twin, call_function=call
+        )
+
+    def take_weights(self) -> None:
+        """Give the layers their weights, and make the ranks of trains final."""
+        for old, new in self._pairs:
+            new.set_weights(old.get_weights())
+            if isinstance(new, TTDense):
+                new.forget_adaptation()
+
+    def _twin(self, operation: Any) -> Any:
+        if not isinstance(operation, keras.Layer):
+            return operation
+        if id(operation) not in self._copies:
+            self._copies[id(operation)] = self._made(operation)
+        return self._copies[id(operation)]
+
+    def _made(self, layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return self.copy(layer, round_inputs=False)
+        config = layer.get_config()
+        if not isinstance(layer, _WEIGHTED):
+            return type(layer).from_config(config)
+        linear = type(layer).from_config({**config, "activation": "linear"})
+        self._pairs.append((layer, linear))
+        named = {"name": layer.name, "trainable": layer.trainable}
+        return QuantizedLayer(linear, layer.activation, self._target, **named)
+
+
+def _with_range(operation: Any, outputs: Any) -> Any:
+    """What an operation gives, rounded where the device gives it a range of its own."""
+    moves = type(operation).__name__ in _MOVING_OPERATIONS
+    if moves or (isinstance(operation, keras.Layer) and not isinstance(operation, _COMPUTING)):
+        return outputs
+    activation = getattr(operation, "activation", None)
+    if isinstance(operation, keras.layers.Softmax):
+        activation = keras.activations.softmax
+    flat = keras.tree.flatten(outputs)
+    names = [f"{operation.name}_range{f'_{k}' if k else ''}" for k in range(len(flat))]
+    return keras.tree.pack_sequence_as(
+        outputs,
+        [
+            QuantizedOutput(activation, name=name)(y) if _is_float(y) else y
+            for y, name in zip(flat, names, strict=True)
+        ],
+    )
+
+
+def _is_float(tensor: Any) -> bool:
+    return "float" in tensor.dtype
+
+
+def _check_layers(model: Any) -> None:
+    layers = _layers(model)
+    covered = (*_WEIGHTED, *_MOVING, *_COMPUTING, keras.layers.InputLayer)
+    others = [f"{x.name} ({type(x).__name__})" for x in layers if type(x) not in covered]
+    if others:
+        kinds = sorted(kind.__name__ for kind in (*_WEIGHTED, *_MOVING, *_COMPUTING))
+        raise ValueError(
+            f"Expected layers of the kinds {', '.join(kinds)}. Received: {', '.join(others)}"
+        )
+    halves = [x.name for x in layers if x.compute_dtype != "float32"]
+    if halves:
+        raise ValueError(
+            f"Expected layers that compute in float32. Received: {', '.join(halves)} in others"
+        )
+    uncut = [x.name for x in layers if getattr(x, "rank_gates", None) is not None]
+    if uncut:
+        raise ValueError(
+            "Expected layers whose ranks are settled. Received: rank gates, which have not been "
+            f"cut yet, in {', '.join(uncut)}"
+        )
+
+
+def _layers(model: Any) -> list[Any]:
+    """The layers of a model and of the graphs in it."""
+    found: list[Any] = []
+    for layer in model.layers:
+        is_graph = isinstance(layer, keras.Model) and getattr(layer, "inputs", None)
+        found += _layers(layer) if is_graph else [layer]
+    return found

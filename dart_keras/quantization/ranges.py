@@ -1,0 +1,136 @@
+"""Ranges of tensors, learned by the quantizers of tensorflow-model-optimization."""
+
+import os
+from typing import Any
+
+import keras
+from keras import ops
+
+BITS = 8
+
+
+class WeightQuantizer:
+    """Rounds a matrix or kernel to int8 with a scale for each channel, the last axis.
+
+    Gradients pass as if nothing was rounded. The scales are those of the present numbers.
+
+    Args:
+        layer: The layer that holds the ranges.
+        shape: The shape of what is rounded, of two or four axes.
+        name: What the ranges' variables are called.
+    """
+
+    def __init__(self, layer: keras.Layer, shape: tuple[int, ...], name: str) -> None:
+        self._quantizer = _quantizers().LastValueQuantizer(
+            num_bits=BITS, per_axis=True, symmetric=True, narrow_range=True
+        )
+        self._ranges = self._quantizer.build(shape, name, _Variables(layer))
+
+    def __call__(self, weights: Any) -> Any:
+        """The tensor with every number at the nearest that its channel's integers stand for."""
+        import tensorflow as tf
+
+        values = {name: variable.value for name, variable in self._ranges.items()}
+        return self._quantizer(tf.convert_to_tensor(weights), True, values)
+
+
+class ActivationQuantizer:
+    """Rounds a tensor to int8 in a range that training finds.
+
+    The first batch gives the range, and an average that moves follows the ranges of later ones.
+
+    Args:
+        layer: The layer that holds the range.
+        name: What its variables are called.
+    """
+
+    def __init__(self, layer: keras.Layer, name: str) -> None:
+        self._quantizer = _quantizers().MovingAverageQuantizer(
+            num_bits=BITS, per_axis=False, symmetric=False, narrow_range=False
+        )
+        self._ranges = self._quantizer.build(None, name, _Variables(layer))
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether a batch was seen in training."""
+        low, high = self.range
+        return low < high
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """What the smallest and the largest integer stand for, up to a rounding of the zero."""
+        low, high = (ops.convert_to_numpy(self._ranges[k]) for k in ("min_var", "max_var"))
+        return float(low), float(high)
+
+    def __call__(self, tensor: Any, training: bool | None, final: bool) -> Any:
+        """The tensor, rounded.
+
+        Args:
+            tensor: Any tensor.
+            training: Whether the range is to follow it.
+            final: Whether the range is known to be learned. Otherwise a tensor stays as it is for
+                as long as there is none.
+        """
+        import tensorflow as tf
+
+        tensor = tf.convert_to_tensor(tensor)
+        low, high = (self._ranges[name].value for name in ("min_var", "max_var"))
+        if training:
+            first = tf.equal(low, high)
+            low.assign(tf.where(first, tf.minimum(tf.reduce_min(tensor), 0.0), low))
+            high.assign(tf.where(first, tf.maximum(tf.reduce_max(tensor), 0.0), high))
+        rounded = self._quantizer(tensor, bool(training), {"min_var": low, "max_var": high})
+        return rounded if training or final else tf.where(low < high, rounded, tensor)
+
+
+class FixedQuantizer:
+    """Rounds a tensor to int8 in a range that is known beforehand.
+
+    Args:
+        low: What the smallest integer stands for.
+        high: What the largest stands for.
+    """
+
+    is_learned = True
+
+    def __init__(self, low: float, high: float) -> None:
+        self.range = low, high
+        self._quantizer = _quantizers().FixedQuantizer(BITS, low, high, narrow_range=False)
+
+    def __call__(self, tensor: Any, training: bool | None, final: bool) -> Any:
+        """The tensor, rounded."""
+        return self._quantizer(tensor, training, None)
+
+
+class _Variables:
+    """Makes a quantizer's variables those of a Keras 3 layer."""
+
+    def __init__(self, layer: keras.Layer) -> None:
+        self._layer = layer
+
+    def add_weight(self, name: str, initializer: Any, trainable: bool, shape: Any) -> Any:
+        shape = () if shape is None else (shape,)
+        return self._layer.add_weight(
+            name=name, shape=shape, initializer="zeros", trainable=trainable, autocast=False
+        )
+
+
+def _quantizers() -> Any:
+    """The module of the quantizers.
+
+    Importing it sets the process up for Keras 2, which is put back.
+    """
+    before = os.environ.get("TF_USE_LEGACY_KERAS")
+    try:
+        from tensorflow_model_optimization.quantization.keras import quantizers
+    except ImportError as error:
+        raise ImportError(
+            "Quantization-aware training needs the extra `quantization`: "
+            "pip install dart-keras[quantization]"
+        ) from error
+    finally:
+        if before is None:
+            os.environ.pop("TF_USE_LEGACY_KERAS", None)
+        else:
+            os.environ["TF_USE_LEGACY_KERAS"] = before
+    return quantizers

@@ -1,0 +1,80 @@
+"""Models to be made quantization-aware, by name."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from dart_keras.layers import TTDense
+
+
+def two_balanced_trains():
+    modes = ((8, 8), (8, 16))
+    first = TTDense(128, 6, *modes, activation="relu", name="first")
+    second = TTDense(64, 5, (8, 16), (8, 8), activation="relu", name="second")
+    return keras.Sequential([keras.Input((64,)), first, second, layers.Dense(5, name="last")])
+
+
+def three_modes():
+    train = TTDense(512, 5, (8, 8, 8), (8, 8, 8), activation="relu")
+    return keras.Sequential([keras.Input((512,)), train, layers.Dense(3, "softmax")])
+
+
+def low_rank():
+    train = TTDense(64, 5, (64, 1), (1, 64), activation="relu6", use_bias=False)
+    return keras.Sequential([keras.Input((64,)), train, layers.Dense(3)])
+
+
+def padded_modes():
+    train = TTDense(30, 3, (8, 8), (4, 8), activation="sigmoid")
+    return keras.Sequential([keras.Input((60,)), train, layers.Dense(3)])
+
+
+def rows_of_vectors():
+    x = inputs = keras.Input((5, 64))
+    for layer in (TTDense(48, 3, activation="relu"), layers.Dense(7), layers.Flatten()):
+        x = layer(x)
+    return keras.Model(inputs, layers.Dense(2, "sigmoid")(x))
+
+
+def convolutions():
+    x = inputs = keras.Input((12, 12, 3))
+    x = whole = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
+    x = layers.ReLU()(layers.Add()([layers.Conv2D(8, 1)(x), whole]))
+    pooled = [layers.MaxPooling2D(2)(x), layers.AveragePooling2D(2)(whole)]
+    x = layers.GlobalAveragePooling2D()(layers.Concatenate()(pooled))
+    return keras.Model(inputs, layers.Dense(4, "softmax")(x))
+
+
+def operations_and_a_shared_layer():
+    a, b = keras.Input((16,), name="a"), keras.Input((16,), name="b")
+    shared = layers.Dense(8, name="shared")
+    x = shared(a) * shared(b) + keras.ops.tanh(a[:, :8])
+    return keras.Model([a, b], [layers.Dense(2)(x), layers.Activation("sigmoid")(x)])
+
+
+def nested():
+    inner = keras.Sequential([keras.Input((32,)), TTDense(32, 4, activation="relu")], name="inner")
+    inputs = keras.Input((32,))
+    return keras.Model(inputs, layers.Dense(3)(inner(inner(inputs))))
+
+
+NETWORKS = {
+    build.__name__: build
+    for build in (
+        two_balanced_trains,
+        three_modes,
+        low_rank,
+        padded_modes,
+        rows_of_vectors,
+        convolutions,
+        operations_and_a_shared_layer,
+        nested,
+    )
+}
+
+
+def inputs_of(model, rows=128):
+    rng = np.random.default_rng(0)
+    found = [rng.normal(size=(rows, *x.shape[1:])).astype("float32") for x in model.inputs]
+    return found if len(found) > 1 else found[0]

@@ -1,0 +1,185 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import dart_keras as dk
+from dart_keras.deployment import convert
+from dart_keras.deployment.packing import operator_name, unpack
+from dart_keras.keras_internals import flatten_layers
+from dart_keras.layers import TTDense
+from dart_keras.quantization import quantize_aware
+from dart_keras.quantization.quantized_layer import QuantizedLayer
+
+from .networks import NETWORKS, inputs_of, nested, two_balanced_trains
+
+TARGETS = {"raspberry-pi": "litert", "microcontroller": "tflm"}
+MEAN_STEPS = {"litert": 0.25, "tflm": 0.6}
+
+
+def predicted(model, x):
+    return keras.tree.flatten(model.predict(x, verbose=0))
+
+
+def trained(model, target="raspberry-pi", epochs=2, rate=1e-4):
+    """The quantization-aware twin, trained to do what the model does, and some inputs."""
+    x = inputs_of(model)
+    aware = quantize_aware(model, target=target)
+    aware.compile(keras.optimizers.Adam(rate), "mse")
+    aware.fit(x, model.predict(x, verbose=0), epochs=epochs, verbose=0)
+    return aware, x
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_file_computes_what_the_model_trained_on(name, target):
+    keras.utils.set_random_seed(0)
+    aware, x = trained(NETWORKS[name](), target)
+    artifact = convert(aware, target, quantization="int8")
+    rows = tuple(x) if isinstance(x, list) else x
+    for runtime in {"litert", TARGETS[target]}:
+        received = keras.tree.flatten(artifact.predict(rows, runtime=runtime))
+        for mine, theirs, info in zip(predicted(aware, x), received, artifact.outputs, strict=True):
+            # A sum that falls between two integers may be rounded to either, and what comes behind
+            # multiplies that. TFLM's kernels differ from LiteRT's by as much.
+            assert np.mean(abs(mine - theirs)) < MEAN_STEPS[runtime] * info.scale
+            assert np.max(abs(mine - theirs)) <= 5 * info.scale + 1e-6
+    assert artifact.weight_scales == "per-channel"
+    assert artifact.report["calibration_rows"] == 0
+
+
+def test_the_integers_in_the_file_are_those_of_training():
+    keras.utils.set_random_seed(0)
+    aware, _ = trained(two_balanced_trains())
+    model = unpack(convert(aware, quantization="int8").content)
+    [graph] = model.subgraphs
+    stored = [
+        (model.buffers[tensor.buffer].data.view("int8").reshape(tensor.shape), tensor.quantization)
+        for operator in graph.operators
+        if operator_name(model, operator) == "FULLY_CONNECTED"
+        for tensor in [graph.tensors[operator.inputs[1]]]
+    ]
+    kernel = np.array(aware.get_layer("last").layer.kernel)
+    scales = np.abs(kernel).max(0) / 127
+    integers, quantization = stored[-1]
+    np.testing.assert_allclose(quantization.scale, scales, rtol=1e-6)
+    np.testing.assert_array_equal(integers.T, np.round(kernel / scales))
+    # Two products for each train, by cores as they are.
+    assert len(stored) == 5
+    numbers = sum(integers.size for integers, _ in stored)
+    assert numbers == sum(c.shape.num_elements() for c in _cores(aware)) + kernel.size
+
+
+def _cores(aware):
+    names = ("first", "second")
+    return [core.value for name in names for core in aware.get_layer(name).layer.cores]
+
+
+def test_before_training_only_weights_are_rounded():
+    model = two_balanced_trains()
+    x = inputs_of(model)
+    [expected], [received] = predicted(model, x), predicted(quantize_aware(model), x)
+    assert 0 < np.abs(received - expected).max() < 0.1 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_original_is_left_alone_and_names_and_sharing_stay(name):
+    model = NETWORKS[name]()
+    x, weights = inputs_of(model), model.get_weights()
+    before = predicted(model, x)
+    aware, _ = trained(model)
+    for mine, theirs in zip(predicted(model, x), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    for mine, theirs in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    kept = {layer.name for layer in _single(model) if not isinstance(layer, layers.InputLayer)}
+    assert kept <= {layer.name for layer in flatten_layers(aware)}
+    wrapped = [layer for layer in flatten_layers(aware) if isinstance(layer, QuantizedLayer)]
+    assert len(wrapped) == sum(bool(layer.weights) for layer in _single(model))
+    assert not model.compiled
+
+
+def _single(model):
+    return [x for x in flatten_layers(model) if not isinstance(x, keras.Model)]
+
+
+@pytest.mark.parametrize("build", [two_balanced_trains, nested])
+def test_a_saved_model_is_the_same_and_trains_on(build, tmp_path):
+    aware, x = trained(build())
+    aware.save(tmp_path / "aware.keras")
+    loaded = keras.models.load_model(tmp_path / "aware.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), aware.predict(x, verbose=0))
+    content = convert(aware, quantization="int8").content
+    assert convert(loaded, quantization="int8").content == content
+    history = loaded.fit(x, loaded.predict(x, verbose=0) * 0.5, epochs=3, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_training_makes_up_for_what_rounding_loses():
+    keras.utils.set_random_seed(0)
+    model = two_balanced_trains()
+    x = inputs_of(model, 512)
+    # Channels of very different sizes within one tensor, which has one scale for all of them.
+    model.get_layer("first").bias.assign(np.where(np.arange(128) < 4, 60.0, 0.0))
+    expected = model.predict(x, verbose=0)
+    aware = quantize_aware(model)
+    aware.compile(keras.optimizers.Adam(1e-3), "mse")
+    aware.fit(x, expected, epochs=30, verbose=0)
+    plain = convert(model, quantization="int8", representative_data=x)
+    learned = convert(aware, quantization="int8")
+    errors = [np.mean((a.predict(x) - expected) ** 2) for a in (learned, plain)]
+    assert errors[0] < 0.7 * errors[1]
+
+
+def test_ranks_that_were_cut_in_training_stay():
+    keras.utils.set_random_seed(0)
+    model = two_balanced_trains()
+    x = inputs_of(model)
+    model.compile("adam", "mse")
+    cut = dk.callbacks.RankDiscretization(dk.selection.Threshold(0.5), epoch=1)
+    model.fit(x, x[:, :5], epochs=2, callbacks=[cut], verbose=0)
+    aware, _ = trained(model)
+    trains = [x for x in flatten_layers(aware) if isinstance(x, TTDense)]
+    assert [t.ranks for t in trains] == [model.get_layer(t.name).ranks for t in trains]
+    assert all(train.ranks_fixed for train in trains)
+    assert convert(aware, quantization="int8").size > 0
+
+
+def unbuilt():
+    return keras.Sequential([layers.Dense(3)])
+
+
+def recurrent():
+    return keras.Sequential([keras.Input((4, 3)), layers.LSTM(5, name="cells")])
+
+
+def half_precision():
+    return keras.Sequential([keras.Input((4,)), layers.Dense(3, dtype="mixed_float16")])
+
+
+@pytest.mark.parametrize(
+    ("build", "options", "message"),
+    [
+        (two_balanced_trains, {"recipe": "int16x8"}, "`recipe` .*int16x8"),
+        (two_balanced_trains, {"target": "cpu"}, "`target` .*cpu"),
+        (unbuilt, {}, "built"),
+        (recurrent, {}, r"cells \(LSTM\)"),
+        (half_precision, {}, "float32"),
+        (lambda: "model", {}, "model"),
+    ],
+)
+def test_what_it_does_not_cover_is_refused(build, options, message):
+    with pytest.raises(ValueError, match=f"^Expected (.|\n)*Received(.|\n)*|{message}") as error:
+        quantize_aware(build(), **options)
+    assert error.match(message)
+
+
+def test_a_file_needs_ranges_and_the_same_target():
+    aware = quantize_aware(two_balanced_trains())
+    with pytest.raises(ValueError, match=r"call `fit`.*first"):
+        convert(aware, quantization="int8")
+    aware, _ = trained(two_balanced_trains())
+    with pytest.raises(ValueError, match="Received: target='microcontroller'"):
+        convert(aware, "microcontroller", quantization="int8")
+    with pytest.raises(ValueError, match="Received: quantization='float32'"):
+        convert(aware)
