@@ -66,8 +66,8 @@ class TrainProducts:
             for k, p in enumerate(products)
         ]
         # Bias and activation become part of a last product that makes whole rows.
-        whole = self._plan.makes_whole_rows and self._plan.network.dense_shape[1]
-        count = len(products) - (whole == self._layer.units)
+        is_output = self._plan.network.dense_shape[1] == self._layer.units
+        count = len(products) - (self._plan.makes_whole_rows and is_output)
         self.quantizers = [ActivationQuantizer(holder, f"result_{k}") for k in range(count)]
 
     def __call__(self, inputs: Any, training: bool | None, final: bool) -> Any:
@@ -91,7 +91,7 @@ class TrainProducts:
             row = np.zeros((1, self._plan.network.dense_shape[0]), "float32")
             with between_products(steps):
                 contract(row, self._layer.cores_in_use(), self._plan)
-        return [lambda matrix, k=k: tf.constant(k) for k in steps.matrices]
+        return [lambda _, rounded=matrix: tf.constant(rounded) for matrix in steps.matrices]
 
 
 class _Steps:

@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trains import random_train, trains
 
-from dart_keras.tensor_train.contraction import candidate_plans, cheapest_plan, contract
+from dart_keras.tensor_train.contraction import (
+    between_products,
+    candidate_plans,
+    cheapest_plan,
+    contract,
+)
 
 
 def plans_for(tt, rows=3, **options):
@@ -66,3 +71,37 @@ def test_cores_that_the_plan_was_not_made_for_are_refused():
     cores = random_train((4, 4), (2, 2), (1, 2, 1)).cores
     with pytest.raises(ValueError, match=r"\(1, 4, 2, 3\).*Received.*\(1, 4, 2, 2\)"):
         contract(np.ones((5, 16)), cores, plan)
+
+
+class Recorded:
+    """Leaves everything as it is but doubles the matrices, and keeps the shapes."""
+
+    def __init__(self):
+        self.matrices, self.results = [], []
+
+    def weights(self, step, matrix):
+        assert step == len(self.matrices)
+        self.matrices.append(tuple(matrix.shape))
+        return 2 * matrix
+
+    def result(self, step, tensor):
+        assert step == len(self.results)
+        self.results.append(int(np.prod(tensor.shape)))
+        return tensor
+
+
+@pytest.mark.parametrize("machine", ["cpu", "raspberry-pi"])
+@given(tt=trains(), rows=st.integers(1, 5))
+def test_what_is_between_the_products_with_the_input_can_be_changed(machine, tt, rows):
+    x = np.random.default_rng(0).normal(size=(rows, tt.shape[0]))
+    expected = x @ tt.to_dense()
+    for plan in plans_for(tt, machine=machine):
+        steps, size = Recorded(), plan.network.size
+        with between_products(steps):
+            changed = contract(x, tt.cores, plan)
+        products = plan.input_products
+        assert steps.matrices == [(size(p.shared), size(p.new)) for p in products]
+        assert steps.results == [size(p.result) * rows // plan.network.rows for p in products]
+        scale = 2 ** len(products) * (np.abs(expected).max(initial=0) + np.abs(tt.to_dense()).max())
+        np.testing.assert_allclose(changed, 2 ** len(products) * expected, atol=1e-9 * (scale + 1))
+        np.testing.assert_allclose(contract(x, tt.cores, plan), expected, atol=1e-9 * (scale + 1))
