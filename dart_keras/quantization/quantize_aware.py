@@ -81,8 +81,8 @@ def quantize_aware(
         >>> aware.compile("adam", "mse")
         >>> x = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
         >>> history = aware.fit(x, x[:, :3], epochs=2, verbose=0)
-        >>> dk.deployment.convert(aware, quantization="int8").operators
-        ['FULLY_CONNECTED', 'RESHAPE']
+        >>> dk.deployment.convert(aware, quantization="int8").weight_scales
+        'per-channel'
     """
     if recipe != "int8":
         raise ValueError(f"Expected `recipe` to be 'int8'. Received: recipe={recipe!r}")
