@@ -58,9 +58,10 @@ def compress(
             in place of estimates.
         recovery_epochs: For how many epochs the result is trained as by `recover` on the
             calibration data, all of them. For budgets of parameters or multiply-adds balanced
-            trains of one rank in the place of low-rank ones are trained as well, and the closer
-            model is taken. Training after which the file would not keep to the budget is taken
-            back.
+            trains of one rank in the place of low-rank ones, near to the weights and not fitted to
+            data, are trained as well, and the closer model is taken. If it is that one, the report
+            has the errors of the layers' matrices. Training after which the file would not keep to
+            the budget is taken back.
 
     Returns:
         The new model, with the same names and not compiled, and a `CompressionReport`.

@@ -210,6 +210,10 @@ def convolution_options(
     error = KernelError(kernel, moments)
     norm = float(np.sum(error.fitted**2)) or 1.0
     input_ranks = _candidates(channels) if places > 1 else [channels]
+    if layer.strides[0] == 1 < layer.strides[1]:
+        # With a single channel TensorFlow 2.21 computes outputs one column wide wrongly, by oneDNN
+        # on processors with AVX-512.
+        input_ranks = [rank for rank in input_ranks if rank > 1] or [channels]
     forms = [((None, None), layer.count_params(), 0.0)]
     for input_rank, losses in zip(input_ranks, rank_losses(error, input_ranks), strict=True):
         sides = (None,) if input_rank == channels else (input_rank,)

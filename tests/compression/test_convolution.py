@@ -202,3 +202,11 @@ def test_refusals():
         factorize_convolution(small, (2, None))
     with pytest.raises(ValueError, match="moments"):
         factorize_convolution(small, (None, 2), moments_of(layer, correlated_images(layer)))
+
+
+def test_no_single_channel_where_strides_are_uneven():
+    for strides, least in (((1, 2), 2), ((2, 2), 1), (1, 1)):
+        layer = keras.layers.Conv2D(6, 3, strides=strides)
+        layer.build((None, 8, 8, 4))
+        ranks = [option.ranks[0] for option in convolution_options(layer)]
+        assert min(rank for rank in ranks if rank is not None) == least
