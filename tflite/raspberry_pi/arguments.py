@@ -27,7 +27,7 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
     parser.add_argument("model", metavar="MODEL", type=Path, help="the .tflite file")
     parser.add_argument(
-        "--threads", metavar="N", type=positive, default=1, help="threads to use (1)"
+        "--threads", metavar="N", type=integer(1), default=1, help="threads to use (1)"
     )
     parser.add_argument(
         "--timeout",
@@ -56,18 +56,17 @@ def child(arguments: argparse.Namespace) -> Child:
     return Child(arguments.model, arguments.threads, arguments.timeout)
 
 
-def positive(text: str) -> int:
-    """Reads a positive integer."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"Expected a positive integer. Received: {text}")
-    return int(text)
+def integer(least: int) -> Callable[[str], int]:
+    """Returns a type: an integer that is not below another one."""
 
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"Expected an integer of {least} or more. Received: {text}"
+            )
+        return int(text)
 
-def natural(text: str) -> int:
-    """Reads a positive integer or zero."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"Expected 0 or a positive integer. Received: {text}")
-    return int(text)
+    return parse
 
 
 def positive_number(text: str) -> float:

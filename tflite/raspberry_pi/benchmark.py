@@ -2,7 +2,7 @@ import argparse
 from typing import Any
 
 import numpy as np
-from arguments import add_command, child, positive
+from arguments import add_command, child, integer
 
 
 def add_parser(commands: Any) -> None:
@@ -15,7 +15,7 @@ def add_parser(commands: Any) -> None:
         _in_words,
     )
     parser.add_argument(
-        "--rows", metavar="N", type=positive, default=100, help="inferences to time (100)"
+        "--rows", metavar="N", type=integer(1), default=100, help="inferences to time (100)"
     )
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from arguments import add_command, add_inputs, child, positive
+from arguments import add_command, add_inputs, child, integer
 from arrays import load_arrays, load_labels
 from errors import RefusedError
 
@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
         help="a text file with the name of a class on each line",
     )
     parser.add_argument(
-        "--top", metavar="K", type=positive, default=3, help="print at most so many classes (3)"
+        "--top", metavar="K", type=integer(1), default=3, help="print at most so many classes (3)"
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from arguments import add_command, child, natural, positive_number
+from arguments import add_command, child, integer, positive_number
 from arrays import load_arrays
 from errors import RefusedError
 from tensors import Tensor
@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--steps",
         metavar="N",
-        type=natural,
+        type=integer(0),
         default=1,
         help="how many steps of its scale a quantized output may be off (1)",
     )
