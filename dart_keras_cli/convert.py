@@ -21,7 +21,11 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--target", choices=TARGETS, default="raspberry-pi")
     parser.add_argument("--quantization", choices=QUANTIZATIONS, default="float32")
-    add_data(parser, "rows to calibrate on (int8 and int16x8 need them) and to compare on")
+    add_data(
+        parser,
+        "rows to calibrate on (int8 and int16x8 need them, unless the model is "
+        "quantization-aware) and to compare on",
+    )
     parser.add_argument(
         "--flash-budget",
         metavar="N",
@@ -32,12 +36,15 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if arguments.quantization in ("int8", "int16x8") and arguments.data is None:
-        parser.error(f"--quantization {arguments.quantization} needs --data to calibrate on")
     from dart_keras.deployment import convert
+    from dart_keras.quantization.quantized_layer import quantized_layers
 
+    model = load_model(arguments.model)
+    calibrated = arguments.quantization in ("int8", "int16x8") and not quantized_layers(model)
+    if calibrated and arguments.data is None:
+        parser.error(f"--quantization {arguments.quantization} needs --data to calibrate on")
     artifact = convert(
-        load_model(arguments.model),
+        model,
         arguments.target,
         quantization=arguments.quantization,
         representative_data=load_rows(arguments.data),

@@ -64,8 +64,8 @@ def convert(
             activations: one array of shape (rows, *input shape) for each input (in a tuple, or
             in a dict by input name), or an iterable of such batches or of single rows, for
             instance a generator or a `tf.data.Dataset`. At most 1024 rows are used. Needed for
-            `"int8"` and `"int16x8"`. The outputs are compared on them; without them, on
-            random inputs.
+            `"int8"` and `"int16x8"`, but not for a model of `quantize_aware`, which has learned
+            its ranges. The outputs are compared on them; without them, on random inputs.
         flash_budget: The most bytes that the file may take. What the smaller file leaves of them
             goes into merging cores, which takes more weights and less time, where a byte saves
             most. None merges cores only where this takes no more weights.
@@ -138,9 +138,7 @@ def convert(
         "contractions": built.plans.as_dicts(),
         "inputs": [info.as_dict() for info in file.inputs],
         "outputs": [info.as_dict() for info in file.outputs],
-        "calibration_rows": len(arrays[0])
-        if arrays and recipe.calibrated and not recipe.learned
-        else 0,
+        "calibration_rows": len(arrays[0]) if arrays and recipe.needs_data else 0,
         "compared_rows": len(compared[0]),
         "compared_on": "random inputs" if arrays is None else "representative data",
         "runtimes": runtimes,
@@ -174,7 +172,7 @@ def _representative_rows(
 ) -> list[np.ndarray] | None:
     if data is not None:
         return collect(data, signature.inputs, name="representative_data", max_rows=MAX_ROWS)
-    if recipe.calibrated and not recipe.learned:
+    if recipe.needs_data:
         shapes = {spec.name: ("rows", *spec.shape) for spec in signature.inputs}
         raise ValueError(
             f"quantization={recipe.name!r} needs `representative_data` of the shapes {shapes} to "

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -11,8 +10,11 @@ from dart_keras.deployment.lowering import layers_at
 from dart_keras.deployment.packing import load_schema, unpack
 from dart_keras.deployment.recipe import Recipe
 from dart_keras.deployment.signature import InputSpec
-from dart_keras.keras_internals import flatten_layers
-from dart_keras.quantization.quantized_layer import QuantizedLayer, QuantizedOutput
+from dart_keras.quantization.quantized_layer import (
+    QuantizedLayer,
+    quantized_layers,
+    range_of_input,
+)
 
 
 def with_learned_ranges(recipe: Recipe, model: keras.Model, target: str) -> Recipe:
@@ -27,7 +29,7 @@ def with_learned_ranges(recipe: Recipe, model: keras.Model, target: str) -> Reci
         ValueError: If the model has learned something else than the recipe and the target need, or
             nothing yet.
     """
-    layers = _quantized_layers(model)
+    layers = quantized_layers(model)
     if not layers:
         return recipe
     if recipe.name != "int8":
@@ -60,11 +62,13 @@ def rows_in_range(
         specs: Its inputs.
         rows: For each input normal floats, or ids.
     """
-    ranges = {x.name: x.quantizers[0].range for x in _quantized_layers(model)}
+    layers = {layer.name: layer for layer in quantized_layers(model)}
     moved = []
-    for spec, array in zip(specs, rows, strict=True):
-        if spec.dtype == "float32":
-            low, high = ranges[f"{spec.name}_range"]
+    for tensor, spec, array in zip(model.inputs, specs, rows, strict=True):
+        # None for ids, and where the model has been put into another one.
+        behind = layers.get(range_of_input(tensor))
+        if spec.dtype == "float32" and behind is not None:
+            low, high = behind.quantizers[0].range
             array = np.clip((low + high) / 2 + array * (high - low) / 4, low, high)
         moved.append(array.astype(spec.dtype))
     return moved
@@ -93,8 +97,3 @@ def check_integers(content: bytes, exported: Exported) -> None:
             [ModelFile(content).operators[place].name for place in places],
             layers_at(places, content, exported),
         )
-
-
-def _quantized_layers(model: keras.Model) -> list[Any]:
-    kinds = QuantizedLayer, QuantizedOutput
-    return [layer for layer in flatten_layers(model) if isinstance(layer, kinds)]

@@ -26,6 +26,11 @@ class Recipe:
     interface: str
     learned: bool = False
 
+    @property
+    def needs_data(self) -> bool:
+        """Whether representative data have to show the ranges of the activations."""
+        return self.calibrated and not self.learned
+
     def with_learned_ranges(self) -> "Recipe":
         """Returns the recipe for a model whose graph holds the ranges of its activations."""
         # The set of integer operators alone is refused without representative data.
@@ -44,7 +49,7 @@ class Recipe:
         Args:
             converter: The converter to set up, in place.
             rows: Gives the calibration rows, for each row a dict of batch-1 arrays by input
-                name. Not called unless the recipe is `calibrated`.
+                name. Not called unless the recipe `needs_data`.
             per_channel: Whether each channel of quantized weights has a scale of its own.
         """
         import tensorflow as tf
@@ -57,7 +62,7 @@ class Recipe:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             # TensorFlow has no public switch for it.
             converter._experimental_disable_per_channel = not per_channel
-        if self.calibrated and not self.learned:
+        if self.needs_data:
             converter.representative_dataset = rows
         if self.calibrated:
             converter.inference_input_type = tf.as_dtype(self.interface)

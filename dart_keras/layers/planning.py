@@ -44,6 +44,22 @@ def planning_for(machine: str, choice: Choice) -> Iterator[None]:
         _device.reset(token)
 
 
+@contextmanager
+def planned_as(machine: str, plan: ContractionPlan) -> Iterator[None]:
+    """Let the layers called meanwhile be planned for a device in one way.
+
+    A choice that is made around this is asked, too, with this plan alone to choose from.
+
+    Args:
+        machine: The device's name, as in `candidate_plans`.
+        plan: The plan.
+    """
+    around = _device.get()
+    choice = around[1] if around is not None else lambda layer, plans: plans[0]
+    with planning_for(machine, lambda layer, _: choice(layer, [plan])):
+        yield
+
+
 def planned_device() -> str | None:
     """The device that layers are planned for at present, `None` where it is this machine."""
     device = _device.get()

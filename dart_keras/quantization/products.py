@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from dart_keras.layers.planning import fastest_of_its_size, planning_for
+from dart_keras.layers.planning import fastest_of_its_size, planned_as, planning_for
 from dart_keras.quantization.ranges import ActivationQuantizer, WeightQuantizer
 from dart_keras.tensor_train.contraction import ContractionPlan, between_products, contract
 
@@ -73,7 +73,7 @@ class TrainProducts:
     def __call__(self, inputs: Any, training: bool | None, final: bool) -> Any:
         """The layer's outputs."""
         steps = _Steps(self.quantizers, training, final, self._matrices(final))
-        with planning_for(self._target, lambda layer, plans: self._plan), between_products(steps):
+        with planned_as(self._target, self._plan), between_products(steps):
             return self._layer(inputs)
 
     def _fastest(self, rows: int) -> ContractionPlan:

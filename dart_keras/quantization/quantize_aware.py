@@ -4,7 +4,11 @@ import keras
 
 from dart_keras.layers import TTDense
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
-from dart_keras.quantization.quantized_layer import QuantizedLayer, QuantizedOutput
+from dart_keras.quantization.quantized_layer import (
+    QuantizedLayer,
+    QuantizedOutput,
+    range_of_input,
+)
 from dart_keras.tensor_train.contraction.machine import MACHINES
 
 _WEIGHTED = (TTDense, keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
@@ -25,16 +29,14 @@ _MOVING = (
 )
 # The same of what Keras makes of `x[...]` and of `keras.ops`.
 _MOVING_OPERATIONS = ("ExpandDims", "GetItem", "Reshape", "Squeeze", "Transpose")
+# The converter gives their one range to what their inputs come from, which trains with another.
+_SHARING_OPERATIONS = ("Concatenate", "Maximum", "Minimum", "Stack")
 # Their outputs have ranges of their own.
 _COMPUTING = (
     keras.layers.Activation,
     keras.layers.Add,
-    keras.layers.Average,
-    keras.layers.Concatenate,
     keras.layers.GlobalAveragePooling2D,
     keras.layers.LeakyReLU,
-    keras.layers.Maximum,
-    keras.layers.Minimum,
     keras.layers.Multiply,
     keras.layers.ReLU,
     keras.layers.Softmax,
@@ -60,8 +62,7 @@ def quantize_aware(
     Args:
         model: A built Sequential or functional model, nested or not, in float32. It is left as it
             is.
-        recipe: `"int8"`. The others have nothing to learn: float32 rounds nothing, dynamic and
-            int16x8 hardly anything that counts.
+        recipe: `"int8"`, the only one with ranges that the file can take from the model.
         target: The device, as for `dart_keras.deployment.convert`.
 
     Returns:
@@ -122,12 +123,13 @@ class _Copier:
             lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), model.input
         )
         rounded = {
-            id(x): QuantizedOutput(name=f"{x.name}_range")(x)
+            id(x): QuantizedOutput(name=range_of_input(x))(x)
             for x in keras.tree.flatten(inputs)
             if round_inputs and _is_float(x)
         }
 
         def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+            _check_operation(operation, args[0])
             given = keras.tree.map_structure(lambda x: rounded.get(id(x), x), (args, kwargs))
             return _with_range(operation, operation(*given[0], **given[1]))
 
@@ -161,6 +163,21 @@ class _Copier:
         return QuantizedLayer(linear, layer.activation, self._target, **named)
 
 
+def _check_operation(operation: Any, given: Any) -> None:
+    """Raise a ValueError if ranges in a file would not be those of training."""
+    if type(operation).__name__ in _SHARING_OPERATIONS:
+        raise ValueError(
+            f"Expected operations other than {', '.join(_SHARING_OPERATIONS)}. Received: "
+            f"{operation.name}"
+        )
+    # What there is on the way to the last tensor would have no range.
+    if isinstance(operation, _COMPUTING) and isinstance(given, list | tuple) and len(given) > 2:
+        raise ValueError(
+            f"Expected {type(operation).__name__} of two tensors; write more of them as several "
+            f"layers. Received: {operation.name} of {len(given)}"
+        )
+
+
 def _with_range(operation: Any, outputs: Any) -> Any:
     """What an operation gives, rounded where the device gives it a range of its own."""
     moves = type(operation).__name__ in _MOVING_OPERATIONS
@@ -186,12 +203,13 @@ def _is_float(tensor: Any) -> bool:
 
 def _check_layers(model: Any) -> None:
     layers = _layers(model)
-    covered = (*_WEIGHTED, *_MOVING, *_COMPUTING, keras.layers.InputLayer)
+    kinds = (*_WEIGHTED, *_MOVING, *_COMPUTING)
+    covered = (*kinds, keras.layers.InputLayer)
     others = [f"{x.name} ({type(x).__name__})" for x in layers if type(x) not in covered]
     if others:
-        kinds = sorted(kind.__name__ for kind in (*_WEIGHTED, *_MOVING, *_COMPUTING))
+        names = sorted(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"Expected layers of the kinds {', '.join(kinds)}. Received: {', '.join(others)}"
+            f"Expected layers of the kinds {', '.join(names)}. Received: {', '.join(others)}"
         )
     halves = [x.name for x in layers if x.compute_dtype != "float32"]
     if halves:

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers import TTDense
 from dart_keras.layers.planning import count_rows, planned_device
 from dart_keras.quantization.products import Kernel, TrainProducts
@@ -22,6 +23,17 @@ _KNOWN = {
 def is_exporting() -> bool:
     """Whether a model is being made a file, or compared with one."""
     return planned_device() is not None
+
+
+def quantized_layers(model: keras.Model) -> list[Any]:
+    """The layers of a model that hold ranges, none but in a model of `quantize_aware`."""
+    kinds = QuantizedLayer, QuantizedOutput
+    return [layer for layer in flatten_layers(model) if isinstance(layer, kinds)]
+
+
+def range_of_input(tensor: Any) -> str:
+    """The name of the layer that rounds an input."""
+    return f"{tensor.name}_range"
 
 
 def quantizer_behind(layer: keras.Layer, activation: Any, name: str) -> Any:

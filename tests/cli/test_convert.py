@@ -1,6 +1,10 @@
 import json
 
+import keras
+import numpy as np
 import pytest
+
+import dart_keras as dk
 
 
 def test_files_for_a_microcontroller_from_h5(run, files, tmp_path):
@@ -32,6 +36,19 @@ def test_two_inputs_go_by_their_names(run, files, tmp_path):
     assert [given["name"] for given in report["inputs"]] == ["z_first", "a_second"]
 
 
+def test_a_quantization_aware_model_needs_no_rows(run, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    aware = dk.quantization.quantize_aware(model)
+    aware.compile("adam", "mse")
+    aware.fit(rows, rows[:, :3], verbose=0)
+    aware.save(tmp_path / "aware.keras")
+    out = tmp_path / "out"
+    result = run("convert", tmp_path / "aware.keras", "--output", out, "--quantization", "int8")
+    assert result.code == 0, result.err
+    assert json.loads((out / "report.json").read_text())["weight_bytes"]["int8"] == 24
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -58,7 +75,9 @@ def test_a_failure_writes_nothing(run, files, tmp_path, monkeypatch, arguments, 
         (["--flash-budget", "0"], "expected a positive integer. Received: 0"),
     ],
 )
-def test_wrong_usage(run, arguments, message):
+def test_wrong_usage(run, files, monkeypatch, arguments, message):
+    # Whether rows are needed, the model says.
+    monkeypatch.chdir(files)
     code, out, err = run("convert", "model.keras", "--output", "out", *arguments)
     assert (code, out) == (2, "")
     assert message in err

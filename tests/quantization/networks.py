@@ -5,12 +5,13 @@ import numpy as np
 from keras import layers
 
 from dart_keras.layers import TTDense
+from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 
 
 def two_balanced_trains():
     modes = ((8, 8), (8, 16))
     first = TTDense(128, 6, *modes, activation="relu", name="first")
-    second = TTDense(64, 5, (8, 16), (8, 8), activation="relu", name="second")
+    second = TTDense(64, 5, (8, 16), (8, 8), activation="tanh", name="second")
     return keras.Sequential([keras.Input((64,)), first, second, layers.Dense(5, name="last")])
 
 
@@ -42,7 +43,7 @@ def convolutions():
     x = layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
     x = layers.ReLU()(layers.Add()([layers.Conv2D(8, 1)(x), whole]))
     pooled = [layers.MaxPooling2D(2)(x), layers.AveragePooling2D(2)(whole)]
-    x = layers.GlobalAveragePooling2D()(layers.Concatenate()(pooled))
+    x = layers.GlobalAveragePooling2D()(layers.Add()(pooled))
     return keras.Model(inputs, layers.Dense(4, "softmax")(x))
 
 
@@ -59,6 +60,36 @@ def nested():
     return keras.Model(inputs, layers.Dense(3)(inner(inner(inputs))))
 
 
+def layers_that_move():
+    x = inputs = keras.Input((9, 9, 4), name="an-image")
+    for layer in (
+        layers.ZeroPadding2D(1),
+        layers.Conv2D(6, 3, activation="relu"),
+        FoldedBatchNormalization(),
+        layers.Cropping2D(1),
+        layers.SpatialDropout2D(0.1),
+        layers.Permute((2, 1, 3)),
+        layers.Identity(),
+        layers.MaxPooling2D(2),
+        layers.Reshape((9, 6)),
+        layers.Dropout(0.1),
+        layers.Reshape((3, 3, 6)),
+        layers.Conv2D(5, 2),
+        layers.GlobalMaxPooling2D(),
+        layers.Dense(3),
+    ):
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+def layers_that_compute():
+    inputs = keras.Input((12,))
+    a, b = layers.LeakyReLU(0.2)(layers.Dense(8)(inputs)), layers.Dense(8, "relu")(inputs)
+    pairs = [layers.Multiply, layers.Subtract]
+    x = layers.Add()([pair()([a, b]) for pair in pairs])
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(4)(x)))
+
+
 NETWORKS = {
     build.__name__: build
     for build in (
@@ -70,6 +101,8 @@ NETWORKS = {
         convolutions,
         operations_and_a_shared_layer,
         nested,
+        layers_that_move,
+        layers_that_compute,
     )
 }
 
