@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     from dart_keras.deployment import convert
-    from dart_keras.quantization.quantized_layer import quantized_layers
+    from dart_keras.quantization.finding import quantized_layers
 
     model = load_model(arguments.model)
     calibrated = arguments.quantization in ("int8", "int16x8") and not quantized_layers(model)

@@ -5,7 +5,7 @@ import numpy as np
 
 from dart_keras.deployment.packing import load_schema, names_of, operator_name
 
-_CODES = {"RESHAPE": 22, "TRANSPOSE": 39}
+_CODES = {"RELU": 19, "RESHAPE": 22, "TRANSPOSE": 39}
 
 
 class Graph:
@@ -110,6 +110,10 @@ class Graph:
         if output is not None:
             operator.outputs = np.array([output], "int32")
         self._refresh()
+
+    def rename(self, operator: Any, name: str) -> None:
+        """Makes another operator without options of one."""
+        operator.opcodeIndex = self._code(name)
 
     def replace(self, operators: list[Any], others: list[Any]) -> None:
         """Puts other operators in the place of the last one of `operators`."""

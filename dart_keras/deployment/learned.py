@@ -7,14 +7,14 @@ from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.export import Exported
 from dart_keras.deployment.flatbuffer import ModelFile
 from dart_keras.deployment.lowering import layers_at
-from dart_keras.deployment.packing import load_schema, unpack
+from dart_keras.deployment.packing import load_schema, operator_name, unpack
 from dart_keras.deployment.recipe import Recipe
 from dart_keras.deployment.signature import InputSpec
-from dart_keras.quantization.quantized_layer import (
-    QuantizedLayer,
-    quantized_layers,
-    range_of_input,
-)
+from dart_keras.quantization.finding import quantized_layers
+from dart_keras.quantization.quantized_layer import range_of_input
+
+# Ids are split into digits in float32, because a microcontroller's interpreter divides no integers.
+_SPLITTING_IDS = ("CAST", "FLOOR_DIV", "FLOOR_MOD")
 
 
 def with_learned_ranges(recipe: Recipe, model: keras.Model, target: str) -> Recipe:
@@ -37,7 +37,7 @@ def with_learned_ranges(recipe: Recipe, model: keras.Model, target: str) -> Reci
             "Expected quantization='int8' for a model of `quantize_aware`. "
             f"Received: quantization={recipe.name!r}"
         )
-    targets = {layer.target for layer in layers if isinstance(layer, QuantizedLayer)}
+    targets = {layer.target for layer in layers if hasattr(layer, "target")}
     if targets - {target}:
         raise ValueError(
             f"Expected the target that the model was made quantization-aware for, {targets}. "
@@ -84,7 +84,8 @@ def check_integers(content: bytes, exported: Exported) -> None:
     places = [
         place
         for place, operator in enumerate(model.subgraphs[0].operators)
-        if any(
+        if operator_name(model, operator) not in _SPLITTING_IDS
+        and any(
             model.subgraphs[0].tensors[index].type == floats
             for index in (*operator.inputs, *operator.outputs)
             if index >= 0

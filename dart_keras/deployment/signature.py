@@ -7,8 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from dart_keras.keras_internals import flatten_layers, recorded_shapes, tensors_into
+from dart_keras.keras_internals import flatten_layers, is_looked_up, recorded_shapes
 from dart_keras.layers import TTEmbedding
+from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
+
+_TABLES = (keras.layers.Embedding, TTEmbedding, QuantizedEmbedding)
 
 
 @dataclass(frozen=True)
@@ -100,24 +103,15 @@ def _identifier(name: str) -> str:
 
 
 def _file_dtype(model: keras.Model, tensor: Any) -> str:
-    if "int" in str(tensor.dtype) or _feeds_table(model, tensor):
+    # A keras.Input is float32 unless told otherwise, so the ids of an embedding often pass
+    # for floats. Quantized as such, they would come out as other ids.
+    if "int" in str(tensor.dtype) or is_looked_up(model, tensor, _TABLES):
         return "int32"
     if "float" in str(tensor.dtype):
         return "float32"
     raise ValueError(
         "An input must be of a float or an integer dtype. Received: input "
         f"{tensor.name!r} of dtype {tensor.dtype!r}"
-    )
-
-
-def _feeds_table(model: keras.Model, tensor: Any) -> bool:
-    # A keras.Input is float32 unless told otherwise, so the ids of an embedding often pass
-    # for floats. Quantized as such, they would come out as other ids.
-    return any(
-        tensor is given
-        for layer in model.layers
-        if isinstance(layer, (keras.layers.Embedding, TTEmbedding))
-        for given in tensors_into(layer)
     )
 
 

@@ -7,9 +7,10 @@ from dart_keras.keras_internals.callbacks import callbacks_beside
 from dart_keras.keras_internals.graph_runs import GraphRun, can_be_stepped
 from dart_keras.keras_internals.layers import (
     flatten_layers,
+    is_looked_up,
+    is_reversed,
     nodes_of,
     recorded_shapes,
-    tensors_into,
 )
 from dart_keras.keras_internals.masks import set_mask
 from dart_keras.keras_internals.optimizers import Carry, Replacement, rebuild_optimizer
@@ -35,6 +36,8 @@ __all__ = [
     "compiling_with_xla",
     "describes_its_layers",
     "flatten_layers",
+    "is_looked_up",
+    "is_reversed",
     "nodes_of",
     "note_calling_model",
     "owners_of",
@@ -47,5 +50,4 @@ __all__ = [
     "set_mask",
     "sublayer_at",
     "sublayers",
-    "tensors_into",
 ]

@@ -8,9 +8,9 @@ def flatten_layers(model: keras.Model) -> list[keras.Layer]:
     return model._flatten_layers(include_self=False)
 
 
-def tensors_into(layer: keras.Layer) -> list[keras.KerasTensor]:
-    """The symbolic tensors that a layer was called on, in all functional models it is in."""
-    return [tensor for node in layer._inbound_nodes for tensor in node.input_tensors]
+def is_reversed(node: Any) -> bool:
+    """Whether a call of an embedding was made with `reverse=True`."""
+    return bool(node.arguments.kwargs.get("reverse"))
 
 
 def recorded_shapes(model: keras.Model) -> dict[str, Any] | None:
@@ -25,3 +25,19 @@ def nodes_of(model: Any) -> list[Any]:
     """
     graph = getattr(model, "_functional", None) or model  # a Sequential holds a functional model
     return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
+
+
+def is_looked_up(model: Any, tensor: keras.KerasTensor, tables: tuple[type, ...]) -> bool:
+    """Whether a tensor of a Sequential or functional model goes straight into an embedding, as ids.
+
+    Args:
+        model: The model.
+        tensor: One of its tensors.
+        tables: The classes of embeddings.
+    """
+    return any(
+        tensor is given
+        for node in nodes_of(model)
+        if isinstance(node.operation, tables) and not is_reversed(node)
+        for given in node.input_tensors
+    )

@@ -5,7 +5,7 @@ the product of its slices so far: a tensor of shape (ids, w * r), w being the pr
 modes so far and r the rank that the next factor has on its left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -27,13 +27,20 @@ def gather_rows(table: Any, indices: Any) -> Any:
     return ops.take(table, indices, axis=0)
 
 
-def multiply(digits: Sequence[Any], tables: Sequence[Any], factors: Sequence[Factor]) -> list[Any]:
+def multiply(
+    digits: Sequence[Any],
+    tables: Sequence[Any],
+    factors: Sequence[Factor],
+    change: Callable[[int, Any], Any] | None = None,
+) -> list[Any]:
     """The states after each factor.
 
     Args:
         digits: For each factor, a 1-D int32 tensor with the digit of every id.
         tables: For each factor, its slices.
         factors: The factors, in the order in which they are multiplied.
+        change: Called with the place of a product, the first one's being 0, and with its result;
+            what it returns takes the result's place.
 
     Returns:
         As many tensors; the last one holds the rows.
@@ -44,6 +51,8 @@ def multiply(digits: Sequence[Any], tables: Sequence[Any], factors: Sequence[Fac
             state = slices_of(table, digit)
         else:
             state = (per_part if factor.parted else per_id)(states[-1], table, digit)
+            if change is not None:
+                state = change(len(states) - 1, state)
         states.append(state)
     return states
 

@@ -1,13 +1,20 @@
 """A layer's products with its weights, as a device computes them in int8."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
-from dart_keras.layers.planning import fastest_of_its_size, planned_as, planning_for
+from dart_keras.layers.planning import (
+    count_rows,
+    fastest_of_its_size,
+    planned_as,
+    planning_for,
+)
 from dart_keras.quantization.ranges import ActivationQuantizer, WeightQuantizer
-from dart_keras.tensor_train.contraction import ContractionPlan, between_products, contract
+from dart_keras.tensor_train.contraction import between_products
 
 
 class Kernel:
@@ -15,10 +22,9 @@ class Kernel:
 
     Args:
         holder: Has the layer as its `layer`, and holds the ranges.
-        rows: How many rows the layer has for one example.
     """
 
-    def __init__(self, holder: Any, rows: int) -> None:
+    def __init__(self, holder: Any) -> None:
         self._layer = holder.layer
         self._quantizer = WeightQuantizer(holder, self._channels_last().shape, "kernel")
         self.quantizers: list[ActivationQuantizer] = []
@@ -50,64 +56,96 @@ class Kernel:
 
 
 class TrainProducts:
-    """The products with the rounded cores of a `TTDense`, and their rounded results.
+    """The products with the rounded cores of a tensor train, and their rounded results.
 
     Args:
         holder: As for `Kernel`.
-        rows: As for `Kernel`.
+        input_shape: The shape of what the layer is given.
+        summed: How many numbers of it make a row.
+        width: How many numbers a row of the product has, where nothing but the bias and the
+            activation comes behind it.
+        **options: Further arguments of the layer's `call`.
     """
 
-    def __init__(self, holder: Any, rows: int) -> None:
-        self._layer, self._target = holder.layer, holder.target
-        self._plan = self._fastest(rows)
+    def __init__(
+        self,
+        holder: Any,
+        input_shape: Sequence[int | None],
+        summed: int,
+        width: int | None,
+        **options: Any,
+    ) -> None:
+        self._layer, self._target, self._options = holder.layer, holder.target, options
+        self._row = [size or 1 for size in input_shape]
+        with planning_for(self._target, lambda layer, plans: fastest_of_its_size(plans)):
+            self._plan = self._layer.contraction_plan(count_rows(input_shape[1:]) // summed)
         size, products = self._plan.network.size, self._plan.input_products
         self._weights = [
             WeightQuantizer(holder, (size(p.shared), size(p.new)), f"matrix_{k}")
             for k, p in enumerate(products)
         ]
         # Bias and activation become part of a last product that makes whole rows.
-        is_output = self._plan.network.dense_shape[1] == self._layer.units
+        is_output = self._plan.network.dense_shape[1] == width
         count = len(products) - (self._plan.makes_whole_rows and is_output)
         self.quantizers = [ActivationQuantizer(holder, f"result_{k}") for k in range(count)]
 
     def __call__(self, inputs: Any, training: bool | None, final: bool) -> Any:
         """The layer's outputs."""
-        steps = _Steps(self.quantizers, training, final, self._matrices(final))
+        matrices: Sequence[Callable[[Any], Any]] = self._weights
+        if final:
+            row = np.zeros(self._row, "float32")
+            matrices = constants(self._weights, lambda steps: self._run(row, steps))
+        return self._run(inputs, Steps(matrices, self.quantizers, training, final))
+
+    def _run(self, inputs: Any, steps: Any) -> Any:
         with planned_as(self._target, self._plan), between_products(steps):
-            return self._layer(inputs)
-
-    def _fastest(self, rows: int) -> ContractionPlan:
-        with planning_for(self._target, lambda layer, plans: fastest_of_its_size(plans)):
-            return self._layer.contraction_plan(rows)
-
-    def _matrices(self, final: bool) -> Any:
-        """What rounds the matrix of each product."""
-        if not final:
-            return self._weights
-        import tensorflow as tf
-
-        with tf.init_scope():
-            steps = _Recorded(self._weights)
-            row = np.zeros((1, self._plan.network.dense_shape[0]), "float32")
-            with between_products(steps):
-                contract(row, self._layer.cores_in_use(), self._plan)
-        return [lambda _, rounded=matrix: tf.constant(rounded) for matrix in steps.matrices]
+            return self._layer(inputs, **self._options)
 
 
-class _Steps:
-    """Rounds while the layer runs."""
+class Steps:
+    """Rounds while a layer runs.
 
-    def __init__(self, results: Any, training: bool | None, final: bool, matrices: Any) -> None:
+    Args:
+        matrices: What rounds the matrix of each product, or the table of each factor.
+        results: What rounds the results of the products, the first ones or all.
+        training: Whether the ranges of the results follow them.
+        final: Whether the ranges are learned.
+    """
+
+    def __init__(self, matrices: Any, results: Any, training: bool | None, final: bool) -> None:
         self._results, self._matrices = results, matrices
         self._training, self._final = training, final
 
     def weights(self, step: int, matrix: Any) -> Any:
+        """The matrix, rounded."""
         return self._matrices[step](matrix)
 
     def result(self, step: int, tensor: Any) -> Any:
-        if step == len(self._results):
+        """The result, rounded."""
+        if step >= len(self._results):
             return tensor
         return self._results[step](tensor, self._training, self._final)
+
+
+def constants(quantizers: Sequence[Any], run: Callable[[Any], Any]) -> list[Callable[[Any], Any]]:
+    """Stand-ins for quantizers of weights that give what these give now, as constants.
+
+    Args:
+        quantizers: One for each matrix.
+        run: Runs the layer between the steps that it is given.
+    """
+    import tensorflow as tf
+
+    steps = _Recorded(quantizers)
+    with tf.init_scope():
+        run(steps)
+    return [partial(_constant, matrix) for matrix in steps.matrices]
+
+
+def _constant(rounded: np.ndarray, matrix: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(rounded)
 
 
 class _Recorded:

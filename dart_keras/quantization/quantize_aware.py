@@ -2,8 +2,17 @@ from typing import Any
 
 import keras
 
-from dart_keras.layers import TTDense
-from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
+from dart_keras.keras_internals import is_looked_up, is_reversed, nodes_of
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.quantization.coverage import (
+    COMPUTING,
+    MOVING_OPERATIONS,
+    TABLES,
+    WEIGHTED,
+    check_layers,
+    check_operation,
+)
+from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
 from dart_keras.quantization.quantized_layer import (
     QuantizedLayer,
     QuantizedOutput,
@@ -11,50 +20,18 @@ from dart_keras.quantization.quantized_layer import (
 )
 from dart_keras.tensor_train.contraction.machine import MACHINES
 
-_WEIGHTED = (TTDense, keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-# Their outputs have the numbers of their inputs, or means of them in the same range.
-_MOVING = (
-    keras.layers.AveragePooling2D,
-    FoldedBatchNormalization,
-    keras.layers.Cropping2D,
-    keras.layers.Dropout,
-    keras.layers.Flatten,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.Identity,
-    keras.layers.MaxPooling2D,
-    keras.layers.Permute,
-    keras.layers.Reshape,
-    keras.layers.SpatialDropout2D,
-    keras.layers.ZeroPadding2D,
-)
-# The same of what Keras makes of `x[...]` and of `keras.ops`.
-_MOVING_OPERATIONS = ("ExpandDims", "GetItem", "Reshape", "Squeeze", "Transpose")
-# The converter gives their one range to what their inputs come from, which trains with another.
-_SHARING_OPERATIONS = ("Concatenate", "Maximum", "Minimum", "Stack")
-# Their outputs have ranges of their own.
-_COMPUTING = (
-    keras.layers.Activation,
-    keras.layers.Add,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.LeakyReLU,
-    keras.layers.Multiply,
-    keras.layers.ReLU,
-    keras.layers.Softmax,
-    keras.layers.Subtract,
-)
-
 
 def quantize_aware(
     model: keras.Model, recipe: str = "int8", target: str = "raspberry-pi"
 ) -> keras.Model:
     """A copy of a model that computes, and trains on, the integers that its file will hold.
 
-    Weights are rounded to int8 with a scale for each channel, and every result that the file keeps
-    is rounded to int8: those between the products of a tensor train, too, in the order in which the
-    target multiplies them. Gradients pass as if nothing was rounded (Jacob et al. 2018,
-    "Quantization and training of neural networks for efficient integer-arithmetic-only
-    inference", section 3). The ranges of the results are found in `fit`, so that
-    `dart_keras.deployment.convert` needs no representative data. The rounding is done by
+    Weights are rounded to int8 with a scale for each channel, tables with one, and every result
+    that the file keeps is rounded to int8: those between the products of a tensor train, too, in
+    the order in which the target multiplies them. Gradients pass as if nothing was rounded (Jacob
+    et al. 2018, "Quantization and training of neural networks for efficient
+    integer-arithmetic-only inference", section 3). The ranges of the results are found in `fit`, so
+    that `dart_keras.deployment.convert` needs no representative data. The rounding is done by
     tensorflow-model-optimization's quantizers.
 
     To be used when the ranks are settled: after `RankDiscretization` has cut them.
@@ -94,8 +71,8 @@ def quantize_aware(
         raise ValueError(
             f"Expected a built Sequential or functional Keras model. Received: {model!r}"
         )
-    _check_layers(model)
-    copier = _Copier(target)
+    check_layers(model)
+    copier = _Copier(target, _embedding_shapes(model))
     aware = copier.copy(model, round_inputs=True)
     copier.take_weights()
     return aware
@@ -106,10 +83,12 @@ class _Copier:
 
     Args:
         target: The device.
+        embedding_shapes: By the `id` of an embedding, the shapes that it is called on.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, embedding_shapes: dict[int, dict[str, Any]]) -> None:
         self._target = target
+        self._embedding_shapes = embedding_shapes
         self._copies: dict[int, Any] = {}
         # Each layer with weights, and its twin.
         self._pairs: list[tuple[Any, Any]] = []
@@ -124,12 +103,12 @@ class _Copier:
         )
         rounded = {
             id(x): QuantizedOutput(name=range_of_input(x))(x)
-            for x in keras.tree.flatten(inputs)
-            if round_inputs and _is_float(x)
+            for x, old in zip(keras.tree.flatten(inputs), model.inputs, strict=True)
+            if round_inputs and _is_float(x) and not is_looked_up(model, old, TABLES)
         }
 
         def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-            _check_operation(operation, args[0])
+            check_operation(operation, args[0])
             given = keras.tree.map_structure(lambda x: rounded.get(id(x), x), (args, kwargs))
             return _with_range(operation, operation(*given[0], **given[1]))
 
@@ -141,7 +120,7 @@ class _Copier:
         """Give the layers their weights, and make the ranks of trains final."""
         for old, new in self._pairs:
             new.set_weights(old.get_weights())
-            if isinstance(new, TTDense):
+            if isinstance(new, TTLayer):
                 new.forget_adaptation()
 
     def _twin(self, operation: Any) -> Any:
@@ -154,34 +133,37 @@ class _Copier:
     def _made(self, layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return self.copy(layer, round_inputs=False)
-        config = layer.get_config()
-        if not isinstance(layer, _WEIGHTED):
+        config, named = layer.get_config(), {"name": layer.name, "trainable": layer.trainable}
+        if isinstance(layer, TABLES):
+            twin = type(layer).from_config(config)
+            named |= self._embedding_shapes[id(layer)]
+            wrapper: Any = QuantizedEmbedding(twin, self._target, **named)
+        elif isinstance(layer, WEIGHTED):
+            twin = type(layer).from_config({**config, "activation": "linear"})
+            wrapper = QuantizedLayer(twin, layer.activation, self._target, **named)
+        else:
             return type(layer).from_config(config)
-        linear = type(layer).from_config({**config, "activation": "linear"})
-        self._pairs.append((layer, linear))
-        named = {"name": layer.name, "trainable": layer.trainable}
-        return QuantizedLayer(linear, layer.activation, self._target, **named)
+        self._pairs.append((layer, twin))
+        return wrapper
 
 
-def _check_operation(operation: Any, given: Any) -> None:
-    """Raise a ValueError if ranges in a file would not be those of training."""
-    if type(operation).__name__ in _SHARING_OPERATIONS:
-        raise ValueError(
-            f"Expected operations other than {', '.join(_SHARING_OPERATIONS)}. Received: "
-            f"{operation.name}"
-        )
-    # What there is on the way to the last tensor would have no range.
-    if isinstance(operation, _COMPUTING) and isinstance(given, list | tuple) and len(given) > 2:
-        raise ValueError(
-            f"Expected {type(operation).__name__} of two tensors; write more of them as several "
-            f"layers. Received: {operation.name} of {len(given)}"
-        )
+def _embedding_shapes(model: Any) -> dict[int, dict[str, Any]]:
+    """What the embeddings in a model, or in models in it, are called on."""
+    shapes: dict[int, dict[str, Any]] = {}
+    for node in nodes_of(model):
+        if isinstance(node.operation, keras.Model):
+            shapes |= _embedding_shapes(node.operation)
+        elif isinstance(node.operation, TABLES):
+            name = "reverse_shape" if is_reversed(node) else "lookup_shape"
+            shape = list(node.input_tensors[0].shape)
+            shapes.setdefault(id(node.operation), {})[name] = shape
+    return shapes
 
 
 def _with_range(operation: Any, outputs: Any) -> Any:
     """What an operation gives, rounded where the device gives it a range of its own."""
-    moves = type(operation).__name__ in _MOVING_OPERATIONS
-    if moves or (isinstance(operation, keras.Layer) and not isinstance(operation, _COMPUTING)):
+    moves = type(operation).__name__ in MOVING_OPERATIONS
+    if moves or (isinstance(operation, keras.Layer) and not isinstance(operation, COMPUTING)):
         return outputs
     activation = getattr(operation, "activation", None)
     if isinstance(operation, keras.layers.Softmax):
@@ -199,35 +181,3 @@ def _with_range(operation: Any, outputs: Any) -> Any:
 
 def _is_float(tensor: Any) -> bool:
     return "float" in tensor.dtype
-
-
-def _check_layers(model: Any) -> None:
-    layers = _layers(model)
-    kinds = (*_WEIGHTED, *_MOVING, *_COMPUTING)
-    covered = (*kinds, keras.layers.InputLayer)
-    others = [f"{x.name} ({type(x).__name__})" for x in layers if type(x) not in covered]
-    if others:
-        names = sorted(kind.__name__ for kind in kinds)
-        raise ValueError(
-            f"Expected layers of the kinds {', '.join(names)}. Received: {', '.join(others)}"
-        )
-    halves = [x.name for x in layers if x.compute_dtype != "float32"]
-    if halves:
-        raise ValueError(
-            f"Expected layers that compute in float32. Received: {', '.join(halves)} in others"
-        )
-    uncut = [x.name for x in layers if getattr(x, "rank_gates", None) is not None]
-    if uncut:
-        raise ValueError(
-            "Expected layers whose ranks are settled. Received: rank gates, which have not been "
-            f"cut yet, in {', '.join(uncut)}"
-        )
-
-
-def _layers(model: Any) -> list[Any]:
-    """The layers of a model and of the graphs in it."""
-    found: list[Any] = []
-    for layer in model.layers:
-        is_graph = isinstance(layer, keras.Model) and getattr(layer, "inputs", None)
-        found += _layers(layer) if is_graph else [layer]
-    return found

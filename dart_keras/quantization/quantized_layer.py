@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from dart_keras.keras_internals import flatten_layers
-from dart_keras.layers import TTDense
-from dart_keras.layers.planning import count_rows, planned_device
+from dart_keras.layers import TTDense, TTEinsumDense
+from dart_keras.layers.einsum_axes import einsum_axes
+from dart_keras.layers.planning import planned_device
 from dart_keras.quantization.products import Kernel, TrainProducts
 from dart_keras.quantization.ranges import ActivationQuantizer, FixedQuantizer
 
@@ -23,12 +23,6 @@ _KNOWN = {
 def is_exporting() -> bool:
     """Whether a model is being made a file, or compared with one."""
     return planned_device() is not None
-
-
-def quantized_layers(model: keras.Model) -> list[Any]:
-    """The layers of a model that hold ranges, none but in a model of `quantize_aware`."""
-    kinds = QuantizedLayer, QuantizedOutput
-    return [layer for layer in flatten_layers(model) if isinstance(layer, kinds)]
 
 
 def range_of_input(tensor: Any) -> str:
@@ -82,7 +76,7 @@ class QuantizedLayer(keras.layers.Wrapper):
     file's are; gradients pass as if they were not.
 
     Args:
-        layer: A `TTDense`, `Dense`, `Conv2D` or `DepthwiseConv2D` without an activation.
+        layer: A `TTDense`, `TTEinsumDense`, `Dense`, `Conv2D` or `DepthwiseConv2D`, linear.
         activation: The activation behind it.
         target: The device, as for `dart_keras.deployment.convert`. Trains are multiplied in the
             order that is fastest there.
@@ -98,13 +92,26 @@ class QuantizedLayer(keras.layers.Wrapper):
         """Create the layer's weights and the ranges."""
         if not self.layer.built:
             self.layer.build(input_shape)
-        kind = TrainProducts if isinstance(self.layer, TTDense) else Kernel
-        self._product = kind(self, count_rows(input_shape[1:-1]))
+        if isinstance(self.layer, TTDense | TTEinsumDense):
+            summed, units = self.layer.matrix_shape
+            width = units if self._ends_with_product(len(input_shape)) else None
+            self._product: Any = TrainProducts(self, input_shape, summed, width)
+        else:
+            self._product = Kernel(self)
         self.quantizers = [*self._product.quantizers]
         if self.activation not in _FUSED:
             self.quantizers.append(ActivationQuantizer(self, "before_activation"))
         self.quantizers.append(quantizer_behind(self, self.activation, "output"))
         self.built = True
+
+    def _ends_with_product(self, ndim: int) -> bool:
+        """Whether bias and activation come right behind the product."""
+        if isinstance(self.layer, TTDense):
+            return True
+        axes = einsum_axes(self.layer.equation).expanded(ndim)
+        is_plain = len(axes.kept) == len(axes.new) == 1 or self.activation is _FUSED[0]
+        biased = self.layer.bias_axes or axes.new
+        return is_plain and set(biased) == set(axes.new) and axes.output == axes.kept + axes.new
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The outputs, of the integers that the device computes."""

@@ -34,6 +34,35 @@ class WeightQuantizer:
         return self._quantizer(tf.convert_to_tensor(weights), True, values)
 
 
+class TableQuantizer:
+    """Rounds a table to int8 with one scale for all of it, which its rows then have.
+
+    Gradients pass as if nothing was rounded. The scale is that of the present numbers.
+
+    Args:
+        layer: The layer that holds the range.
+        name: What its variables are called.
+    """
+
+    def __init__(self, layer: keras.Layer, name: str) -> None:
+        self._quantizer = _quantizers().LastValueQuantizer(
+            num_bits=BITS, per_axis=False, symmetric=False, narrow_range=False
+        )
+        self._ranges = self._quantizer.build(None, name, _Variables(layer))
+
+    def __call__(self, table: Any, final: bool = False) -> Any:
+        """The table with every number at the nearest that an integer stands for.
+
+        Args:
+            table: A tensor.
+            final: Whether to take the range as it was when this was called last.
+        """
+        import tensorflow as tf
+
+        values = {name: variable.value for name, variable in self._ranges.items()}
+        return self._quantizer(tf.convert_to_tensor(table), not final, values)
+
+
 class ActivationQuantizer:
     """Rounds a tensor to int8 in a range that training finds.
 

@@ -1,6 +1,12 @@
 import keras
 
-from dart_keras.keras_internals import flatten_layers, nodes_of, recorded_shapes, tensors_into
+from dart_keras.keras_internals import (
+    flatten_layers,
+    is_looked_up,
+    is_reversed,
+    nodes_of,
+    recorded_shapes,
+)
 
 
 class Around(keras.layers.Layer):
@@ -25,12 +31,15 @@ def test_layers_are_found_at_any_depth_and_once():
     assert not any(each is model for each in found)
 
 
-def test_tensors_into_a_layer_are_those_that_it_was_called_on():
-    first, second = keras.Input((4,)), keras.Input((4,))
-    layer = keras.layers.Dense(2)
-    layer(first)
-    layer(second)
-    assert [id(tensor) for tensor in tensors_into(layer)] == [id(first), id(second)]
+def test_ids_of_an_embedding_are_told_from_what_it_projects_back():
+    ids, rows = keras.Input((4,)), keras.Input((3,))
+    table = keras.layers.ReversibleEmbedding(7, 3)
+    model = keras.Model([ids, rows], [table(ids), table(rows, reverse=True)])
+    assert is_looked_up(model, model.inputs[0], (keras.layers.Embedding,))
+    assert not is_looked_up(model, model.inputs[1], (keras.layers.Embedding,))
+    assert not is_looked_up(model, model.inputs[0], (keras.layers.Dense,))
+    calls = [is_reversed(node) for node in nodes_of(model) if node.operation is table]
+    assert sorted(calls) == [False, True]
 
 
 def test_recorded_shapes_are_those_of_the_first_call():

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from dart_keras.layers import TTDense
+from dart_keras.keras_internals import flatten_layers
+from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 
 
@@ -90,6 +91,37 @@ def layers_that_compute():
     return keras.Model(inputs, layers.Softmax()(layers.Dense(4)(x)))
 
 
+def lookups():
+    x = inputs = keras.Input((3,), dtype="int32")
+    x = layers.Flatten()(TTEmbedding(60, 24, 4, (3, 4, 5), (2, 3, 4), name="table")(x))
+    return keras.Model(inputs, layers.Dense(5)(TTDense(32, 4, activation="relu")(x)))
+
+
+def tied_logits_of_a_low_rank_table():
+    # The ids come as floats, Keras's default.
+    inputs = keras.Input((2,))
+    table = TTEmbedding(50, 16, 5, (50, 1), (1, 16), name="table")
+    x = layers.Flatten()(table(inputs))
+    return keras.Model(inputs, table(TTDense(16, 4, activation="relu")(x), reverse=True))
+
+
+def projections_of_several_axes():
+    x = inputs = keras.Input((4, 24))
+    for equation, shape, bias_axes, activation in (
+        ("abc,cde->abde", (None, 4, 8), "de", "relu"),
+        ("abde,dec->acb", (20, None), "c", "relu6"),
+    ):
+        x = TTEinsumDense(equation, shape, 3, bias_axes=bias_axes, activation=activation)(x)
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
+
+
+def one_core_and_padded_ids():
+    ids, more = keras.Input((2,), dtype="int32"), keras.Input((), dtype="int32")
+    x = TTEmbedding(30, 8, 1, (30,), (8,), name="whole")(ids)
+    y = TTEmbedding(29, 15, 3, (5, 6), (4, 4), name="padded")(more)
+    return keras.Model([ids, more], [layers.Dense(3)(layers.Flatten()(x)), layers.Dense(2)(y)])
+
+
 NETWORKS = {
     build.__name__: build
     for build in (
@@ -103,11 +135,21 @@ NETWORKS = {
         nested,
         layers_that_move,
         layers_that_compute,
+        lookups,
+        tied_logits_of_a_low_rank_table,
+        one_core_and_padded_ids,
+        projections_of_several_axes,
     )
 }
 
 
 def inputs_of(model, rows=128):
     rng = np.random.default_rng(0)
-    found = [rng.normal(size=(rows, *x.shape[1:])).astype("float32") for x in model.inputs]
+    vocabularies = [x.input_dim for x in flatten_layers(model) if isinstance(x, TTEmbedding)]
+    found = [
+        rng.integers(0, min(vocabularies), size=(rows, *x.shape[1:]), dtype="int32")
+        if vocabularies
+        else rng.normal(size=(rows, *x.shape[1:])).astype("float32")
+        for x in model.inputs
+    ]
     return found if len(found) > 1 else found[0]

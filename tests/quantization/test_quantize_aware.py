@@ -7,9 +7,10 @@ import dart_keras as dk
 from dart_keras.deployment import convert
 from dart_keras.deployment.packing import operator_name, unpack
 from dart_keras.keras_internals import flatten_layers
-from dart_keras.layers import TTDense
+from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.layers.rank_gates import RankGates
 from dart_keras.quantization import quantize_aware
+from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
 from dart_keras.quantization.quantized_layer import QuantizedLayer
 
 from .networks import NETWORKS, inputs_of, nested, two_balanced_trains
@@ -38,17 +39,19 @@ def test_the_file_computes_what_the_model_trained_on(name, target):
     aware, x = trained(NETWORKS[name](), target)
     artifact = convert(aware, target, quantization="int8")
     rows = tuple(x) if isinstance(x, list) else x
+    twice = "BATCH_MATMUL" in artifact.operators
     for runtime in {"litert", TARGETS[target]}:
+        mean_steps = MEAN_STEPS["tflm" if twice else runtime]
         received = keras.tree.flatten(artifact.predict(rows, runtime=runtime))
         for mine, theirs, info in zip(predicted(aware, x), received, artifact.outputs, strict=True):
             # A sum that falls between two integers may be rounded to either, and what comes behind
-            # multiplies that. TFLM's kernels differ from LiteRT's by as much.
-            assert np.mean(abs(mine - theirs)) < MEAN_STEPS[runtime] * info.scale
+            # multiplies that. TFLM's kernels, and LiteRT's for a product of each id, round twice.
+            assert np.mean(abs(mine - theirs)) < mean_steps * info.scale
             assert np.max(abs(mine - theirs)) <= 5 * info.scale + 1e-6
     assert artifact.weight_scales == "per-channel"
     assert artifact.report["calibration_rows"] == 0
-    trains = [layer.path for layer in flatten_layers(aware) if isinstance(layer, TTDense)]
-    assert [each["layer"] for each in artifact.report["contractions"]] == trains
+    trains = {layer.path for layer in flatten_layers(aware) if isinstance(layer, TTDense)}
+    assert trains <= {each["layer"] for each in artifact.report["contractions"]}
 
 
 def test_the_integers_in_the_file_are_those_of_training():
@@ -90,14 +93,16 @@ def test_the_original_is_left_alone_and_names_and_sharing_stay(name):
     model = NETWORKS[name]()
     x, weights = inputs_of(model), model.get_weights()
     before = predicted(model, x)
-    aware, _ = trained(model)
+    aware = quantize_aware(model)
+    aware.set_weights([w + 1 for w in aware.get_weights()])
     for mine, theirs in zip(predicted(model, x), before, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     for mine, theirs in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     kept = {layer.name for layer in _single(model) if not isinstance(layer, layers.InputLayer)}
     assert kept <= {layer.name for layer in flatten_layers(aware)}
-    wrapped = [layer for layer in flatten_layers(aware) if isinstance(layer, QuantizedLayer)]
+    kinds = QuantizedLayer, QuantizedEmbedding
+    wrapped = [layer for layer in flatten_layers(aware) if isinstance(layer, kinds)]
     assert len(wrapped) == sum(bool(layer.weights) for layer in _single(model))
     assert not model.compiled
 
@@ -146,6 +151,35 @@ def test_ranks_that_were_cut_in_training_stay():
     assert [t.ranks for t in trains] == [model.get_layer(t.name).ranks for t in trains]
     assert all(train.ranks_fixed for train in trains)
     assert convert(aware, quantization="int8").size > 0
+
+
+def test_a_plain_table_is_rounded_as_in_the_file():
+    inputs = keras.Input((3,))
+    x = layers.Embedding(40, 16, mask_zero=True, name="table")(inputs)
+    aware, x = trained(keras.Model(inputs, layers.Dense(4)(layers.Flatten()(x))))
+    ids = np.arange(39).reshape(13, 3)
+    artifact = convert(aware, quantization="int8", representative_data=ids)
+    np.testing.assert_allclose(
+        artifact.predict(ids), aware.predict(ids, verbose=0), atol=artifact.outputs[0].scale
+    )
+    table = np.array(aware.get_layer("table").layer.embeddings)
+    model = unpack(artifact.content)
+    [stored] = [
+        model.buffers[tensor.buffer].data.view("int8").reshape(tensor.shape).astype("float64")
+        for tensor in model.subgraphs[0].tensors
+        if tensor.shape is not None and tuple(tensor.shape) == table.shape
+    ]
+    step = (max(table.max(), 0) - min(table.min(), 0)) / 255
+    assert np.abs(step * (stored - stored.mean()) - (table - table.mean())).max() < step
+
+
+def test_padding_stays_a_mask():
+    inputs = keras.Input((3,), dtype="int32")
+    table = TTEmbedding(40, 16, 3, mask_zero=True)
+    aware = quantize_aware(keras.Model(inputs, table(inputs)))
+    ids = np.array([[0, 3, 0], [1, 2, 0]])
+    received = keras.ops.convert_to_numpy(aware(ids)._keras_mask)
+    np.testing.assert_array_equal(received, ids != 0)
 
 
 def unbuilt():

@@ -1,7 +1,7 @@
 """Plans for multiplying by a matrix that is held as a tensor train, and what each costs."""
 
 from dart_keras.tensor_train.contraction.candidates import NAMES
-from dart_keras.tensor_train.contraction.execution import between_products, contract
+from dart_keras.tensor_train.contraction.execution import between_products, contract, present_steps
 from dart_keras.tensor_train.contraction.measurement import fastest_plan
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
 from dart_keras.tensor_train.contraction.planner import (
@@ -19,4 +19,5 @@ __all__ = [
     "cheapest_plan",
     "contract",
     "fastest_plan",
+    "present_steps",
 ]

@@ -12,10 +12,13 @@ from dart_keras.tensor_train.contraction.product import permuted, reshaped
 
 
 class Steps(Protocol):
-    """What is done to the numbers between the products of a contraction."""
+    """What is done to the numbers between the products of a contraction, or of a lookup."""
 
     def weights(self, step: int, matrix: Any) -> Any:
-        """The matrix that the product `step` with the input multiplies by, changed."""
+        """The matrix that the product `step` with the input multiplies by, changed.
+
+        In a lookup the table of factor `step`.
+        """
 
     def result(self, step: int, tensor: Any) -> Any:
         """The result of that product, changed."""
@@ -26,7 +29,7 @@ _steps: ContextVar[Steps | None] = ContextVar("steps", default=None)
 
 @contextmanager
 def between_products(steps: Steps) -> Iterator[None]:
-    """Let the contractions made meanwhile have their matrices and results changed.
+    """Let the contractions and lookups made meanwhile have their matrices and results changed.
 
     Args:
         steps: What is done to them.
@@ -36,6 +39,11 @@ def between_products(steps: Steps) -> Iterator[None]:
         yield
     finally:
         _steps.reset(token)
+
+
+def present_steps() -> Steps | None:
+    """What is done between products at present, `None` where it is nothing."""
+    return _steps.get()
 
 
 def contract(x: Any, cores: Sequence[Any], plan: ContractionPlan) -> Any:

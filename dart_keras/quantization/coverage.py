@@ -1,0 +1,95 @@
+"""Which layers and operations can be made quantization-aware."""
+
+from typing import Any
+
+import keras
+
+from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
+from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
+
+WEIGHTED = (
+    TTDense,
+    TTEinsumDense,
+    keras.layers.Dense,
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+)
+TABLES = (TTEmbedding, keras.layers.Embedding)
+# Their outputs have the numbers of their inputs, or means of them in the same range.
+MOVING = (
+    keras.layers.AveragePooling2D,
+    FoldedBatchNormalization,
+    keras.layers.Cropping2D,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.Identity,
+    keras.layers.MaxPooling2D,
+    keras.layers.Permute,
+    keras.layers.Reshape,
+    keras.layers.SpatialDropout2D,
+    keras.layers.ZeroPadding2D,
+)
+# The same of what Keras makes of `x[...]` and of `keras.ops`.
+MOVING_OPERATIONS = ("ExpandDims", "GetItem", "Reshape", "Squeeze", "Transpose")
+# The converter gives their one range to what their inputs come from, which trains with another.
+_SHARING_OPERATIONS = ("Concatenate", "Maximum", "Minimum", "Stack")
+# Their outputs have ranges of their own.
+COMPUTING = (
+    keras.layers.Activation,
+    keras.layers.Add,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.LeakyReLU,
+    keras.layers.Multiply,
+    keras.layers.ReLU,
+    keras.layers.Softmax,
+    keras.layers.Subtract,
+)
+
+
+def check_layers(model: Any) -> None:
+    """Raise a ValueError if a layer is of a kind that is not covered, or not settled."""
+    layers = _layers(model)
+    kinds = (*WEIGHTED, *TABLES, *MOVING, *COMPUTING)
+    covered = (*kinds, keras.layers.InputLayer)
+    others = [f"{x.name} ({type(x).__name__})" for x in layers if type(x) not in covered]
+    if others:
+        names = sorted(kind.__name__ for kind in kinds)
+        raise ValueError(
+            f"Expected layers of the kinds {', '.join(names)}. Received: {', '.join(others)}"
+        )
+    halves = [x.name for x in layers if x.compute_dtype != "float32"]
+    if halves:
+        raise ValueError(
+            f"Expected layers that compute in float32. Received: {', '.join(halves)} in others"
+        )
+    uncut = [x.name for x in layers if getattr(x, "rank_gates", None) is not None]
+    if uncut:
+        raise ValueError(
+            "Expected layers whose ranks are settled. Received: rank gates, which have not been "
+            f"cut yet, in {', '.join(uncut)}"
+        )
+
+
+def _layers(model: Any) -> list[Any]:
+    """The layers of a model and of the graphs in it."""
+    found: list[Any] = []
+    for layer in model.layers:
+        is_graph = isinstance(layer, keras.Model) and getattr(layer, "inputs", None)
+        found += _layers(layer) if is_graph else [layer]
+    return found
+
+
+def check_operation(operation: Any, given: Any) -> None:
+    """Raise a ValueError if ranges in a file would not be those of training."""
+    if type(operation).__name__ in _SHARING_OPERATIONS:
+        raise ValueError(
+            f"Expected operations other than {', '.join(_SHARING_OPERATIONS)}. Received: "
+            f"{operation.name}"
+        )
+    # What there is on the way to the last tensor would have no range.
+    if isinstance(operation, COMPUTING) and isinstance(given, list | tuple) and len(given) > 2:
+        raise ValueError(
+            f"Expected {type(operation).__name__} of two tensors; write more of them as several "
+            f"layers. Received: {operation.name} of {len(given)}"
+        )

@@ -1,0 +1,93 @@
+"""Looking up rows of a table as a device does it in int8."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.layers.planning import count_rows, planning_for
+from dart_keras.quantization.products import Steps, constants
+from dart_keras.quantization.ranges import ActivationQuantizer, TableQuantizer, WeightQuantizer
+from dart_keras.tensor_train.contraction import between_products
+from dart_keras.tensor_train.lookup import Factor
+
+
+class Table:
+    """The lookup of rows in the rounded table of an `Embedding`.
+
+    Args:
+        holder: Has the layer as its `layer`, and holds the ranges.
+    """
+
+    # The rows have the scale of the table.
+    gives_range = True
+
+    def __init__(self, holder: Any) -> None:
+        self._layer = holder.layer
+        self._quantizer = TableQuantizer(holder, "table")
+        self.quantizers: list[ActivationQuantizer] = []
+
+    def __call__(self, ids: Any, training: bool | None, final: bool) -> Any:
+        """The rows."""
+        table = self._layer.embeddings
+        if final:
+            import tensorflow as tf
+
+            with tf.init_scope():
+                self._quantizer(table)
+        rounded = self._quantizer(table, final)
+        with keras.StatelessScope(state_mapping=[(table, rounded)]):
+            return self._layer(ids)
+
+
+class TrainLookup:
+    """The lookup of rows of a `TTEmbedding` with rounded cores, and the products' rounded results.
+
+    Args:
+        holder: As for `Table`.
+        input_shape: The shape of the ids.
+    """
+
+    def __init__(self, holder: Any, input_shape: Sequence[int | None]) -> None:
+        self._layer, self._target = holder.layer, holder.target
+        with self._planned():
+            factors = self._layer.lookup_plan(count_rows(input_shape)).factors
+        self._tables = [_table_quantizer(holder, factor, k) for k, factor in enumerate(factors)]
+        self.gives_range = len(factors) == 1
+        # The last product makes the rows.
+        self.quantizers = [
+            ActivationQuantizer(holder, f"state_{k}") for k in range(len(factors) - 2)
+        ]
+
+    def __call__(self, ids: Any, training: bool | None, final: bool) -> Any:
+        """The rows."""
+        tables = self._tables
+        if final:
+            zero = np.zeros(1, "int32")
+            known = constants(self._tables, lambda steps: self._run(zero, steps))
+            tables = [
+                # As a constant alone a table would not have its range.
+                partial(quantizer, final=True) if isinstance(quantizer, TableQuantizer) else rounded
+                for quantizer, rounded in zip(self._tables, known, strict=True)
+            ]
+        return self._run(ids, Steps(tables, self.quantizers, training, final))
+
+    def _run(self, ids: Any, steps: Any) -> Any:
+        with self._planned(), between_products(steps):
+            return self._layer(ids)
+
+    def _planned(self) -> Any:
+        return planning_for(self._target, lambda layer, plans: plans[0])
+
+
+def _table_quantizer(holder: Any, factor: Factor, place: int) -> Any:
+    """What rounds the table of a factor: a tensor of shape (n, r, m * r')."""
+    name = f"slices_{place}"
+    if not factor.parted:
+        return TableQuantizer(holder, name)
+    # A digit that has one value picks nothing: its only slice is a matrix to multiply by.
+    shape = (factor.rank, factor.m * factor.next_rank)
+    rounded = WeightQuantizer(holder, shape, name)
+    return lambda table: keras.ops.reshape(rounded(keras.ops.reshape(table, shape)), (1, *shape))

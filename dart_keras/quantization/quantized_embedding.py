@@ -1,0 +1,95 @@
+"""Embeddings that compute what their int8 twins on a device do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from dart_keras.keras_internals import set_mask
+from dart_keras.layers import TTEmbedding
+from dart_keras.quantization.lookups import Table, TrainLookup
+from dart_keras.quantization.products import TrainProducts
+from dart_keras.quantization.quantized_layer import is_exporting
+from dart_keras.quantization.ranges import ActivationQuantizer
+
+Shape = Sequence[int | None]
+
+
+@keras.saving.register_keras_serializable("dart_keras")
+class QuantizedEmbedding(keras.layers.Wrapper):
+    """An embedding that computes what its int8 twin on a device does.
+
+    Its table or cores, the results of each product of a tensor train and its outputs are rounded as
+    the file's are; gradients pass as if they were not.
+
+    Args:
+        layer: A `TTEmbedding`, or an `Embedding`.
+        target: The device, as for `dart_keras.deployment.convert`.
+        lookup_shape: The shape of the ids that it looks up; None where it looks up none.
+        reverse_shape: The shape of what a `TTEmbedding` is given with `reverse=True`; None where
+            it never is.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        target: str,
+        lookup_shape: Shape | None = None,
+        reverse_shape: Shape | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(layer, **kwargs)
+        self.target = target
+        self.lookup_shape = lookup_shape
+        self.reverse_shape = reverse_shape
+        # As of a TTEmbedding: ids that come as floats must not be rounded to half precision.
+        self.autocast = False
+
+    @property
+    def input_dim(self) -> int:
+        """The size of the vocabulary."""
+        return self.layer.input_dim
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the layer's weights and the ranges."""
+        if not self.layer.built:
+            self.layer.build(input_shape)
+        is_train = isinstance(self.layer, TTEmbedding)
+        self.quantizers: list[ActivationQuantizer] = []
+        if self.lookup_shape is not None:
+            self._lookup: Any = TrainLookup(self, self.lookup_shape) if is_train else Table(self)
+            self.quantizers += self._lookup.quantizers
+            if not self._lookup.gives_range:
+                self._rows = ActivationQuantizer(self, "rows")
+                self.quantizers.append(self._rows)
+        if self.reverse_shape is not None:
+            width, vocabulary = self.layer.output_dim, self.layer.input_dim
+            self._products = TrainProducts(
+                self, self.reverse_shape, width, vocabulary, reverse=True
+            )
+            self._logits = ActivationQuantizer(self, "logits")
+            self.quantizers += [*self._products.quantizers, self._logits]
+        self.built = True
+
+    def call(self, inputs: Any, reverse: bool = False, training: bool | None = None) -> Any:
+        """Embeddings of ids, or logits over the vocabulary, of the integers of the device."""
+        final = is_exporting()
+        if reverse:
+            return self._logits(self._products(inputs, training, final), training, final)
+        rows = self._lookup(inputs, training, final)
+        if not self._lookup.gives_range:
+            rows = self._rows(rows, training, final)
+        if self.layer.mask_zero:
+            set_mask(rows, keras.ops.not_equal(inputs, 0))
+        return rows
+
+    def compute_output_spec(
+        self, inputs: Any, reverse: bool = False, training: bool | None = None
+    ) -> Any:
+        """That of the layer's outputs."""
+        return self.layer.compute_output_spec(inputs, **({"reverse": True} if reverse else {}))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        shapes = {"lookup_shape": self.lookup_shape, "reverse_shape": self.reverse_shape}
+        return {**super().get_config(), "target": self.target, **shapes}
