@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.deployment.judging import FIRST, TFLM_IMAGES
+
 COLUMNS = (
     "tool, recipe",
     "bytes",
     "gzipped",
-    "accuracy, LiteRT",
-    "TFLM",
+    "accuracy, LiteRT, all images",
+    f"LiteRT, first {TFLM_IMAGES:,}",
+    f"TFLM, first {TFLM_IMAGES:,}",
     "microseconds, LiteRT",
-    "TFLM",
+    "microseconds, TFLM",
     "arena",
 )
 
@@ -41,10 +44,15 @@ def _texts(cell: dict[str, Any]) -> list[str]:
         first,
         f"{cell['file bytes']:,}",
         f"{cell['gzipped bytes']:,}",
-        *(f"{run['accuracy']:.2%}" if "accuracy" in run else "refused" for run in runs),
+        _share(runs[0], "accuracy"),
+        *(_share(run, FIRST) for run in runs),
         *(_microseconds(run.get("microseconds")) for run in runs),
         f"{runs[1]['arena']:,}" if "arena" in runs[1] else "",
     ]
+
+
+def _share(run: dict[str, Any], key: str) -> str:
+    return "refused" if "refused" in run else f"{run[key]:.2%}"
 
 
 def _microseconds(value: float | None) -> str:

@@ -20,7 +20,7 @@ import keras
 from benchmarks import machine
 from benchmarks.compression import model_optimization
 from benchmarks.deployment.files import DENSE, EPOCHS, TRAIN, ways
-from benchmarks.deployment.judging import RUNTIMES, add_latencies, judge
+from benchmarks.deployment.judging import FIRST, RUNTIMES, TFLM_IMAGES, add_latencies, judge
 from benchmarks.deployment.markdown import table
 from benchmarks.tables import RESULTS, Results
 from examples.fashion_mnist import data
@@ -64,6 +64,7 @@ def compare(
         "parameters": parameters,
         "rows to find ranges from": model_optimization.REPRESENTATIVE_ROWS,
         "test images": len(images.test_images),
+        "the first of them": TFLM_IMAGES,
         "epochs of training after the network's": EPOCHS,
         "left out": left_out,
     }
@@ -74,7 +75,7 @@ def shown(cell: dict[str, Any]) -> dict[str, Any]:
     """What to print of a cell as it comes."""
     if "failed" in cell:
         return {"LiteRT": "no file"}
-    return {name: cell[name].get("accuracy", "refused") for name in RUNTIMES}
+    return {name: cell[name].get(FIRST, "refused") for name in RUNTIMES}
 
 
 def main() -> None:
