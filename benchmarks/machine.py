@@ -21,6 +21,9 @@ PACKAGES = (
     "tensorly-torch",
     "ai-edge-litert",
     "tflite-micro",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "ai-edge-quantizer",
 )
 
 

@@ -1,4 +1,4 @@
-"""Networks pruned and clustered by tensorflow-model-optimization, as int8 files.
+"""Networks pruned, clustered or trained for int8 by tensorflow-model-optimization, as int8 files.
 
 A process of its own, as the toolkit needs Keras 2 in place of Keras 3: `run` starts it.
 """
@@ -22,15 +22,17 @@ CLUSTERS = (32, 8, 4, 2)
 # The rates of the toolkit's guides, and their batches.
 PRUNING = {"learning_rate": 1e-3, "batch": 128}
 CLUSTERING = {"learning_rate": 1e-5, "batch": 500}
+QUANTIZATION_AWARE = {"learning_rate": 1e-3, "batch": 500}
 REPRESENTATIVE_ROWS = 1000
 
 
 def run(weights: list[np.ndarray], methods: dict[str, tuple[float, ...]]) -> dict[Any, bytes]:
-    """Prune and cluster a trained network in another process.
+    """Make int8 files of a trained network in another process.
 
     Args:
         weights: The kernels and biases of the dense network.
-        methods: By "pruning" final sparsities, by "clustering" numbers of clusters.
+        methods: By "pruning" final sparsities, by "clustering" numbers of clusters, by
+            "quantization-aware" numbers of epochs.
 
     Returns:
         By method and value the content of a `.tflite` file.
@@ -85,8 +87,22 @@ def clustered(model: Any, images: data.FashionMnist, clusters: int) -> Any:
     return clustering_tools.strip_clustering(model)
 
 
+def quantization_aware(model: Any, images: data.FashionMnist, epochs: int) -> Any:
+    """Trained on with its weights and activations rounded as in the int8 file."""
+    from tensorflow_model_optimization.quantization import keras as quantization_tools
+
+    model = quantization_tools.quantize_model(model)
+    fit(model, images, **QUANTIZATION_AWARE, epochs=epochs)
+    return model
+
+
 def fit(
-    model: Any, images: data.FashionMnist, learning_rate: float, batch: int, callbacks: Any = ()
+    model: Any,
+    images: data.FashionMnist,
+    learning_rate: float,
+    batch: int,
+    callbacks: Any = (),
+    epochs: int = EPOCHS,
 ) -> None:
     """Train with labels, as the toolkit's guides do."""
     import tf_keras
@@ -99,20 +115,21 @@ def fit(
         images.train_images,
         images.train_labels,
         batch_size=batch,
-        epochs=EPOCHS,
+        epochs=epochs,
         callbacks=list(callbacks),
         verbose=0,
     )
 
 
-def int8_file(model: Any, rows: np.ndarray) -> bytes:
-    """Full integer quantization after training."""
+def int8_file(model: Any, rows: np.ndarray | None) -> bytes:
+    """Full integer quantization, after training where there are rows to find the ranges from."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([row[None]] for row in rows)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if rows is not None:
+        converter.representative_dataset = lambda: ([row[None]] for row in rows)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter.convert()
 
@@ -120,7 +137,7 @@ def int8_file(model: Any, rows: np.ndarray) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("method", choices=("pruning", "clustering"))
+    parser.add_argument("method", choices=("pruning", "clustering", "quantization-aware"))
     parser.add_argument("value")
     arguments = parser.parse_args()
     machine.prepare()
@@ -130,11 +147,15 @@ def main() -> None:
 
     tf_keras.utils.set_random_seed(0)
     model = network(weights)
+    rows = images.train_images[:REPRESENTATIVE_ROWS]
     if arguments.method == "pruning":
         model = pruned(model, images, float(arguments.value))
-    else:
+    elif arguments.method == "clustering":
         model = clustered(model, images, int(arguments.value))
-    content = int8_file(model, images.train_images[:REPRESENTATIVE_ROWS])
+    else:
+        # It has learned the ranges.
+        model, rows = quantization_aware(model, images, int(arguments.value)), None
+    content = int8_file(model, rows)
     (arguments.folder / f"{arguments.method}_{arguments.value}.tflite").write_bytes(content)
 
 

@@ -63,6 +63,7 @@ class Outcome:
     """What an experiment leaves behind."""
 
     rows: list[Row]
+    dense: keras.Model
     model: keras.Model
     cut: dict[str, Any]
     history: dict[str, list[float]]
@@ -184,7 +185,7 @@ def run(data: FashionMnist, plan: Plan, verbose: Any = "auto") -> Outcome:
                 _accuracy(logits, data.test_labels),
             )
         )
-    return Outcome(rows, model, cut, history, monitor, artifacts)
+    return Outcome(rows, dense, model, cut, history, monitor, artifacts)
 
 
 def _keras_row(name: str, model: keras.Model, parameters: int, accuracy: float) -> Row:

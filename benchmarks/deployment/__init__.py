@@ -1,0 +1,1 @@
+"""Files of this library beside those that other tools make of the same networks."""

@@ -1,0 +1,86 @@
+"""What a file takes, how often it is right and how fast it is, on the devices' runtimes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.compression.int8_files import sizes
+from benchmarks.device import inference
+from benchmarks.timing import interleaved
+from dart_keras.deployment.execution import Executable
+from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.runtimes.result import RefusedError
+from examples.fashion_mnist.data import FashionMnist
+
+RUNTIMES = ("LiteRT", "TFLM")
+# TFLM's kernels take their time: so many of the test images, the first ones.
+TFLM_IMAGES = 2_000
+FIRST = "accuracy on the first images"
+SECONDS = 0.5
+
+
+def judge(content: bytes, images: FashionMnist) -> dict[str, Any]:
+    """Bytes, operators, and by runtime what came of running the file on the test images.
+
+    Args:
+        content: A `.tflite` file with one input and one output.
+        images: The data.
+
+    Returns:
+        The accuracy of LiteRT on all images and on the first 2,000, of TFLM on those alone and the
+        smallest arena; or else what a runtime has to say as "refused".
+    """
+    file = executable(content)
+    found: dict[str, Any] = {**sizes(content), "operators": ModelFile(content).operator_counts}
+    for runtime in RUNTIMES:
+        count = TFLM_IMAGES if runtime == "TFLM" else None
+        try:
+            result = file.run(runtime.lower(), [images.test_images[:count]])
+        except RefusedError as error:
+            found[runtime] = {"refused": error.reason}
+            continue
+        right = result.outputs[0].argmax(-1) == images.test_labels[:count]
+        found[runtime] = {FIRST: float(np.mean(right[:TFLM_IMAGES]))}
+        if result.arena_size is None:
+            found[runtime]["accuracy"] = float(np.mean(right))
+        else:
+            found[runtime]["arena"] = result.arena_size
+    return found
+
+
+def add_latencies(
+    cells: Mapping[str, dict[str, Any]], contents: Mapping[str, bytes], seconds: float = SECONDS
+) -> None:
+    """Time files that take turns, each runtime by itself, and note it in their cells.
+
+    Args:
+        cells: By name what `judge` found.
+        contents: By the same names the files.
+        seconds: About how long to time each file on each runtime.
+    """
+    for runtime in RUNTIMES:
+        running = [name for name, cell in cells.items() if "refused" not in cell[runtime]]
+        timings = interleaved(
+            {
+                name: inference(
+                    contents[name],
+                    executable(contents[name]).inputs[0],
+                    runtime,
+                    cells[name][runtime].get("arena"),
+                )
+                for name in running
+            },
+            seconds,
+        )
+        for name, timing in timings.items():
+            cells[name][runtime] |= {
+                "microseconds": timing.microseconds,
+                "spread": timing.spread,
+            }
+
+
+def executable(content: bytes) -> Executable:
+    """A file of one input and one output, whatever their names."""
+    parsed = ModelFile(content)
+    return Executable(content, parsed.inputs(["rows"]), parsed.outputs(["logits"]))

@@ -1,0 +1,153 @@
+"""The files of other tools, on small networks that nobody trained."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks.deployment import files, judging, peers
+from benchmarks.deployment.edge_quantizer import DYNAMIC, STATIC_INT8
+from benchmarks.deployment.judging import FIRST
+from benchmarks.deployment.keras_export import exported
+from benchmarks.deployment.markdown import COLUMNS, table
+from benchmarks.tables import Results
+from dart_keras.layers import TTDense
+from examples.fashion_mnist.data import FashionMnist
+
+ROWS = np.random.default_rng(0).random((40, 24)).astype("float32")
+
+
+def made_model(hidden):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((24,)), hidden, keras.layers.Dense(5)])
+
+
+@pytest.fixture(autouse=True)
+def _runtimes():
+    for package in ("ai_edge_litert", "tflite_micro"):
+        pytest.importorskip(package)
+
+
+@pytest.fixture(scope="module")
+def dense():
+    return made_model(keras.layers.Dense(30, activation="relu", bias_initializer="normal"))
+
+
+@pytest.fixture(scope="module")
+def train():
+    return made_model(TTDense(30, 3, activation="relu", bias_initializer="normal"))
+
+
+@pytest.fixture(scope="module")
+def images(dense):
+    # What the dense network says, but for the last ten rows, is right.
+    labels = dense.predict(ROWS, verbose=0).argmax(-1).astype("int32")
+    labels[30:] = (labels[30:] + 1) % 5
+    return FashionMnist("random", ROWS, labels, ROWS, labels)
+
+
+@pytest.mark.parametrize("options", [{}, {"one_row": True}, {"one_row": True, "rows": ROWS}])
+@pytest.mark.parametrize("network", ["dense", "train"])
+def test_exported_files_compute_what_the_model_does(network, options, request):
+    model = request.getfixturevalue(network)
+    file = judging.executable(exported(model, **options))
+    assert file.inputs[0].dtype == ("int8" if "rows" in options else "float32")
+    expected = model.predict(ROWS, verbose=0)
+    off = np.abs(file.run("litert", [ROWS]).outputs[0] - expected).max()
+    assert off < (0.05 * np.ptp(expected) if "rows" in options else 1e-5)
+
+
+def test_judged_on_both_runtimes_and_timed(dense, images, monkeypatch):
+    monkeypatch.setattr(judging, "TFLM_IMAGES", 30)
+    contents = {"float32": exported(dense), "int8": exported(dense, True, ROWS)}
+    cells = {name: judging.judge(content, images) for name, content in contents.items()}
+    found = cells["float32"]
+    assert found["file bytes"] == len(contents["float32"])
+    assert found["operators"] == {"FULLY_CONNECTED": 2}
+    assert found["LiteRT"] == {"accuracy": 0.75, judging.FIRST: 1.0}
+    assert found["TFLM"][judging.FIRST] == 1.0
+    assert found["TFLM"]["arena"] < 10_000
+    judging.add_latencies(cells, contents, seconds=0.01)
+    for cell in cells.values():
+        assert all(cell[runtime]["microseconds"] > 0 for runtime in judging.RUNTIMES)
+
+
+def test_edge_quantizer(train, images):
+    pytest.importorskip("ai_edge_quantizer", reason="in the extra `benchmarks` alone")
+    static, dynamic = (
+        judging.judge(files.edge_file(train, recipe, ROWS), images)
+        for recipe in (STATIC_INT8, DYNAMIC)
+    )
+    assert FIRST in static["LiteRT"]
+    assert "arena" in static["TFLM"]
+    assert FIRST in dynamic["LiteRT"]
+    assert "FLOAT32 with filter type: INT8" in dynamic["TFLM"]["refused"]
+
+
+def test_every_way_has_a_name_of_its_own(dense, train, images):
+    names = [way.name for way in files.ways(dense, train, images)]
+    assert len(set(names)) == len(names)
+    tools = {way.tool for way in files.ways(dense, train, images)}
+    assert tools == {files.OURS, files.TOOLKIT, files.EXPORT, files.EDGE}
+
+
+def test_who_fails_or_is_missing_is_named(dense, train, images, monkeypatch, tmp_path, capsys):
+    def fail():
+        raise TypeError("no such layer")
+
+    chosen = [
+        files.Way("a", files.DENSE, "float32", lambda: exported(dense)),
+        files.Way("b", files.TRAIN, "int8", fail),
+        files.Way("c", files.TRAIN, "int8", fail, ("no_such_package", "numpy")),
+    ]
+    monkeypatch.setattr(peers, "ways", lambda *_: chosen)
+    path = tmp_path / "peers.json"
+    peers.compare(dense, train, images, Results("title", ["tool", "LiteRT"], path))
+    content = json.loads(path.read_text())
+    first, second = content["cells"]
+    assert first["TFLM"]["microseconds"] > 0
+    assert second["failed"] == "TypeError: no such layer"
+    assert content["summary"]["left out"] == {"c, train, int8": "not installed: no_such_package"}
+    assert "Left out: c, train, int8: not installed" in capsys.readouterr().err
+
+
+def test_the_table_has_a_part_for_each_network_and_the_reasons_below():
+    def made(tool, network, recipe):
+        named = {"tool": tool, "network": network, "recipe": recipe}
+        return {**named, "file bytes": 12345, "gzipped bytes": 999}
+
+    cells = [
+        {
+            **made("a", "dense", "int8"),
+            "LiteRT": {"accuracy": 0.8765, FIRST: 0.6, "microseconds": 12.34},
+            "TFLM": {FIRST: 0.5, "microseconds": 1234.5, "arena": 4096},
+        },
+        {
+            **made("b", "train", "dynamic"),
+            "LiteRT": {"accuracy": 0.8, FIRST: 0.7, "microseconds": 123.4},
+            "TFLM": {"refused": "no kernel."},
+        },
+        {"tool": "c", "network": "train", "recipe": "int8", "failed": "TypeError: x"},
+    ]
+    lines = table(cells).splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    assert all(len(row) == len(COLUMNS) for row in rows)
+    assert rows[2][0] == "**dense**"
+    assert rows[3] == [
+        "a, int8",
+        "12,345",
+        "999",
+        "87.65%",
+        "60.00%",
+        "50.00%",
+        "12.3",
+        "1,234",
+        "4,096",
+    ]
+    assert rows[5] == ["b, dynamic", "12,345", "999", "80.00%", "70.00%", "refused", "123", "", ""]
+    assert rows[6][:2] == ["c, int8", "none"]
+    assert lines[-2:] == [
+        "- b, train, dynamic: no kernel.",
+        "- c, train, int8: no file. TypeError: x",
+    ]
