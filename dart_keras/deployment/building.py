@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from dart_keras.deployment.accumulators import narrow
 from dart_keras.deployment.comparison import compare
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.execution import Executable
@@ -109,7 +110,7 @@ class Builder:
             decibels, tolerance = self._decibels(exported), self.device.scale_tolerance
             scaled = choose_scales(content, coarse, decibels, tolerance)
             content = scaled.content
-        named = fold(content)
+        named = narrow(fold(content))
         return Built(slim(named, self.device.keeps_names), named, exported, plans, scaled)
 
     def _lowered(self, exported: Exported, per_channel: bool = True) -> bytes:
