@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +15,7 @@ from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.export import in_float32
+from dart_keras.deployment.file_parts import file_parts
 from dart_keras.deployment.flatbuffer import ModelFile
 from dart_keras.deployment.learned import rows_in_range, with_learned_ranges
 from dart_keras.deployment.lowering import layers_at
@@ -133,6 +135,7 @@ def convert(
         "microcontroller": _memory(len(built.content), examples, arena_size),
         "parameters": model.count_params(),
         "weight_bytes": parsed.weight_bytes,
+        "file_parts": asdict(file_parts(built.content)),
         "weight_scales": built.scaled.as_dict() if built.scaled else None,
         "operators": parsed.operator_counts,
         "contractions": built.plans.as_dicts(),
