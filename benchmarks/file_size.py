@@ -75,6 +75,7 @@ def single_layers(grid: Grid) -> Iterator[tuple[str, str, keras.Model]]:
         chosen = rank in MICROCONTROLLER["rank"] and biases in MICROCONTROLLER["biases"]
         if target == "microcontroller" and not chosen:
             continue
+        keras.utils.set_random_seed(0)
         inputs, units = split(dimensions)
         start = NORMAL if biases == "normal" else "zeros"
         only = layer(inputs, units, modes, rank, bias_initializer=start)
@@ -145,10 +146,10 @@ def main() -> None:
         keras.backend.clear_session()
         gc.collect()
 
-    keras.utils.set_random_seed(0)
     for target, name, model in single_layers(grid):
         add(target, name, model)
     for target in grid.axes["targets"]:
+        keras.utils.set_random_seed(0)
         for name, model in networks():
             add(target, name, model)
     results.finish(summary(results.cells))

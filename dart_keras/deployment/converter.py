@@ -49,7 +49,8 @@ def convert(
     Tensor trains are multiplied in the order that is fastest on the target by an estimate.
     Quantized weights have a scale for each channel, or a single one where that costs no output
     more than half a decibel of its signal-to-noise ratio in all, or 1.5 on a microcontroller, where
-    each scale takes working memory, too.
+    each scale takes working memory, too; one decibel more, if the file would else be larger than
+    1.25 times its weights, its biases and 2 KiB together.
 
     Integer inputs, and float inputs that go straight into an embedding, are int32 in the file.
     All other inputs are float32, int8 or int16, as the recipe says.

@@ -7,8 +7,8 @@ import numpy as np
 
 from dart_keras.deployment.packing import operator_name, pack, sweep, unpack
 
-# How many decibels it may cost to make a file small that is mostly scales.
-WIDER_TOLERANCE = 1.5
+# How many decibels more it may cost to make a file small that has many scales beside its weights.
+EXTRA_TOLERANCE = 1.0
 # The operators whose second input may have a scale for each channel.
 _WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
@@ -57,8 +57,8 @@ def choose_scales(
 
     Weights are taken in the order of what their channels' own scales are worth, least first, for
     as long as no output's signal-to-noise ratio falls by more than the tolerance. Where the file
-    is still not small, as a matrix of few rows has more bytes of scales than of weights, as many
-    more are taken as make it so, if they cost no more than 1.5 decibels in all.
+    is still not small, because a matrix of few rows has more bytes of scales than of weights, as
+    many more are taken as make it so, if they cost no more than one decibel beyond the tolerance.
 
     Args:
         per_channel: A file with a scale for each channel.
@@ -91,8 +91,9 @@ def choose_scales(
     if not is_small(mixed(fine)):
         counts = range(len(weights) + 1)
         enough = bisect_left(counts, True, lo=fine + 1, key=lambda count: is_small(mixed(count)))
-        if enough in counts and good(enough, WIDER_TOLERANCE):
-            fine = enough
+        # Rounding errors may also make up for each other, so a larger count may be better.
+        more = (count for count in counts[enough:] if good(count, tolerance + EXTRA_TOLERANCE))
+        fine = next(more, fine)
     return Scaled(mixed(fine), len(weights) - fine, fine)
 
 
