@@ -11,6 +11,7 @@ from dart_keras.deployment.calibration import collect
 from dart_keras.deployment.comparison import check, compare, in_words
 from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.execution import Executable
+from dart_keras.deployment.file_parts import FileParts
 from dart_keras.deployment.saving import write_files
 from dart_keras.deployment.signature import InputSpec
 from dart_keras.deployment.target import TARGETS
@@ -149,11 +150,10 @@ class Artifact:
         lines = [
             f"{self.report['model']} for {self.target}, {self.quantization}{scales}",
             f"  file       {self.size:,} bytes",
+            f"             {FileParts(**self.report['file_parts'])}",
         ]
         if self.arena_size is not None:
             lines.append(f"  arena      {self.arena_size:,} bytes")
-        weights = (f"{size:,} {dtype}" for dtype, size in self.report["weight_bytes"].items())
-        lines.append(f"  constants  {', '.join(weights)} bytes")
         counts = (f"{count} {name}" for name, count in self.report["operators"].items())
         lines.append(f"  operators  {', '.join(counts)}")
         for runtime, results in self.report["runtimes"].items():

@@ -10,6 +10,7 @@ from dart_keras.deployment.comparison import compare
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.export import Exported, export
+from dart_keras.deployment.file_parts import file_parts
 from dart_keras.deployment.flatbuffer import ModelFile
 from dart_keras.deployment.folding import fold
 from dart_keras.deployment.learned import check_integers
@@ -108,10 +109,14 @@ class Builder:
         elif self.recipe.optimized:
             coarse = self._lowered(exported, per_channel=False)
             decibels, tolerance = self._decibels(exported), self.device.scale_tolerance
-            scaled = choose_scales(content, coarse, decibels, tolerance)
+            scaled = choose_scales(content, coarse, decibels, tolerance, self._is_small)
             content = scaled.content
         named = narrow(fold(content))
         return Built(slim(named, self.device.keeps_names), named, exported, plans, scaled)
+
+    def _is_small(self, content: bytes) -> bool:
+        parts = file_parts(slim(narrow(fold(content)), self.device.keeps_names))
+        return parts.size <= parts.limit
 
     def _lowered(self, exported: Exported, per_channel: bool = True) -> bytes:
         content = lower(exported, self.recipe, self.calibration, per_channel)

@@ -21,10 +21,20 @@ def unpack(content: bytes) -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """Writes a `ModelT` as a file in which equal vectors and names are stored once."""
-    builder = _builder()(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    """Writes a `ModelT` as a file in which equal vectors, tables and names are stored once."""
+    return bytes(_packed(model).Output())
+
+
+def padding(content: bytes) -> list[tuple[int, int]]:
+    """Returns where a file that `pack` wrote is left empty: the place and number of bytes.
+
+    Raises:
+        ValueError: If another program wrote the file.
+    """
+    builder = _packed(unpack(content))
+    if builder.Output() != content:
+        raise ValueError("Expected a file that `pack` wrote. Received: another one")
+    return [(len(content) - before_end, count) for before_end, count in builder.padding]
 
 
 def sweep(model: Any) -> None:
@@ -76,6 +86,12 @@ def load_schema() -> Any:
     return schema_py_generated
 
 
+def _packed(model: Any) -> Any:
+    builder = _builder()(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return builder
+
+
 def _tensor_lists(graph: Any) -> Iterable[Iterable[int]]:
     yield graph.inputs
     for operator in graph.operators:
@@ -122,11 +138,23 @@ def _builder() -> type:
     import flatbuffers  # type: ignore[import-untyped]
 
     class Builder(flatbuffers.Builder):
-        """Writes what was written before as a reference to it, as the format allows."""
+        """Writes what was written before as a reference to it, as the format allows.
+
+        Attributes:
+            padding: What was left empty, to begin something where it must: the place of the first
+                byte, counted from the end of the file, and the number of bytes.
+        """
 
         def __init__(self, size: int) -> None:
             super().__init__(size)
+            self.padding: list[tuple[int, int]] = []
             self._written: dict[Any, int] = {}
+            self._fields: list[tuple[Any, ...]] = []
+
+        def Pad(self, n: int) -> None:  # noqa: N802
+            super().Pad(n)
+            if n > 0:
+                self.padding.append((self.Offset(), n))
 
         def StartVector(self, size: int, count: int, alignment: int) -> Any:  # noqa: N802
             # Vectors of single bytes are constants.
@@ -142,5 +170,30 @@ def _builder() -> type:
             if s not in self._written:
                 self._written[s] = super().CreateString(s, *arguments, **options)
             return self._written[s]
+
+        def StartObject(self, numfields: int) -> None:  # noqa: N802
+            super().StartObject(numfields)
+            self._fields = []
+
+        def PrependSlot(self, flags: Any, o: int, x: Any, d: Any) -> None:  # noqa: N802
+            super().PrependSlot(flags, o, x, d)
+            if x != d:
+                self._fields.append((flags, o, x))
+
+        def PrependUOffsetTRelativeSlot(self, o: int, x: int, d: int) -> None:  # noqa: N802
+            super().PrependUOffsetTRelativeSlot(o, x, d)
+            if x != d:
+                self._fields.append((o, x))
+
+        def EndObject(self) -> int:  # noqa: N802
+            key = tuple(self._fields)
+            if key not in self._written:
+                self._written[key] = super().EndObject()
+            else:
+                # The fields are in the file already: they are taken back.
+                self.nested, self.current_vtable = False, None
+                self.head = len(self.Bytes) - self.objectEnd
+                self.padding = [pad for pad in self.padding if pad[0] <= self.objectEnd]
+            return self._written[key]
 
     return Builder

@@ -1,3 +1,4 @@
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -6,6 +7,8 @@ import numpy as np
 
 from dart_keras.deployment.packing import operator_name, pack, sweep, unpack
 
+# How many decibels more it may cost to make a file small that has many scales beside its weights.
+EXTRA_TOLERANCE = 1.0
 # The operators whose second input may have a scale for each channel.
 _WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
@@ -48,38 +51,49 @@ def choose_scales(
     per_tensor: bytes,
     decibels: Callable[[bytes], Sequence[float]],
     tolerance: float,
+    is_small: Callable[[bytes], bool],
 ) -> Scaled:
     """Gives weights a single scale where that makes the file smaller and hardly worse.
 
     Weights are taken in the order of what their channels' own scales are worth, least first, for
-    as long as no output's signal-to-noise ratio falls by more than the tolerance.
+    as long as no output's signal-to-noise ratio falls by more than the tolerance. Where the file
+    is still not small, because a matrix of few rows has more bytes of scales than of weights, as
+    many more are taken as make it so, if they cost no more than one decibel beyond the tolerance.
 
     Args:
         per_channel: A file with a scale for each channel.
         per_tensor: The same file with one scale for all of each operator's weights.
         decibels: The signal-to-noise ratios of a file's outputs.
         tolerance: How many decibels a smaller file may cost.
+        is_small: Whether a file is small enough.
 
     Returns:
-        The smallest such file.
+        The file.
     """
     weights = _by_worth(per_channel, per_tensor)
-    least = [ratio - tolerance for ratio in decibels(per_channel)]
+    best = decibels(per_channel)
 
     def mixed(count: int) -> bytes:
         return _spliced(per_channel, per_tensor, weights[:count])
 
-    def good(count: int) -> bool:
-        return all(r >= limit for r, limit in zip(decibels(mixed(count)), least, strict=True))
+    def good(count: int, tolerance: float) -> bool:
+        ratios = zip(decibels(mixed(count)), best, strict=True)
+        return all(ratio >= least - tolerance for ratio, least in ratios)
 
     fine, bad = 0, len(weights) + 1
     while bad - fine > 1:
         # All of them first: if that is good, there is nothing to search for.
         middle = len(weights) if bad > len(weights) else (fine + bad) // 2
-        if good(middle):
+        if good(middle, tolerance):
             fine = middle
         else:
             bad = middle
+    if not is_small(mixed(fine)):
+        counts = range(len(weights) + 1)
+        enough = bisect_left(counts, True, lo=fine + 1, key=lambda count: is_small(mixed(count)))
+        # Rounding errors may also make up for each other, so a larger count may be better.
+        more = (count for count in counts[enough:] if good(count, tolerance + EXTRA_TOLERANCE))
+        fine = next(more, fine)
     return Scaled(mixed(fine), len(weights) - fine, fine)
 
 

@@ -115,6 +115,27 @@ def test_device():
     assert [cell["arena"] for cell in found[runtime]["arena beyond dense plus 4 KiB"]] == [large]
 
 
+def test_file_size():
+    pytest.importorskip("ai_edge_litert")
+    import keras
+
+    from benchmarks import file_size
+
+    model = keras.Sequential(
+        [keras.Input((64,)), file_size.layer(64, 64, "two", 4, bias_initializer=file_size.NORMAL)]
+    )
+    figures = file_size.measure(model, "raspberry-pi")
+    assert figures["weights"] == 2 * 4 * 8 * 8
+    assert figures["file"] == figures["weights"] + sum(figures[part] for part in file_size.PARTS)
+    cells = [
+        {"target": "raspberry-pi", "model": str(ratio), **figures, "of limit": ratio}
+        for ratio in (0.9, 1.1)
+    ]
+    found = file_size.summary(cells)["raspberry-pi"]
+    assert found["small"] == 1
+    assert found["not small"] == {"1.1": 1.1}
+
+
 @pytest.mark.usefixtures("_torch")
 def test_embedding():
     from benchmarks import embedding

@@ -1,8 +1,10 @@
+import copy
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from dart_keras.deployment.packing import load_schema, pack, sweep, unpack
+from dart_keras.deployment.packing import load_schema, pack, padding, sweep, unpack
 
 from . import models
 
@@ -32,6 +34,43 @@ def test_a_file_packed_again_is_smaller_and_the_same_to_the_runtimes():
 
 def test_packing_twice_changes_nothing(content):
     assert pack(unpack(content)) == content
+
+
+def test_equal_tables_are_written_once(content):
+    schema = load_schema()
+    model = unpack(content)
+    [graph] = model.subgraphs
+    graph.tensors[-1].name = graph.tensors[-2].name = None
+    alone = pack(model)
+    graph.tensors[-1] = copy.deepcopy(graph.tensors[-2])
+    graph.tensors[-1].name = "last"
+    named = pack(model)
+    graph.tensors[-1].name = None
+    shared = pack(model)
+    last = [
+        schema.Model.GetRootAsModel(shared, 0).Subgraphs(0).Tensors(len(graph.tensors) - back)
+        for back in (1, 2)
+    ]
+    assert last[0]._tab.Pos == last[1]._tab.Pos
+    # The table itself is gone, not only what it refers to.
+    assert len(shared) <= min(len(alone), len(named)) - 16
+    assert len(unpack(shared).subgraphs[0].tensors) == len(graph.tensors)
+
+
+def test_padding_is_what_nobody_reads(content):
+    places = padding(content)
+    assert places
+    filled = bytearray(content)
+    for begin, count in places:
+        assert not any(filled[begin : begin + count])
+        filled[begin : begin + count] = b"\xff" * count
+    assert pack(unpack(bytes(filled))) == content
+    rows = models.RNG.normal(size=(4, 60))
+    for runtime in ("litert", "tflm"):
+        np.testing.assert_array_equal(
+            models.raw_outputs(bytes(filled), rows, runtime),
+            models.raw_outputs(content, rows, runtime),
+        )
 
 
 def test_constants_lie_where_the_schema_asks_for(content):

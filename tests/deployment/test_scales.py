@@ -4,11 +4,16 @@ import pytest
 
 from dart_keras.deployment import convert
 from dart_keras.deployment.packing import unpack
-from dart_keras.deployment.scales import choose_scales
+from dart_keras.deployment.scales import EXTRA_TOLERANCE, choose_scales
 
 from . import models
 
 TOLERANCE = 0.5
+
+
+def is_fine(content):
+    """Stands for files that are small enough whatever their scales are."""
+    return True
 
 
 def count_scales(content):
@@ -40,6 +45,16 @@ def uneven(rng, units, spread):
     return layer
 
 
+def large_and_small_channels():
+    """A model whose middle layer has them, and rows; they weigh the same in the end."""
+    rng = np.random.default_rng(0)
+    first, second = uneven(rng, 16, 0), uneven(rng, 16, 2.5)
+    last = keras.layers.Dense(4)
+    model = keras.Sequential([keras.Input((16,)), first, second, last])
+    last.set_weights([np.logspace(0, 2.5, 16)[:, None] * np.ones((16, 4)), np.zeros(4)])
+    return model, rng.normal(size=(64, 16)).astype("float32")
+
+
 @pytest.mark.parametrize("quantization", ["int8", "int16x8", "dynamic"])
 def test_the_switch_for_a_single_scale_still_works(quantization):
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64), keras.layers.Dense(32)])
@@ -55,7 +70,7 @@ def test_the_chosen_file_is_no_larger_and_hardly_worse(quantization):
     rows = models.RNG.normal(size=(64, 60)).astype("float32")
     per_channel, per_tensor = pair(model, rows, quantization)
     measure = measured(model, rows)
-    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE)
+    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE, is_fine)
     assert len(scaled.content) <= len(per_channel)
     assert measure(scaled.content)[0] >= measure(per_channel)[0] - TOLERANCE
     assert sum(count > 1 for count in count_scales(scaled.content)) == scaled.per_channel
@@ -67,24 +82,47 @@ def test_one_scale_for_all_where_the_channels_are_alike():
         signs = np.sign(models.RNG.normal(size=layer.kernel.shape))
         layer.kernel.assign(signs)
     rows = models.RNG.normal(size=(32, 16)).astype("float32")
-    scaled = choose_scales(*pair(model, rows), measured(model, rows), TOLERANCE)
+    scaled = choose_scales(*pair(model, rows), measured(model, rows), TOLERANCE, is_fine)
     assert scaled.kind == "per-tensor"
     assert count_scales(scaled.content) == [1, 1]
 
 
 def test_a_scale_for_each_channel_only_where_it_is_worth_it():
-    rng = np.random.default_rng(0)
-    first, second = uneven(rng, 16, 0), uneven(rng, 16, 2.5)
-    # Large and small channels weigh the same in the end.
-    last = keras.layers.Dense(4)
-    model = keras.Sequential([keras.Input((16,)), first, second, last])
-    last.set_weights([np.logspace(0, 2.5, 16)[:, None] * np.ones((16, 4)), np.zeros(4)])
-    rows = rng.normal(size=(64, 16)).astype("float32")
-    scaled = choose_scales(*pair(model, rows, "int16x8"), measured(model, rows), TOLERANCE)
+    model, rows = large_and_small_channels()
+    scaled = choose_scales(*pair(model, rows, "int16x8"), measured(model, rows), TOLERANCE, is_fine)
     assert scaled.kind == "mixed"
     counts = count_scales(scaled.content)
     assert counts[1] == 16
     assert 1 in counts
+
+
+def test_a_file_that_is_mostly_scales_may_cost_more():
+    model = keras.Sequential([keras.Input((32,)), keras.layers.Dense(2), keras.layers.Dense(512)])
+    rows = models.RNG.normal(size=(32, 32)).astype("float32")
+    files, measure = pair(model, rows), measured(model, rows)
+    best = measure(files[0])[0]
+
+    def has_few_scales(content):
+        return sum(count_scales(content)) <= 3
+
+    strict = choose_scales(*files, measure, 0.0, is_fine)
+    assert not has_few_scales(strict.content)
+    wide = choose_scales(*files, measure, 0.0, has_few_scales)
+    assert count_scales(wide.content) == [2, 1]
+    assert best - EXTRA_TOLERANCE <= measure(wide.content)[0] < best
+    # Where the file gets no smaller than that, nothing is lost for it.
+    assert choose_scales(*files, measure, 0.0, lambda content: False) == strict
+
+
+def test_no_file_costs_more_than_that():
+    model, rows = large_and_small_channels()
+    files, measure = pair(model, rows, "int16x8"), measured(model, rows)
+    scaled = choose_scales(
+        *files, measure, TOLERANCE, lambda content: max(count_scales(content)) == 1
+    )
+    assert measure(files[1])[0] < measure(files[0])[0] - TOLERANCE - EXTRA_TOLERANCE
+    assert count_scales(scaled.content)[1] == 16
+    assert measure(scaled.content)[0] >= measure(files[0])[0] - TOLERANCE
 
 
 def test_weights_that_two_operators_share_are_changed_for_both():
@@ -95,7 +133,7 @@ def test_weights_that_two_operators_share_are_changed_for_both():
     rows = models.RNG.normal(size=(32, 16)).astype("float32")
     measure = measured(model, rows)
     per_channel, per_tensor = pair(model, rows)
-    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE)
+    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE, is_fine)
     assert scaled.kind == "per-tensor"
     assert measure(scaled.content) == measure(per_tensor)
 
