@@ -28,6 +28,7 @@ _COMPARED_ROWS = 64
 _RECORDED_ROWS = 4
 _TIMED_RUNS = 50
 _PACKAGES = {"litert": "ai-edge-litert", "tflm": "tflite-micro"}
+_WITHOUT_XNNPACK = "litert-builtin"
 
 
 def convert(
@@ -156,6 +157,7 @@ def convert(
         report=report,
         examples=examples,
         _reference=built.exported,
+        _named=built.named,
     )
 
 
@@ -210,7 +212,7 @@ def _judge(
 ) -> tuple[dict[str, Any], int | None]:
     report: dict[str, Any] = {}
     arena_size = None
-    for runtime in device.runtimes:
+    for runtime in (*device.runtimes, _WITHOUT_XNNPACK):
         try:
             result = file.run(runtime, arrays, minimum_runs=_TIMED_RUNS)
         except RefusedError as error:
@@ -220,7 +222,8 @@ def _judge(
                 layers_at(error.indices, built.named, built.exported),
             ) from error
         compared = compare(expected, result.outputs, built.exported.output_names)
-        check(compared, recipe.name, runtime)
+        if runtime in device.runtimes:
+            check(compared, recipe.name, runtime)
         report[runtime] = {"microseconds": result.microseconds, "outputs": compared}
         arena_size = arena_size or result.arena_size
     return report, arena_size
