@@ -6,7 +6,7 @@ from dart_keras.deployment.table import table
 
 @dataclass(frozen=True)
 class OperatorError:
-    """How far one operator of a quantized file is from float.
+    """How far one operator of a quantized file is from float, in the first of its outputs.
 
     Attributes:
         place: Its place among the file's operators.
