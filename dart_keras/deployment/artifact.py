@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,14 @@ from dart_keras.deployment.calibration import collect
 from dart_keras.deployment.comparison import check, compare, in_words
 from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.execution import Executable
+from dart_keras.deployment.export import Exported
 from dart_keras.deployment.file_parts import FileParts
+from dart_keras.deployment.operator_errors import operator_errors
+from dart_keras.deployment.operator_report import OperatorErrors
+from dart_keras.deployment.runtimes.measuring import Measurements, measure
 from dart_keras.deployment.saving import write_files
 from dart_keras.deployment.signature import InputSpec
-from dart_keras.deployment.target import TARGETS
+from dart_keras.deployment.target import OTHER_KERNELS, TARGETS
 from dart_keras.deployment.tensor_info import TensorInfo
 
 
@@ -50,7 +53,8 @@ class Artifact:
     outputs: list[TensorInfo]
     report: dict[str, Any]
     examples: Examples = field(compare=False)
-    _reference: Callable[[list[np.ndarray]], list[np.ndarray]] = field(compare=False)
+    _reference: Exported = field(compare=False)
+    _named: bytes = field(compare=False)
 
     @property
     def size(self) -> int:
@@ -64,7 +68,9 @@ class Artifact:
             x: Real values, or ids for integer inputs, of shape (rows, *input shape), any
                 number of rows. With several inputs, a tuple of arrays in the model's order or
                 a dict by input name.
-            runtime: `"litert"`, or for a microcontroller also `"tflm"`.
+            runtime: `"litert"`, or for a microcontroller also `"tflm"`. To compare,
+                `"litert-builtin"` is LiteRT without XNNPACK, and `"litert-reference"` LiteRT
+                with its plainest kernels.
 
         Returns:
             The output, dequantized to float32, of shape (rows, *output shape), or a list of
@@ -73,7 +79,7 @@ class Artifact:
         Raises:
             ValueError: If the target has no such runtime, or `x` does not fit the inputs.
         """
-        runtimes = TARGETS[self.target].runtimes
+        runtimes = TARGETS[self.target].runtimes + OTHER_KERNELS
         if runtime not in runtimes:
             raise ValueError(
                 f"`runtime` must be one of {list(runtimes)} for target {self.target!r}. "
@@ -105,6 +111,77 @@ class Artifact:
             results[runtime] = compare(expected, self._run(arrays, runtime), names)
             check(results[runtime], self.quantization, runtime)
         return results
+
+    def measure(self, runs: int = 50) -> Measurements:
+        """Measures what the file takes on LiteRT, with XNNPACK and without, and on TFLM.
+
+        Each runtime gets a process of its own, so that this takes a second or so. It is given the
+        rows of `examples`.
+
+        Args:
+            runs: How many inferences to time.
+
+        Returns:
+            A table of load times, times of the first and of the median inference and memory, which
+            prints itself.
+
+        Raises:
+            ValueError: If `runs` is not a positive integer.
+
+        Example:
+            >>> import keras, numpy as np
+            >>> from dart_keras.deployment import convert
+            >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+            >>> costs = convert(model).measure()
+            >>> [cost.runtime for cost in costs.runtimes]
+            ['litert', 'litert-builtin']
+            >>> print(costs)
+            runtime         load ...
+        """
+        return measure(
+            self.content, TARGETS[self.target].runtimes, self.examples, self.arena_size, runs
+        )
+
+    def operator_errors(self, x: Any) -> OperatorErrors:
+        """Says where a quantized file loses its precision, operator by operator.
+
+        Every operator's output, integers on LiteRT, is held against the float32 file of the same
+        model: once with all errors since the input, and once with those that the operator adds
+        itself, found by giving its float twin what it was given.
+
+        Args:
+            x: As for `predict`.
+
+        Returns:
+            The operators in their order, with `.worst`, the one that adds most; it prints itself.
+
+        Raises:
+            ValueError: If the file is not quantized as `"int8"` or `"int16x8"`, or `x` does not
+                fit the inputs.
+
+        Example:
+            >>> import keras, numpy as np
+            >>> import dart_keras as dk
+            >>> rows = np.random.default_rng(0).normal(size=(64, 64)).astype("float32")
+            >>> layer = dk.layers.TTDense(64, ranks=4, name="hidden")
+            >>> model = keras.Sequential([keras.Input((64,)), layer], name="small")
+            >>> artifact = dk.deployment.convert(
+            ...     model, quantization="int8", representative_data=rows
+            ... )
+            >>> errors = artifact.operator_errors(rows)
+            >>> print(errors)
+            Model 'small', int8: signal-to-noise ratio in dB of each operator's output
+            ...
+            >>> errors.worst.operator, errors.worst.step
+            ('FULLY_CONNECTED', ...)
+        """
+        if self.quantization not in ("int8", "int16x8"):
+            raise ValueError(
+                "Expected a file with quantization='int8' or 'int16x8', whose operators work on "
+                f"integers. Received: quantization={self.quantization!r}"
+            )
+        operators = operator_errors(self._named, self._reference, self._collected(x))
+        return OperatorErrors(self.report["model"], self.quantization, operators)
 
     def save(self, folder: str | Path) -> None:
         """Writes the file, its report and, for a microcontroller, its C++ source.
@@ -157,7 +234,7 @@ class Artifact:
         counts = (f"{count} {name}" for name, count in self.report["operators"].items())
         lines.append(f"  operators  {', '.join(counts)}")
         for runtime, results in self.report["runtimes"].items():
-            lines.append(f"  {runtime:9}  {results['microseconds']:,.1f} microseconds")
+            lines.append(f"  {runtime}  {results['microseconds']:,.1f} microseconds")
             lines += [f"    {in_words(result)}" for result in results["outputs"]]
         return "\n".join(lines)
 

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -20,7 +21,7 @@ from dart_keras.deployment.flatbuffer import ModelFile
 from dart_keras.deployment.learned import rows_in_range, with_learned_ranges
 from dart_keras.deployment.lowering import layers_at
 from dart_keras.deployment.recipe import RECIPES, Recipe
-from dart_keras.deployment.runtimes.result import RefusedError
+from dart_keras.deployment.runtimes.result import RefusedError, RunResult
 from dart_keras.deployment.signature import ModelSignature, model_signature
 from dart_keras.deployment.target import Target, find_target
 from dart_keras.layers.planning import planning_for
@@ -30,6 +31,7 @@ _COMPARED_ROWS = 64
 _RECORDED_ROWS = 4
 _TIMED_RUNS = 50
 _PACKAGES = {"litert": "ai-edge-litert", "tflm": "tflite-micro"}
+_WITHOUT_XNNPACK = "litert-builtin"
 
 
 def convert(
@@ -160,6 +162,7 @@ def convert(
         report=report,
         examples=examples,
         _reference=built.exported,
+        _named=built.named,
     )
 
 
@@ -223,11 +226,19 @@ def _judge(
                 error.operators,
                 layers_at(error.indices, built.named, built.exported),
             ) from error
-        compared = compare(expected, result.outputs, built.exported.output_names)
-        check(compared, recipe.name, runtime)
-        report[runtime] = {"microseconds": result.microseconds, "outputs": compared}
+        report[runtime] = _reported(result, expected, built)
+        check(report[runtime]["outputs"], recipe.name, runtime)
         arena_size = arena_size or result.arena_size
+    # It is told for comparison, and judges no file.
+    with suppress(ConversionError):
+        result = file.run(_WITHOUT_XNNPACK, arrays, minimum_runs=_TIMED_RUNS)
+        report[_WITHOUT_XNNPACK] = _reported(result, expected, built)
     return report, arena_size
+
+
+def _reported(result: RunResult, expected: Sequence[np.ndarray], built: Built) -> dict[str, Any]:
+    compared = compare(expected, result.outputs, built.exported.output_names)
+    return {"microseconds": result.microseconds, "outputs": compared}
 
 
 def _memory(

@@ -8,6 +8,9 @@ from dart_keras.deployment.runtimes import litert, tflm
 from dart_keras.deployment.runtimes.result import RunResult
 from dart_keras.deployment.tensor_info import TensorInfo
 
+# LiteRT, with XNNPACK as a Raspberry Pi runs it, without, and with its plainest kernels.
+_KERNELS = {"litert": "xnnpack", "litert-builtin": "builtin", "litert-reference": "reference"}
+
 
 @dataclass(frozen=True)
 class Executable:
@@ -33,7 +36,7 @@ class Executable:
         """Quantizes the inputs, runs the file row by row, and dequantizes the outputs.
 
         Args:
-            runtime: `"litert"` or `"tflm"`.
+            runtime: `"litert"`, `"litert-builtin"`, `"litert-reference"` or `"tflm"`.
             arrays: For each input, real values or ids of shape (rows, ...).
             arena_size: Bytes of working memory for TFLM; None finds the smallest that works.
             minimum_runs: Time at least so many inferences.
@@ -68,4 +71,4 @@ class Executable:
     ) -> RunResult:
         if runtime == "tflm":
             return tflm.run(self.content, quantized, arena_size, minimum_runs)
-        return litert.run(self.content, quantized, minimum_runs)
+        return litert.run(self.content, quantized, minimum_runs, _KERNELS[runtime])

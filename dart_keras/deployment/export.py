@@ -124,7 +124,8 @@ def _scopes_recorded(model: keras.Model) -> Iterator[dict[str, str]]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             scope = tf.get_current_name_scope()
             if scope:
-                scopes[scope] = layer.path
+                # Keras gives no path to a layer that builds nothing.
+                scopes[scope] = layer.path or layer.name
             return call(*args, **kwargs)
 
         return wrapped

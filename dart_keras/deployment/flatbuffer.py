@@ -1,6 +1,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from dart_keras.deployment.tensor_info import TensorInfo
 class Operator:
     """One operator of a file: its builtin name, and the names of the tensors it touches.
 
-    The outputs come first, then the inputs: an output's name tells best where it is from.
+    The outputs come first, then the constants and then what other operators made: in this order
+    the names tell where it is from.
     """
 
     name: str
@@ -46,8 +48,9 @@ class ModelFile:
                 if name == "CUSTOM":
                     name = code.CustomCode().decode()
                 ids = [operator.Outputs(i) for i in range(operator.OutputsLength())]
-                ids += [operator.Inputs(i) for i in range(operator.InputsLength())]
-                tensors = (graph.Tensors(i).Name() for i in ids if i >= 0)
+                given = [operator.Inputs(i) for i in range(operator.InputsLength())]
+                ids += sorted((i for i in given if i >= 0), key=lambda i: not self._data(graph, i))
+                tensors = (graph.Tensors(i).Name() for i in ids)
                 found.append(Operator(name, tuple((t or b"").decode() for t in tensors)))
         return found
 
@@ -74,14 +77,19 @@ class ModelFile:
     def inputs(self, names: Sequence[str]) -> list[TensorInfo]:
         """Describes the inputs, which go by `names` in Keras."""
         ids = self._main.InputsAsNumpy()
-        return [self._describe(index, name) for index, name in zip(ids, names, strict=True)]
+        return [self.describe(index, name) for index, name in zip(ids, names, strict=True)]
 
     def outputs(self, names: Sequence[str]) -> list[TensorInfo]:
         """Describes the outputs, which go by `names` in Keras."""
         ids = self._main.OutputsAsNumpy()
-        return [self._describe(index, name) for index, name in zip(ids, names, strict=True)]
+        return [self.describe(index, name) for index, name in zip(ids, names, strict=True)]
 
-    def _describe(self, index: int, name: str) -> TensorInfo:
+    def _data(self, graph: Any, tensor: int) -> int:
+        """The bytes that a tensor holds in the file: none if it is no constant."""
+        return self._model.Buffers(graph.Tensors(tensor).Buffer()).DataLength()
+
+    def describe(self, index: int, name: str) -> TensorInfo:
+        """Describes a tensor of the main subgraph; not constants, which may have many scales."""
         tensor = self._main.Tensors(int(index))
         shape = tuple(int(size) for size in np.atleast_1d(tensor.ShapeAsNumpy()))
         dtype = {"BOOL": "bool"}.get(self._types[tensor.Type()], self._types[tensor.Type()].lower())

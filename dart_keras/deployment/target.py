@@ -2,6 +2,10 @@ from dataclasses import dataclass
 
 from dart_keras.deployment.recipe import RECIPES
 
+# LiteRT without XNNPACK, and with its plainest kernels: they show where errors come from, and
+# judge no file.
+OTHER_KERNELS = ("litert-builtin", "litert-reference")
+
 
 @dataclass(frozen=True)
 class Target:

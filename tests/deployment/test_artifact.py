@@ -27,10 +27,21 @@ def test_predict_takes_any_number_of_rows(artifact):
 
 
 def test_only_the_runtimes_of_the_target(artifact):
-    with pytest.raises(ValueError, match=r"\['litert', 'tflm'\].*Received: runtime='tpu'"):
+    others = "'litert-builtin', 'litert-reference'"
+    both = rf"\['litert', 'tflm', {others}\]"
+    with pytest.raises(ValueError, match=f"{both}.*Received: runtime='tpu'"):
         artifact.predict(models.ROWS, runtime="tpu")
-    with pytest.raises(ValueError, match=r"\['litert'\].*Received: runtime='tflm'"):
+    with pytest.raises(ValueError, match=rf"\['litert', {others}\].*Received: runtime='tflm'"):
         convert(models.dense()).predict(models.ROWS, runtime="tflm")
+
+
+def test_other_kernels_of_litert_show_themselves_beside_those_that_judge(artifact):
+    step = artifact.outputs[0].scale
+    assert list(artifact.report["runtimes"]) == ["litert", "tflm", "litert-builtin"]
+    for runtime in ("litert-builtin", "litert-reference"):
+        got = artifact.predict(models.ROWS, runtime)
+        np.testing.assert_allclose(got, artifact.predict(models.ROWS), atol=3 * step)
+    assert set(artifact.verify(models.ROWS)) == {"litert", "tflm"}
 
 
 def test_verify_measures_new_data(artifact):

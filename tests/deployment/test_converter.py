@@ -31,7 +31,9 @@ def test_every_recipe_is_close_to_keras_on_every_runtime(build, rows, target, qu
     artifact = convert(model, target, quantization=quantization, representative_data=rows)
     assert artifact.report["compared_rows"] == 64
     assert set(artifact.report["runtimes"]) == (
-        {"litert"} if target == "raspberry-pi" else {"litert", "tflm"}
+        {"litert", "litert-builtin"}
+        if target == "raspberry-pi"
+        else {"litert", "tflm", "litert-builtin"}
     )
     expected = model.predict(rows, verbose=0)
     for runtime, results in artifact.report["runtimes"].items():

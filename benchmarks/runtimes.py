@@ -1,0 +1,67 @@
+"""MLPerf Tiny's anomaly detector as an int8 file on every runtime, and where it loses precision.
+
+`python -m benchmarks.runtimes --data-dir DIR`: the original, and one with a tenth of its weights,
+converted with the first 130 windows of a recording and judged on the other 66, against Keras.
+"""
+
+import os
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+import dart_keras as dk
+from benchmarks import machine
+from benchmarks.compression import reference
+from benchmarks.compression.anomaly_detection import (
+    BUDGETS,
+    CALIBRATION_WINDOWS,
+    MODEL,
+    RECORDING,
+    windows,
+)
+from benchmarks.tables import RESULTS, Results
+from dart_keras.deployment.comparison import compare
+
+RUNTIMES = ("litert", "litert-builtin", "litert-reference", "tflm")
+
+
+def main() -> None:
+    folder = reference.folder(__doc__, MODEL, RECORDING)
+    machine.prepare()
+    results = Results(
+        "MLPerf Tiny anomaly detection, int8: decibels, and the share of outputs unlike TFLM's",
+        ["model", "runtime", "sqnr_db", "unlike", "load", "median", "memory", "arena"],
+        RESULTS / "runtimes.json",
+    )
+    rows = windows(np.fromfile(folder / RECORDING, "<f4"))
+    calibration, judged = rows[:CALIBRATION_WINDOWS], rows[CALIBRATION_WINDOWS:]
+    original = reference.load(folder / MODEL)
+    small, _ = dk.compression.compress(original, dk.selection.Budget(BUDGETS[0]), calibration)
+    worst: dict[str, Any] = {}
+    for name, model in {"original": original, "a tenth": small}.items():
+        artifact = dk.deployment.convert(
+            model, "microcontroller", quantization="int8", representative_data=calibration
+        )
+        expected = model.predict(judged, verbose=0)
+        outputs = {runtime: artifact.predict(judged, runtime) for runtime in RUNTIMES}
+        costs = {cost.runtime: cost for cost in artifact.measure(runs=1000).runtimes}
+        for runtime, output in outputs.items():
+            [distance] = compare([expected], [output], ["output"])
+            cell = {"model": name, "runtime": runtime, "sqnr_db": distance["sqnr_db"]}
+            cell["unlike"] = float(np.mean(output != outputs["tflm"]))
+            if runtime in costs:
+                cost = costs[runtime]
+                cell["load"] = cost.load_microseconds
+                cell["median"] = cost.median_microseconds
+                cell["memory"], cell["arena"] = cost.peak_memory_bytes, cost.arena_bytes
+            results.add(cell)
+        errors = artifact.operator_errors(judged)
+        print(errors)
+        worst[f"worst of {name}"] = str(errors).splitlines()[-1]
+    results.finish(worst)
+
+
+if __name__ == "__main__":
+    main()

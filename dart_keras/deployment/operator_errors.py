@@ -1,0 +1,147 @@
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dart_keras.deployment.export import Exported
+from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.folding import fold
+from dart_keras.deployment.graph import Graph
+from dart_keras.deployment.lowering import layers_at, lower
+from dart_keras.deployment.operator_report import OperatorError
+from dart_keras.deployment.packing import unpack
+from dart_keras.deployment.recipe import RECIPES
+from dart_keras.deployment.runtimes.inspection import Inspection
+from dart_keras.deployment.single_operator import activations, single_operator
+from dart_keras.deployment.tensor_info import TensorInfo
+
+_PRODUCTS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+
+
+def operator_errors(
+    content: bytes, exported: Exported, arrays: Sequence[np.ndarray]
+) -> list[OperatorError]:
+    """Holds every operator of a quantized file against the float32 file of the same function.
+
+    TensorFlow's `QuantizationDebugger` would quantize the function anew, without what is folded
+    and scaled in this file, so that its figures would be those of another one.
+
+    Args:
+        content: The file, with the names of its tensors.
+        exported: The function that it was made from.
+        arrays: For each input an array of real values or ids of shape (rows, ...).
+    """
+    plain = fold(lower(exported, RECIPES["float32"], ()))
+    nodes = _nodes(content)
+    # The converter names an operator's output alike in both files.
+    twins = {node.outputs[0].name: node for node in _nodes(plain)}
+    pairs = [_Pair(node, twins.get(node.outputs[0].name), plain) for node in nodes]
+    quantized, floats = Inspection(content, "reference"), Inspection(plain, "builtin")
+    infos = ModelFile(content).inputs([spec.name for spec in exported.signature.inputs])
+    for row in zip(*arrays, strict=True):
+        quantized.invoke([i.quantize(v) for i, v in zip(infos, row, strict=True)])
+        floats.invoke(row)
+        for pair in pairs:
+            pair.compare(quantized, floats)
+
+    layers = [next(iter(layers_at([p], content, exported)), "") for p in range(len(nodes))]
+    products = [
+        layer if node.kind in _PRODUCTS else None for layer, node in zip(layers, nodes, strict=True)
+    ]
+    counts, seen = Counter(products), Counter[str | None]()
+    report = []
+    for place, (pair, layer, product) in enumerate(zip(pairs, layers, products, strict=True)):
+        seen[product] += 1
+        several = product is not None and counts[product] > 1
+        step = (seen[product], counts[product]) if several else None
+        added, accumulated = pair.added.decibels, pair.accumulated.decibels
+        report.append(OperatorError(place, layer, pair.node.kind, step, added, accumulated))
+    return report
+
+
+@dataclass(frozen=True)
+class _Node:
+    """An operator of a file: its place, builtin name, and tensors, with the indices of these."""
+
+    place: int
+    kind: str
+    inputs: dict[int, TensorInfo]
+    indices: list[int]
+    outputs: list[TensorInfo]
+
+
+def _nodes(content: bytes) -> list[_Node]:
+    model, file = unpack(content), ModelFile(content)
+    main = model.subgraphs[0]
+    graph = Graph(model, main)
+
+    def described(indices: Sequence[int]) -> dict[int, TensorInfo]:
+        return {int(k): file.describe(k, main.tensors[k].name.decode()) for k in indices}
+
+    nodes = []
+    for place, operator in enumerate(main.operators):
+        outputs = described(operator.outputs)
+        given: Any = described(activations(graph, operator))
+        name = graph.name(operator)
+        nodes.append(_Node(place, name, given, list(outputs), list(outputs.values())))
+    return nodes
+
+
+@dataclass
+class _Noise:
+    """The power of a signal and that of its error, summed over rows."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    rows: int = 0
+
+    def add(self, wanted: np.ndarray, received: np.ndarray) -> None:
+        wanted, received = wanted.ravel().astype("float64"), received.ravel().astype("float64")
+        self.signal += float(wanted @ wanted)
+        self.noise += float(np.sum((received - wanted) ** 2))
+        self.rows += 1
+
+    @property
+    def decibels(self) -> float | None:
+        if not self.rows:
+            return None
+        if not self.noise:
+            return math.inf
+        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+
+
+@dataclass
+class _Pair:
+    """An operator on integers, and its twin on floats, which some have not."""
+
+    node: _Node
+    twin: _Node | None
+    plain: bytes
+    added: _Noise = field(default_factory=_Noise)
+    accumulated: _Noise = field(default_factory=_Noise)
+
+    def __post_init__(self) -> None:
+        self._alone = None
+        if self.twin is not None and self._is_alike(self.twin):
+            self._alone = Inspection(single_operator(self.plain, self.twin.place), "builtin")
+
+    def compare(self, quantized: Inspection, floats: Inspection) -> None:
+        """Adds the errors of one row, which both files have just run on."""
+        if self.twin is None:
+            return
+        info = self.node.outputs[0]
+        received = info.dequantize(quantized.tensor(self.node.indices[0]))
+        self.accumulated.add(floats.tensor(self.twin.indices[0]), received)
+        if self._alone is not None:
+            given = self.node.inputs.items()
+            self._alone.invoke([i.dequantize(quantized.tensor(index)) for index, i in given])
+            self.added.add(self._alone.output(0), received)
+
+    def _is_alike(self, twin: _Node) -> bool:
+        sizes = [
+            [math.prod(info.shape) for info in node.inputs.values()] for node in (self.node, twin)
+        ]
+        return self.node.kind == twin.kind and sizes[0] == sizes[1]

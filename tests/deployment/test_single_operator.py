@@ -1,0 +1,18 @@
+import numpy as np
+
+from dart_keras.deployment import convert
+from dart_keras.deployment.runtimes import litert
+from dart_keras.deployment.single_operator import single_operator
+
+from . import models
+
+
+def test_operators_one_after_another_give_what_the_file_gives():
+    artifact = convert(models.dense(), quantization="int8", representative_data=models.ROWS)
+    given = artifact.inputs[0].quantize(models.ROWS)
+    values = given
+    for place, name in enumerate(models.operators(artifact.content)):
+        alone = single_operator(artifact.content, place)
+        assert models.operators(alone) == [name]
+        [values] = litert.run(alone, [values]).outputs
+    np.testing.assert_array_equal(values, litert.run(artifact.content, [given]).outputs[0])
