@@ -19,6 +19,7 @@ from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
 from dart_keras.deployment.scales import Scaled, choose_scales, one_per_channel
 from dart_keras.deployment.signature import ModelSignature
 from dart_keras.deployment.slimming import slim
+from dart_keras.deployment.tables import narrow_tables
 from dart_keras.deployment.target import Target
 
 
@@ -98,18 +99,22 @@ class Builder:
 
     def _build(self, plans: DevicePlans) -> Built:
         exported = export(self.model, self.signature, plans)
-        content = lower(exported, self.recipe, self.calibration)
+        content = self._lowered(exported)
         scaled = None
         if self.recipe.learned:
             check_integers(content, exported)
             scaled = one_per_channel(content)
         elif self.recipe.optimized:
-            coarse = lower(exported, self.recipe, self.calibration, per_channel=False)
+            coarse = self._lowered(exported, per_channel=False)
             decibels, tolerance = self._decibels(exported), self.device.scale_tolerance
             scaled = choose_scales(content, coarse, decibels, tolerance)
             content = scaled.content
         named = fold(content)
         return Built(slim(named, self.device.keeps_names), named, exported, plans, scaled)
+
+    def _lowered(self, exported: Exported, per_channel: bool = True) -> bytes:
+        content = lower(exported, self.recipe, self.calibration, per_channel)
+        return content if self.device.gathers_int16 else narrow_tables(content)
 
     def _decibels(self, exported: Exported) -> Callable[[bytes], list[float]]:
         expected = exported(self.compared)

@@ -12,6 +12,7 @@ class Target:
         runtimes: The interpreters that every file must run on.
         recipes: The values of `quantization` that it takes.
         keeps_names: Whether its files can be asked for inputs and outputs by name.
+        gathers_int16: Whether it looks up rows of tables of int16.
         scale_tolerance: How many decibels of the signal-to-noise ratio it may cost to give weights
             a single scale.
         why_not: For every other recipe, why the device cannot run it.
@@ -21,6 +22,7 @@ class Target:
     runtimes: tuple[str, ...]
     recipes: tuple[str, ...]
     keeps_names: bool
+    gathers_int16: bool
     scale_tolerance: float
     why_not: dict[str, str]
 
@@ -28,11 +30,12 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        Target("raspberry-pi", ("litert",), tuple(RECIPES), True, 0.5, {}),
+        Target("raspberry-pi", ("litert",), tuple(RECIPES), True, True, 0.5, {}),
         Target(
             "microcontroller",
             ("litert", "tflm"),
             ("float32", "int8", "int16x8"),
+            False,
             False,
             # Here a scale takes twelve bytes of the arena, too, and memory is what such devices
             # have least of.
