@@ -53,4 +53,4 @@ def test_an_output_that_has_no_quantized_kernel_is_named_with_its_layer():
     with pytest.raises(ConversionError, match="'int16x8' does not cover") as caught:
         lower(function, RECIPES["int16x8"], [models.ROWS])
     assert caught.value.operators == ["ELU"]
-    assert caught.value.layers == ["last"]
+    assert caught.value.layers == [layers[-1].path]

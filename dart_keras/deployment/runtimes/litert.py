@@ -35,15 +35,15 @@ def run(
     # Only here, because it imports that package.
     from dart_keras.deployment.runtimes import litert_worker
 
-    request = {"content": content, "inputs": list(inputs), "minimum_runs": minimum_runs}
     if seconds is not None:
+        request = {"content": content, "inputs": list(inputs), "minimum_runs": minimum_runs}
         done = child.ask("litert_worker.py", request, seconds)
         if done.returncode:
             raise _refusal(child.reason(done))
         return RunResult(*pickle.loads(done.stdout))
     try:
         with quiet():
-            return RunResult(*litert_worker.answer(**request))
+            return RunResult(*litert_worker.answer(content, inputs, minimum_runs))
     except (RuntimeError, ValueError) as error:
         raise _refusal(str(error)) from error
 
