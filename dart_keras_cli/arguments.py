@@ -29,6 +29,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def positive_number(text: str) -> float:
+    """Reads a positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number. Received: {text}")
+    return value
+
+
 def share(text: str) -> float:
     """Reads a number between 0 and 1."""
     try:

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dart_keras_cli.arguments import add_data, add_model
+from dart_keras_cli.arguments import add_data, add_model, positive_number
 from dart_keras_cli.files import load_model, load_rows
 
 
@@ -24,16 +24,20 @@ def add_parser(commands: Any) -> None:
     )
     add_model(parser)
     add_data(parser, "the rows to compare on", required=True)
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=positive_number,
+        default=60.0,
+        help="the most seconds that each of the runtimes may take (60)",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from dart_keras.deployment.building import executable
     from dart_keras.deployment.calibration import collect
-    from dart_keras.deployment.comparison import check, compare, in_words
     from dart_keras.deployment.export import export
     from dart_keras.deployment.signature import model_signature
-    from dart_keras.deployment.target import TARGETS
 
     path = arguments.file / "model.tflite" if arguments.file.is_dir() else arguments.file
     content = path.read_bytes()
@@ -41,13 +45,45 @@ def _run(arguments: argparse.Namespace) -> None:
     signature = model_signature(model)
     arrays = collect(load_rows(arguments.data), signature.inputs, name="--data")
     exported = export(model, signature)
-    _check_fit(path, content, exported)
-    file = executable(content, exported)
     expected = exported(arrays)
+    run_and_compare(path, content, exported, arrays, expected, arguments.timeout)
+
+
+def run_and_compare(
+    path: Path, content: bytes, exported: Any, arrays: Any, expected: Any, timeout: float
+) -> None:
+    """Runs a file, which may be damaged, on its target's runtimes, and prints the distances.
+
+    Args:
+        path: Where the file is from; beside it may be its report.
+        content: The file.
+        exported: The Keras model.
+        arrays: The rows, one array for each input.
+        expected: What the Keras model gives for them.
+        timeout: The most seconds that a runtime may take.
+
+    Raises:
+        ValueError: If the file cannot be read or run, does not fit the model, or is too far off.
+    """
+    from dart_keras.deployment.comparison import check, compare, in_words
+    from dart_keras.deployment.damaged import open_file
+    from dart_keras.deployment.errors import ConversionError
+    from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
+    from dart_keras.deployment.target import TARGETS
+
+    try:
+        file = open_file(content, timeout)
+    except ConversionError:
+        # It took too long.
+        raise
+    except ValueError as error:
+        raise ValueError(f"Expected a .tflite file. Received: {path}: {error}") from error
+    _check_fit(path, file, exported)
     quantization = _quantization(content, [*file.inputs, *file.outputs])
     results = {}
     for runtime in TARGETS[_target(path, content)].runtimes:
-        result = file.run(runtime, arrays)
+        # The smallest arena was found when the file was converted; here it is not asked for.
+        result = file.run(runtime, arrays, LARGEST_ARENA)
         results[runtime] = compare(expected, result.outputs, exported.output_names)
         print(f"{runtime}: {result.microseconds:,.1f} microseconds a row")
         print(*(f"  {in_words(distance)}" for distance in results[runtime]), sep="\n")
@@ -55,23 +91,14 @@ def _run(arguments: argparse.Namespace) -> None:
         check(distances, quantization, runtime)
 
 
-def _check_fit(path: Path, content: bytes, exported: Any) -> None:
+def _check_fit(path: Path, file: Any, exported: Any) -> None:
     """Raises a ValueError if this is no file for a model of these inputs and outputs."""
-    from dart_keras.deployment.extra import load
-
-    # It looks through the whole file, which the code of the schema would trip over.
-    litert = load("ai_edge_litert.interpreter", "ai-edge-litert")
-    try:
-        interpreter = litert.Interpreter(model_content=content)
-    except ValueError as error:
-        raise ValueError(f"Expected a .tflite file. Received: {path}: {error}") from error
     wanted = [(1, *spec.shape) for spec in exported.signature.inputs]
-    shapes = [tuple(map(int, detail["shape"])) for detail in interpreter.get_input_details()]
-    outputs = len(interpreter.get_output_details())
-    if (shapes, outputs) != (wanted, len(exported.output_names)):
+    shapes = [info.shape for info in file.inputs]
+    if (shapes, len(file.outputs)) != (wanted, len(exported.output_names)):
         raise ValueError(
             f"Expected a file with the inputs {wanted} and {len(exported.output_names)} output(s), "
-            f"as the model has. Received: {path} with {shapes} and {outputs}"
+            f"as the model has. Received: {path} with {shapes} and {len(file.outputs)}"
         )
 
 

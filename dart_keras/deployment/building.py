@@ -22,6 +22,7 @@ from dart_keras.deployment.saturation import saturate
 from dart_keras.deployment.scales import Scaled, choose_scales, one_per_channel
 from dart_keras.deployment.signature import ModelSignature
 from dart_keras.deployment.slimming import slim
+from dart_keras.deployment.tables import narrow_tables
 from dart_keras.deployment.target import Target
 
 
@@ -120,7 +121,9 @@ class Builder:
 
     def _lowered(self, exported: Exported, per_channel: bool = True) -> bytes:
         content = lower(exported, self.recipe, self.calibration, per_channel)
-        return saturate(content) if "tflm" in self.device.runtimes else content
+        if "tflm" not in self.device.runtimes:
+            return content
+        return narrow_tables(saturate(content))
 
     def _decibels(self, exported: Exported) -> Callable[[bytes], list[float]]:
         expected = exported(self.compared)

@@ -20,11 +20,14 @@ class Executable:
         content: The bytes of the `.tflite` file.
         inputs: Its inputs, in order.
         outputs: Its outputs, in order.
+        seconds: The most that a runtime may take, for a file that may be damaged: none then runs in
+            this process. None for a file that the converter made.
     """
 
     content: bytes
     inputs: Sequence[TensorInfo]
     outputs: Sequence[TensorInfo]
+    seconds: float | None = None
 
     def run(
         self,
@@ -70,5 +73,6 @@ class Executable:
         minimum_runs: int = 0,
     ) -> RunResult:
         if runtime == "tflm":
-            return tflm.run(self.content, quantized, arena_size, minimum_runs)
-        return litert.run(self.content, quantized, minimum_runs, _KERNELS[runtime])
+            return tflm.run(self.content, quantized, arena_size, minimum_runs, self.seconds)
+        kernels = _KERNELS[runtime]
+        return litert.run(self.content, quantized, minimum_runs, kernels, self.seconds)

@@ -86,10 +86,20 @@ def export(
     with quiet():
         # Loops stay loops: taken apart, they would make a larger file.
         frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    _drop_custom_gradients(frozen.graph)
     names = getattr(model, "output_names", None) or []
     if len(set(names)) != len(frozen.outputs):
         names = [f"output_{index}" for index in range(len(frozen.outputs))]
     return Exported(frozen, signature, tuple(names), scopes)
+
+
+def _drop_custom_gradients(graph: Any) -> None:
+    # Of an activation such as SiLU. TensorFlow's converter would look for them, fail without a
+    # word, and make a file without a signature.
+    for operation in graph.get_operations():
+        if "_gradient_op_type" in operation.node_def.attr:
+            # TensorFlow has no public way to take an attribute from an operation.
+            operation._clear_attr("_gradient_op_type")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.packing import builtin_names, load_schema, names_of, pack, unpack
 from dart_keras.deployment.tensor_info import TensorInfo
 
@@ -74,6 +75,17 @@ class ModelFile:
                     sizes[self._types[tensor.Type()].lower()] += length
         return dict(sorted(sizes.items()))
 
+    @property
+    def interface_sizes(self) -> tuple[int, int]:
+        """How many inputs and how many outputs there are."""
+        return self._main.InputsLength(), self._main.OutputsLength()
+
+    @property
+    def output_names(self) -> list[str]:
+        """What the file itself calls its outputs."""
+        ids = self._main.OutputsAsNumpy()
+        return [(self._main.Tensors(int(index)).Name() or b"").decode() for index in ids]
+
     def inputs(self, names: Sequence[str]) -> list[TensorInfo]:
         """Describes the inputs, which go by `names` in Keras."""
         ids = self._main.InputsAsNumpy()
@@ -112,8 +124,16 @@ def ordered(content: bytes, input_names: Sequence[str]) -> bytes:
 
     Returns:
         The file, the same but for the two lists of indices.
+
+    Raises:
+        ConversionError: If the file has no signature.
     """
     model = unpack(content)
+    if not model.signatureDefs:
+        raise ConversionError(
+            "TensorFlow's converter made a file that does not tell its inputs and outputs apart. "
+            "Received: a file without a signature."
+        )
     [signature, *_], [graph, *_] = model.signatureDefs, model.subgraphs
     # The schema's Python code leaves names as bytes.
     by_name = {

@@ -5,7 +5,7 @@ import numpy as np
 
 from dart_keras.deployment.packing import load_schema, names_of, operator_name
 
-_CODES = {"RELU": 19, "RESHAPE": 22, "TRANSPOSE": 39}
+_CODES = {"RELU": 19, "RESHAPE": 22, "TRANSPOSE": 39, "QUANTIZE": 114}
 
 
 class Graph:
@@ -59,6 +59,11 @@ class Graph:
             return None
         return data.view("int32") if self.dtype(tensor) == "INT32" else data
 
+    def scale(self, tensor: int) -> float:
+        """Returns the only scale of a quantized tensor."""
+        [scale] = self._subgraph.tensors[tensor].quantization.scale
+        return float(scale)
+
     def producer(self, tensor: int) -> Any | None:
         """Returns the operator that makes a tensor; None if it is an input or a constant."""
         return self._producers.get(tensor)
@@ -79,6 +84,26 @@ class Graph:
         tensor.shape = np.array(shape, "int32")
         self._subgraph.tensors.append(tensor)
         return len(self._subgraph.tensors) - 1
+
+    def add_int8(self, like: int, scale: float, values: np.ndarray | None = None) -> int:
+        """Adds a tensor of the shape of another, of int8 around zero, and returns its index.
+
+        Args:
+            like: The other tensor.
+            scale: What a step stands for.
+            values: The numbers of a constant; None for a tensor that an operator makes.
+        """
+        place = self.add_tensor(like, self.shape(like))
+        tensor = self._subgraph.tensors[place]
+        tensor.type = self._schema.TensorType.INT8
+        tensor.quantization = self._schema.QuantizationParametersT()
+        tensor.quantization.scale = np.array([scale], "float32")
+        tensor.quantization.zeroPoint = np.array([0], "int64")
+        if values is not None:
+            tensor.buffer = len(self._model.buffers)
+            self._model.buffers.append(self._schema.BufferT())
+            self._model.buffers[-1].data = values.view("uint8")
+        return place
 
     def add_constant(self, values: np.ndarray) -> int:
         """Adds a tensor that holds integers of 32 bits, and returns its index."""
@@ -103,6 +128,10 @@ class Graph:
         return self._make(
             "TRANSPOSE", options, [source, self.add_constant(np.array(order))], target
         )
+
+    def quantize(self, source: int, target: int) -> Any:
+        """Makes an operator that turns one tensor's integers into another's."""
+        return self._make("QUANTIZE", self._schema.QuantizeOptionsT(), [source], target)
 
     def rewire(self, operator: Any, inputs: list[int], output: int | None = None) -> None:
         """Gives an operator other inputs, and another output unless that is None."""

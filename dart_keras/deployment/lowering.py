@@ -13,6 +13,8 @@ from dart_keras.deployment.recipe import RECIPES, Recipe
 _NO_BUILTIN = re.compile(r"(?:TF Select|Custom) ops: ([\w, ]+)|'tf\.(\w+)' op is neither")
 _NO_QUANTIZED = re.compile(r"not yet supported for op: '(\w+)'")
 _NO_RANGE = re.compile(r"Failed for tensor (\S+)")
+_NO_OUTPUT = re.compile(r"Unsupported output type INT\d+ for output tensor '\w+:(\d+)'")
+_MOVES = ("RESHAPE", "TRANSPOSE")
 _LOOPS = ["While", "StatelessWhile"]
 
 
@@ -94,19 +96,32 @@ def _explained(error: Exception, exported: Exported, recipe: Recipe) -> Conversi
             layers=exported.layers_with(sorted(missing)),
         )
     names, tensors = _NO_QUANTIZED.findall(text), _NO_RANGE.findall(text)
-    if names or tensors:
+    places = [int(place) for place in _NO_OUTPUT.findall(text)]
+    if names or tensors or places:
         # Quantization got no further, but without it the same operators can be found.
         plain = lower(exported, RECIPES["float32"], ())
         operators = ModelFile(plain).operators
-        places = [
-            place
-            for place, operator in enumerate(operators)
+        blamed = [
+            index
+            for index, operator in enumerate(operators)
             if operator.name in names or set(tensors) & set(operator.tensor_names)
         ]
+        blamed += [_maker(plain, place) for place in places]
         return ConversionError(
             f"The model needs operators that quantization={recipe.name!r} does not cover.",
-            operators=[operators[place].name for place in places],
-            layers=layers_at(places, plain, exported),
+            operators=[operators[index].name for index in blamed],
+            layers=layers_at(blamed, plain, exported),
         )
     reason = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return ConversionError(f"TensorFlow's converter refused the model: {reason}")
+
+
+def _maker(content: bytes, output: int) -> int:
+    """The place of the operator that computes an output, and does not only move it about."""
+    file = ModelFile(content)
+    operators = file.operators
+    makers = {operator.tensor_names[0]: index for index, operator in enumerate(operators)}
+    index = makers[file.output_names[output]]
+    while operators[index].name in _MOVES and operators[index].tensor_names[1] in makers:
+        index = makers[operators[index].tensor_names[1]]
+    return index

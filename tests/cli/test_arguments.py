@@ -16,6 +16,7 @@ def test_choices_are_those_of_the_converter():
     ("kind", "right", "wrong"),
     [
         (arguments.positive, {"12": 12}, ["0", "-3", "1.5", "many", ""]),
+        (arguments.positive_number, {"0.25": 0.25, "3": 3.0}, ["0", "-1", "inf", "nan", "much"]),
         (arguments.share, {"0.25": 0.25}, ["0", "1", "-0.1", "nan", "much"]),
     ],
 )

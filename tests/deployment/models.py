@@ -147,9 +147,14 @@ def raw_outputs(content: bytes, rows: np.ndarray, runtime: str) -> np.ndarray:
     return litert.run(content, quantized).outputs[0]
 
 
+def outputs(content: bytes, rows: np.ndarray, runtime: str) -> np.ndarray:
+    """The same in real values."""
+    [info] = ModelFile(content).outputs(["y"])
+    return info.dequantize(raw_outputs(content, rows, runtime))
+
+
 def decibels(content: bytes, model: keras.Model, rows: np.ndarray, runtime: str) -> float:
     """The signal-to-noise ratio of what a runtime gives, against Keras."""
     expected = model.predict(rows, verbose=0)
-    [info] = ModelFile(content).outputs(["y"])
-    error = info.dequantize(raw_outputs(content, rows, runtime)) - expected
+    error = outputs(content, rows, runtime) - expected
     return 10 * float(np.log10(np.mean(expected**2) / np.mean(error**2)))

@@ -46,9 +46,7 @@ def test_every_recipe_is_close_to_keras_on_every_runtime(build, rows, target, qu
             assert results["outputs"][0]["sqnr_db"] == pytest.approx(decibels, abs=1)
 
 
-@pytest.mark.parametrize(
-    ("target", "quantization"), [s for s in SETTINGS if s != ("microcontroller", "int16x8")]
-)
+@pytest.mark.parametrize(("target", "quantization"), SETTINGS)
 def test_tt_embedding_runs_with_int32_ids(target, quantization):
     model = models.tt_embedding()
     artifact = convert(model, target, quantization=quantization, representative_data=models.IDS)
@@ -58,16 +56,6 @@ def test_tt_embedding_runs_with_int32_ids(target, quantization):
     for runtime in artifact.report["runtimes"]:
         error = artifact.predict(models.IDS, runtime) - expected
         assert np.mean(error**2) < np.mean(expected**2) / 100
-
-
-def test_tt_embedding_in_int16_lacks_a_kernel_on_microcontrollers():
-    with pytest.raises(ConversionError, match=r"INT16.*gather.*Operator: GATHER.*tt_embedding"):
-        convert(
-            models.tt_embedding(),
-            "microcontroller",
-            quantization="int16x8",
-            representative_data=models.IDS,
-        )
 
 
 def test_integers_inside_and_at_the_interface():

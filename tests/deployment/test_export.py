@@ -4,6 +4,8 @@ import pytest
 
 from dart_keras.deployment import ConversionError
 from dart_keras.deployment.export import export, in_float32
+from dart_keras.deployment.lowering import lower
+from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.signature import model_signature
 
 from . import models
@@ -65,3 +67,13 @@ def test_equal_names_of_outputs_are_told_apart():
     layer = keras.layers.Dense(3)
     model = keras.Model(inputs, [layer(inputs), layer(2 * inputs)])
     assert exported(model).output_names == ("output_0", "output_1")
+
+
+def test_activations_with_gradients_of_their_own_can_be_converted():
+    model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(4, activation="silu")])
+    function = exported(model)
+    operations = function.function.graph.get_operations()
+    assert "IdentityN" in [operation.type for operation in operations]
+    assert not any("_gradient_op_type" in operation.node_def.attr for operation in operations)
+    content = lower(function, RECIPES["float32"], ())
+    assert models.decibels(content, model, models.ROWS, "litert") > 100

@@ -1,5 +1,8 @@
-from dart_keras.deployment import convert
+import pytest
+
+from dart_keras.deployment import ConversionError, convert
 from dart_keras.deployment.flatbuffer import ModelFile, ordered
+from dart_keras.deployment.slimming import slim
 
 from . import models
 
@@ -29,3 +32,9 @@ def test_order_can_be_chosen():
     turned = ordered(content, ["a_second", "z_first"])
     assert [info.shape for info in ModelFile(turned).inputs("ab")] == [(1, 7), (1, 5)]
     assert ordered(turned, ["z_first", "a_second"]) == content
+
+
+def test_a_file_without_a_signature_is_refused():
+    content = convert(models.dense()).content
+    with pytest.raises(ConversionError, match="without a signature"):
+        ordered(slim(content, keep_names=False), ["features"])

@@ -7,6 +7,7 @@ from dart_keras.deployment.export import export
 from dart_keras.deployment.lowering import layers_at, lower
 from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.signature import model_signature
+from dart_keras.layers import TTDense
 
 from . import models
 
@@ -44,3 +45,12 @@ def test_an_operator_without_a_quantized_kind_is_named_with_its_layer():
 def test_nothing_is_printed(capfd):
     lower(exported(models.dense()), RECIPES["int8"], [np.ones((4, 20), "float32")])
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_output_that_has_no_quantized_kernel_is_named_with_its_layer():
+    layers = [keras.layers.Dense(4), TTDense(6, 2, (2, 2), (2, 3), activation="elu", name="last")]
+    function = exported(keras.Sequential([keras.Input((20,)), *layers]))
+    with pytest.raises(ConversionError, match="'int16x8' does not cover") as caught:
+        lower(function, RECIPES["int16x8"], [models.ROWS])
+    assert caught.value.operators == ["ELU"]
+    assert caught.value.layers == [layers[-1].path]

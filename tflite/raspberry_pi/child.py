@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import signal
 import tempfile
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ import numpy as np
 from errors import RefusedError
 
 _IDENTIFIER = b"TFL3"
+# Bytes that the interpreter may take: many times what a board's models do. The weights may be held
+# several times over.
+_MEMORY = 2**29
+_COPIES = 8
 
 # A forked child has NumPy and LiteRT imported when it starts, which else takes longer than most
 # models do. No interpreter is ever made in the process that it is forked from.
@@ -70,7 +75,11 @@ class Child:
 
     def _ask(self, context: Any, folder: Path, **request: Any) -> dict[str, Any]:
         _check_file(self.model)
-        request |= {"model": str(self.model), "threads": self.threads}
+        request |= {
+            "model": str(self.model),
+            "threads": self.threads,
+            "memory_limit": _memory_limit(self.model),
+        }
         (folder / "request.json").write_text(json.dumps(request))
         try:
             # Only here, so that its absence can be told.
@@ -107,6 +116,12 @@ def _check_file(path: Path) -> None:
             f"Expected a .tflite file, with {_IDENTIFIER.decode()} in its bytes 4 to 7. "
             f"Received: {path}, which begins with {start!r}"
         )
+
+
+def _memory_limit(path: Path) -> int:
+    # A board that swaps does nothing else.
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return min(half, _MEMORY + _COPIES * path.stat().st_size)
 
 
 def _end(code: int) -> str:

@@ -123,6 +123,8 @@ def answer(folder: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     request = json.loads((folder / "request.json").read_text())
+    limit = request["memory_limit"]
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     task = {"run": _run, "benchmark": _benchmark}[request["task"]]
     try:
         found = task(folder, request)

@@ -1,14 +1,13 @@
 import pickle
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from dart_keras.deployment.extra import require
 from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.runtimes import child
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
 
 # More bytes than any microcontroller has. Only what is used of them becomes real memory.
@@ -26,6 +25,7 @@ def run(
     inputs: Sequence[np.ndarray],
     arena_size: int | None = None,
     minimum_runs: int = 0,
+    seconds: float | None = None,
 ) -> RunResult:
     """Runs a file on TensorFlow Lite Micro's own interpreter, row by row.
 
@@ -34,6 +34,7 @@ def run(
         inputs: One array of shape (rows, ...) for each input, already quantized.
         arena_size: Bytes of working memory. None finds the smallest that works.
         minimum_runs: Go on with the last row until there were so many inferences to time.
+        seconds: The most that it may take, for a file that may be damaged. None for no limit.
 
     Raises:
         RefusedError: If the interpreter cannot run the file.
@@ -47,30 +48,25 @@ def run(
         "largest_arena": LARGEST_ARENA,
         "minimum_runs": minimum_runs,
     }
-    # -P: the folder of the worker has modules whose names could hide others.
-    worker = [sys.executable, "-P", str(Path(__file__).with_name("tflm_worker.py"))]
-    done = subprocess.run(worker, input=pickle.dumps(request), capture_output=True, check=False)
+    done = child.ask("tflm_worker.py", request, seconds)
     if done.returncode:
         raise _explained(done, content)
     return RunResult(*pickle.loads(done.stdout))
 
 
 def _explained(done: "subprocess.CompletedProcess[bytes]", content: bytes) -> RefusedError:
-    text = done.stderr.decode(errors="replace").strip()
-    operators = ModelFile(content).operators
+    text = done.stderr.decode(errors="replace")
     missing = [first or second for first, second in _NO_KERNEL.findall(text)]
     if missing:
+        operators = ModelFile(content).operators
         return RefusedError(
             "TensorFlow Lite Micro has no kernel for an operator of the model.",
             missing,
             [index for index, operator in enumerate(operators) if operator.name in missing],
         )
     bad = _BAD_NODE.search(text)
-    reason = "; ".join(line.strip(" .") for line in text.splitlines() if line.strip())
-    if done.returncode < 0:
-        reason = f"its process ended with signal {-done.returncode}; {reason}"
     return RefusedError(
-        f"TensorFlow Lite Micro cannot run the model: {reason}.",
+        f"TensorFlow Lite Micro cannot run the model: {child.reason(done)}.",
         [bad[1]] if bad else [],
         [int(bad[2])] if bad else [],
     )

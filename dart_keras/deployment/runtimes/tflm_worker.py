@@ -1,22 +1,32 @@
-"""Runs a model on TensorFlow Lite Micro, in a process of its own.
+"""Runs a model on TensorFlow Lite Micro; imports nothing of this package, as `worker.py` wants.
 
 With an arena that is too small, the interpreter may write where it must not and bring its
-process down. This file is therefore run as a script, and so that it starts quickly it imports
-nothing of this package. It reads a pickled request from stdin and writes a pickled answer to
-stdout; what the interpreter has to say goes to stderr.
+process down. Nothing of this is therefore called in a process that matters.
 """
 
 import itertools
 import os
-import pickle
-import sys
 import time
-from typing import Any
 
 import numpy as np
 from tflite_micro import runtime
 
 ALIGNMENT = 16
+
+
+def answer(
+    content: bytes,
+    inputs: list[np.ndarray],
+    arena_size: int | None,
+    largest_arena: int,
+    minimum_runs: int,
+) -> tuple[list[np.ndarray], float, int]:
+    """Runs row by row; returns what `run` does and the arena's size, if need be the smallest."""
+    if arena_size is None:
+        # Also shows what is wrong with a model that runs in no arena at all.
+        run(content, [array[:1] for array in inputs], largest_arena, 0)
+        arena_size = smallest_arena(content, inputs, largest_arena)
+    return *run(content, inputs, arena_size, minimum_runs), arena_size
 
 
 def run(
@@ -71,28 +81,3 @@ def _count_outputs(content: bytes) -> int:
     from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
     return int(schema.Model.GetRootAsModel(content, 0).Subgraphs(0).OutputsLength())
-
-
-def main() -> None:
-    """Answers one request."""
-    # Whatever else may print goes to stderr, so that stdout holds the answer alone.
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    request: dict[str, Any] = pickle.load(sys.stdin.buffer)
-    content, inputs = request["content"], request["inputs"]
-    try:
-        arena_size = request["arena_size"]
-        if arena_size is None:
-            # Also shows what is wrong with a model that runs in no arena at all.
-            largest = request["largest_arena"]
-            run(content, [array[:1] for array in inputs], largest, 0)
-            arena_size = smallest_arena(content, inputs, largest)
-        outputs, microseconds = run(content, inputs, arena_size, request["minimum_runs"])
-    except (RuntimeError, ValueError) as error:
-        sys.exit(str(error))
-    with answer:
-        pickle.dump((outputs, microseconds, arena_size), answer)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from corruption import of_two_gibibytes
 
 from dart_keras.deployment import convert
 from dart_keras.deployment.runtimes.litert import run
@@ -20,3 +21,16 @@ def test_rows_are_run_one_by_one_and_timed():
 def test_what_it_cannot_run_is_refused():
     with pytest.raises(RefusedError, match="LiteRT cannot run"):
         run(b"no model at all", [models.ROWS])
+
+
+def test_in_a_process_of_its_own_it_gives_the_same():
+    content = convert(models.dense()).content
+    here, apart = (run(content, [models.ROWS], seconds=s) for s in (None, 60))
+    np.testing.assert_array_equal(apart.outputs[0], here.outputs[0])
+    assert apart.microseconds > 0
+
+
+def test_a_file_that_may_be_damaged_gets_no_more_memory_than_any_needs():
+    with pytest.raises(RefusedError, match="LiteRT cannot run") as caught:
+        run(of_two_gibibytes(), [np.ones((1, 1), "float32")], seconds=60)
+    assert len(str(caught.value).splitlines()) == 1

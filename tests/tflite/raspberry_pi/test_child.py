@@ -1,7 +1,9 @@
 import resource
 import subprocess
 
+import numpy as np
 import pytest
+from corruption import of_two_gibibytes
 
 from .conftest import KIT
 
@@ -48,3 +50,12 @@ def test_without_the_package_it_says_what_is_missing(saved, clean_python, tmp_pa
     )
     assert done.returncode == 1
     assert done.stderr == "Expected the package ai-edge-litert. Received: no such package\n"
+
+
+def test_a_file_that_asks_for_too_much_memory_is_refused(kit, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(of_two_gibibytes())
+    np.save(tmp_path / "rows.npy", np.ones((1, 1), "float32"))
+    done = kit("run", tmp_path / "model.tflite", tmp_path / "rows.npy", tmp_path / "outputs.npy")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("Expected ")
+    assert not (tmp_path / "outputs.npy").exists()

@@ -1,28 +1,14 @@
 import json
 import os
-import random
 import shutil
 import subprocess
 from pathlib import Path
 
+from corruption import corrupted
+
 from .conftest import KIT
 
 SCRIPT = Path(__file__).with_name("run_corrupted.py")
-
-
-def corrupted(content: bytes, count: int, seed: int) -> list[bytes]:
-    """Copies of a file: one in five is cut off, of the others bits are flipped, mostly one."""
-    choose = random.Random(seed)
-    copies = []
-    for number in range(count):
-        copy = bytearray(content)
-        if number % 5 == 0:
-            del copy[choose.randrange(len(copy)) :]
-        else:
-            for place in choose.sample(range(8 * len(copy)), choose.choice((1, 1, 1, 3, 30))):
-                copy[place // 8] ^= 1 << place % 8
-        copies.append(bytes(copy))
-    return copies
 
 
 def test_500_corrupted_files_end_in_an_answer_or_a_clear_error(clean_python, saved, tmp_path):

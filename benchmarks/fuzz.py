@@ -1,0 +1,149 @@
+"""Random models through the converter: both targets, every recipe.
+
+`python -m benchmarks.fuzz --models 200 --seed 0` converts each model of `benchmarks.random_models`
+for both targets in every recipe that the target has. A file must have run on the target's runtimes
+and be within the tolerances below, or the model must be refused for a reason that can be named; a
+conversion that does anything else, or ends its process, is a failure. The command then ends with
+exit code 1.
+"""
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import re
+import sys
+from collections import Counter
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks.tables import RESULTS, Results
+
+# The most that a float32 file may be off, of the output's largest magnitude.
+RELATIVE = 1e-3
+# The least signal-to-noise ratio of each output of quantized files, in decibels.
+DECIBELS = {"dynamic": 20.0, "int8": 5.0, "int16x8": 5.0}
+CONVERSIONS = (
+    *(("raspberry-pi", recipe) for recipe in ("float32", "dynamic", "int8", "int16x8")),
+    *(("microcontroller", recipe) for recipe in ("float32", "int8", "int16x8")),
+)
+SECONDS = 300
+GOOD = ("converted", "refused")
+
+
+def convert_one(seed: int, target: str, quantization: str) -> dict[str, Any]:
+    """Converts a random model.
+
+    Returns:
+        The `outcome`: "converted", "refused", "off" for a file that is not within its tolerance,
+        or "failed" for an error that is no refusal; the `reason`; of a file the largest
+        `relative` error and the least `decibels` on any runtime.
+    """
+    from benchmarks.random_models import random_model
+    from dart_keras.deployment import ConversionError, convert
+
+    model, rows = random_model(seed)
+    found: dict[str, Any] = {"layers": [type(layer).__name__ for layer in model.layers[1:]]}
+    try:
+        artifact = convert(model, target, quantization=quantization, representative_data=rows)
+    except ConversionError as error:
+        crashed = "ended with signal" in str(error) or "relative error of" in str(error)
+        operators = ", ".join(error.operators)
+        reason = f"{error.reason} {operators}".strip()
+        return found | {"outcome": "failed" if crashed else "refused", "reason": reason}
+    except Exception as error:
+        return found | {"outcome": "failed", "reason": f"{type(error).__name__}: {error}"}
+    outputs = [o for each in artifact.report["runtimes"].values() for o in each["outputs"]]
+    # None stands for no error at all, or for a model whose outputs are zero.
+    decibels = min((o["sqnr_db"] for o in outputs if o["sqnr_db"] is not None), default=None)
+    relative = max(o["relative_error"] for o in outputs)
+    found |= {"relative": relative, "decibels": decibels, "outcome": "converted"}
+    if quantization == "float32":
+        good = relative <= RELATIVE
+    else:
+        good = decibels is None or decibels >= DECIBELS[quantization]
+    return found if good else found | {"outcome": "off", "reason": f"{quantization} tolerance"}
+
+
+class Worker:
+    """A process that converts until something ends it; the next conversion has another one."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other,), daemon=True)
+        self._process.start()
+        other.close()
+
+    def ask(self, *task: Any) -> dict[str, Any]:
+        """Returns what came of a conversion, also if that ended the process."""
+        try:
+            self._connection.send(task)
+            if self._connection.poll(SECONDS):
+                return self._connection.recv()
+            reason = f"no answer in {SECONDS} seconds"
+        except (EOFError, OSError):
+            self._process.join()
+            reason = f"its process ended with exit code {self._process.exitcode}"
+        self._process.kill()
+        self._process.join()
+        self.__init__()
+        return {"outcome": "crashed", "reason": reason}
+
+
+def _serve(connection: Any) -> None:
+    while True:
+        connection.send(convert_one(*connection.recv()))
+
+
+def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """Counts of what became of the models, by target and recipe, and of the reasons."""
+    found: dict[str, Any] = {
+        "models": len({c["seed"] for c in cells}),
+        "tolerances": {"relative": RELATIVE, "decibels": DECIBELS},
+    }
+    for target, recipe in CONVERSIONS:
+        own = [c for c in cells if (c["target"], c["quantization"]) == (target, recipe)]
+        files = [c for c in own if "relative" in c]
+        found[f"{target} {recipe}"] = {
+            **Counter(c["outcome"] for c in own),
+            "largest relative error": max((c["relative"] for c in files), default=None),
+            "least decibels": min(
+                (c["decibels"] for c in files if c["decibels"] is not None), default=None
+            ),
+        }
+    reasons = Counter(_kind(c["reason"]) for c in cells if c["outcome"] == "refused")
+    found["refused, by reason"] = dict(reasons.most_common())
+    found["failures"] = [c for c in cells if c["outcome"] not in GOOD]
+    return found
+
+
+def _kind(reason: str) -> str:
+    """A reason without what differs from model to model."""
+    return re.sub(r"'\w+'|-?\d+(\.\d+)?(e-?\d+)?", "…", reason)[:300]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.fuzz", description=__doc__)
+    parser.add_argument("--models", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first model")
+    arguments = parser.parse_args()
+    whole = arguments.models >= 200
+    columns = ["seed", "target", "quantization", "outcome", "relative", "decibels", "reason"]
+    path = RESULTS / "fuzz.json" if whole else None
+    results = Results("Random models through the converter", columns, path)
+    worker = Worker()
+    # Who interrupts the command gets the summary of what there is.
+    with contextlib.suppress(KeyboardInterrupt):
+        for seed in range(arguments.seed, arguments.seed + arguments.models):
+            for target, quantization in CONVERSIONS:
+                cell = {"seed": seed, "target": target, "quantization": quantization}
+                results.add(cell | worker.ask(seed, target, quantization))
+    found = summary(results.cells)
+    results.finish(found)
+    return 1 if found["failures"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
