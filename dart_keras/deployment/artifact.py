@@ -150,6 +150,9 @@ class Artifact:
             f"{self.report['model']} for {self.target}, {self.quantization}{scales}",
             f"  file       {self.size:,} bytes",
         ]
+        if (refused := self.report["refused"]) is not None:
+            lines.append(f"  {refused['quantization']:9}  refused on {refused['runtime']}")
+            lines += [f"    {in_words(result)}" for result in refused["outputs"]]
         if self.arena_size is not None:
             lines.append(f"  arena      {self.arena_size:,} bytes")
         weights = (f"{size:,} {dtype}" for dtype, size in self.report["weight_bytes"].items())

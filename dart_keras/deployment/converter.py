@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -6,11 +7,12 @@ import keras
 import numpy as np
 
 from dart_keras._version import __version__
+from dart_keras.deployment.arguments import check_budget, check_calibration, check_decibels
 from dart_keras.deployment.artifact import Artifact
 from dart_keras.deployment.building import Builder, Built, executable
 from dart_keras.deployment.calibration import MAX_ROWS, collect, random_rows
 from dart_keras.deployment.comparison import check, compare
-from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.errors import ConversionError, InaccurateError
 from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.export import in_float32
@@ -22,7 +24,6 @@ from dart_keras.deployment.runtimes.result import RefusedError
 from dart_keras.deployment.signature import ModelSignature, model_signature
 from dart_keras.deployment.target import Target, find_target
 from dart_keras.layers.planning import planning_for
-from dart_keras.tensor_train.modes import is_integer
 
 _COMPARED_ROWS = 64
 _RECORDED_ROWS = 4
@@ -37,6 +38,8 @@ def convert(
     quantization: str = "float32",
     representative_data: Any = None,
     flash_budget: int | None = None,
+    calibration: str = "minmax",
+    least_decibels: float | None = None,
 ) -> Artifact:
     """Turns a Keras model into a `.tflite` file that has run on the runtimes of its target.
 
@@ -69,6 +72,13 @@ def convert(
         flash_budget: The most bytes that the file may take. What the smaller file leaves of them
             goes into merging cores, which takes more weights and less time, where a byte saves
             most. None merges cores only where this takes no more weights.
+        calibration: How the range of an activation follows from the numbers that it takes on the
+            representative data: `"minmax"`, all of them; `"percentile"`, all but 0.005 % on either
+            side; `"mse"`, the range whose rounding and clipping cost the least squared error. For
+            `"int8"` and `"int16x8"`, of models that have not learned their ranges.
+        least_decibels: The least signal-to-noise ratio that every output must have on the compared
+            rows and on the target's own runtime. A file that has less is refused; in place of an
+            `"int8"` file comes an `"int16x8"` one, if that has enough.
 
     Returns:
         The file with what is known about it.
@@ -77,8 +87,8 @@ def convert(
         ValueError: If an argument is not one of the above, the model is not built, or the
             data are missing, empty, not finite or of a wrong shape.
         ConversionError: If the model cannot run on the target, with the operators and the
-            layers to blame, if its outputs there are not the model's, or if no file is small
-            enough, with the size of the smallest.
+            layers to blame, if its outputs there are not the model's or too far off, or if no file
+            is small enough, with the size of the smallest.
         ImportError: If a package of the extra `deployment` is missing.
 
     Example:
@@ -100,9 +110,11 @@ def convert(
             "Conversion needs Keras to run on TensorFlow: set KERAS_BACKEND=tensorflow. "
             f"Received: backend {keras.backend.backend()!r}"
         )
-    _check_budget(flash_budget)
+    check_budget(flash_budget)
+    check_decibels(least_decibels)
     signature = model_signature(model)
     recipe = with_learned_ranges(RECIPES[quantization], model, device.name)
+    check_calibration(calibration, recipe)
     arrays = _representative_rows(representative_data, signature, recipe)
     signature = signature.resolved(arrays)
     if arrays is None:
@@ -113,13 +125,58 @@ def convert(
         arrays = [a.astype(s.dtype) for a, s in zip(arrays, signature.inputs, strict=True)]
         compared = _evenly_spaced(arrays, _COMPARED_ROWS)
 
-    builder = Builder(model, signature, device, recipe, arrays or (), compared)
-    built = builder.build(flash_budget)
+    request = _Request(
+        model, device, signature, arrays, compared, flash_budget, calibration, least_decibels
+    )
+    try:
+        return _convert(request, recipe)
+    except InaccurateError as error:
+        finer = RECIPES["int16x8"]
+        if least_decibels is None or recipe != RECIPES["int8"] or finer.name not in device.recipes:
+            raise
+        refused = error
+    try:
+        artifact = _convert(request, finer)
+    except ConversionError as error:
+        raise ConversionError(
+            f"{refused.reason} Neither did quantization={finer.name!r} give a file: {error.reason}",
+            error.operators,
+            error.layers,
+        ) from error
+    artifact.report["refused"] = {
+        "quantization": recipe.name,
+        "runtime": refused.runtime,
+        "outputs": refused.outputs,
+    }
+    return artifact
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a file is wanted of, whatever the recipe."""
+
+    model: keras.Model
+    device: Target
+    signature: ModelSignature
+    arrays: list[np.ndarray] | None
+    compared: list[np.ndarray]
+    flash_budget: int | None
+    calibration: str
+    least_decibels: float | None
+
+
+def _convert(request: _Request, recipe: Recipe) -> Artifact:
+    model, device, signature = request.model, request.device, request.signature
+    arrays, compared = request.arrays, request.compared
+    builder = Builder(model, signature, device, recipe, arrays or (), compared, request.calibration)
+    built = builder.build(request.flash_budget)
     file = executable(built.content, built.exported)
     parsed = ModelFile(built.content)
     with in_float32(model):
         expected = _keras_outputs(signature, compared)
-    runtimes, arena_size = _judge(file, built, device, recipe, compared, expected)
+    runtimes, arena_size = _judge(
+        file, built, device, recipe, compared, expected, request.least_decibels
+    )
     # The last runtime is the device's own.
     recorded = _evenly_spaced(compared, _RECORDED_ROWS)
     examples = file.record(device.runtimes[-1], recorded, arena_size)
@@ -128,20 +185,24 @@ def convert(
         "target": device.name,
         "quantization": recipe.name,
         "file_bytes": len(built.content),
-        "flash_budget": flash_budget,
+        "flash_budget": request.flash_budget,
         "arena_bytes": arena_size,
         "microcontroller": _memory(len(built.content), examples, arena_size),
         "parameters": model.count_params(),
         "weight_bytes": parsed.weight_bytes,
+        "gauge": built.gauge,
         "weight_scales": built.scaled.as_dict() if built.scaled else None,
         "operators": parsed.operator_counts,
         "contractions": built.plans.as_dicts(),
         "inputs": [info.as_dict() for info in file.inputs],
         "outputs": [info.as_dict() for info in file.outputs],
+        "calibration": request.calibration if recipe.needs_data else None,
         "calibration_rows": len(arrays[0]) if arrays and recipe.needs_data else 0,
         "compared_rows": len(compared[0]),
         "compared_on": "random inputs" if arrays is None else "representative data",
         "runtimes": runtimes,
+        "least_decibels": request.least_decibels,
+        "refused": None,
         "versions": _versions(device),
     }
     return Artifact(
@@ -157,14 +218,6 @@ def convert(
         examples=examples,
         _reference=built.exported,
     )
-
-
-def _check_budget(flash_budget: Any) -> None:
-    if flash_budget is not None and (not is_integer(flash_budget) or flash_budget <= 0):
-        raise ValueError(
-            "`flash_budget` must be None or a positive number of bytes. Received: "
-            f"flash_budget={flash_budget!r}"
-        )
 
 
 def _representative_rows(
@@ -207,6 +260,7 @@ def _judge(
     recipe: Recipe,
     arrays: Sequence[np.ndarray],
     expected: Sequence[np.ndarray],
+    least_decibels: float | None,
 ) -> tuple[dict[str, Any], int | None]:
     report: dict[str, Any] = {}
     arena_size = None
@@ -220,7 +274,8 @@ def _judge(
                 layers_at(error.indices, built.named, built.exported),
             ) from error
         compared = compare(expected, result.outputs, built.exported.output_names)
-        check(compared, recipe.name, runtime)
+        own = runtime == device.runtimes[-1]
+        check(compared, recipe.name, runtime, least_decibels if own else None)
         report[runtime] = {"microseconds": result.microseconds, "outputs": compared}
         arena_size = arena_size or result.arena_size
     return report, arena_size
