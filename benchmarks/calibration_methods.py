@@ -133,6 +133,33 @@ def measured(
     return found
 
 
+def gains(cells: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """For each recipe and way, the mean and the extremes of what it wins over the model as it is.
+
+    In decibels, over the models, with a scale for each channel.
+    """
+    plain = {
+        (cell["model"], cell["quantization"]): cell["per channel"]
+        for cell in cells
+        if (cell["calibration"], cell["gauge"]) == ("minmax", "as trained")
+    }
+    won: dict[str, dict[str, list[float]]] = {}
+    for cell in cells:
+        way = f"{cell['calibration']}, {cell['gauge']}"
+        gain = cell["per channel"] - plain[cell["model"], cell["quantization"]]
+        won.setdefault(cell["quantization"], {}).setdefault(way, []).append(gain)
+    return {
+        quantization: {
+            way: {
+                name: round(float(of(values)), 2)
+                for name, of in (("mean", np.mean), ("least", min), ("most", max))
+            }
+            for way, values in ways.items()
+        }
+        for quantization, ways in won.items()
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.calibration_methods", description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
@@ -167,7 +194,7 @@ def main() -> None:
         gauges.equalize_activations(model, rows)
         for quantization in ("int8", "int16x8"):
             add(case, quantization, "minmax", "equal activations")
-    results.finish({})
+    results.finish(gains(results.cells))
 
 
 if __name__ == "__main__":
