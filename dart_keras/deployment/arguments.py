@@ -1,4 +1,4 @@
-"""What `convert` asks of those of its arguments that are of no other file's kind."""
+"""Checks of what `convert` is given, beside the model and the data."""
 
 import math
 from typing import Any
@@ -34,8 +34,12 @@ def check_calibration(calibration: Any, recipe: Recipe) -> None:
             f"`calibration` must be one of {list(METHODS)}. Received: calibration={calibration!r}"
         )
     if calibration != "minmax" and not recipe.needs_data:
-        ranges = "learned" if recipe.learned else f"none with quantization={recipe.name!r}"
+        reason = (
+            "this model has learned its ranges"
+            if recipe.learned
+            else f"quantization={recipe.name!r} needs none"
+        )
         raise ValueError(
-            "`calibration` is for ranges that are found on representative data, and those of this "
-            f"model's activations are {ranges}. Received: calibration={calibration!r}"
+            f"`calibration` is for ranges that are found on representative data, and {reason}. "
+            f"Received: calibration={calibration!r}"
         )
