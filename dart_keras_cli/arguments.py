@@ -1,12 +1,14 @@
 """The types of arguments that several subcommands take."""
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 # As `dart_keras.deployment` knows them; reading its own lists would start TensorFlow.
 TARGETS = ("raspberry-pi", "microcontroller")
 QUANTIZATIONS = ("float32", "dynamic", "int8", "int16x8")
+CALIBRATIONS = ("minmax", "percentile", "mse")
 
 
 def file_ending(*endings: str) -> Callable[[str], Path]:
@@ -48,6 +50,17 @@ def share(text: str) -> float:
         value = 0.0
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1. Received: {text}")
+    return value
+
+
+def decibels(text: str) -> float:
+    """Reads a positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive number. Received: {text}")
     return value
 
 

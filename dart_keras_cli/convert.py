@@ -3,7 +3,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dart_keras_cli.arguments import QUANTIZATIONS, TARGETS, add_data, add_model, positive
+from dart_keras_cli.arguments import (
+    CALIBRATIONS,
+    QUANTIZATIONS,
+    TARGETS,
+    add_data,
+    add_model,
+    decibels,
+    positive,
+)
 from dart_keras_cli.files import load_model, load_rows
 
 
@@ -32,6 +40,19 @@ def add_parser(commands: Any) -> None:
         type=positive,
         help="the most bytes that the file may take; what is left of them makes it faster",
     )
+    parser.add_argument(
+        "--calibration",
+        choices=CALIBRATIONS,
+        default="minmax",
+        help="how the ranges of the activations follow from the rows (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--least-decibels",
+        metavar="DB",
+        type=decibels,
+        help="the least signal-to-noise ratio of every output; where int8 has less, the file is "
+        "int16x8",
+    )
     parser.set_defaults(run=partial(_run, parser))
 
 
@@ -49,6 +70,8 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
         quantization=arguments.quantization,
         representative_data=load_rows(arguments.data),
         flash_budget=arguments.flash_budget,
+        calibration=arguments.calibration,
+        least_decibels=arguments.least_decibels,
     )
     artifact.save(arguments.output)
     print(artifact)

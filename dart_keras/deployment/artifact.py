@@ -229,6 +229,9 @@ class Artifact:
             f"  file       {self.size:,} bytes",
             f"             {FileParts(**self.report['file_parts'])}",
         ]
+        if (refused := self.report["refused"]) is not None:
+            lines.append(f"  {refused['quantization']:9}  refused on {refused['runtime']}")
+            lines += [f"    {in_words(result)}" for result in refused["outputs"]]
         if self.arena_size is not None:
             lines.append(f"  arena      {self.arena_size:,} bytes")
         counts = (f"{count} {name}" for name, count in self.report["operators"].items())

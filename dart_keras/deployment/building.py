@@ -13,8 +13,9 @@ from dart_keras.deployment.export import Exported, export
 from dart_keras.deployment.file_parts import file_parts
 from dart_keras.deployment.flatbuffer import ModelFile
 from dart_keras.deployment.folding import fold
+from dart_keras.deployment.gauges import AS_TRAINED, gauges_of
 from dart_keras.deployment.learned import check_integers
-from dart_keras.deployment.lowering import lower
+from dart_keras.deployment.lowering import Lowering
 from dart_keras.deployment.plans import DevicePlans
 from dart_keras.deployment.recipe import Recipe
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
@@ -36,6 +37,7 @@ class Built:
         exported: The TensorFlow function.
         plans: The orders of contraction.
         scaled: How the weights are scaled; None if they are not quantized.
+        gauge: The gauge of the tensor trains; None if there was none to choose.
     """
 
     content: bytes
@@ -43,6 +45,7 @@ class Built:
     exported: Exported
     plans: DevicePlans
     scaled: Scaled | None
+    gauge: str | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Builder:
         recipe: How to quantize.
         calibration: The rows that show the ranges of the activations, one array an input.
         compared: The rows on which errors are measured.
+        method: How ranges follow from the calibration rows.
     """
 
     model: keras.Model
@@ -64,6 +68,7 @@ class Builder:
     recipe: Recipe
     calibration: Sequence[np.ndarray]
     compared: list[np.ndarray]
+    method: str = "minmax"
 
     def build(self, flash_budget: int | None) -> Built:
         """Makes the fastest file of at most so many bytes, by estimate.
@@ -83,7 +88,7 @@ class Builder:
             return self._smallest(best, flash_budget)
         extra = flash_budget - len(best.content)
         while (faster := plans.enlarged(extra)).chosen != plans.used():
-            built = self._build(faster)
+            built = self._build(faster, best.gauge)
             if len(built.content) <= flash_budget:
                 return built
             # An operator more or less, or padding: the bytes of a file are not known beforehand.
@@ -91,7 +96,7 @@ class Builder:
         return best
 
     def _smallest(self, best: Built, flash_budget: int) -> Built:
-        built = self._build(best.plans.smallest())
+        built = self._build(best.plans.smallest(), best.gauge)
         size = min(len(built.content), len(best.content))
         if size > flash_budget:
             raise ConversionError(
@@ -100,35 +105,59 @@ class Builder:
             )
         return built
 
-    def _build(self, plans: DevicePlans) -> Built:
-        exported = export(self.model, self.signature, plans)
-        content = self._lowered(exported)
+    def _build(self, plans: DevicePlans, gauge: str | None = None) -> Built:
+        gauge, lowering = self._chosen(plans, gauge)
+        exported, content = lowering.exported, self._file(lowering)
         scaled = None
         if self.recipe.learned:
             check_integers(content, exported)
             scaled = one_per_channel(content)
         elif self.recipe.optimized:
-            coarse = self._lowered(exported, per_channel=False)
-            decibels, tolerance = self._decibels(exported), self.device.scale_tolerance
+            coarse = self._file(lowering, per_channel=False)
+            # The runtime with the coarser arithmetic.
+            decibels = self._decibels(exported, self.device.runtimes[-1])
+            tolerance = self.device.scale_tolerance
             scaled = choose_scales(content, coarse, decibels, tolerance, self._is_small)
             content = scaled.content
         named = narrow(fold(content))
-        return Built(slim(named, self.device.keeps_names), named, exported, plans, scaled)
+        return Built(slim(named, self.device.keeps_names), named, exported, plans, scaled, gauge)
+
+    def _chosen(self, plans: DevicePlans, gauge: str | None) -> tuple[str | None, Lowering]:
+        """The gauge whose worst output has the highest signal-to-noise ratio, if none is given."""
+        gauges = gauges_of(self.model) if self.recipe.needs_data else {AS_TRAINED: []}
+        lowerings = {
+            name: Lowering(
+                export(self.model, self.signature, plans, replaced),
+                self.recipe,
+                self.calibration,
+                self.method,
+            )
+            for name, replaced in gauges.items()
+            if gauge in (name, None)
+        }
+        if len(gauges) == 1:
+            return None, lowerings[AS_TRAINED]
+        if gauge is None:
+            # LiteRT tells gauges apart as well as TFLM, and sooner.
+            worst = {
+                name: min(self._decibels(lowering.exported, "litert")(self._file(lowering)))
+                for name, lowering in lowerings.items()
+            }
+            gauge = max(worst, key=worst.__getitem__)
+        return gauge, lowerings[gauge]
 
     def _is_small(self, content: bytes) -> bool:
         parts = file_parts(slim(narrow(fold(content)), self.device.keeps_names))
         return parts.size <= parts.limit
 
-    def _lowered(self, exported: Exported, per_channel: bool = True) -> bytes:
-        content = lower(exported, self.recipe, self.calibration, per_channel)
+    def _file(self, lowering: Lowering, per_channel: bool = True) -> bytes:
+        content = lowering.file(per_channel)
         if "tflm" not in self.device.runtimes:
             return content
         return narrow_tables(saturate(content))
 
-    def _decibels(self, exported: Exported) -> Callable[[bytes], list[float]]:
+    def _decibels(self, exported: Exported, runtime: str) -> Callable[[bytes], list[float]]:
         expected = exported(self.compared)
-        # The one with the coarser arithmetic.
-        runtime = self.device.runtimes[-1]
 
         def measure(content: bytes) -> list[float]:
             try:

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.errors import ConversionError, InaccurateError
 
 # A float file computes what Keras does, but for the order of its sums.
 FLOAT_TOLERANCE = 1e-3
@@ -45,28 +45,52 @@ def compare(
     return results
 
 
-def check(results: Sequence[dict[str, Any]], quantization: str, runtime: str) -> None:
+def check(
+    results: Sequence[dict[str, Any]],
+    quantization: str,
+    runtime: str,
+    least_decibels: float | None = None,
+) -> None:
     """Refuses outputs that cannot be the model's.
 
     A float32 file must agree with Keras to a relative error of 1e-3. How much accuracy
-    quantization may cost is for the caller to judge from the report; only outputs whose error
-    is as strong as the signal (0 dB or less), so that zeros would do as well, are refused.
+    quantization may cost is for the caller to say or to judge from the report; outputs whose error
+    is as strong as the signal (0 dB or less), so that zeros would do as well, are always refused.
+
+    Args:
+        results: What `compare` found.
+        quantization: The recipe's name.
+        runtime: Where it was found.
+        least_decibels: The least signal-to-noise ratio that an output may have.
 
     Raises:
-        ConversionError: If an output is refused.
+        InaccurateError: If an output is refused.
     """
     for result in results:
         relative, decibels = result.get("relative_error", 0.0), result.get("sqnr_db")
         if quantization == "float32" and relative > FLOAT_TOLERANCE:
-            raise ConversionError(
+            raise InaccurateError(
                 f"On {runtime}, output {result['name']!r} must agree with Keras to a relative "
-                f"error of {FLOAT_TOLERANCE:g}. Received: {relative:.3g}."
+                f"error of {FLOAT_TOLERANCE:g}. Received: {relative:.3g}.",
+                runtime,
+                results,
             )
         if decibels is not None and decibels <= 0:
-            raise ConversionError(
+            raise InaccurateError(
                 f"On {runtime}, the error of output {result['name']!r} must be weaker than the "
                 f"output itself. Received: a signal-to-noise ratio of {decibels:.1f} dB with "
-                f"quantization={quantization!r}."
+                f"quantization={quantization!r}.",
+                runtime,
+                results,
+            )
+        # No ratio means that there is no error, or no signal to have one.
+        if decibels is not None and decibels < (least_decibels or 0.0):
+            raise InaccurateError(
+                f"On {runtime}, output {result['name']!r} must have a signal-to-noise ratio of at "
+                f"least {least_decibels:g} dB. Received: {decibels:.1f} dB with "
+                f"quantization={quantization!r}.",
+                runtime,
+                results,
             )
 
 

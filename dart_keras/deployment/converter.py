@@ -1,31 +1,22 @@
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict
-from importlib.metadata import version
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from dart_keras._version import __version__
+from dart_keras.deployment.arguments import check_budget, check_calibration, check_decibels
 from dart_keras.deployment.artifact import Artifact
-from dart_keras.deployment.building import Builder, Built, executable
+from dart_keras.deployment.building import Builder, executable
 from dart_keras.deployment.calibration import MAX_ROWS, collect, random_rows
-from dart_keras.deployment.comparison import check, compare
-from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.examples import Examples
-from dart_keras.deployment.execution import Executable
+from dart_keras.deployment.errors import ConversionError, InaccurateError
 from dart_keras.deployment.export import in_float32
-from dart_keras.deployment.file_parts import file_parts
-from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.judging import judge, keras_outputs
 from dart_keras.deployment.learned import rows_in_range, with_learned_ranges
-from dart_keras.deployment.lowering import layers_at
 from dart_keras.deployment.recipe import RECIPES, Recipe
-from dart_keras.deployment.runtimes.result import RefusedError, RunResult
+from dart_keras.deployment.reporting import describe, memory_of
 from dart_keras.deployment.signature import ModelSignature, model_signature
 from dart_keras.deployment.target import Target, find_target
-from dart_keras.layers.planning import planning_for
-from dart_keras.tensor_train.modes import is_integer
 
 _COMPARED_ROWS = 64
 _RECORDED_ROWS = 4
@@ -41,6 +32,8 @@ def convert(
     quantization: str = "float32",
     representative_data: Any = None,
     flash_budget: int | None = None,
+    calibration: str = "minmax",
+    least_decibels: float | None = None,
 ) -> Artifact:
     """Turns a Keras model into a `.tflite` file that has run on the runtimes of its target.
 
@@ -49,6 +42,8 @@ def convert(
     and its outputs are compared with the model's. The model is left as it was.
 
     Tensor trains are multiplied in the order that is fastest on the target by an estimate.
+    For int8 and int16x8, their cores are brought into the gauge that is rounded best. (The product
+    of neighbouring cores stays the same with a matrix and its inverse between them.)
     Quantized weights have a scale for each channel, or a single one where that costs no output
     more than half a decibel of its signal-to-noise ratio in all, or 1.5 on a microcontroller, where
     each scale takes working memory, too; one decibel more, if the file would else be larger than
@@ -74,6 +69,13 @@ def convert(
         flash_budget: The most bytes that the file may take. What the smaller file leaves of them
             goes into merging cores, which takes more weights and less time, where a byte saves
             most. None merges cores only where this takes no more weights.
+        calibration: How the range of an activation follows from the numbers that it takes on the
+            representative data: `"minmax"`, all of them; `"percentile"`, all but 0.005 % on either
+            side; `"mse"`, the range whose rounding and clipping cost the least squared error. For
+            `"int8"` and `"int16x8"`, of models that have not learned their ranges.
+        least_decibels: The least signal-to-noise ratio that every output must have on the compared
+            rows and on the target's own runtime. A file that has less is refused; in place of an
+            `"int8"` file comes an `"int16x8"` one, if that has enough.
 
     Returns:
         The file with what is known about it.
@@ -82,8 +84,8 @@ def convert(
         ValueError: If an argument is not one of the above, the model is not built, or the
             data are missing, empty, not finite or of a wrong shape.
         ConversionError: If the model cannot run on the target, with the operators and the
-            layers to blame, if its outputs there are not the model's, or if no file is small
-            enough, with the size of the smallest.
+            layers to blame, if its outputs there are not the model's or too far off, or if no file
+            is small enough, with the size of the smallest.
         ImportError: If a package of the extra `deployment` is missing.
 
     Example:
@@ -105,9 +107,11 @@ def convert(
             "Conversion needs Keras to run on TensorFlow: set KERAS_BACKEND=tensorflow. "
             f"Received: backend {keras.backend.backend()!r}"
         )
-    _check_budget(flash_budget)
+    check_budget(flash_budget)
+    check_decibels(least_decibels)
     signature = model_signature(model)
     recipe = with_learned_ranges(RECIPES[quantization], model, device.name)
+    check_calibration(calibration, recipe)
     arrays = _representative_rows(representative_data, signature, recipe)
     signature = signature.resolved(arrays)
     if arrays is None:
@@ -118,44 +122,80 @@ def convert(
         arrays = [a.astype(s.dtype) for a, s in zip(arrays, signature.inputs, strict=True)]
         compared = _evenly_spaced(arrays, _COMPARED_ROWS)
 
-    builder = Builder(model, signature, device, recipe, arrays or (), compared)
-    built = builder.build(flash_budget)
+    request = _Request(
+        model, device, signature, arrays, compared, flash_budget, calibration, least_decibels
+    )
+    try:
+        return _convert(request, recipe)
+    except InaccurateError as error:
+        finer = RECIPES["int16x8"]
+        if least_decibels is None or recipe != RECIPES["int8"] or finer.name not in device.recipes:
+            raise
+        refused = error
+    try:
+        artifact = _convert(request, finer)
+    except ConversionError as error:
+        raise ConversionError(
+            f"{refused.reason} Neither did quantization={finer.name!r} give a file: {error.reason}",
+            error.operators,
+            error.layers,
+        ) from error
+    artifact.report["refused"] = {
+        "quantization": recipe.name,
+        "runtime": refused.runtime,
+        "outputs": refused.outputs,
+    }
+    return artifact
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a file is wanted of, whatever the recipe."""
+
+    model: keras.Model
+    device: Target
+    signature: ModelSignature
+    arrays: list[np.ndarray] | None
+    compared: list[np.ndarray]
+    flash_budget: int | None
+    calibration: str
+    least_decibels: float | None
+
+
+def _convert(request: _Request, recipe: Recipe) -> Artifact:
+    model, device, signature = request.model, request.device, request.signature
+    arrays, compared = request.arrays, request.compared
+    builder = Builder(model, signature, device, recipe, arrays or (), compared, request.calibration)
+    built = builder.build(request.flash_budget)
     file = executable(built.content, built.exported)
-    parsed = ModelFile(built.content)
     with in_float32(model):
-        expected = _keras_outputs(signature, compared)
-    runtimes, arena_size = _judge(file, built, device, recipe, compared, expected)
+        expected = keras_outputs(signature, compared)
+    runtimes, arena_size = judge(
+        file, built, device, recipe, compared, expected, request.least_decibels
+    )
     # The last runtime is the device's own.
     recorded = _evenly_spaced(compared, _RECORDED_ROWS)
     examples = file.record(device.runtimes[-1], recorded, arena_size)
-    report = {
+    report = describe(built, file, device, recipe) | {
         "model": model.name,
-        "target": device.name,
-        "quantization": recipe.name,
-        "file_bytes": len(built.content),
-        "flash_budget": flash_budget,
-        "arena_bytes": arena_size,
-        "microcontroller": _memory(len(built.content), examples, arena_size),
         "parameters": model.count_params(),
-        "weight_bytes": parsed.weight_bytes,
-        "file_parts": asdict(file_parts(built.content)),
-        "weight_scales": built.scaled.as_dict() if built.scaled else None,
-        "operators": parsed.operator_counts,
-        "contractions": built.plans.as_dicts(),
-        "inputs": [info.as_dict() for info in file.inputs],
-        "outputs": [info.as_dict() for info in file.outputs],
+        "flash_budget": request.flash_budget,
+        "arena_bytes": arena_size,
+        "microcontroller": memory_of(len(built.content), examples, arena_size),
+        "calibration": request.calibration if recipe.needs_data else None,
         "calibration_rows": len(arrays[0]) if arrays and recipe.needs_data else 0,
         "compared_rows": len(compared[0]),
         "compared_on": "random inputs" if arrays is None else "representative data",
         "runtimes": runtimes,
-        "versions": _versions(device),
+        "least_decibels": request.least_decibels,
+        "refused": None,
     }
     return Artifact(
         content=built.content,
         target=device.name,
         quantization=recipe.name,
         weight_scales=built.scaled.kind if built.scaled else None,
-        operators=sorted(parsed.operator_counts),
+        operators=sorted(report["operators"]),
         arena_size=arena_size,
         inputs=list(file.inputs),
         outputs=list(file.outputs),
@@ -164,14 +204,6 @@ def convert(
         _reference=built.exported,
         _named=built.named,
     )
-
-
-def _check_budget(flash_budget: Any) -> None:
-    if flash_budget is not None and (not is_integer(flash_budget) or flash_budget <= 0):
-        raise ValueError(
-            "`flash_budget` must be None or a positive number of bytes. Received: "
-            f"flash_budget={flash_budget!r}"
-        )
 
 
 def _representative_rows(
@@ -192,68 +224,3 @@ def _evenly_spaced(arrays: Sequence[np.ndarray], most: int) -> list[np.ndarray]:
     count = len(arrays[0])
     kept = np.linspace(0, count - 1, min(most, count)).astype(int)
     return [array[kept] for array in arrays]
-
-
-def _keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    # Row by row like the file: a layer may depend on the batch, and a batch may be fixed to 1.
-    rows = zip(*arrays, strict=True)
-    tensors = ([keras.ops.convert_to_tensor(value[None]) for value in row] for row in rows)
-    # Layers would measure, or warn of, what this computer takes for one row.
-    with planning_for("cpu", lambda layer, plans: plans[0]):
-        outputs = [signature.call(row) for row in tensors]
-    return [
-        np.concatenate([keras.ops.convert_to_numpy(value) for value in parts])
-        for parts in zip(*outputs, strict=True)
-    ]
-
-
-def _judge(
-    file: Executable,
-    built: Built,
-    device: Target,
-    recipe: Recipe,
-    arrays: Sequence[np.ndarray],
-    expected: Sequence[np.ndarray],
-) -> tuple[dict[str, Any], int | None]:
-    report: dict[str, Any] = {}
-    arena_size = None
-    for runtime in device.runtimes:
-        try:
-            result = file.run(runtime, arrays, minimum_runs=_TIMED_RUNS)
-        except RefusedError as error:
-            raise ConversionError(
-                error.reason,
-                error.operators,
-                layers_at(error.indices, built.named, built.exported),
-            ) from error
-        report[runtime] = _reported(result, expected, built)
-        check(report[runtime]["outputs"], recipe.name, runtime)
-        arena_size = arena_size or result.arena_size
-    # It is told for comparison, and judges no file.
-    with suppress(ConversionError):
-        result = file.run(_WITHOUT_XNNPACK, arrays, minimum_runs=_TIMED_RUNS)
-        report[_WITHOUT_XNNPACK] = _reported(result, expected, built)
-    return report, arena_size
-
-
-def _reported(result: RunResult, expected: Sequence[np.ndarray], built: Built) -> dict[str, Any]:
-    compared = compare(expected, result.outputs, built.exported.output_names)
-    return {"microseconds": result.microseconds, "outputs": compared}
-
-
-def _memory(
-    file_bytes: int, examples: Examples, arena_size: int | None
-) -> dict[str, dict[str, int]] | None:
-    """What the emitted C++ source puts into a microcontroller's two memories, in bytes."""
-    if arena_size is None:
-        return None
-    recorded = sum(array.nbytes for array in (*examples.inputs, *examples.outputs))
-    return {
-        "flash_bytes": {"model": file_bytes, "examples": recorded},
-        "ram_bytes": {"arena": arena_size},
-    }
-
-
-def _versions(device: Target) -> dict[str, str]:
-    packages = ["tensorflow", "keras", *(_PACKAGES[runtime] for runtime in device.runtimes)]
-    return {"dart-keras": __version__, **{name: version(name) for name in packages}}

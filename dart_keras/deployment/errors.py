@@ -1,4 +1,5 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class ConversionError(ValueError):
@@ -28,3 +29,17 @@ class ConversionError(ValueError):
         if self.layers:
             message += f" Layer: {', '.join(self.layers)}."
         super().__init__(message)
+
+
+class InaccurateError(ConversionError):
+    """Raised for a file whose outputs are too far off.
+
+    Attributes:
+        runtime: Where they are.
+        outputs: What was measured of each output there, as `comparison.compare` returns it.
+    """
+
+    def __init__(self, message: str, runtime: str, outputs: Sequence[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.runtime = runtime
+        self.outputs = list(outputs)

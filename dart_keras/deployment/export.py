@@ -1,5 +1,5 @@
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +53,10 @@ class Exported:
 
 
 def export(
-    model: keras.Model, signature: ModelSignature, plans: DevicePlans | None = None
+    model: keras.Model,
+    signature: ModelSignature,
+    plans: DevicePlans | None = None,
+    replaced: Sequence[tuple[keras.Variable, np.ndarray]] = (),
 ) -> Exported:
     """Traces a model for inference with a batch size of 1 and freezes its variables.
 
@@ -64,6 +67,7 @@ def export(
         signature: How to call it.
         plans: The orders in which its tensor trains are multiplied on the device; None for the
             fastest on a Raspberry Pi.
+        replaced: Variables that have other values in the function than in the model.
 
     Raises:
         ConversionError: If the model cannot be traced by TensorFlow.
@@ -72,7 +76,10 @@ def export(
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     def infer(*tensors: Any) -> list[Any]:
-        return signature.call(tensors)
+        if not replaced:
+            return signature.call(tensors)
+        with keras.StatelessScope(state_mapping=list(replaced)):
+            return signature.call(tensors)
 
     specs = [tf.TensorSpec((1, *s.shape), s.dtype, name=s.name) for s in signature.inputs]
     plans = plans or DevicePlans("raspberry-pi", RECIPES["float32"])

@@ -1,13 +1,18 @@
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
+from dart_keras.deployment.activation_ranges import with_chosen_ranges
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.export import Exported
 from dart_keras.deployment.flatbuffer import ModelFile, ordered
 from dart_keras.deployment.quiet import quiet
 from dart_keras.deployment.recipe import RECIPES, Recipe
+from dart_keras.deployment.tensorflow_quantizer import measure_ranges, quantize
 
 # How TensorFlow's converter says what it cannot do.
 _NO_BUILTIN = re.compile(r"(?:TF Select|Custom) ops: ([\w, ]+)|'tf\.(\w+)' op is neither")
@@ -18,56 +23,91 @@ _MOVES = ("RESHAPE", "TRANSPOSE")
 _LOOPS = ["While", "StatelessWhile"]
 
 
-def lower(
-    exported: Exported, recipe: Recipe, arrays: Sequence[np.ndarray], per_channel: bool = True
-) -> bytes:
-    """Converts an exported model to the bytes of a `.tflite` file.
+@dataclass(frozen=True)
+class Lowering:
+    """Files that TensorFlow's converter makes of one exported model; ranges are measured once.
 
-    Args:
+    Attributes:
         exported: The model.
         recipe: How to quantize it.
         arrays: The calibration rows, one array for each input.
-        per_channel: Whether each channel of quantized weights has a scale of its own.
-
-    Returns:
-        The file; its inputs and outputs are in the Keras model's order.
-
-    Raises:
-        ConversionError: If an operation has no builtin operator, or none that is quantized.
+        method: How ranges follow from the rows, one of `activation_ranges.METHODS`.
     """
-    import tensorflow as tf
 
-    loops = exported.layers_with(_LOOPS)
-    if recipe.calibrated and loops:
-        # Not tried, because it can end the process: in a recurrent layer's loop, it does.
-        raise ConversionError(
-            "TensorFlow's converter cannot quantize the activations of a loop. Build recurrent "
-            'layers with unroll=True, or use quantization="float32".',
-            operators=["WHILE"],
-            layers=loops,
-        )
-    names = [spec.name for spec in exported.signature.inputs]
+    exported: Exported
+    recipe: Recipe
+    arrays: Sequence[np.ndarray]
+    method: str = "minmax"
 
-    def rows() -> Iterator[dict[str, np.ndarray]]:
-        for row in zip(*arrays, strict=True):
-            yield {name: value[None] for name, value in zip(names, row, strict=True)}
+    def file(self, per_channel: bool = True) -> bytes:
+        """Makes a `.tflite` file.
 
-    with quiet():
+        Args:
+            per_channel: Whether each channel of quantized weights has a scale of its own.
+
+        Returns:
+            The file; its inputs and outputs are in the Keras model's order.
+
+        Raises:
+            ConversionError: If an operation has no builtin operator, or none that is quantized.
+        """
+        if self.recipe.needs_data:
+            return self._try(partial(quantize, self._with_ranges, self.recipe, per_channel))
+        return self._try(lambda: self._converter(per_channel).convert())
+
+    @cached_property
+    def _with_ranges(self) -> bytes:
+        measured = self._try(lambda: measure_ranges(self._converter()))
+        return with_chosen_ranges(measured, self.method, self.recipe.interface, self.arrays)
+
+    def _converter(self, per_channel: bool = True) -> Any:
+        import tensorflow as tf
+
+        loops = self.exported.layers_with(_LOOPS)
+        if self.recipe.calibrated and loops:
+            # Not tried, because it can end the process: in a recurrent layer's loop, it does.
+            raise ConversionError(
+                "TensorFlow's converter cannot quantize the activations of a loop. Build recurrent "
+                'layers with unroll=True, or use quantization="float32".',
+                operators=["WHILE"],
+                layers=loops,
+            )
         # An empty module: the function's weights are constants, there is nothing to track.
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
-            [exported.function], tf.Module()
+            [self.exported.function], tf.Module()
         )
-        recipe.configure(converter, rows, per_channel)
-        try:
-            content = converter.convert()
-        # What the converter raises shares no base class but Exception.
-        except Exception as error:
-            failure: Exception | None = error
-        else:
-            failure = None
-    if failure is not None:
-        raise _explained(failure, exported, recipe) from failure
-    return ordered(content, names)
+        self.recipe.configure(converter, self._rows, per_channel)
+        return converter
+
+    def _rows(self) -> Iterator[dict[str, np.ndarray]]:
+        for row in zip(*self.arrays, strict=True):
+            yield {name: value[None] for name, value in zip(self._names, row, strict=True)}
+
+    @property
+    def _names(self) -> list[str]:
+        return [spec.name for spec in self.exported.signature.inputs]
+
+    def _try(self, make: Callable[[], bytes]) -> bytes:
+        with quiet():
+            try:
+                content = make()
+            except ConversionError:
+                raise
+            # What the converter raises shares no base class but Exception.
+            except Exception as error:
+                failure: Exception | None = error
+            else:
+                failure = None
+        if failure is not None:
+            raise _explained(failure, self.exported, self.recipe) from failure
+        return ordered(content, self._names)
+
+
+def lower(
+    exported: Exported, recipe: Recipe, arrays: Sequence[np.ndarray], per_channel: bool = True
+) -> bytes:
+    """Converts an exported model to the bytes of a `.tflite` file, as `Lowering.file` does."""
+    return Lowering(exported, recipe, arrays).file(per_channel)
 
 
 def layers_at(indices: Sequence[int], content: bytes, exported: Exported) -> list[str]:

@@ -170,3 +170,29 @@ def test_growth(tmp_path):
     assert growth.accuracy(cells)["lowest"] > 0
     growth.draw(cells, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+def test_calibration_methods():
+    import keras
+
+    from benchmarks import calibration_methods, gauges
+    from dart_keras.layers import TTDense
+
+    model = keras.Sequential([keras.Input((24,)), TTDense(24, 3, (2, 3, 4), (4, 3, 2))])
+    rows = np.random.default_rng(0).normal(size=(40, 24)).astype("float32")
+    [layer] = gauges.trains(model)
+    trained, expected = gauges.cores_of(layer), model(rows).numpy()
+    for change in gauges.FROM_CORES.values():
+        gauges.assign(layer, change(trained))
+        np.testing.assert_allclose(model(rows), expected, atol=1e-4)
+    gauges.equalize_activations(model, rows)
+    np.testing.assert_allclose(model(rows), expected, atol=1e-4)
+    found = calibration_methods.measured(model, rows[:20], rows[20:], "int8", "mse")
+    assert found["per channel"] > 10
+    where = {"model": "x", "quantization": "int8", "gauge": "as trained"}
+    cells = [
+        {**where, "calibration": "minmax", "per channel": 30.0},
+        {**where, "calibration": "mse", "per channel": 31.0},
+    ]
+    gain = calibration_methods.gains(cells)["int8"]["mse, as trained"]
+    assert gain == {"mean": 1, "least": 1, "most": 1}

@@ -2,6 +2,7 @@ import argparse
 
 import pytest
 
+from dart_keras.deployment.activation_ranges import METHODS
 from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.target import TARGETS
 from dart_keras_cli import arguments
@@ -10,6 +11,7 @@ from dart_keras_cli import arguments
 def test_choices_are_those_of_the_converter():
     assert tuple(TARGETS) == arguments.TARGETS
     assert tuple(RECIPES) == arguments.QUANTIZATIONS
+    assert tuple(METHODS) == arguments.CALIBRATIONS
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,7 @@ def test_choices_are_those_of_the_converter():
         (arguments.positive, {"12": 12}, ["0", "-3", "1.5", "many", ""]),
         (arguments.positive_number, {"0.25": 0.25, "3": 3.0}, ["0", "-1", "inf", "nan", "much"]),
         (arguments.share, {"0.25": 0.25}, ["0", "1", "-0.1", "nan", "much"]),
+        (arguments.decibels, {"20": 20.0, "0.5": 0.5}, ["0", "-1", "nan", "inf", "loud"]),
     ],
 )
 def test_numbers(kind, right, wrong):

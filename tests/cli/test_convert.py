@@ -26,6 +26,16 @@ def test_files_for_a_microcontroller_from_h5(run, files, tmp_path):
     assert "tflm" in printed
 
 
+def test_ranges_and_decibels_are_for_the_caller_to_say(run, files, tmp_path):
+    result = run(
+        *("convert", files / "model.keras", "--output", tmp_path, "--quantization", "int8"),
+        *("--data", files / "rows.npz", "--calibration", "mse", "--least-decibels", 1),
+    )
+    assert result.code == 0, result.err
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["calibration"], report["least_decibels"]) == ("mse", 1)
+
+
 def test_two_inputs_go_by_their_names(run, files, tmp_path):
     result = run(
         *("convert", files / "two.keras", "--output", tmp_path, "--quantization", "int16x8"),
@@ -72,6 +82,7 @@ def test_a_failure_writes_nothing(run, files, tmp_path, monkeypatch, arguments, 
         (["--quantization", "int8"], "--quantization int8 needs --data"),
         (["--quantization", "int4"], "invalid choice: 'int4'"),
         (["--data", "rows.csv"], "expected a .npy or .npz file. Received: rows.csv"),
+        (["--calibration", "max"], "invalid choice: 'max'"),
         (["--flash-budget", "0"], "expected a positive integer. Received: 0"),
     ],
 )

@@ -84,6 +84,16 @@ def two_in_three_out() -> keras.Model:
     return keras.Model([first, second], outputs)
 
 
+def drowned() -> keras.Model:
+    """What it computes hangs on an input that is lost beside the other in int8, not in int16."""
+    model = keras.Sequential([keras.Input((2,), name="features"), keras.layers.Dense(1)])
+    model.layers[0].kernel.assign([[0.0], [1.0]])
+    return model
+
+
+DROWNED_ROWS = RNG.normal(size=(64, 2)).astype("float32") * np.array([100, 0.5], "float32")
+
+
 class Subclassed(keras.Model):
     """Takes one array."""
 

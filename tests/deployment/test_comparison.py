@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from dart_keras.deployment import ConversionError
 from dart_keras.deployment.comparison import check, compare
+from dart_keras.deployment.errors import InaccurateError
 
 ARRAYS = hnp.arrays("float32", (5, 3), elements=st.floats(-100, 100, width=32))
 
@@ -38,6 +39,18 @@ def test_zeros_in_place_of_a_signal_are_at_zero_decibels():
     worse = compare([want], [-want], ["y"])
     with pytest.raises(ConversionError, match=r"On tflm.*'y'.*-6.0 dB.*'int8'"):
         check(worse, "int8", "tflm")
+
+
+def test_a_caller_may_ask_for_more_decibels():
+    want = np.ones((4, 2), "float32")
+    results = compare([want], [1.1 * want], ["y"])
+    check(results, "int8", "litert", 19.9)
+    message = r"On tflm.*'y'.*at least 20\.1 dB\. Received: 20\.0 dB.*'int8'"
+    with pytest.raises(InaccurateError, match=message) as caught:
+        check(results, "int8", "tflm", 20.1)
+    assert caught.value.runtime == "tflm"
+    assert caught.value.outputs == results
+    check(compare([want], [want], ["y"]), "int8", "tflm", 20.1)
 
 
 def test_integers_are_counted():

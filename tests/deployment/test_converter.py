@@ -232,6 +232,85 @@ def test_a_kernel_that_fails_while_it_runs_is_named_with_its_layer():
         convert(model, quantization="int8", representative_data=rows)
 
 
+@pytest.mark.parametrize("target", ["raspberry-pi", "microcontroller"])
+def test_int16x8_where_int8_is_too_far_off(target):
+    model, rows = models.drowned(), models.DROWNED_ROWS
+    wanted = {"target": target, "quantization": "int8", "representative_data": rows}
+    plain = convert(model, **wanted)
+    runtime = list(plain.report["runtimes"])[-1]
+    [output] = plain.report["runtimes"][runtime]["outputs"]
+    assert output["sqnr_db"] < 15
+    artifact = convert(model, **wanted, least_decibels=30)
+    assert artifact.quantization == artifact.report["quantization"] == "int16x8"
+    assert artifact.report["runtimes"][runtime]["outputs"][0]["sqnr_db"] >= 30
+    assert artifact.report["refused"] == {
+        "quantization": "int8",
+        "runtime": runtime,
+        "outputs": [output],
+    }
+    assert f"int8       refused on {runtime}" in str(artifact)
+    # What int8 is good enough for stays int8.
+    artifact = convert(model, **wanted, least_decibels=output["sqnr_db"] - 0.1)
+    assert artifact.content == plain.content
+    assert artifact.report["refused"] is None
+
+
+def test_files_that_are_not_good_enough_in_int16x8_either_are_refused():
+    message = r"at least 90 dB\. Received: .* dB with .*'int8'.*Received: .* dB with .*'int16x8'"
+    wanted = {"representative_data": models.ROWS, "least_decibels": 90}
+    with pytest.raises(ConversionError, match=message):
+        convert(models.dense(), quantization="int8", **wanted)
+    with pytest.raises(ConversionError, match=r"^On litert.* 90 dB.*'int16x8'\.$"):
+        convert(models.dense(), quantization="int16x8", **wanted)
+    # TensorFlow Lite Micro has no kernel for an int16 lookup.
+    wanted["representative_data"] = models.IDS
+    with pytest.raises(ConversionError, match=r"Received: .* dB with .*'int8'.*Operator: GATHER"):
+        convert(models.tt_embedding(), "microcontroller", quantization="int8", **wanted)
+
+
+@pytest.mark.parametrize("bad", [0, -1.0, float("nan"), float("inf"), True, "20"])
+def test_decibels_are_a_positive_number(bad):
+    with pytest.raises(ValueError, match=r"`least_decibels` must be .*Received: least_decibels="):
+        convert(models.dense(), least_decibels=bad)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "quantization"), [("percentile", "int8"), ("mse", "int8"), ("mse", "int16x8")]
+)
+def test_other_ranges_are_close_to_keras_too(calibration, quantization):
+    wanted = {"quantization": quantization, "representative_data": models.ROWS}
+    artifact = convert(models.tt_dense(), **wanted, calibration=calibration)
+    [output] = artifact.report["runtimes"]["litert"]["outputs"]
+    assert output["sqnr_db"] > 20
+    assert artifact.report["calibration"] == calibration
+
+
+def test_an_outlier_among_the_rows_widens_the_range_of_min_and_max_only():
+    rows = models.RNG.normal(size=(1024, 20)).astype("float32")
+    # Not among those that are compared.
+    rows[1, 0] = 100
+    wanted = {"quantization": "int8", "representative_data": rows}
+    usual = rows[2:]
+    ratios = {}
+    for calibration in ("minmax", "percentile"):
+        artifact = convert(models.tt_dense(), **wanted, calibration=calibration)
+        # Of 20,480 numbers, one on either side may be left out.
+        assert (artifact.inputs[0].scale > 0.3) is (calibration == "minmax")
+        [output] = artifact.verify(usual)["litert"]
+        ratios[calibration] = output["sqnr_db"]
+    assert ratios["percentile"] > ratios["minmax"] + 1
+
+
+def test_a_way_to_calibrate_must_be_known_and_of_use():
+    model = models.dense()
+    wanted = {"representative_data": models.ROWS}
+    with pytest.raises(ValueError, match=r"`calibration` must be one of .*Received: .*'entropy'"):
+        convert(model, quantization="int8", calibration="entropy", **wanted)
+    for quantization in ("float32", "dynamic"):
+        with pytest.raises(ValueError, match=f"quantization='{quantization}' needs none.*'mse'"):
+            convert(model, quantization=quantization, calibration="mse", **wanted)
+
+
 def test_the_report_is_json_and_complete():
     artifact = convert(
         models.dense(), "microcontroller", quantization="int8", representative_data=models.ROWS

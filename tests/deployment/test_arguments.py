@@ -1,0 +1,41 @@
+import pytest
+
+from dart_keras.deployment.activation_ranges import METHODS
+from dart_keras.deployment.arguments import check_budget, check_calibration, check_decibels
+from dart_keras.deployment.recipe import RECIPES
+
+
+@pytest.mark.parametrize("right", [None, 20, 0.5])
+def test_decibels_that_can_be_asked_for(right):
+    check_decibels(right)
+
+
+@pytest.mark.parametrize("wrong", [0, -20, float("nan"), float("inf"), False, "20"])
+def test_decibels_that_cannot(wrong):
+    with pytest.raises(ValueError, match="`least_decibels` must be None or a positive number"):
+        check_decibels(wrong)
+
+
+def test_a_budget_is_a_whole_number_of_bytes():
+    check_budget(None)
+    check_budget(1)
+    with pytest.raises(ValueError, match=r"Received: flash_budget=1\.5"):
+        check_budget(1.5)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_only_what_is_calibrated_is_calibrated_in_some_way(recipe):
+    check_calibration("minmax", recipe)
+    for method in set(METHODS) - {"minmax"}:
+        if recipe.needs_data:
+            check_calibration(method, recipe)
+        else:
+            with pytest.raises(ValueError, match=f"quantization='{recipe.name}' needs none"):
+                check_calibration(method, recipe)
+
+
+def test_ranges_that_were_learned_are_not_found_on_data():
+    learned = RECIPES["int8"].with_learned_ranges()
+    check_calibration("minmax", learned)
+    with pytest.raises(ValueError, match=r"has learned its ranges\. Received: calibration='mse'"):
+        check_calibration("mse", learned)
