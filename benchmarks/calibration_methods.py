@@ -25,12 +25,12 @@ from benchmarks.tables import RESULTS, Results
 from dart_keras.deployment.activation_ranges import METHODS
 from dart_keras.deployment.building import executable
 from dart_keras.deployment.export import export
-from dart_keras.deployment.folding import fold
+from dart_keras.deployment.flatbuffer.folding import fold
+from dart_keras.deployment.flatbuffer.slimming import slim
 from dart_keras.deployment.lowering import Lowering
 from dart_keras.deployment.plans import DevicePlans
 from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.signature import model_signature
-from dart_keras.deployment.slimming import slim
 from examples.fashion_mnist import data as fashion_mnist
 from examples.fashion_mnist import experiment
 

@@ -103,7 +103,7 @@ def _check_fit(path: Path, file: Any, exported: Any) -> None:
 
 
 def _quantization(content: bytes, interface: list[Any]) -> str:
-    from dart_keras.deployment.flatbuffer import ModelFile
+    from dart_keras.deployment.flatbuffer.model_file import ModelFile
 
     integers = {info.dtype for info in interface if info.scale is not None}
     if integers:

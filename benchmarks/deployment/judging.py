@@ -9,7 +9,7 @@ from benchmarks.compression.int8_files import sizes
 from benchmarks.device import inference
 from benchmarks.timing import interleaved
 from dart_keras.deployment.execution import Executable
-from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
 from dart_keras.deployment.runtimes.result import RefusedError
 from examples.fashion_mnist.data import FashionMnist
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from dart_keras.deployment.extra import load
-from dart_keras.deployment.packing import pack, unpack
+from dart_keras.deployment.flatbuffer.packing import pack, unpack
 from dart_keras.deployment.quiet import quiet
 
 _BINS = 2048

@@ -11,7 +11,7 @@ from dart_keras.deployment.comparison import check, compare, in_words
 from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.export import Exported
-from dart_keras.deployment.file_parts import FileParts
+from dart_keras.deployment.flatbuffer.file_parts import FileParts
 from dart_keras.deployment.operator_errors import operator_errors
 from dart_keras.deployment.operator_report import OperatorErrors
 from dart_keras.deployment.runtimes.measuring import Measurements, measure

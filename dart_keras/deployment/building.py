@@ -5,25 +5,25 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from dart_keras.deployment.accumulators import narrow
 from dart_keras.deployment.comparison import compare
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.execution import Executable
 from dart_keras.deployment.export import Exported, export
-from dart_keras.deployment.file_parts import file_parts
-from dart_keras.deployment.flatbuffer import ModelFile
-from dart_keras.deployment.folding import fold
+from dart_keras.deployment.flatbuffer.accumulators import narrow
+from dart_keras.deployment.flatbuffer.file_parts import file_parts
+from dart_keras.deployment.flatbuffer.folding import fold
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
+from dart_keras.deployment.flatbuffer.saturation import saturate
+from dart_keras.deployment.flatbuffer.scales import Scaled, choose_scales, one_per_channel
+from dart_keras.deployment.flatbuffer.slimming import slim
+from dart_keras.deployment.flatbuffer.tables import narrow_tables
 from dart_keras.deployment.gauges import AS_TRAINED, gauges_of
 from dart_keras.deployment.learned import check_integers
 from dart_keras.deployment.lowering import Lowering
 from dart_keras.deployment.plans import DevicePlans
 from dart_keras.deployment.recipe import Recipe
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
-from dart_keras.deployment.saturation import saturate
-from dart_keras.deployment.scales import Scaled, choose_scales, one_per_channel
 from dart_keras.deployment.signature import ModelSignature
-from dart_keras.deployment.slimming import slim
-from dart_keras.deployment.tables import narrow_tables
 from dart_keras.deployment.target import Target
 
 

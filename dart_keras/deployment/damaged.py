@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from dart_keras.deployment.execution import Executable
-from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
 from dart_keras.deployment.runtimes import child
 from dart_keras.deployment.tensor_info import TensorInfo
 

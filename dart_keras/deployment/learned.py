@@ -5,9 +5,9 @@ import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.export import Exported
-from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
+from dart_keras.deployment.flatbuffer.packing import load_schema, operator_name, unpack
 from dart_keras.deployment.lowering import layers_at
-from dart_keras.deployment.packing import load_schema, operator_name, unpack
 from dart_keras.deployment.recipe import Recipe
 from dart_keras.deployment.signature import InputSpec
 from dart_keras.quantization.finding import quantized_layers

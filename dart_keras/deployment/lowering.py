@@ -9,7 +9,7 @@ import numpy as np
 from dart_keras.deployment.activation_ranges import with_chosen_ranges
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.export import Exported
-from dart_keras.deployment.flatbuffer import ModelFile, ordered
+from dart_keras.deployment.flatbuffer.model_file import ModelFile, ordered
 from dart_keras.deployment.quiet import quiet
 from dart_keras.deployment.recipe import RECIPES, Recipe
 from dart_keras.deployment.tensorflow_quantizer import measure_ranges, quantize

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from dart_keras.deployment.export import Exported
-from dart_keras.deployment.flatbuffer import ModelFile
-from dart_keras.deployment.folding import fold
-from dart_keras.deployment.graph import Graph
+from dart_keras.deployment.flatbuffer.folding import fold
+from dart_keras.deployment.flatbuffer.graph import Graph
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
+from dart_keras.deployment.flatbuffer.packing import unpack
+from dart_keras.deployment.flatbuffer.single_operator import activations, single_operator
 from dart_keras.deployment.lowering import layers_at, lower
 from dart_keras.deployment.operator_report import OperatorError
-from dart_keras.deployment.packing import unpack
 from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.runtimes.inspection import Inspection
-from dart_keras.deployment.single_operator import activations, single_operator
 from dart_keras.deployment.tensor_info import TensorInfo
 
 _PRODUCTS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dart_keras.deployment.table import table
+from dart_keras.deployment.text_table import table
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dart_keras._version import __version__
 from dart_keras.deployment.building import Built
 from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.execution import Executable
-from dart_keras.deployment.file_parts import file_parts
-from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.flatbuffer.file_parts import file_parts
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
 from dart_keras.deployment.recipe import Recipe
 from dart_keras.deployment.target import Target
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from dart_keras.deployment.export import export
-from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
+from dart_keras.deployment.flatbuffer.packing import operator_name, unpack
 from dart_keras.deployment.lowering import lower
-from dart_keras.deployment.packing import operator_name, unpack
 from dart_keras.deployment.plans import DevicePlans
 from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.runtimes import litert, tflm

@@ -7,8 +7,8 @@ from hypothesis.extra import numpy as arrays_of
 
 from dart_keras.deployment.activation_ranges import METHODS, Histogram, with_chosen_ranges
 from dart_keras.deployment.export import export
+from dart_keras.deployment.flatbuffer.packing import unpack
 from dart_keras.deployment.lowering import Lowering
-from dart_keras.deployment.packing import unpack
 from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.signature import model_signature
 

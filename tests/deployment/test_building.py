@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError, convert
-from dart_keras.deployment.scales import EXTRA_TOLERANCE
+from dart_keras.deployment.flatbuffer.scales import EXTRA_TOLERANCE
 from dart_keras.deployment.target import TARGETS
 from dart_keras.layers import TTDense
 

@@ -3,7 +3,7 @@ import pytest
 
 from dart_keras.deployment import convert
 from dart_keras.deployment.damaged import open_file
-from dart_keras.deployment.packing import pack, unpack
+from dart_keras.deployment.flatbuffer.packing import pack, unpack
 
 from . import models
 

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from dart_keras.deployment.graph import Graph
-from dart_keras.deployment.packing import unpack
-from dart_keras.deployment.tables import narrow_tables
+from dart_keras.deployment.flatbuffer.graph import Graph
+from dart_keras.deployment.flatbuffer.packing import unpack
+from dart_keras.deployment.flatbuffer.tables import narrow_tables
 from dart_keras.layers import TTEmbedding
 from dart_keras.layers.lookup import split_ids
 

@@ -2,12 +2,12 @@ import keras
 import pytest
 
 from dart_keras.deployment.export import export
+from dart_keras.deployment.flatbuffer.packing import unpack
+from dart_keras.deployment.flatbuffer.slimming import slim
 from dart_keras.deployment.lowering import lower
-from dart_keras.deployment.packing import unpack
 from dart_keras.deployment.plans import DevicePlans, stored_bytes
 from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.signature import model_signature
-from dart_keras.deployment.slimming import slim
 from dart_keras.layers import TTDense
 
 from . import models

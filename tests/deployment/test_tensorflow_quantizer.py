@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment.export import export
-from dart_keras.deployment.flatbuffer import ordered
+from dart_keras.deployment.flatbuffer.model_file import ordered
+from dart_keras.deployment.flatbuffer.packing import unpack
+from dart_keras.deployment.flatbuffer.slimming import slim
 from dart_keras.deployment.lowering import Lowering
-from dart_keras.deployment.packing import unpack
 from dart_keras.deployment.plans import DevicePlans
 from dart_keras.deployment.quiet import quiet
 from dart_keras.deployment.recipe import RECIPES
 from dart_keras.deployment.signature import model_signature
-from dart_keras.deployment.slimming import slim
 from dart_keras.deployment.tensorflow_quantizer import measure_ranges
 
 from . import models

@@ -5,7 +5,7 @@ from keras import layers
 
 import dart_keras as dk
 from dart_keras.deployment import convert
-from dart_keras.deployment.packing import operator_name, unpack
+from dart_keras.deployment.flatbuffer.packing import operator_name, unpack
 from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.layers.rank_gates import RankGates

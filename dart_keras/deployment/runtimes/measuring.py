@@ -9,7 +9,7 @@ from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.extra import require
 from dart_keras.deployment.runtimes.litert import KERNELS
-from dart_keras.deployment.table import table
+from dart_keras.deployment.text_table import table
 from dart_keras.tensor_train.modes import is_integer
 
 

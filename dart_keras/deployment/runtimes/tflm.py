@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dart_keras.deployment.extra import require
-from dart_keras.deployment.flatbuffer import ModelFile
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
 from dart_keras.deployment.runtimes import child
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.flatbuffer import ModelFile
-from dart_keras.deployment.graph import Graph
-from dart_keras.deployment.packing import unpack
+from dart_keras.deployment.flatbuffer.graph import Graph
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
+from dart_keras.deployment.flatbuffer.packing import unpack
+from dart_keras.deployment.flatbuffer.single_operator import activations, single_operator
 from dart_keras.deployment.runtimes.inspection import Inspection
 from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
-from dart_keras.deployment.single_operator import activations, single_operator
 
 from .. import models
 

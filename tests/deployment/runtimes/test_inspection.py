@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.packing import unpack
+from dart_keras.deployment.flatbuffer.packing import unpack
 from dart_keras.deployment.runtimes.inspection import Inspection
 
 from .. import models

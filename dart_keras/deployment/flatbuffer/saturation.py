@@ -2,8 +2,8 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.graph import Graph
-from dart_keras.deployment.packing import pack, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph
+from dart_keras.deployment.flatbuffer.packing import pack, unpack
 
 _RELU6_LIMIT = 6.0
 _BITS = {"INT8": 8, "INT16": 16}

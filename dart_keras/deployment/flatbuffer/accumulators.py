@@ -3,8 +3,8 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.graph import Graph
-from dart_keras.deployment.packing import load_schema, pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph
+from dart_keras.deployment.flatbuffer.packing import load_schema, pack, sweep, unpack
 
 _LARGEST = 2**31 - 1
 # The magnitude of the most negative int16.

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.file_parts import FileParts, file_parts
-from dart_keras.deployment.flatbuffer import ModelFile
-from dart_keras.deployment.folding import fold
-from dart_keras.deployment.packing import load_schema, unpack
-from dart_keras.deployment.slimming import slim
+from dart_keras.deployment.flatbuffer.file_parts import FileParts, file_parts
+from dart_keras.deployment.flatbuffer.folding import fold
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
+from dart_keras.deployment.flatbuffer.packing import load_schema, unpack
+from dart_keras.deployment.flatbuffer.slimming import slim
 from dart_keras.layers import TTDense, TTEmbedding
 
-from . import models
+from .. import models
 
 BUILDERS = {
     "sequences": (models.tt_dense_on_sequences, models.RNG.normal(size=(16, 3, 20))),

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dart_keras.deployment.folding import fold
-from dart_keras.deployment.packing import unpack
+from dart_keras.deployment.flatbuffer.folding import fold
+from dart_keras.deployment.flatbuffer.packing import unpack
 
-from . import models
+from .. import models
 
 
 def converted(function, shape):

@@ -1,4 +1,4 @@
-from dart_keras.deployment.packing import pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.packing import pack, sweep, unpack
 
 
 def slim(content: bytes, keep_names: bool) -> bytes:

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.packing import builtin_names, load_schema, names_of, pack, unpack
+from dart_keras.deployment.flatbuffer.packing import (
+    builtin_names,
+    load_schema,
+    names_of,
+    pack,
+    unpack,
+)
 from dart_keras.deployment.tensor_info import TensorInfo
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.packing import load_schema, names_of, operator_name
+from dart_keras.deployment.flatbuffer.packing import load_schema, names_of, operator_name
 
 _CODES = {"RELU": 19, "RESHAPE": 22, "TRANSPOSE": 39, "QUANTIZE": 114}
 

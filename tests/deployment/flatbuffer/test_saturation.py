@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.flatbuffer import ModelFile
-from dart_keras.deployment.packing import pack, unpack
-from dart_keras.deployment.saturation import saturate
+from dart_keras.deployment.flatbuffer.model_file import ModelFile
+from dart_keras.deployment.flatbuffer.packing import pack, unpack
+from dart_keras.deployment.flatbuffer.saturation import saturate
 
-from . import models
+from .. import models
 
 
 def alone():

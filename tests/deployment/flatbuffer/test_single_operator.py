@@ -1,10 +1,10 @@
 import numpy as np
 
 from dart_keras.deployment import convert
+from dart_keras.deployment.flatbuffer.single_operator import single_operator
 from dart_keras.deployment.runtimes import litert
-from dart_keras.deployment.single_operator import single_operator
 
-from . import models
+from .. import models
 
 
 def test_operators_one_after_another_give_what_the_file_gives():

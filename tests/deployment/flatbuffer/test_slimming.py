@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.packing import unpack
-from dart_keras.deployment.slimming import slim
+from dart_keras.deployment.flatbuffer.packing import unpack
+from dart_keras.deployment.flatbuffer.slimming import slim
 
-from . import models
+from .. import models
 
 
 @pytest.mark.parametrize("quantization", ["float32", "int8", "int16x8"])

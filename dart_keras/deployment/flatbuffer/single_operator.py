@@ -2,8 +2,8 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.graph import Graph
-from dart_keras.deployment.packing import pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph
+from dart_keras.deployment.flatbuffer.packing import pack, sweep, unpack
 
 
 def activations(graph: Graph, operator: Any) -> list[int]:

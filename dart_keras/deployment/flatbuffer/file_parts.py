@@ -3,7 +3,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dart_keras.deployment.packing import load_schema, names_of, operator_name, padding, unpack
+from dart_keras.deployment.flatbuffer.packing import (
+    load_schema,
+    names_of,
+    operator_name,
+    padding,
+    unpack,
+)
 
 # Where these operators have their bias; an addition has it on either side.
 _BIASES = {

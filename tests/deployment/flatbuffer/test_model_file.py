@@ -1,10 +1,10 @@
 import pytest
 
 from dart_keras.deployment import ConversionError, convert
-from dart_keras.deployment.flatbuffer import ModelFile, ordered
-from dart_keras.deployment.slimming import slim
+from dart_keras.deployment.flatbuffer.model_file import ModelFile, ordered
+from dart_keras.deployment.flatbuffer.slimming import slim
 
-from . import models
+from .. import models
 
 
 def test_it_reads_what_litert_reads():

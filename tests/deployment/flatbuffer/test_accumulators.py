@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.accumulators import narrow
-from dart_keras.deployment.folding import fold
-from dart_keras.deployment.packing import load_schema, operator_name, pack, unpack
+from dart_keras.deployment.flatbuffer.accumulators import narrow
+from dart_keras.deployment.flatbuffer.folding import fold
+from dart_keras.deployment.flatbuffer.packing import load_schema, operator_name, pack, unpack
 
-from . import models
+from .. import models
 
 INT32, INT64 = load_schema().TensorType.INT32, load_schema().TensorType.INT64
 

@@ -1,8 +1,8 @@
 from typing import Any
 
-from dart_keras.deployment.graph import Graph
-from dart_keras.deployment.movement import Movement
-from dart_keras.deployment.packing import pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph
+from dart_keras.deployment.flatbuffer.movement import Movement
+from dart_keras.deployment.flatbuffer.packing import pack, sweep, unpack
 
 # What these do to a number does not depend on its place in the array.
 _BINARY = ("ADD", "SUB", "MUL")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.packing import operator_name, pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.packing import operator_name, pack, sweep, unpack
 
 # How many decibels more it may cost to make a file small that has many scales beside its weights.
 EXTRA_TOLERANCE = 1.0

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from dart_keras.deployment.graph import Graph
-from dart_keras.deployment.packing import pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph
+from dart_keras.deployment.flatbuffer.packing import pack, sweep, unpack
 
-from . import models
+from .. import models
 
 ROWS = models.RNG.normal(size=(8, 60))
 

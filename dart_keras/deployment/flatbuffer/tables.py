@@ -1,7 +1,7 @@
 import numpy as np
 
-from dart_keras.deployment.graph import Graph
-from dart_keras.deployment.packing import pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph
+from dart_keras.deployment.flatbuffer.packing import pack, sweep, unpack
 
 _LARGEST = 127
 

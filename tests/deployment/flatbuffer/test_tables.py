@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.tables import narrow_tables
+from dart_keras.deployment.flatbuffer.tables import narrow_tables
 from dart_keras.layers import TTEmbedding
 
-from . import models
+from .. import models
 
 
 def test_a_microcontroller_looks_up_rows_in_int16x8():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dart_keras.deployment.packing import load_schema, pack, padding, sweep, unpack
+from dart_keras.deployment.flatbuffer.packing import load_schema, pack, padding, sweep, unpack
 
-from . import models
+from .. import models
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dart_keras.deployment.table import table
+from dart_keras.deployment.text_table import table
 
 WORDS = st.text("abc 012", min_size=1).map(str.strip).filter(bool)
 

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.packing import unpack
-from dart_keras.deployment.scales import EXTRA_TOLERANCE, choose_scales
+from dart_keras.deployment.flatbuffer.packing import unpack
+from dart_keras.deployment.flatbuffer.scales import EXTRA_TOLERANCE, choose_scales
 
-from . import models
+from .. import models
 
 TOLERANCE = 0.5
 

@@ -1,0 +1,1 @@
+"""Reading, changing and writing `.tflite` files, which are FlatBuffers."""
