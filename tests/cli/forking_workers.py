@@ -11,27 +11,33 @@ import runpy
 import signal
 import sys
 
-worker = runpy.run_path(sys.argv[1])
-for module in ("numpy", "ai_edge_litert.interpreter", "tflite_micro"):
-    importlib.import_module(module)
 
-for line in sys.stdin:
-    seconds, request = line.strip().split(" ", 1)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        # Ends the process.
-        signal.alarm(int(seconds))
-        try:
-            writing = os.O_WRONLY | os.O_CREAT
-            os.dup2(os.open(request, os.O_RDONLY), 0)
-            os.dup2(os.open(f"{request}.out", writing), 1)
-            os.dup2(os.open(f"{request}.err", writing), 2)
-            sys.stdin = os.fdopen(0)
-            worker["main"]()
-            status = 0
-        except SystemExit as end:
-            os.write(2, str(end.code).encode())
-        finally:
-            os._exit(status)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+def main(path: str) -> None:
+    worker = runpy.run_path(path)
+    for module in ("numpy", "ai_edge_litert.interpreter", "tflite_micro"):
+        importlib.import_module(module)
+
+    for line in sys.stdin:
+        seconds, request = line.strip().split(" ", 1)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            # Ends the process.
+            signal.alarm(int(seconds))
+            try:
+                writing = os.O_WRONLY | os.O_CREAT
+                os.dup2(os.open(request, os.O_RDONLY), 0)
+                os.dup2(os.open(f"{request}.out", writing), 1)
+                os.dup2(os.open(f"{request}.err", writing), 2)
+                sys.stdin = os.fdopen(0)
+                worker["main"]()
+                status = 0
+            except SystemExit as end:
+                os.write(2, str(end.code).encode())
+            finally:
+                os._exit(status)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -86,8 +86,8 @@ def test_500_damaged_files_end_in_distances_or_a_clear_error(saved, name, tmp_pa
     assert passed + len(reasons) == 250
     # Both ends are met: files too broken to run, and others that still do.
     assert min(passed, len(reasons)) > 20
-    for start in ("Expected a .tflite file. Received: ", "LiteRT cannot run the model: "):
-        assert any(reason.startswith(start) for reason in reasons)
+    for part in ("Expected a .tflite file. Received: ", " cannot run the model: "):
+        assert any(part in reason for reason in reasons)
 
 
 def test_damaged_files_from_end_to_end(saved, tmp_path, run):
