@@ -14,7 +14,7 @@ from dart_keras.deployment.flatbuffer.file_parts import file_parts
 from dart_keras.deployment.flatbuffer.folding import fold
 from dart_keras.deployment.flatbuffer.model_file import ModelFile
 from dart_keras.deployment.flatbuffer.saturation import saturate
-from dart_keras.deployment.flatbuffer.scales import Scaled, choose_scales, one_per_channel
+from dart_keras.deployment.flatbuffer.scales import Scaled, choose_scales, counted
 from dart_keras.deployment.flatbuffer.slimming import slim
 from dart_keras.deployment.flatbuffer.tables import narrow_tables
 from dart_keras.deployment.gauges import AS_TRAINED, gauges_of
@@ -111,7 +111,7 @@ class Builder:
         scaled = None
         if self.recipe.learned:
             check_integers(content, exported)
-            scaled = one_per_channel(content)
+            scaled = counted(content)
         elif self.recipe.optimized:
             coarse = self._file(lowering, per_channel=False)
             # The runtime with the coarser arithmetic.

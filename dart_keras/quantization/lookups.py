@@ -1,15 +1,18 @@
 """Looking up rows of a table as a device does it in int8."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
 from dart_keras.layers.planning import count_rows, planning_for
-from dart_keras.quantization.products import Steps, constants
-from dart_keras.quantization.ranges import ActivationQuantizer, TableQuantizer, WeightQuantizer
+from dart_keras.quantization.products import Steps, final_weights
+from dart_keras.quantization.ranges import (
+    ActivationQuantizer,
+    SingleScaleQuantizer,
+    WeightQuantizer,
+)
 from dart_keras.tensor_train.contraction import between_products
 from dart_keras.tensor_train.lookup import Factor
 
@@ -26,7 +29,7 @@ class Table:
 
     def __init__(self, holder: Any) -> None:
         self._layer = holder.layer
-        self._quantizer = TableQuantizer(holder, "table")
+        self._quantizer = SingleScaleQuantizer(holder, "table", symmetric=False)
         self.quantizers: list[ActivationQuantizer] = []
 
     def __call__(self, ids: Any, training: bool | None, final: bool) -> Any:
@@ -66,12 +69,7 @@ class TrainLookup:
         tables = self._tables
         if final:
             zero = np.zeros(1, "int32")
-            known = constants(self._tables, lambda steps: self._run(zero, steps))
-            tables = [
-                # As a constant alone a table would not have its range.
-                partial(quantizer, final=True) if isinstance(quantizer, TableQuantizer) else rounded
-                for quantizer, rounded in zip(self._tables, known, strict=True)
-            ]
+            tables = final_weights(self._tables, lambda steps: self._run(zero, steps))
         return self._run(ids, Steps(tables, self.quantizers, training, final))
 
     def _run(self, ids: Any, steps: Any) -> Any:
@@ -86,7 +84,7 @@ def _table_quantizer(holder: Any, factor: Factor, place: int) -> Any:
     """What rounds the table of a factor: a tensor of shape (n, r, m * r')."""
     name = f"slices_{place}"
     if not factor.parted:
-        return TableQuantizer(holder, name)
+        return SingleScaleQuantizer(holder, name, symmetric=False)
     # A digit that has one value picks nothing: its only slice is a matrix to multiply by.
     shape = (factor.rank, factor.m * factor.next_rank)
     rounded = WeightQuantizer(holder, shape, name)

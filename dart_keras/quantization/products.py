@@ -13,8 +13,18 @@ from dart_keras.layers.planning import (
     planned_as,
     planning_for,
 )
-from dart_keras.quantization.ranges import ActivationQuantizer, WeightQuantizer
+from dart_keras.quantization.ranges import (
+    ActivationQuantizer,
+    SingleScaleQuantizer,
+    WeightQuantizer,
+)
 from dart_keras.tensor_train.contraction import between_products
+
+# A file has a scale of four bytes and a zero point of eight for each column.
+_SCALE_BYTES = 12
+# The most of these that a train may have: so many bytes, or a share of those of its weights.
+_FEW_SCALES = 2048
+_MOST_SCALES = 0.25
 
 
 class Kernel:
@@ -80,10 +90,8 @@ class TrainProducts:
         with planning_for(self._target, lambda layer, plans: fastest_of_its_size(plans)):
             self._plan = self._layer.contraction_plan(count_rows(input_shape[1:]) // summed)
         size, products = self._plan.network.size, self._plan.input_products
-        self._weights = [
-            WeightQuantizer(holder, (size(p.shared), size(p.new)), f"matrix_{k}")
-            for k, p in enumerate(products)
-        ]
+        shapes = [(size(p.shared), size(p.new)) for p in products]
+        self._weights = _weight_quantizers(holder, shapes)
         # Bias and activation become part of a last product that makes whole rows.
         is_output = self._plan.network.dense_shape[1] == width
         count = len(products) - (self._plan.makes_whole_rows and is_output)
@@ -94,7 +102,7 @@ class TrainProducts:
         matrices: Sequence[Callable[[Any], Any]] = self._weights
         if final:
             row = np.zeros(self._row, "float32")
-            matrices = constants(self._weights, lambda steps: self._run(row, steps))
+            matrices = final_weights(self._weights, lambda steps: self._run(row, steps))
         return self._run(inputs, Steps(matrices, self.quantizers, training, final))
 
     def _run(self, inputs: Any, steps: Any) -> Any:
@@ -127,8 +135,10 @@ class Steps:
         return self._results[step](tensor, self._training, self._final)
 
 
-def constants(quantizers: Sequence[Any], run: Callable[[Any], Any]) -> list[Callable[[Any], Any]]:
-    """Stand-ins for quantizers of weights that give what these give now, as constants.
+def final_weights(
+    quantizers: Sequence[Any], run: Callable[[Any], Any]
+) -> list[Callable[[Any], Any]]:
+    """Stand-ins for quantizers of weights that give what these give now, for a file.
 
     Args:
         quantizers: One for each matrix.
@@ -139,7 +149,35 @@ def constants(quantizers: Sequence[Any], run: Callable[[Any], Any]) -> list[Call
     steps = _Recorded(quantizers)
     with tf.init_scope():
         run(steps)
-    return [partial(_constant, matrix) for matrix in steps.matrices]
+    # The converter refuses to round by channels, but finds their scales in constants.
+    return [
+        partial(quantizer, final=True)
+        if isinstance(quantizer, SingleScaleQuantizer)
+        else partial(_constant, matrix)
+        for quantizer, matrix in zip(quantizers, steps.matrices, strict=True)
+    ]
+
+
+def _weight_quantizers(holder: Any, shapes: Sequence[tuple[int, int]]) -> list[Any]:
+    """What rounds a train's matrices, whose shapes are those (rows, columns).
+
+    Columns have scales of their own, but those of the flattest matrices share one where there
+    would be too many for a small file.
+    """
+    weights = sum(rows * columns for rows, columns in shapes)
+    scales = sum(_SCALE_BYTES * columns for _, columns in shapes)
+    single = set()
+    for place in sorted(range(len(shapes)), key=lambda k: shapes[k][0]):
+        if scales <= max(_FEW_SCALES, _MOST_SCALES * weights):
+            break
+        single.add(place)
+        scales -= _SCALE_BYTES * shapes[place][1]
+    return [
+        SingleScaleQuantizer(holder, f"matrix_{k}", symmetric=True)
+        if k in single
+        else WeightQuantizer(holder, shape, f"matrix_{k}")
+        for k, shape in enumerate(shapes)
+    ]
 
 
 def _constant(rounded: np.ndarray, matrix: Any) -> Any:

@@ -26,9 +26,10 @@ def quantize_aware(
 ) -> keras.Model:
     """A copy of a model that computes, and trains on, the integers that its file will hold.
 
-    Weights are rounded to int8 with a scale for each channel, tables with one, and every result
-    that the file keeps is rounded to int8: those between the products of a tensor train, too, in
-    the order in which the target multiplies them. Gradients pass as if nothing was rounded (Jacob
+    Weights are rounded to int8 with a scale for each channel; tables, and matrices so flat that the
+    scales of a train would make its file large, with one. Every result that the file keeps is
+    rounded to int8: those between the products of a tensor train, too, in the order in which the
+    target multiplies them. Gradients pass as if nothing was rounded (Jacob
     et al. 2018, "Quantization and training of neural networks for efficient
     integer-arithmetic-only inference", section 3). The ranges of the results are found in `fit`, so
     that `dart_keras.deployment.convert` needs no representative data. The rounding is done by

@@ -1,4 +1,7 @@
-"""Ranges of tensors, learned by the quantizers of tensorflow-model-optimization."""
+"""Ranges of tensors, learned by the quantizers of tensorflow-model-optimization.
+
+Gradients pass all of them as if nothing was rounded.
+"""
 
 import os
 from typing import Any
@@ -12,7 +15,7 @@ BITS = 8
 class WeightQuantizer:
     """Rounds a matrix or kernel to int8 with a scale for each channel, the last axis.
 
-    Gradients pass as if nothing was rounded. The scales are those of the present numbers.
+    The scales are those of the present numbers.
 
     Args:
         layer: The layer that holds the ranges.
@@ -34,33 +37,32 @@ class WeightQuantizer:
         return self._quantizer(tf.convert_to_tensor(weights), True, values)
 
 
-class TableQuantizer:
-    """Rounds a table to int8 with one scale for all of it, which its rows then have.
-
-    Gradients pass as if nothing was rounded. The scale is that of the present numbers.
+class SingleScaleQuantizer:
+    """Rounds weights to int8 with one scale for all of them, that of the present numbers.
 
     Args:
         layer: The layer that holds the range.
         name: What its variables are called.
+        symmetric: Whether zero is the integer 0, as products of matrices want it.
     """
 
-    def __init__(self, layer: keras.Layer, name: str) -> None:
+    def __init__(self, layer: keras.Layer, name: str, symmetric: bool) -> None:
         self._quantizer = _quantizers().LastValueQuantizer(
-            num_bits=BITS, per_axis=False, symmetric=False, narrow_range=False
+            num_bits=BITS, per_axis=False, symmetric=symmetric, narrow_range=symmetric
         )
         self._ranges = self._quantizer.build(None, name, _Variables(layer))
 
-    def __call__(self, table: Any, final: bool = False) -> Any:
-        """The table with every number at the nearest that an integer stands for.
+    def __call__(self, weights: Any, final: bool = False) -> Any:
+        """The weights with every number at the nearest that an integer stands for.
 
         Args:
-            table: A tensor.
+            weights: A tensor.
             final: Whether to take the range as it was when this was called last.
         """
         import tensorflow as tf
 
         values = {name: variable.value for name, variable in self._ranges.items()}
-        return self._quantizer(tf.convert_to_tensor(table), not final, values)
+        return self._quantizer(tf.convert_to_tensor(weights), not final, values)
 
 
 class ActivationQuantizer:

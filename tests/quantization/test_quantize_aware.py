@@ -139,6 +139,20 @@ def test_training_makes_up_for_what_rounding_loses():
     assert errors[0] < 0.7 * errors[1]
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_matrix_of_few_rows_has_one_scale_where_they_would_make_the_file_large(target):
+    train = TTDense(512, 12, (512, 1), (1, 512), bias_initializer="normal")
+    aware, x = trained(keras.Sequential([keras.Input((512,)), train]), target, epochs=1)
+    artifact = convert(aware, target, quantization="int8")
+    assert artifact.weight_scales == "mixed"
+    parts = artifact.report["file_parts"]
+    assert parts["weights"] == {"int8": 2 * 12 * 512}
+    assert artifact.size <= 1.25 * 2 * 12 * 512 + 4 * 512 + 2048
+    for runtime in {"litert", TARGETS[target]}:
+        off = np.abs(predicted(aware, x)[0] - artifact.predict(x, runtime))
+        assert off.mean() < MEAN_STEPS[runtime] * artifact.outputs[0].scale
+
+
 def test_ranks_that_were_cut_in_training_stay():
     keras.utils.set_random_seed(0)
     model = two_balanced_trains()

@@ -39,11 +39,17 @@ class Scaled:
         return {"per-channel": self.per_channel, "per-tensor": self.per_tensor}
 
 
-def one_per_channel(content: bytes) -> Scaled:
-    """A file as it is, whose weights have a scale for each channel."""
+def counted(content: bytes) -> Scaled:
+    """A file as it is, with how its weights are scaled."""
     model = unpack(content)
-    operators = (operator for graph in model.subgraphs for operator in graph.operators)
-    return Scaled(content, sum(operator_name(model, each) in _WEIGHTED for each in operators), 0)
+    single = [
+        _count_scales(tensor) == 1 < _count_channels(tensor)
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if operator_name(model, operator) in _WEIGHTED
+        for tensor in [graph.tensors[operator.inputs[1]]]
+    ]
+    return Scaled(content, len(single) - sum(single), sum(single))
 
 
 def choose_scales(
@@ -144,6 +150,10 @@ def _pairs(model: Any, other: Any) -> Iterator[tuple[int, Any, Any]]:
 def _count_scales(tensor: Any) -> int:
     scales = None if tensor.quantization is None else tensor.quantization.scale
     return 0 if scales is None else len(scales)
+
+
+def _count_channels(tensor: Any) -> int:
+    return int(tensor.shape[tensor.quantization.quantizedDimension])
 
 
 def _real(model: Any, tensor: Any) -> np.ndarray:
