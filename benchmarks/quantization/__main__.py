@@ -1,4 +1,4 @@
-"""What quantization costs two models: whole test sets on LiteRT, 2,000 rows on TFLM.
+"""What quantization costs two models: whole test sets on LiteRT, 10,000 rows on TFLM.
 
 `python -m benchmarks.quantization --ptb FOLDER` writes benchmarks/results/quantization.json.
 Without a folder of Penn Treebank's text the second model is left out; without all of Fashion-MNIST

@@ -14,7 +14,7 @@ from dart_keras.deployment import Artifact
 # Of many rows with many outputs not all fit in memory.
 ROWS_AT_A_TIME = 2_000
 # TensorFlow Lite Micro's reference kernels are slow on a computer.
-TFLM_ROWS = 2_000
+TFLM_ROWS = 10_000
 # The recipe of a model that was trained quantization-aware.
 TRAINED = "int8, trained"
 TARGETS = {"raspberry-pi": "litert", "microcontroller": "tflm"}

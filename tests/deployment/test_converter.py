@@ -1,11 +1,8 @@
-import json
-
 import keras
 import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError, convert
-from dart_keras.deployment.target import TARGETS
 
 from . import models
 
@@ -213,63 +210,6 @@ def test_bad_data_are_named_before_anything_is_converted():
             convert(models.dense(), quantization="int8", representative_data=bad)
 
 
-def test_a_quantized_model_that_is_all_noise_is_refused():
-    # The difference of two large numbers, each known to one part in 256.
-    first, second = keras.Input((4,)), keras.Input((4,))
-    hidden = keras.ops.maximum(first * second + 1e4 * second, second)
-    model = keras.Model([first, second], hidden - 1e4 * second)
-    rows = models.RNG.normal(size=(2, 32, 4))
-    with pytest.raises(ConversionError, match=r"On litert.*weaker.*dB.*'int8'"):
-        convert(model, quantization="int8", representative_data=tuple(rows))
-
-
-def test_a_kernel_that_fails_while_it_runs_is_named_with_its_layer():
-    # The quantized divisor comes out as zero.
-    model = keras.Sequential(
-        [keras.Input((2,)), keras.layers.Lambda(lambda x: 1e-6 / x, name="inverse")]
-    )
-    rows = np.array([[1e6, 1e6], [1e-6, 1e-6]])
-    with pytest.raises(ConversionError, match=r"LiteRT cannot run.*Operator: DIV.*inverse"):
-        convert(model, quantization="int8", representative_data=rows)
-
-
-@pytest.mark.parametrize("target", ["raspberry-pi", "microcontroller"])
-def test_int16x8_where_int8_is_too_far_off(target):
-    model, rows = models.drowned(), models.DROWNED_ROWS
-    wanted = {"target": target, "quantization": "int8", "representative_data": rows}
-    plain = convert(model, **wanted)
-    runtime = TARGETS[target].runtimes[-1]
-    [output] = plain.report["runtimes"][runtime]["outputs"]
-    assert output["sqnr_db"] < 15
-    artifact = convert(model, **wanted, least_decibels=30)
-    assert artifact.quantization == artifact.report["quantization"] == "int16x8"
-    assert artifact.report["runtimes"][runtime]["outputs"][0]["sqnr_db"] >= 30
-    assert artifact.report["refused"] == {
-        "quantization": "int8",
-        "runtime": runtime,
-        "outputs": [output],
-    }
-    assert f"int8       refused on {runtime}" in str(artifact)
-    # What int8 is good enough for stays int8.
-    artifact = convert(model, **wanted, least_decibels=output["sqnr_db"] - 0.1)
-    assert artifact.content == plain.content
-    assert artifact.report["refused"] is None
-
-
-def test_files_that_are_not_good_enough_in_int16x8_either_are_refused():
-    message = r"at least 90 dB\. Received: .* dB with .*'int8'.*Received: .* dB with .*'int16x8'"
-    wanted = {"representative_data": models.ROWS, "least_decibels": 90}
-    with pytest.raises(ConversionError, match=message):
-        convert(models.dense(), quantization="int8", **wanted)
-    with pytest.raises(ConversionError, match=r"^On litert.* 90 dB.*'int16x8'\.$"):
-        convert(models.dense(), quantization="int16x8", **wanted)
-    # There is no ELU of int16.
-    elu = keras.layers.Activation("elu")
-    model = keras.Sequential([keras.Input((20,)), *models.dense().layers, elu])
-    with pytest.raises(ConversionError, match=r"Received: .* dB with .*'int8'.*Operator: ELU"):
-        convert(model, quantization="int8", **wanted)
-
-
 @pytest.mark.parametrize("bad", [0, -1.0, float("nan"), float("inf"), True, "20"])
 def test_decibels_are_a_positive_number(bad):
     with pytest.raises(ValueError, match=r"`least_decibels` must be .*Received: least_decibels="):
@@ -311,24 +251,3 @@ def test_a_way_to_calibrate_must_be_known_and_of_use():
     for quantization in ("float32", "dynamic"):
         with pytest.raises(ValueError, match=f"quantization='{quantization}' needs none.*'mse'"):
             convert(model, quantization=quantization, calibration="mse", **wanted)
-
-
-def test_the_report_is_json_and_complete():
-    artifact = convert(
-        models.dense(), "microcontroller", quantization="int8", representative_data=models.ROWS
-    )
-    report = json.loads(json.dumps(artifact.report, allow_nan=False))
-    assert report["operators"] == {"FULLY_CONNECTED": 2, "SOFTMAX": 1}
-    assert report["parameters"] == 20 * 16 + 16 + 16 * 4 + 4
-    assert report["file_bytes"] == len(artifact.content) == artifact.size
-    assert report["arena_bytes"] == artifact.arena_size
-    assert report["microcontroller"] == {
-        # Four rows of 20 numbers in and 4 out, a byte each.
-        "flash_bytes": {"model": artifact.size, "examples": 4 * (20 + 4)},
-        "ram_bytes": {"arena": artifact.arena_size},
-    }
-    assert convert(models.dense()).report["microcontroller"] is None
-    assert report["calibration_rows"] == 64
-    assert report["versions"]["keras"] == keras.__version__
-    assert {"dart-keras", "tensorflow", "ai-edge-litert", "tflite-micro"} < set(report["versions"])
-    assert report["inputs"][0]["scale"] > 0
