@@ -7,7 +7,6 @@ to say goes to stderr.
 
 import os
 import pickle
-import resource
 import runpy
 import sys
 
@@ -18,7 +17,10 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     script, memory_limit, request = pickle.load(sys.stdin.buffer)
-    if memory_limit is not None:
+    # Windows has no such limits.
+    if memory_limit is not None and os.name == "posix":
+        import resource
+
         resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
     try:
         found = runpy.run_path(script)["answer"](**request)
