@@ -106,7 +106,8 @@ class _Noise:
 
     @property
     def decibels(self) -> float | None:
-        if not self.rows:
+        # The inverse root of a variance that was rounded to zero, say, is no number.
+        if not self.rows or not math.isfinite(self.noise):
             return None
         if not self.noise:
             return math.inf

@@ -16,10 +16,9 @@ class OperatorError:
             train's contraction: which it is, counted from 1, and of how many; else None.
         added_db: The power of its output over that of the error that it adds itself (by rounding
             weights and results and by cutting off), in decibels. Infinite where it adds none, None
-            where the float file has no twin of the operator.
+            where the float file has no twin of the operator, or that gives no number.
         accumulated_db: The same for all errors since the model's input, whose rounding is the
-            first; None where the float file has
-            no such output.
+            first; None where the float file has no such output.
     """
 
     place: int

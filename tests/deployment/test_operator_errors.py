@@ -95,6 +95,17 @@ def test_an_operator_adds_its_own_error_alone():
     assert accumulated[1] < accumulated[0] - 3
 
 
+def test_what_is_no_number_in_float_is_not_the_worst():
+    # A variance of nearly zero in some rows, which is rounded to less.
+    model = keras.Sequential([keras.Input((20,)), keras.layers.LayerNormalization(center=False)])
+    rows = models.ROWS * np.where(np.arange(len(models.ROWS)) % 2, 1e-3, 1.0)[:, None]
+    errors = convert(model, quantization="int8", representative_data=rows).operator_errors(rows)
+    for row in errors.operators:
+        assert row.added_db is None or not np.isnan(row.added_db)
+    assert "nan" not in str(errors)
+    assert errors.worst.added_db is not None
+
+
 def test_quantization_aware_models_have_twins_too():
     rows = models.ROWS
     model = dk.quantization.quantize_aware(models.tt_dense())
