@@ -17,6 +17,7 @@ from dart_keras.deployment.flatbuffer.saturation import saturate
 from dart_keras.deployment.flatbuffer.scales import Scaled, choose_scales, counted
 from dart_keras.deployment.flatbuffer.slimming import slim
 from dart_keras.deployment.flatbuffer.tables import narrow_tables
+from dart_keras.deployment.flatbuffer.weights import narrow_weights
 from dart_keras.deployment.gauges import AS_TRAINED, gauges_of
 from dart_keras.deployment.learned import check_integers
 from dart_keras.deployment.lowering import Lowering
@@ -151,7 +152,7 @@ class Builder:
         return parts.size <= parts.limit
 
     def _file(self, lowering: Lowering, per_channel: bool = True) -> bytes:
-        content = lowering.file(per_channel)
+        content = narrow_weights(lowering.file(per_channel))
         if "tflm" not in self.device.runtimes:
             return content
         return narrow_tables(saturate(content))

@@ -85,20 +85,22 @@ class Graph:
         self._subgraph.tensors.append(tensor)
         return len(self._subgraph.tensors) - 1
 
-    def add_int8(self, like: int, scale: float, values: np.ndarray | None = None) -> int:
+    def add_int8(
+        self, like: int, scale: float | np.ndarray, values: np.ndarray | None = None
+    ) -> int:
         """Adds a tensor of the shape of another, of int8 around zero, and returns its index.
 
         Args:
             like: The other tensor.
-            scale: What a step stands for.
+            scale: What a step stands for; an array of these for each index of the first axis.
             values: The numbers of a constant; None for a tensor that an operator makes.
         """
         place = self.add_tensor(like, self.shape(like))
         tensor = self._subgraph.tensors[place]
         tensor.type = self._schema.TensorType.INT8
         tensor.quantization = self._schema.QuantizationParametersT()
-        tensor.quantization.scale = np.array([scale], "float32")
-        tensor.quantization.zeroPoint = np.array([0], "int64")
+        tensor.quantization.scale = np.atleast_1d(scale).astype("float32")
+        tensor.quantization.zeroPoint = np.zeros(np.size(scale), "int64")
         if values is not None:
             tensor.buffer = len(self._model.buffers)
             self._model.buffers.append(self._schema.BufferT())
