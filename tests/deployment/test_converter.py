@@ -82,6 +82,14 @@ def test_a_tensor_train_stays_a_tensor_train():
     assert artifact.report["weight_bytes"]["float32"] == 4 * model.count_params()
 
 
+@pytest.mark.parametrize(("target", "quantization"), SETTINGS)
+def test_a_model_that_does_nothing(target, quantization):
+    model = keras.Sequential([keras.Input((20,)), keras.layers.Flatten()])
+    artifact = convert(model, target, quantization=quantization, representative_data=models.ROWS)
+    step = artifact.inputs[0].scale or 0
+    assert np.abs(artifact.predict(models.ROWS) - models.ROWS).max() <= 0.51 * step + 1e-6
+
+
 def test_inputs_and_outputs_keep_the_order_of_keras():
     model = models.two_in_three_out()
     rows = (models.RNG.normal(size=(32, 5)), models.RNG.normal(size=(32, 7)))

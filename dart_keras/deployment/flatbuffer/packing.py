@@ -17,7 +17,11 @@ def unpack(content: bytes) -> Any:
     """
     schema = load_schema()
     # A copy, because the objects' arrays are views of it.
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
+    for graph in model.subgraphs:
+        # None where a file's outputs are its inputs.
+        graph.operators = graph.operators or []
+    return model
 
 
 def pack(model: Any) -> bytes:
