@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.deployment.activations import in_bounded_form
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.plans import DevicePlans
 from dart_keras.deployment.quiet import quiet
@@ -83,7 +84,8 @@ def export(
 
     specs = [tf.TensorSpec((1, *s.shape), s.dtype, name=s.name) for s in signature.inputs]
     plans = plans or DevicePlans("raspberry-pi", RECIPES["float32"])
-    with plans.applied(), in_float32(model), _scopes_recorded(model) as scopes:
+    forms = in_bounded_form(model)
+    with plans.applied(), in_float32(model), forms, _scopes_recorded(model) as scopes:
         try:
             function = tf.function(infer, autograph=False).get_concrete_function(*specs)
         except (ValueError, TypeError, tf.errors.OpError) as error:

@@ -1,0 +1,63 @@
+"""Activations in forms that keep their accuracy as integers and do not overflow as floats.
+
+TensorFlow's converter writes a softplus as log(1 + exp(x)), and Keras a SELU with an exp(x) that is
+thrown away where x is positive. Such an exponential becomes infinite in float32, and in integers
+its range leaves no steps for what counts.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import ops
+
+from dart_keras.keras_internals import flatten_layers
+
+# Klambauer et al. 2017, "Self-normalizing neural networks", equation 2.
+_SELU_SCALE = 1.0507009873554805
+_SELU_ALPHA = 1.6732632423543772
+
+
+def softplus(x: Any) -> Any:
+    """The larger of the number and zero, and a rest that is log(2) at the most."""
+    return ops.subtract(ops.relu(x), ops.log(ops.sigmoid(ops.abs(x))))
+
+
+def mish(x: Any) -> Any:
+    """The number times the hyperbolic tangent of its softplus."""
+    return ops.multiply(x, ops.tanh(softplus(x)))
+
+
+def selu(x: Any) -> Any:
+    """A scaled ELU, of which the negative half has a factor more."""
+    positive = ops.relu(x)
+    # Not the minimum of the number and zero: the converter gives its range to the number, too.
+    negative = ops.elu(ops.subtract(x, positive))
+    return ops.add(
+        ops.multiply(_SELU_SCALE, positive), ops.multiply(_SELU_SCALE * _SELU_ALPHA, negative)
+    )
+
+
+_FORMS = {
+    keras.activations.softplus: softplus,
+    keras.activations.mish: mish,
+    keras.activations.selu: selu,
+}
+
+
+@contextmanager
+def in_bounded_form(model: keras.Model) -> Iterator[None]:
+    """Lets a model's layers compute their activations in these forms meanwhile."""
+    changed = [
+        (layer, layer.activation)
+        for layer in flatten_layers(model)
+        if getattr(layer, "activation", None) in _FORMS
+    ]
+    try:
+        for layer, activation in changed:
+            layer.activation = _FORMS[activation]
+        yield
+    finally:
+        for layer, activation in changed:
+            layer.activation = activation
