@@ -10,10 +10,11 @@ _BITS = {"INT8": 8, "INT16": 16}
 
 
 def saturate(content: bytes) -> bytes:
-    """Makes a RELU of each quantized RELU6 whose output has no integers for more than 6.
+    """Keeps each quantized RELU6 from changing the scale.
 
     TensorFlow Lite Micro's RELU6 takes its output for one with the scale of its input, which the
-    converter does not give it. Its RELU has no such fault, and stops at the largest integer.
+    converter does not give it. Where the output has no integers for more than 6, a RELU, which has
+    no such fault, does the same. Elsewhere a QUANTIZE changes the scale before the RELU6.
 
     Args:
         content: A `.tflite` file.
@@ -26,16 +27,20 @@ def saturate(content: bytes) -> bytes:
     for subgraph in model.subgraphs:
         graph = Graph(model, subgraph)
         for operator in graph.operators("RELU6"):
-            output = int(operator.outputs[0])
+            given, output = int(operator.inputs[0]), int(operator.outputs[0])
+            if graph.dtype(output) not in _BITS:
+                continue
+            changed = True
             if _ends_at_six(subgraph.tensors[output].quantization, graph.dtype(output)):
                 graph.rename(operator, "RELU")
-                changed = True
+            else:
+                scaled = graph.add_tensor(output, graph.shape(output))
+                graph.rewire(operator, [scaled])
+                graph.replace([operator], [graph.quantize(given, scaled), operator])
     return pack(model) if changed else content
 
 
 def _ends_at_six(quantization: Any, dtype: str) -> bool:
-    if dtype not in _BITS:
-        return False
     scale, zero = float(quantization.scale[0]), int(quantization.zeroPoint[0])
     # Half a step more would be rounded down to it.
     largest = np.float32(scale) * (2 ** (_BITS[dtype] - 1) - 1 - zero)

@@ -31,15 +31,27 @@ def test_values_above_six_become_six_on_both_runtimes(quantization):
         assert np.abs(artifact.predict(rows, runtime) - expected).max() < step
 
 
-def test_float_files_and_ranges_beyond_six_stay():
+def test_float_files_stay():
     rows = models.RNG.normal(size=(8, 60)).astype("float32")
     content = models.lowered(alone(), "float32", rows)
     assert saturate(content) == content
-    model = unpack(models.lowered(alone(), "int8", 4 * rows))
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+def test_a_range_beyond_six_is_entered_before(quantization):
+    rows = 4 * models.RNG.normal(size=(16, 60)).astype("float32")
+    model = unpack(models.lowered(alone(), quantization, rows))
     [graph] = model.subgraphs
     [operator] = graph.operators
-    graph.tensors[operator.outputs[0]].quantization.scale *= 2
-    assert saturate(pack(model)) == pack(model)
+    graph.tensors[operator.outputs[0]].quantization.scale *= 1.5
+    content = saturate(pack(model))
+    assert [o.name for o in ModelFile(content).operators] == ["QUANTIZE", "RELU6"]
+    expected = models.outputs(pack(model), rows, "litert")
+    step = ModelFile(content).outputs(["y"])[0].scale
+    for runtime in ("litert", "tflm"):
+        received = models.outputs(content, rows, runtime)
+        np.testing.assert_allclose(received, expected, atol=1.01 * step)
+        assert received.max() > 5.9
 
 
 @given(peak=st.floats(0.5, 40))
