@@ -1,7 +1,6 @@
 """The types of arguments that several subcommands take."""
 
 import argparse
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,17 +49,6 @@ def share(text: str) -> float:
         value = 0.0
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1. Received: {text}")
-    return value
-
-
-def decibels(text: str) -> float:
-    """Reads a positive number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a positive number. Received: {text}")
     return value
 
 

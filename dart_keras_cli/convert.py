@@ -9,8 +9,8 @@ from dart_keras_cli.arguments import (
     TARGETS,
     add_data,
     add_model,
-    decibels,
     positive,
+    positive_number,
 )
 from dart_keras_cli.files import load_model, load_rows
 
@@ -49,7 +49,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--least-decibels",
         metavar="DB",
-        type=decibels,
+        type=positive_number,
         help="the least signal-to-noise ratio of every output; where int8 has less, the file is "
         "int16x8",
     )

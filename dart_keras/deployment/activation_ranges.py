@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from dart_keras.deployment.extra import load
 from dart_keras.deployment.flatbuffer.packing import pack, unpack
-from dart_keras.deployment.quiet import quiet
+from dart_keras.deployment.runtimes.inspection import Inspection
 
 _BINS = 2048
 # In percent, of both sides together.
@@ -114,20 +113,8 @@ def _activations(
     content: bytes, places: Sequence[int], arrays: Sequence[np.ndarray]
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The numbers of some tensors of a file, row after row."""
-    module = load("ai_edge_litert.interpreter", "ai-edge-litert")
-    with quiet():
-        interpreter = module.Interpreter(
-            model_content=content,
-            # A delegate would keep what lies between its own operators to itself.
-            experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            experimental_preserve_all_tensors=True,
-            num_threads=1,
-        )
-        interpreter.allocate_tensors()
-    takes = [detail["index"] for detail in interpreter.get_input_details()]
+    inspection = Inspection(content, "builtin")
     for row in zip(*arrays, strict=True):
-        for index, value in zip(takes, row, strict=True):
-            interpreter.set_tensor(index, value[None])
-        interpreter.invoke()
+        inspection.invoke(row)
         for place in places:
-            yield place, interpreter.get_tensor(place)
+            yield place, inspection.tensor(place)

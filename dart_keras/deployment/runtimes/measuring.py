@@ -1,13 +1,11 @@
 import pickle
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.examples import Examples
 from dart_keras.deployment.extra import require
+from dart_keras.deployment.runtimes import child
 from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.deployment.text_table import table
 from dart_keras.tensor_train.modes import is_integer
@@ -119,11 +117,8 @@ def _cost(
         "arena_size": arena_size,
         "runs": runs,
     }
-    # -P: the folder of the worker has modules whose names could hide others.
-    worker = [sys.executable, "-P", str(Path(__file__).with_name("measuring_worker.py"))]
-    done = subprocess.run(worker, input=pickle.dumps(request), capture_output=True, check=False)
+    done = child.ask("measuring_worker.py", request)
     if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip()
-        raise ConversionError(f"{runtime} cannot run the file: {reason}")
+        raise ConversionError(f"{runtime} cannot run the file: {child.reason(done)}")
     load, first, median, memory = pickle.loads(done.stdout)
     return RuntimeCost(runtime, 1e6 * load, 1e6 * first, 1e6 * median, memory, arena_size)

@@ -1,13 +1,6 @@
-"""Measures what it takes to load and to run a file, in a process that does nothing else.
+"""Measures what it takes to load and to run a file, where `worker.py` does nothing else."""
 
-Like `tflm_worker` it is run as a script and imports nothing of this package: it reads a pickled
-request from stdin and writes a pickled answer to stdout.
-"""
-
-import os
-import pickle
 import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,20 +9,19 @@ from typing import Any
 import numpy as np
 
 
-def _prepare(request: dict[str, Any]) -> Callable[[], Any]:
+def _prepare(content: bytes, kernels: str | None, arena_size: int | None) -> Callable[[], Any]:
     # The runtime itself is in memory before anything is measured.
-    content = request["content"]
-    if request["kernels"] is None:
+    if kernels is None:
         from tflite_micro import runtime
 
-        return lambda: runtime.Interpreter.from_bytes(content, arena_size=request["arena_size"])
+        return lambda: runtime.Interpreter.from_bytes(content, arena_size=arena_size)
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     def load() -> Any:
         interpreter = Interpreter(
             model_content=content,
             num_threads=1,
-            experimental_op_resolver_type=OpResolverType[request["kernels"]],
+            experimental_op_resolver_type=OpResolverType[kernels],
         )
         interpreter.allocate_tensors()
         return interpreter
@@ -64,32 +56,24 @@ def _forget_peak() -> None:
         peak.write_text("5")
 
 
-def measure(request: dict[str, Any]) -> tuple[float, float, float, int | None]:
+def answer(
+    content: bytes,
+    inputs: Sequence[np.ndarray],
+    kernels: str | None,
+    arena_size: int | None,
+    runs: int,
+) -> tuple[float, float, float, int | None]:
     """Returns the seconds of loading, of the first and of the median run, and bytes of memory."""
-    load = _prepare(request)
-    litert = request["kernels"] is not None
-    rows = list(zip(*request["inputs"], strict=True))
+    load = _prepare(content, kernels, arena_size)
+    litert = kernels is not None
+    rows = list(zip(*inputs, strict=True))
     _forget_peak()
     before = _resident("VmRSS")
     start = time.perf_counter()
     interpreter = load()
     loaded = time.perf_counter() - start
     first = _invoke(interpreter, rows[0], litert)
-    times = [_invoke(interpreter, rows[k % len(rows)], litert) for k in range(request["runs"])]
+    times = [_invoke(interpreter, rows[k % len(rows)], litert) for k in range(runs)]
     peak = _resident("VmHWM")
     memory = None if peak is None or before is None else peak - before
     return loaded, first, float(np.median(times)), memory
-
-
-def main() -> None:
-    """Answers one request."""
-    # Whatever the runtimes may print goes to stderr, so that stdout holds the answer alone.
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    request = pickle.load(sys.stdin.buffer)
-    with answer:
-        pickle.dump(measure(request), answer)
-
-
-if __name__ == "__main__":
-    main()
