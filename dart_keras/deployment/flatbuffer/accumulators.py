@@ -1,10 +1,9 @@
-from copy import copy
 from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.graph import Graph
-from dart_keras.deployment.flatbuffer.packing import load_schema, pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph, rewritten
+from dart_keras.deployment.flatbuffer.packing import load_schema
 
 _LARGEST = 2**31 - 1
 # The magnitude of the most negative int16.
@@ -23,48 +22,32 @@ def narrow(content: bytes) -> bytes:
         A file whose outputs are the same up to the rounding of each product's result, by a step of
         int16 or two.
     """
-    model = unpack(content)
-    changed = False
-    for subgraph in model.subgraphs:
-        graph = Graph(model, subgraph)
-        for operator in graph.operators("FULLY_CONNECTED"):
-            if graph.dtype(operator.inputs[0]) == "INT16" and _fits(graph, operator):
-                _narrow(model, subgraph, operator)
-                changed = True
-    if not changed:
-        return content
-    sweep(model)
-    return pack(model)
+    return rewritten(content, _narrow)
+
+
+def _narrow(graph: Graph) -> bool:
+    fitting = [product for product in graph.operators("FULLY_CONNECTED") if _fits(graph, product)]
+    for product in fitting:
+        product.builtinOptions.quantizedBiasType = load_schema().TensorType.INT32
+        bias = graph.bias(product)
+        if bias >= 0:
+            # Other operators may have the same bias, and not fit.
+            sums: Any = graph.constant(bias)
+            narrow = graph.add_int32(bias, sums.view("int64"))
+            graph.rewire(product, [*product.inputs[:2], narrow])
+    return bool(fitting)
 
 
 def _fits(graph: Graph, operator: Any) -> bool:
-    weights = graph.constant(operator.inputs[1])
-    if weights is None or graph.dtype(operator.inputs[1]) != "INT8":
+    given, kernel = (int(tensor) for tensor in operator.inputs[:2])
+    weights = graph.constant(kernel)
+    if weights is None or (graph.dtype(given), graph.dtype(kernel)) != ("INT16", "INT8"):
         return False
-    rows = weights.view("int8").reshape(graph.shape(operator.inputs[1])).astype("int64")
+    rows = weights.view("int8").reshape(graph.shape(kernel)).astype("int64")
     largest = np.abs(rows).sum(axis=1) * _LARGEST_INPUT
-    if _has_bias(operator):
-        bias = graph.constant(operator.inputs[2])
-        if bias is None or graph.dtype(operator.inputs[2]) != "INT64":
+    if (bias := graph.bias(operator)) >= 0:
+        sums = graph.constant(bias)
+        if sums is None or graph.dtype(bias) != "INT64":
             return False
-        largest = largest + np.abs(bias.view("int64"))
+        largest = largest + np.abs(sums.view("int64"))
     return bool(largest.max() <= _LARGEST)
-
-
-def _has_bias(operator: Any) -> bool:
-    return len(operator.inputs) > 2 and operator.inputs[2] >= 0
-
-
-def _narrow(model: Any, subgraph: Any, operator: Any) -> None:
-    integers = load_schema().TensorType.INT32
-    operator.builtinOptions.quantizedBiasType = integers
-    if not _has_bias(operator):
-        return
-    # Other operators may have the same bias, and not fit.
-    tensor = copy(subgraph.tensors[operator.inputs[2]])
-    buffer = copy(model.buffers[tensor.buffer])
-    buffer.data = buffer.data.view("int64").astype("int32").view("uint8")
-    tensor.type, tensor.buffer = integers, len(model.buffers)
-    model.buffers.append(buffer)
-    subgraph.tensors.append(tensor)
-    operator.inputs = np.array([*operator.inputs[:2], len(subgraph.tensors) - 1], "int32")

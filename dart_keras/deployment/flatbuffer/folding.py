@@ -121,7 +121,7 @@ def _weight(graph: Graph, row: list[Any]) -> tuple[int, int]:
 
 def _drop_zero_biases(graph: Graph) -> None:
     for operator in graph.operators("FULLY_CONNECTED"):
-        bias = operator.inputs[2] if len(operator.inputs) == 3 else -1
+        bias = graph.bias(operator)
         values = graph.constant(bias) if bias >= 0 else None
         if values is not None and not values.any():
             graph.rewire(operator, [*operator.inputs[:2], -1])

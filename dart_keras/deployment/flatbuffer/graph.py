@@ -1,9 +1,17 @@
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.packing import load_schema, names_of, operator_name
+from dart_keras.deployment.flatbuffer.packing import (
+    load_schema,
+    names_of,
+    operator_name,
+    pack,
+    sweep,
+    unpack,
+)
 
 _CODES = {"RELU": 19, "RESHAPE": 22, "TRANSPOSE": 39, "QUANTIZE": 114}
 
@@ -59,9 +67,17 @@ class Graph:
             return None
         return data.view("int32") if self.dtype(tensor) == "INT32" else data
 
+    def bias(self, operator: Any) -> int:
+        """Returns the bias of a FULLY_CONNECTED; -1 if it has none."""
+        return int(operator.inputs[2]) if len(operator.inputs) == 3 else -1
+
+    def quantization(self, tensor: int) -> Any:
+        """Returns what a tensor's integers stand for; None or empty for one that has none."""
+        return self._subgraph.tensors[tensor].quantization
+
     def scale(self, tensor: int) -> float:
         """Returns the only scale of a quantized tensor."""
-        [scale] = self._subgraph.tensors[tensor].quantization.scale
+        [scale] = self.quantization(tensor).scale
         return float(scale)
 
     def producer(self, tensor: int) -> Any | None:
@@ -102,19 +118,22 @@ class Graph:
         tensor.quantization.scale = np.atleast_1d(scale).astype("float32")
         tensor.quantization.zeroPoint = np.zeros(np.size(scale), "int64")
         if values is not None:
-            tensor.buffer = len(self._model.buffers)
-            self._model.buffers.append(self._schema.BufferT())
-            self._model.buffers[-1].data = values.view("uint8")
+            self._store(tensor, values)
+        return place
+
+    def add_int32(self, like: int, values: np.ndarray) -> int:
+        """Adds a constant like another but for its type, and returns its index."""
+        place = self.add_tensor(like, self.shape(like))
+        self._subgraph.tensors[place].type = self._schema.TensorType.INT32
+        self._store(self._subgraph.tensors[place], values.astype("int32"))
         return place
 
     def add_constant(self, values: np.ndarray) -> int:
         """Adds a tensor that holds integers of 32 bits, and returns its index."""
-        buffer, tensor = self._schema.BufferT(), self._schema.TensorT()
-        buffer.data = values.astype("int32").view("uint8")
+        tensor = self._schema.TensorT()
         tensor.shape = np.array(values.shape, "int32")
         tensor.type, tensor.hasRank = self._schema.TensorType.INT32, True
-        tensor.buffer = len(self._model.buffers)
-        self._model.buffers.append(buffer)
+        self._store(tensor, values.astype("int32"))
         self._subgraph.tensors.append(tensor)
         return len(self._subgraph.tensors) - 1
 
@@ -156,6 +175,11 @@ class Graph:
         self._subgraph.operators = [*before, *others, *after]
         self._refresh()
 
+    def _store(self, tensor: Any, values: np.ndarray) -> None:
+        tensor.buffer = len(self._model.buffers)
+        self._model.buffers.append(self._schema.BufferT())
+        self._model.buffers[-1].data = values.view("uint8")
+
     def _make(self, name: str, options: Any, inputs: list[int], output: int) -> Any:
         operator = self._schema.OperatorT()
         operator.opcodeIndex = self._code(name)
@@ -184,3 +208,21 @@ class Graph:
                 self._consumers.setdefault(int(tensor), []).append(operator)
         for tensor in self._subgraph.outputs:
             self._consumers.setdefault(int(tensor), []).extend([None, None])
+
+
+def rewritten(content: bytes, change: Callable[[Graph], bool]) -> bytes:
+    """Changes every subgraph of a file and drops what is no longer used.
+
+    Args:
+        content: A `.tflite` file.
+        change: Changes a subgraph, and returns whether it did.
+
+    Returns:
+        The new file; the same one where nothing was changed.
+    """
+    model = unpack(content)
+    changed = [change(Graph(model, subgraph)) for subgraph in model.subgraphs]
+    if not any(changed):
+        return content
+    sweep(model)
+    return pack(model)

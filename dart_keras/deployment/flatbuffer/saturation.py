@@ -2,8 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.graph import Graph
-from dart_keras.deployment.flatbuffer.packing import pack, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph, rewritten
 
 _RELU6_LIMIT = 6.0
 _BITS = {"INT8": 8, "INT16": 16}
@@ -22,22 +21,20 @@ def saturate(content: bytes) -> bytes:
     Returns:
         A file that gives the same outputs where every operator keeps to its definition.
     """
-    model = unpack(content)
-    changed = False
-    for subgraph in model.subgraphs:
-        graph = Graph(model, subgraph)
-        for operator in graph.operators("RELU6"):
-            given, output = int(operator.inputs[0]), int(operator.outputs[0])
-            if graph.dtype(output) not in _BITS:
-                continue
-            changed = True
-            if _ends_at_six(subgraph.tensors[output].quantization, graph.dtype(output)):
-                graph.rename(operator, "RELU")
-            else:
-                scaled = graph.add_tensor(output, graph.shape(output))
-                graph.rewire(operator, [scaled])
-                graph.replace([operator], [graph.quantize(given, scaled), operator])
-    return pack(model) if changed else content
+    return rewritten(content, _keep_scales)
+
+
+def _keep_scales(graph: Graph) -> bool:
+    quantized = [o for o in graph.operators("RELU6") if graph.dtype(o.outputs[0]) in _BITS]
+    for operator in quantized:
+        given, output = int(operator.inputs[0]), int(operator.outputs[0])
+        if _ends_at_six(graph.quantization(output), graph.dtype(output)):
+            graph.rename(operator, "RELU")
+        else:
+            scaled = graph.add_tensor(output, graph.shape(output))
+            graph.rewire(operator, [scaled])
+            graph.replace([operator], [graph.quantize(given, scaled), operator])
+    return bool(quantized)
 
 
 def _ends_at_six(quantization: Any, dtype: str) -> bool:

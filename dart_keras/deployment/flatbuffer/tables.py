@@ -1,7 +1,6 @@
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.graph import Graph
-from dart_keras.deployment.flatbuffer.packing import pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph, rewritten
 
 _LARGEST = 127
 
@@ -17,20 +16,22 @@ def narrow_tables(content: bytes) -> bytes:
     Returns:
         A file with tables half as large, whose entries are as coarse as other weights'.
     """
-    model = unpack(content)
-    for subgraph in model.subgraphs:
-        graph = Graph(model, subgraph)
-        for gather in graph.operators("GATHER"):
-            table, wide = int(gather.inputs[0]), int(gather.outputs[0])
-            values = graph.constant(table)
-            if values is None or graph.dtype(table) != "INT16":
-                continue
-            numbers = values.view("int16").astype("float64")
-            steps = max(float(np.abs(numbers).max()), 1.0) / _LARGEST
-            scale = steps * graph.scale(table)
-            narrow = graph.add_int8(wide, scale)
-            small = graph.add_int8(table, scale, np.round(numbers / steps).astype("int8"))
-            graph.rewire(gather, [small, *gather.inputs[1:]], narrow)
-            graph.replace([gather], [gather, graph.quantize(narrow, wide)])
-    sweep(model)
-    return pack(model)
+    return rewritten(content, _narrow)
+
+
+def _narrow(graph: Graph) -> bool:
+    changed = False
+    for gather in graph.operators("GATHER"):
+        table, wide = int(gather.inputs[0]), int(gather.outputs[0])
+        values = graph.constant(table)
+        if values is None or graph.dtype(table) != "INT16":
+            continue
+        numbers = values.view("int16").astype("float64")
+        steps = max(float(np.abs(numbers).max()), 1.0) / _LARGEST
+        scale = steps * graph.scale(table)
+        narrow = graph.add_int8(wide, scale)
+        small = graph.add_int8(table, scale, np.round(numbers / steps).astype("int8"))
+        graph.rewire(gather, [small, *gather.inputs[1:]], narrow)
+        graph.replace([gather], [gather, graph.quantize(narrow, wide)])
+        changed = True
+    return changed

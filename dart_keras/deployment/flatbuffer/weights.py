@@ -1,7 +1,7 @@
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.graph import Graph
-from dart_keras.deployment.flatbuffer.packing import load_schema, pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.graph import Graph, rewritten
+from dart_keras.deployment.flatbuffer.packing import load_schema
 
 _LARGEST = 127
 
@@ -18,24 +18,21 @@ def narrow_weights(content: bytes) -> bytes:
     Returns:
         A file whose products have a scale for each channel of such weights.
     """
-    model = unpack(content)
+    return rewritten(content, _narrow)
+
+
+def _narrow(graph: Graph) -> bool:
     changed = False
-    for subgraph in model.subgraphs:
-        graph = Graph(model, subgraph)
-        for product in graph.operators("FULLY_CONNECTED"):
-            wide = int(product.inputs[1])
-            values = graph.constant(wide)
-            biased = len(product.inputs) > 2 and product.inputs[2] >= 0
-            if values is None or biased or graph.dtype(wide) != "INT16":
-                continue
-            rows = values.view("int16").reshape(graph.shape(wide)).astype("float64")
-            steps = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1.0) / _LARGEST
-            small = np.round(rows / steps).astype("int8").ravel()
-            narrow = graph.add_int8(wide, steps.ravel() * graph.scale(wide), small)
-            graph.rewire(product, [int(product.inputs[0]), narrow, *product.inputs[2:]])
-            product.builtinOptions.quantizedBiasType = load_schema().TensorType.INT64
-            changed = True
-    if not changed:
-        return content
-    sweep(model)
-    return pack(model)
+    for product in graph.operators("FULLY_CONNECTED"):
+        wide = int(product.inputs[1])
+        values = graph.constant(wide)
+        if values is None or graph.bias(product) >= 0 or graph.dtype(wide) != "INT16":
+            continue
+        rows = values.view("int16").reshape(graph.shape(wide)).astype("float64")
+        steps = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1.0) / _LARGEST
+        small = np.round(rows / steps).astype("int8").ravel()
+        narrow = graph.add_int8(wide, steps.ravel() * graph.scale(wide), small)
+        graph.rewire(product, [int(product.inputs[0]), narrow, *product.inputs[2:]])
+        product.builtinOptions.quantizedBiasType = load_schema().TensorType.INT64
+        changed = True
+    return changed
