@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,3 +40,18 @@ class Convergence:
             self._quiet_epochs = self._quiet_epochs + 1 if quiet else 0
         self._previous = (effective_ranks, list(ranks))
         return self._quiet_epochs >= self.patience
+
+    def get_state(self) -> dict[str, Any]:
+        """What was seen, as JSON can say it."""
+        before, ranks = self._previous or (np.zeros(0), [])
+        return {
+            "effective_ranks": before.tolist(),
+            "ranks": [list(each) for each in ranks],
+            "quiet_epochs": self._quiet_epochs,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned."""
+        ranks = [tuple(each) for each in state["ranks"]]
+        self._previous = (np.array(state["effective_ranks"]), ranks) if ranks else None
+        self._quiet_epochs = state["quiet_epochs"]

@@ -25,7 +25,9 @@ class RankDiscretization(keras.callbacks.Callback):
     over at a cut, since the best epoch of the larger model says nothing about the smaller one.
 
     A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
-    file; layers whose ranks are final are left alone.
+    file; layers whose ranks are final are left alone. With `when="converged"`, keep `get_state()`
+    beside the weights and give it to `set_state` when training begins again, or the epochs that
+    the ranks have been at rest are counted anew.
 
     The logs get `<layer>_rank_<bond>` for every bond and `parameters`, of the model that the epoch
     trained. Put the callback before those that write logs.
@@ -111,6 +113,40 @@ class RankDiscretization(keras.callbacks.Callback):
         for layer in self._layers:
             add_owner(layer, model)
         self.selection.begin(model, self._open_layers())
+
+    def get_state(self) -> dict[str, Any]:
+        """The cuts made and how long the ranks have been at rest, as JSON can say it.
+
+        Returns:
+            A dictionary for `set_state`, to be taken at the end of an epoch, after this callback.
+        """
+        return {
+            "cuts": self.cuts,
+            "epochs_done": self._epochs_done,
+            "converged": self._converged,
+            "convergence": self._convergence.get_state(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned.
+
+        Args:
+            state: The dictionary. To be set when training has begun, from another callback's
+                `on_train_begin`.
+        """
+        # JSON has no tuples.
+        self.cuts = [
+            {
+                name: {layer: tuple(ranks) for layer, ranks in value.items()}
+                if name.startswith("ranks")
+                else value
+                for name, value in cut.items()
+            }
+            for cut in state["cuts"]
+        ]
+        self._epochs_done = state["epochs_done"]
+        self._converged = state["converged"]
+        self._convergence.set_state(state["convergence"])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Cut, if it is time to."""

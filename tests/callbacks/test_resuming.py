@@ -1,5 +1,7 @@
 """A run that stops before or after the cut resumes with the right ranks."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -73,6 +75,52 @@ def test_resumed_run_ends_as_an_uninterrupted_one(tmp_path, name, stop, first):
     if stop >= CUT_EPOCH + 1:
         assert ranks_of(resumed) == ranks_of(interrupted)
     assert all(layer.ranks_fixed and layer.rank_gates is None for layer in resumed.layers)
+
+
+class KeepState(keras.callbacks.Callback):
+    """Keeps the state of a cut beside the weights, and brings both back."""
+
+    def __init__(self, discretization, folder):
+        super().__init__()
+        self.discretization = discretization
+        self.file = folder / "state.json"
+
+    def on_train_begin(self, logs=None):
+        if self.file.exists():
+            self.discretization.set_state(json.loads(self.file.read_text()))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.file.write_text(json.dumps(self.discretization.get_state()))
+
+
+@pytest.mark.parametrize("stop", [2, 3, 6])
+def test_ranks_at_rest_stay_at_rest_over_an_interruption(tmp_path, stop):
+    def fit(folder, *more):
+        model = make_model(strength=0.3)
+        folder.mkdir(exist_ok=True)
+        discretization = RankDiscretization(
+            Threshold(0.5), epoch=8, when="converged", patience=2, tolerance=0.2
+        )
+        callbacks = [
+            discretization,
+            keras.callbacks.BackupAndRestore(folder / "backup"),
+            KeepState(discretization, folder),
+            *more,
+        ]
+        fitted = {"batch_size": 32, "epochs": 9, "shuffle": False, "verbose": 0}
+        model.fit(X, Y, callbacks=callbacks, **fitted)
+        return model, discretization
+
+    whole, uninterrupted = fit(tmp_path / "whole")
+    [cut] = uninterrupted.cuts
+    assert cut["epoch"] < 8, "the ranks are to come to rest before the last moment"
+    with pytest.raises(PowerCut):
+        fit(tmp_path / "part", Stop(stop))
+    resumed, discretization = fit(tmp_path / "part")
+    assert ranks_of(resumed) == ranks_of(whole)
+    [again] = discretization.cuts
+    assert again["epoch"] == cut["epoch"]
+    assert again["ranks_after"] == cut["ranks_after"]
 
 
 def test_checkpoints_hold_the_ranks_of_the_cut_model(tmp_path):

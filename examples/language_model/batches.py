@@ -1,0 +1,92 @@
+"""Windows of text as batches by `tf.data`, which can begin anywhere in a run of epochs."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# Of the seeds of an epoch's order and of where in the text its windows begin.
+_ORDER, _OFFSET = 0, 1
+
+
+class Position:
+    """Where in a run the next batch comes from; a data set reads it when an epoch begins.
+
+    Args:
+        epoch: The epoch.
+        step: How many of its batches have been used.
+    """
+
+    def __init__(self, epoch: int = 0, step: int = 0) -> None:
+        self.epoch = tf.Variable(epoch, dtype="int64", trainable=False)
+        self.step = tf.Variable(step, dtype="int64", trainable=False)
+
+    def move(self, epoch: int, step: int) -> None:
+        self.epoch.assign(epoch)
+        self.step.assign(step)
+
+
+def training_batches(
+    ids: np.ndarray, length: int, batch: int, position: Position, seed: int
+) -> tuple[Any, int]:
+    """Windows in an order, and from a beginning, that are other ones in every epoch.
+
+    Both depend on the seed and the epoch alone, so that an epoch goes on after an interruption
+    with the batches that it had still to see.
+
+    Args:
+        ids: The text, a 1-D int32 array.
+        length: Words a window.
+        batch: Windows a step.
+        position: Where each pass through the data set begins.
+        seed: An integer.
+
+    Returns:
+        A `tf.data.Dataset` of (words, the words after them), both int32 (batch, length), and how
+        many steps an epoch has.
+
+    Raises:
+        ValueError: If the text is too short for one batch.
+    """
+    windows = (len(ids) - length) // length
+    steps = windows // batch
+    if steps < 1:
+        raise ValueError(
+            f"Expected at least {(batch + 1) * length:,} words for a batch of {batch} windows of "
+            f"{length} words. Received: {len(ids):,} words"
+        )
+    text = tf.constant(ids)
+
+    def epoch(_: Any) -> Any:
+        def seeds(purpose: int) -> Any:
+            return tf.stack([tf.constant(2 * seed + purpose, "int64"), position.epoch])
+
+        offset = tf.random.stateless_uniform([], seeds(_OFFSET), 0, length, "int32")
+        order = tf.random.experimental.stateless_shuffle(tf.range(windows), seeds(_ORDER))
+
+        def pick(step: Any) -> tuple[Any, Any]:
+            starts = offset + length * order[step * batch : (step + 1) * batch]
+            starts = tf.ensure_shape(starts, [batch])
+            rows = tf.gather(text, starts[:, None] + tf.range(length + 1))
+            return rows[:, :-1], rows[:, 1:]
+
+        return tf.data.Dataset.range(position.step, steps).map(pick)
+
+    return tf.data.Dataset.from_tensors(0).flat_map(epoch).prefetch(2), steps
+
+
+def evaluation_batches(ids: np.ndarray, length: int, batch: int) -> Any:
+    """Windows in order, each word once; what is left at the end of the text is left out.
+
+    Raises:
+        ValueError: If the text is too short for one window.
+    """
+    windows = (len(ids) - 1) // length
+    if windows < 1:
+        raise ValueError(
+            f"Expected at least {length + 1} words for a window of {length} words. "
+            f"Received: {len(ids)} words"
+        )
+    inputs = ids[: windows * length].reshape(windows, length)
+    labels = ids[1 : windows * length + 1].reshape(windows, length)
+    return tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(batch).prefetch(2)

@@ -1,0 +1,117 @@
+"""One run: the model, its optimizer, the cut, and going on where a run was stopped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_hub
+
+import dart_keras as dk
+from examples.language_model.architecture import SIZES
+from examples.language_model.batches import Position, evaluation_batches, training_batches
+from examples.language_model.checkpoint import read_state, write_checkpoint
+from examples.language_model.corpus import Corpus
+from examples.language_model.model import build_model
+from examples.language_model.resuming import BEST, LAST, Best, Last
+from examples.language_model.settings import Settings
+from examples.language_model.singular_values import SingularValueHistograms
+
+_WARM_UP = 300
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that has come to its end.
+
+    Args:
+        model: As it was at the end.
+        history: The logs of every epoch.
+        cuts: What was cut, as in `dart_keras.callbacks.RankDiscretization.cuts`.
+    """
+
+    model: keras.Model
+    history: list[dict[str, float]]
+    cuts: list[dict[str, Any]]
+
+
+def train(
+    settings: Settings, corpus: Corpus, folder: Path, checkpoint_steps: int = 200, verbose: Any = 2
+) -> Outcome:
+    """Train, or go on with the run that is in the folder.
+
+    Args:
+        settings: The run's.
+        corpus: Its text.
+        folder: For checkpoints, TensorBoard's files and the figure.
+        checkpoint_steps: After how many steps to save, besides after every epoch.
+        verbose: As for `fit`.
+
+    Raises:
+        ValueError: If the folder has a run of other settings, or a file that is no checkpoint.
+    """
+    first_epoch = _first_epoch(settings, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(settings.seed)
+    position = Position()
+    length = SIZES[settings.architecture.size].length
+    batches, steps = training_batches(corpus.train, length, settings.batch, position, settings.seed)
+    model = build_model(settings.architecture, settings.dropout, settings.rank_regularizer())
+    compile_model(model, settings, steps)
+
+    def write(path: Path, model: keras.Model, state: dict[str, Any]) -> None:
+        write_checkpoint(path, model, corpus.vocabulary, {**state, "settings": settings.to_json()})
+
+    discretization = settings.discretization()
+    monitor = None if settings.architecture.layers == "dense" else dk.callbacks.RankMonitor()
+    best = Best(folder / BEST, write)
+    last = Last(folder / LAST, write, position, checkpoint_steps, best, monitor, discretization)
+    log = folder / "tensorboard"
+    callbacks: list[Any] = [discretization, monitor, keras.callbacks.TensorBoard(log)]
+    if monitor:
+        figure = folder / "singular_values.png"
+        callbacks.append(SingularValueHistograms(monitor, log, figure))
+    model.fit(
+        batches,
+        epochs=settings.epochs,
+        initial_epoch=first_epoch,
+        validation_data=evaluation_batches(corpus.valid, length, settings.batch),
+        callbacks=[each for each in (*callbacks, best, last) if each is not None],
+        verbose=verbose,
+    )
+    return Outcome(model, last.history, discretization.cuts if discretization else [])
+
+
+def compile_model(model: keras.Model, settings: Settings, steps: int) -> None:
+    """AdamW with a warm-up and a cosine to zero over the whole run, whatever is cut meanwhile."""
+    warm_up = min(_WARM_UP, steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(1, settings.epochs * steps - warm_up),
+        warmup_target=settings.learning_rate,
+        warmup_steps=warm_up,
+    )
+    model.compile(
+        keras.optimizers.AdamW(schedule, settings.weight_decay, clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras_hub.metrics.Perplexity(from_logits=True, name="perplexity")],
+        # Half the time on a processor, because the softmax over the vocabulary is one loop.
+        jit_compile=True,
+    )
+
+
+def _first_epoch(settings: Settings, folder: Path) -> int:
+    if not (folder / LAST).exists():
+        return 0
+    state = read_state(folder / LAST)
+    differences = Settings.from_json(state["settings"]).differences(settings)
+    if differences:
+        raise ValueError(
+            f"Expected the settings of the run in {folder}, to go on with it, or another folder. "
+            "Received: "
+            + ", ".join(
+                f"{name}={mine!r} where the run has {its!r}"
+                for name, (its, mine) in differences.items()
+            )
+        )
+    return state["epoch"]
