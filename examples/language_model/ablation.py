@@ -1,0 +1,125 @@
+"""What each part of the method does: sweeps of runs that can be stopped and go on.
+
+Every run has a folder by its name and goes on from there; runs that have ended are not made again.
+After each run the table is written as CSV, and after the last one the picture is drawn.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+# Before TensorFlow is imported: its notices about processors and compilers.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+
+from examples.language_model.arguments import parser_of_runs, settings_from
+from examples.language_model.baselines import dense_twin, fixed_rank_twin, low_rank_twin
+from examples.language_model.corpus import Corpus, load_corpus
+from examples.language_model.plots import draw
+from examples.language_model.results import RESULTS, write_results
+from examples.language_model.settings import Settings
+from examples.language_model.tables import write_table
+from examples.language_model.training import train
+
+GUMBEL_STRENGTH = 1.0
+Runs = dict[str, Settings]
+# Gives the results of a run.
+Finish = Callable[[Settings], dict[str, Any]]
+
+
+def phases(base: Settings, _: Finish) -> Runs:
+    """The continuous phase alone against the cut, without and with training behind it."""
+    cuts = {
+        "threshold": base,
+        "gumbel": replace(base, selection="gumbel", lambda_reg=GUMBEL_STRENGTH),
+    }
+    runs = {"continuous_only": replace(base, selection="none")}
+    for name, settings in cuts.items():
+        runs[f"{name}_without_fine_tuning"] = replace(settings, cut_epoch=base.epochs)
+        runs[f"{name}_with_fine_tuning"] = settings
+    return runs
+
+
+def strengths(base: Settings, _: Finish) -> Runs:
+    """Sensitivity to lambda."""
+    factors = (0.0, 0.1, 0.3, 1.0, 3.0)
+    return {
+        f"lambda_{base.lambda_reg * factor:g}": replace(base, lambda_reg=base.lambda_reg * factor)
+        for factor in factors
+    }
+
+
+def thresholds(base: Settings, _: Finish) -> Runs:
+    """Sensitivity to delta."""
+    return {
+        f"delta_{delta:g}": replace(base, threshold=delta) for delta in (0.02, 0.05, 0.1, 0.2, 0.4)
+    }
+
+
+def baselines(base: Settings, finish: Finish) -> Runs:
+    """What has no learned ranks: dense layers, and as many numbers in ranks chosen by hand."""
+    reached = finish(base)
+    fixed = replace(base, lambda_reg=0.0, selection="none")
+    return {
+        "dart": base,
+        "dense": replace(fixed, architecture=dense_twin(base.architecture)),
+        "fixed_rank": replace(fixed, architecture=fixed_rank_twin(base.architecture, reached)),
+        "low_rank_table": replace(fixed, architecture=low_rank_twin(base.architecture, reached)),
+    }
+
+
+STUDIES: dict[str, Callable[[Settings, Finish], Runs]] = {
+    "phases": phases,
+    "lambda": strengths,
+    "delta": thresholds,
+    "baselines": baselines,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = parser_of_runs(__doc__, "build/ablation")
+    parser.add_argument("--study", choices=STUDIES, nargs="+", default=list(STUDIES))
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path(__file__).parent / "results",
+        help="the folder for tables and pictures",
+    )
+    parsed = parser.parse_args(arguments)
+    corpus = load_corpus(parsed.dataset, parsed.data_dir)
+    base = settings_from(parsed, len(corpus.vocabulary))
+
+    def finish(settings: Settings) -> dict[str, Any]:
+        return finished(settings, corpus, parsed.folder / _name(settings))
+
+    for study in parsed.study:
+        rows = []
+        for name, settings in STUDIES[study](base, finish).items():
+            rows.append((name, finish(settings)))
+            write_table(rows, parsed.results / f"{study}.csv")
+        draw(study, rows, parsed.results / f"{study}.png")
+
+
+def finished(settings: Settings, corpus: Corpus, folder: Path) -> dict[str, Any]:
+    """The results of a run: those that are there, or those of training it to its end."""
+    if (folder / RESULTS).exists():
+        return json.loads((folder / RESULTS).read_text())
+    # What earlier runs have left in Keras would fill the memory.
+    keras.backend.clear_session()
+    outcome = train(settings, corpus, folder)
+    return write_results(settings, outcome, corpus, folder)
+
+
+def _name(settings: Settings) -> str:
+    # By what the run is, because studies share runs.
+    text = json.dumps(settings.to_json(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    main()

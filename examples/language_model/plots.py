@@ -1,0 +1,46 @@
+"""The results of a sweep as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# What lies on the horizontal axis of a sweep; other studies have their runs' names there.
+_SWEPT = {"lambda": "lambda_reg", "delta": "threshold"}
+
+
+def draw(study: str, rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
+    """Draw the perplexity, and below it the size of the table and of the model.
+
+    Args:
+        study: The study's name.
+        rows: A name, and what `write_results` returned.
+        path: Where to write the picture; the ending says in which format.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    above, below = figure.subplots(2, sharex=True)
+    results = [each for _, each in rows]
+    swept = _SWEPT.get(study)
+    places = [each["settings"][swept] for each in results] if swept else range(len(rows))
+    style = {"marker": "o", "linestyle": "-" if swept else ""}
+    for kind in ("valid", "test"):
+        values = [each[f"{kind}_perplexity"] for each in results]
+        above.plot(places, values, label=f"{kind} text", **style)
+    for part in ("table", "block"):
+        values = [each[f"{part}_parameters"] for each in results]
+        below.plot(places, values, label={"table": "table", "block": "blocks"}[part], **style)
+    above.set_ylabel("perplexity")
+    below.set_ylabel("parameters")
+    below.set_yscale("log")
+    for axis in (above, below):
+        axis.legend()
+        axis.grid(alpha=0.3)
+    if swept:
+        # Linear up to the smallest value, because a strength may be zero.
+        least = min(place for place in places if place > 0)
+        below.set_xscale("symlog", linthresh=least)
+        below.set_xlabel(swept)
+    else:
+        below.set_xticks(list(places), [name for name, _ in rows], rotation=20, ha="right")
+    figure.savefig(path, dpi=120)
