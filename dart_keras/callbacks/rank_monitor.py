@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,10 @@ import numpy as np
 
 from dart_keras.callbacks.tt_layers import tt_layers_of
 from dart_keras.selection.selection import effective_rank
+
+# Of the picture: a model of a few bonds has them below each other.
+_ROWS_OF_ONE_COLUMN = 4
+_MOST_COLUMNS = 4
 
 
 class RankMonitor(keras.callbacks.Callback):
@@ -65,9 +70,11 @@ class RankMonitor(keras.callbacks.Callback):
             raise ValueError("RankMonitor expected to have seen an epoch. Received: none yet")
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(6, 3 * len(self.singular_values)), layout="constrained")
-        axes = figure.subplots(len(self.singular_values), sharex=True, squeeze=False)[:, 0]
-        for axis, (bond, history) in zip(axes, self.singular_values.items(), strict=True):
+        columns = min(_MOST_COLUMNS, math.ceil(len(self.singular_values) / _ROWS_OF_ONE_COLUMN))
+        rows = math.ceil(len(self.singular_values) / columns)
+        figure = Figure(figsize=(6 * columns, 3 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).flat
+        for axis, (bond, history) in zip(axes, self.singular_values.items(), strict=False):
             for i in range(max(len(values) for values in history)):
                 seen = [
                     (e, v[i] / v[0])
@@ -82,5 +89,7 @@ class RankMonitor(keras.callbacks.Callback):
                 f"{bond}: {len(history[0])} singular values, {len(history[-1])} at the end"
             )
             axis.set_ylabel("relative to the largest")
-        axes[-1].set_xlabel("epoch")
+            axis.set_xlabel("epoch")
+        for axis in list(axes)[len(self.singular_values) :]:
+            axis.remove()
         figure.savefig(path, dpi=120)

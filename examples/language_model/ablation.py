@@ -56,9 +56,8 @@ def strengths(base: Settings, _: Finish) -> Runs:
 
 def thresholds(base: Settings, _: Finish) -> Runs:
     """Sensitivity to delta."""
-    return {
-        f"delta_{delta:g}": replace(base, threshold=delta) for delta in (0.02, 0.05, 0.1, 0.2, 0.4)
-    }
+    deltas = [base.threshold * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0)]
+    return {f"delta_{delta:g}": replace(base, threshold=delta) for delta in deltas if delta < 1}
 
 
 def baselines(base: Settings, finish: Finish) -> Runs:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from examples.language_model.architecture import LAYERS, SIZES, Architecture
 from examples.language_model.corpus import DATASETS
-from examples.language_model.settings import SELECTIONS, Settings
+from examples.language_model.settings import REGULARIZERS, SELECTIONS, Settings
 
 
 def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentParser:
@@ -39,7 +39,8 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
         help="what each band of the table begins with",
     )
     add("--projection-rank", type=_positive, default=64, help="what projections begin with")
-    add("--lambda-reg", type=float, default=0.01, help="strength of what presses on the ranks")
+    add("--regularizer", choices=REGULARIZERS, default="group-lasso", help="what presses on ranks")
+    add("--lambda-reg", type=float, default=0.01, help="its strength")
     add("--selection", choices=SELECTIONS, default="threshold", help="which ranks the cut keeps")
     add(
         "--threshold",
@@ -75,6 +76,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         learning_rate=parsed.learning_rate,
         weight_decay=parsed.weight_decay,
         dropout=parsed.dropout,
+        regularizer=parsed.regularizer,
         lambda_reg=parsed.lambda_reg,
         selection="none" if parsed.layers == "dense" else parsed.selection,
         threshold=parsed.threshold,

@@ -6,6 +6,11 @@ from typing import Any, Self
 import dart_keras as dk
 from examples.language_model.architecture import Architecture
 
+REGULARIZERS = {
+    "group-lasso": dk.regularizers.GroupLasso,
+    "nuclear": dk.regularizers.NuclearNorm,
+    "log-det": dk.regularizers.LogDet,
+}
 SELECTIONS = ("threshold", "energy", "budget", "gumbel", "none")
 
 
@@ -21,6 +26,7 @@ class Settings:
         learning_rate: The peak of the schedule.
         weight_decay: Of AdamW.
         dropout: The share of numbers left out.
+        regularizer: A key of `REGULARIZERS`.
         lambda_reg: The strength of the rank regularizer, or of the cost of Gumbel-Softmax gates.
         selection: One of `SELECTIONS`; `"none"` for no cut.
         threshold: The share of the largest singular value that `"threshold"` cuts at, or the
@@ -38,6 +44,7 @@ class Settings:
     learning_rate: float
     weight_decay: float
     dropout: float
+    regularizer: str
     lambda_reg: float
     selection: str
     threshold: float
@@ -71,7 +78,7 @@ class Settings:
         """What presses on the ranks, where gates do not."""
         if self.lambda_reg == 0 or self.selection == "gumbel":
             return None
-        return dk.regularizers.NuclearNorm(self.lambda_reg)
+        return REGULARIZERS[self.regularizer](self.lambda_reg)
 
     def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
         """By name, the values that differ, this run's first."""

@@ -11,7 +11,7 @@ import dart_keras as dk
 
 
 class SingularValueHistograms(keras.callbacks.Callback):
-    """Writes each bond's singular values to TensorBoard, and a picture of all, after every epoch.
+    """Writes each bond's singular values to TensorBoard after every epoch, at the end a picture.
 
     Args:
         monitor: The callback that records them, which has to come first.
@@ -33,4 +33,7 @@ class SingularValueHistograms(keras.callbacks.Callback):
                 relative = np.log10(np.maximum(values / values[0], 1e-8))
                 tf.summary.histogram(f"log10_relative_singular_values/{bond}", relative, epoch)
         self._writer.flush()
-        self.monitor.plot(self.figure)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.monitor.epochs:
+            self.monitor.plot(self.figure)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import keras_hub
+import tensorflow as tf
 
 import dart_keras as dk
 from examples.language_model.architecture import SIZES
@@ -95,9 +96,19 @@ def compile_model(model: keras.Model, settings: Settings, steps: int) -> None:
         keras.optimizers.AdamW(schedule, settings.weight_decay, clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras_hub.metrics.Perplexity(from_logits=True, name="perplexity")],
-        # Half the time on a processor, because the softmax over the vocabulary is one loop.
-        jit_compile=True,
+        jit_compile=_compiles_with_xla(settings),
     )
+
+
+def _compiles_with_xla(settings: Settings) -> bool:
+    # XLA halves the time of a step on a processor, because the softmax over the vocabulary becomes
+    # one loop. But compiling takes longer than a tiny run, and TensorFlow's XLA takes 30 times as
+    # long for eigenvalues as TensorFlow does.
+    if settings.architecture.size == "tiny":
+        return False
+    spectral = settings.rank_regularizer() is not None and settings.regularizer != "group-lasso"
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return not spectral or on_gpu or keras.backend.backend() != "tensorflow"
 
 
 def _first_epoch(settings: Settings, folder: Path) -> int:

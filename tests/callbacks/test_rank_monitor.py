@@ -37,3 +37,17 @@ def test_plot_writes_a_picture(tmp_path):
     make_model().fit(X, Y, epochs=2, verbose=0, callbacks=[monitor])
     monitor.plot(tmp_path / "values.png")
     assert (tmp_path / "values.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("bonds", "shape"), [(2, (1, 2)), (4, (1, 4)), (5, (2, 3)), (16, (4, 4))])
+def test_bonds_are_drawn_in_columns(tmp_path, bonds, shape):
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
+    from matplotlib.image import imread
+
+    monitor = RankMonitor()
+    monitor.epochs = [0, 1]
+    values = np.array([2.0, 1.0])
+    monitor.singular_values = {f"layer_{i}/1": [values, values[:1]] for i in range(bonds)}
+    monitor.plot(tmp_path / "values.png")
+    columns, rows = shape
+    assert imread(tmp_path / "values.png").shape[:2] == (120 * 3 * rows, 120 * 6 * columns)

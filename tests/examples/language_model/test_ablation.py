@@ -1,0 +1,57 @@
+import csv
+from dataclasses import replace
+
+import pytest
+
+from examples.language_model import ablation
+from examples.language_model.arguments import parser_of_runs, settings_from
+from tests.examples.language_model.texts import write_texts
+
+RUN = [
+    "--dataset",
+    "ptb",
+    "--size",
+    "tiny",
+    "--epochs",
+    "2",
+    "--batch",
+    "4",
+    "--lambda-reg",
+    "0.02",
+]
+RANKS = ["--embedding-rank", "8", "--projection-rank", "8", "--threshold", "0.5"]
+
+
+@pytest.fixture
+def base(tmp_path):
+    arguments = [*RUN, *RANKS, "--data-dir", str(tmp_path)]
+    return settings_from(parser_of_runs(None, "x").parse_args(arguments), vocabulary=60)
+
+
+@pytest.mark.parametrize("study", ["phases", "lambda", "delta"])
+def test_runs_of_a_study_differ_and_one_of_them_is_the_base(base, study):
+    runs = ablation.STUDIES[study](base, None)
+    assert len({ablation._name(settings) for settings in runs.values()}) == len(runs)
+    assert base in runs.values()
+
+
+def test_a_sweep_is_written_and_not_made_twice(tmp_path, monkeypatch):
+    texts = write_texts(tmp_path / "texts", lines=60)
+    studies = {"lambda": lambda base, _: {"a": base, "b": replace(base, lambda_reg=0.0)}}
+    monkeypatch.setattr(ablation, "STUDIES", studies)
+    arguments = [
+        *(*RUN, *RANKS, "--data-dir", str(texts), "--folder", str(tmp_path / "runs")),
+        *("--study", "lambda", "--results", str(tmp_path / "results")),
+    ]
+    ablation.main(arguments)
+    table = tmp_path / "results" / "lambda.csv"
+    rows = list(csv.DictReader(table.open()))
+    assert [(row["run"], row["lambda_reg"]) for row in rows] == [("a", "0.02"), ("b", "0.0")]
+    assert all(1 < float(row["test_perplexity"]) < 60 for row in rows)
+    assert all(row["cut_epoch"] == "1" for row in rows)
+    assert (tmp_path / "results" / "lambda.png").stat().st_size > 10_000
+
+    before = table.read_text()
+    monkeypatch.setattr(ablation, "train", None)
+    ablation.main(arguments)
+    assert table.read_text() == before
