@@ -61,7 +61,13 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
 
 
 def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
-    """The run that a command line asks for."""
+    """The run that a command line asks for.
+
+    Raises:
+        ValueError: If a budget is asked for and none is given.
+    """
+    if parsed.selection == "budget" and parsed.parameters is None:
+        raise ValueError("Expected --parameters with --selection budget. Received: none")
     return Settings(
         dataset=parsed.dataset,
         architecture=Architecture(

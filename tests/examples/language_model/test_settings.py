@@ -1,0 +1,72 @@
+from dataclasses import replace
+
+import pytest
+
+import dart_keras as dk
+from examples.language_model.architecture import Architecture
+from examples.language_model.arguments import parser_of_runs, settings_from
+from examples.language_model.settings import SELECTIONS, Settings
+
+
+def settings(*arguments, vocabulary=100):
+    fixed = ["--dataset", "ptb", "--data-dir", "texts", "--size", "tiny"]
+    parsed = parser_of_runs(None, "runs").parse_args([*fixed, *arguments])
+    return settings_from(parsed, vocabulary)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_settings_go_through_json(selection):
+    before = settings("--selection", selection, "--parameters", "5000")
+    assert Settings.from_json(before.to_json()) == before
+
+
+def test_each_selection():
+    kinds = {
+        "threshold": dk.selection.Threshold,
+        "energy": dk.selection.Energy,
+        "budget": dk.selection.Budget,
+        "gumbel": dk.selection.GumbelSoftmax,
+    }
+    for name, kind in kinds.items():
+        cut = settings(
+            "--selection", name, "--parameters", "5000", "--epochs", "7"
+        ).discretization()
+        assert isinstance(cut.selection, kind)
+        assert cut.epochs == [3]
+        assert cut.when is None
+    assert settings("--selection", "none").discretization() is None
+    assert settings("--when-converged").discretization().when == "converged"
+
+
+def test_gates_press_on_ranks_by_themselves():
+    assert isinstance(settings().rank_regularizer(), dk.regularizers.GroupLasso)
+    nuclear = settings("--regularizer", "nuclear", "--lambda-reg", "0.3").rank_regularizer()
+    assert isinstance(nuclear, dk.regularizers.NuclearNorm)
+    assert nuclear.initial_strength == 0.3
+    assert settings("--lambda-reg", "0").rank_regularizer() is None
+    assert settings("--selection", "gumbel").rank_regularizer() is None
+
+
+def test_a_dense_model_has_nothing_to_cut():
+    dense = settings("--layers", "dense")
+    assert dense.architecture == Architecture("tiny", "dense", 100)
+    assert dense.discretization() is None
+
+
+def test_differences_name_what_differs():
+    before = settings()
+    after = replace(before, seed=3, architecture=replace(before.architecture, projection_rank=5))
+    assert before.differences(before) == {}
+    assert before.differences(after) == {"seed": (0, 3), "projection_rank": (64, 5)}
+
+
+def test_a_budget_that_is_not_given():
+    with pytest.raises(ValueError, match="Expected --parameters with --selection budget"):
+        settings("--selection", "budget")
+
+
+@pytest.mark.parametrize("option", ["--epochs", "--batch", "--cut-epoch", "--projection-rank"])
+def test_numbers_that_are_not_positive(option, capsys):
+    with pytest.raises(SystemExit):
+        settings(option, "0")
+    assert "expected a positive integer, received 0" in capsys.readouterr().err
