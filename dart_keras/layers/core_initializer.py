@@ -46,10 +46,14 @@ def initial_cores(
     output_modes: Sequence[int],
     ranks: Sequence[int],
     shape: tuple[int, int] | None = None,
+    carrier: int | None = None,
 ) -> list[np.ndarray]:
     """Normally distributed cores, scaled so that the matrix has just the intended mean square.
 
-    All cores get the same norm a slice, so that no core learns much faster than another one.
+    Optimizers such as Adam change every number by about as much, so that the smaller numbers of a
+    core are, the faster it learns. All cores get the same norm a slice, or one of them, the
+    carrier, numbers as small as the dense matrix has them.
+
     An initializer that draws zeros gives a last core of zeros, so that the matrix is zero and can
     still learn.
 
@@ -60,6 +64,8 @@ def initial_cores(
         ranks: All d + 1 ranks.
         shape: The shape (N, M) that the initializer is asked for, where that is less than the modes
             multiply to; the padding gets the same mean square as the rest.
+        carrier: The place of a core that alone takes up the initializer's scale: multiplying it by
+            the others changes the size of its entries in no direction, on the average.
 
     Returns:
         Arrays of shape (r_{k-1}, n_k, m_k, r_k), float64.
@@ -67,14 +73,20 @@ def initial_cores(
     full_shape = (math.prod(input_modes), math.prod(output_modes))
     rng = np.random.default_rng(_seed_of(initializer))
     cores = [
-        rng.normal(size=(left, n, m, right)) / math.sqrt(right)
-        for left, n, m, right in zip(ranks, input_modes, output_modes, ranks[1:], strict=False)
+        rng.normal(size=(left, n, m, right))
+        / math.sqrt(right if carrier is None or k <= carrier else left)
+        for k, (left, n, m, right) in enumerate(
+            zip(ranks, input_modes, output_modes, ranks[1:], strict=False)
+        )
     ]
     target = kernel_mean_square(initializer, shape or full_shape)
     if target == 0:
         return [*cores[:-1], np.zeros_like(cores[-1])]
-    scale = (math.sqrt(target * math.prod(full_shape)) / _norm(cores)) ** (1 / len(cores))
-    return [core * scale for core in cores]
+    scale = math.sqrt(target * math.prod(full_shape)) / _norm(cores)
+    if carrier is not None:
+        cores[carrier] *= scale
+        return cores
+    return [core * scale ** (1 / len(cores)) for core in cores]
 
 
 def _norm(cores: Sequence[np.ndarray]) -> float:

@@ -100,7 +100,7 @@ class TTEmbedding(TTLayer):
 
     def build(self, input_shape: Any = None) -> None:
         """Create the cores; they do not depend on the shape of the input."""
-        self.add_cores(self.input_dim, self.output_dim, self.embeddings_initializer)
+        self.add_cores(self.input_dim, self.output_dim, self.embeddings_initializer, is_table=True)
         self.built = True
 
     def call(self, inputs: Any, reverse: bool = False, training: bool | None = None) -> Any:

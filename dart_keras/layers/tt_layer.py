@@ -57,15 +57,22 @@ class TTLayer(keras.layers.Layer):
         self._cores: list[keras.Variable] = []
         self.matrix_shape: Any = None  # (N, M) once the layer is built
 
-    def add_cores(self, input_dim: int, output_dim: int, initializer: Any) -> None:
-        """Settle modes and ranks and create the cores. To be called from `build`."""
+    def add_cores(
+        self, input_dim: int, output_dim: int, initializer: Any, is_table: bool = False
+    ) -> None:
+        """Settle modes and ranks and create the cores. To be called from `build`.
+
+        In a table the core with the most rows begins with numbers as small as an embedding's: a
+        slice of it is used as seldom as a word is seen, and has to learn as fast.
+        """
         self.matrix_shape = (input_dim, output_dim)
         self.input_modes, self.output_modes = complete_modes(
             input_dim, output_dim, self.input_modes, self.output_modes
         )
         self._ranks = complete_ranks(self._ranks, self.input_modes, self.output_modes)
         train = (self.input_modes, self.output_modes, self._ranks)
-        cores = initial_cores(initializer, *train, self.matrix_shape)
+        carrier = int(np.argmax(self.input_modes)) if is_table else None
+        cores = initial_cores(initializer, *train, self.matrix_shape, carrier)
         self._cores = self._add_core_weights(cores)
 
     def _add_core_weights(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:

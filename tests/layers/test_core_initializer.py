@@ -127,3 +127,44 @@ def test_a_seed_generator_goes_on_from_draw_to_draw():
     ]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert np.any(drawn[0][0] != drawn[0][1])
+
+
+@pytest.mark.parametrize("carrier", [0, 1, 2])
+def test_the_carrier_alone_has_the_size_of_the_matrix(carrier):
+    initializer = initializers.RandomNormal(stddev=0.02, seed=0)
+    modes = (30, 20, 10), (5, 4, 8)
+    cores = initial_cores(initializer, *modes, (1, 40, 30, 1), carrier=carrier)
+    matrix = TTMatrix(tuple(cores)).to_dense()
+    assert np.mean(np.square(matrix)) == pytest.approx(0.02**2)
+    assert np.std(cores[carrier]) == pytest.approx(0.02, rel=0.1)
+    # From the carrier outwards, products keep the size of what they multiply.
+    for k, core in enumerate(cores):
+        if k != carrier:
+            summed = core.shape[3] if k < carrier else core.shape[0]
+            assert np.std(core) == pytest.approx(summed**-0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("modes", [((1000, 1), (1, 16)), ((1, 1000), (16, 1)), ((10, 100), (4, 4))])
+def test_the_core_with_the_most_rows_of_a_table_is_as_small_as_an_embedding(modes):
+    table = TTEmbedding(1000, 16, 8, *modes, initializers.RandomNormal(stddev=0.02, seed=0))
+    table.build()
+    largest = int(np.argmax(modes[0]))
+    # But for what the other core happens to have drawn.
+    assert np.std(table.cores[largest]) == pytest.approx(0.02, rel=0.3)
+    assert np.std(table.to_dense()) == pytest.approx(0.02, rel=0.1)
+
+
+@pytest.mark.parametrize("rank", [4, 8, 16, 32])
+def test_a_step_moves_rows_of_a_table_as_far_as_those_of_a_dense_one(rank):
+    words = np.random.default_rng(0).integers(500, size=(64, 4))
+    moved = []
+    for layer in (
+        keras.layers.Embedding(500, 32, embeddings_initializer="uniform"),
+        TTEmbedding(500, 32, rank, (500, 1), (1, 32), "uniform"),
+    ):
+        model = keras.Sequential([keras.Input((4,), dtype="int32"), layer])
+        model.compile(keras.optimizers.Adam(1e-3), "mse")
+        before = layer(words).numpy()
+        model.fit(words, np.ones((64, 4, 32)), batch_size=64, verbose=0)
+        moved.append(np.linalg.norm(layer(words).numpy() - before) / np.linalg.norm(before))
+    assert 0.6 < moved[1] / moved[0] < 1.6
