@@ -151,14 +151,21 @@ class GroupLasso(RankRegularizer):
     def penalty(self, unfolding: Any) -> Any:
         """Sum of the column norms of one unfolding over its norm."""
         squares = ops.sum(ops.square(unfolding), axis=0)
-        relative = squares / (ops.mean(squares) + _TINY)
+        relative = _over(squares, ops.mean(squares))
         return ops.sum(ops.sqrt(relative + _EPSILON) - _EPSILON**0.5) / squares.shape[0] ** 0.5
 
 
 def _relative_gram(unfolding: Any) -> Any:
     # The r x r Gram matrix over the mean of its eigenvalues.
     gram = ops.matmul(ops.transpose(unfolding), unfolding)
-    return gram / (ops.trace(gram) / gram.shape[0] + _TINY)
+    return _over(gram, ops.trace(gram) / gram.shape[0])
+
+
+def _over(values: Any, mean: Any) -> Any:
+    # In two steps, because JAX's gradient of a division has one over the divisor's square, which
+    # for a core of zeros is too large for float32.
+    root = ops.sqrt(mean + _TINY)
+    return values / root / root
 
 
 def _spectral_sum(

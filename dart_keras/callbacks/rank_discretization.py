@@ -6,6 +6,7 @@ import keras
 
 from dart_keras.callbacks.convergence import Convergence
 from dart_keras.callbacks.tt_layers import tt_layers_of
+from dart_keras.distribution.replicas import as_on_chief
 from dart_keras.keras_internals import add_owner, callbacks_beside
 from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
@@ -164,15 +165,8 @@ class RankDiscretization(keras.callbacks.Callback):
                     logs[f"{layer.name}_rank_{bond}"] = rank
             logs["parameters"] = self.model.count_params()
         layers = self._open_layers()
-        if self.when == "converged" and layers and all(layer.is_finite for layer in layers):
-            effective = self.selection.effective_ranks(layers)
-            selected = self.selection.select(layers)
-            # Ranks also rest before a weak regularizer has done anything; that is no reason to cut.
-            cuts_some = any(
-                ranks != layer.ranks for ranks, layer in zip(selected, layers, strict=True)
-            )
-            at_rest = self._convergence.update(effective, selected)
-            self._converged = at_rest and cuts_some and self.selection.is_settled(layers)
+        if self.when == "converged" and layers:
+            self._converged = bool(as_on_chief([self.model], self._has_converged(layers)))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Cut, if it has become time to with the last epoch; warn if no cut was due."""
@@ -193,6 +187,16 @@ class RankDiscretization(keras.callbacks.Callback):
     def _open_layers(self) -> list[TTLayer]:
         return [layer for layer in self._layers if not layer.ranks_fixed]
 
+    def _has_converged(self, layers: list[TTLayer]) -> bool:
+        if not all(layer.is_finite for layer in layers):
+            return False
+        effective = self.selection.effective_ranks(layers)
+        selected = self.selection.select(layers)
+        # Ranks also rest before a weak regularizer has done anything; that is no reason to cut.
+        cuts_some = any(ranks != layer.ranks for ranks, layer in zip(selected, layers, strict=True))
+        at_rest = self._convergence.update(effective, selected)
+        return at_rest and cuts_some and self.selection.is_settled(layers)
+
     def _is_due(self, epoch: int) -> bool:
         return self._converged or self._is_last(epoch) or epoch in self.epochs
 
@@ -206,7 +210,10 @@ class RankDiscretization(keras.callbacks.Callback):
                 "RankDiscretization expected finite weights to cut. Received: NaN or infinite "
                 f"values in the layers {names}; the model is left as it was"
             )
-        selected = self.selection.select(layers)
+        selected = [
+            tuple(int(rank) for rank in as_on_chief([self.model], ranks))
+            for ranks in self.selection.select(layers)
+        ]
         for layer, ranks in zip(layers, selected, strict=True):
             if min(ranks) < 1:
                 raise ValueError(

@@ -85,10 +85,11 @@ def check_contraction(contraction: Any) -> str:
     return contraction
 
 
-def count_rows(sizes: Sequence[int | None]) -> int:
+def count_rows(sizes: Sequence[Any]) -> int:
     """The product of an input's axes but the last, those that are not known taken together."""
-    known = math.prod(size for size in sizes if size is not None)
-    return known * UNKNOWN_ROWS if None in sizes else known
+    # What is not known is `None`, or where JAX exports a function, a symbol.
+    known = [size for size in sizes if isinstance(size, int)]
+    return math.prod(known) * (UNKNOWN_ROWS if len(known) < len(sizes) else 1)
 
 
 def plan_for(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from dart_keras.distribution.replicas import as_on_chief, scope_of
 from dart_keras.keras_internals import (
     Carry,
     Replacement,
@@ -52,20 +53,22 @@ def resize(resizings: Sequence[Resizing]) -> None:
         old = each.layer.cores
         if each.fix_ranks:
             each.layer.forget_adaptation()
-        new = each.layer.replace_cores(each.cores)
+        with scope_of(models.values()):
+            # In a strategy's scope, variables begin on all workers with the chief's values.
+            new = each.layer.replace_cores(each.cores)
+        maps = as_on_chief(models.values(), each.maps)
         for k, (before, after) in enumerate(zip(old, new, strict=True)):
-            replacements[id(before)] = Replacement(
-                after, _carrier(tuple(before.shape), each.maps, k)
-            )
+            replacements[id(before)] = Replacement(after, _carrier(tuple(before.shape), maps, k))
     for model in models.values():
         update_owner(model, replacements)
 
 
 def update_owner(model: keras.Model, replacements: dict[int, Replacement]) -> None:
     """Rebuild the model's optimizer for the variables that it has now, and its functions."""
-    rebuild_optimizer(
-        getattr(model, "optimizer", None), list(model.trainable_variables), replacements
-    )
+    with scope_of([model]):
+        rebuild_optimizer(
+            getattr(model, "optimizer", None), list(model.trainable_variables), replacements
+        )
     retrace(model)
 
 

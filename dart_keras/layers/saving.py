@@ -64,5 +64,5 @@ def load_variables(layer: "TTLayer", store: Any) -> None:
 
 def _variables(layer: "TTLayer") -> list[keras.Variable]:
     # Those of sublayers, the rank gates, are saved by themselves.
-    nested = {id(v) for v in layer.rank_gates.variables} if layer.rank_gates is not None else set()
-    return [variable for variable in layer.variables if id(variable) not in nested]
+    nested = {id(v) for v in layer.rank_gates.weights} if layer.rank_gates is not None else set()
+    return [variable for variable in layer.weights if id(variable) not in nested]

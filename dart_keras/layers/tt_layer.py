@@ -10,6 +10,8 @@ from keras import ops
 from dart_keras.keras_internals import (
     changing_state,
     note_calling_model,
+    owners_of,
+    read_state_back,
     replace_variables,
 )
 from dart_keras.layers.core_initializer import initial_cores
@@ -105,6 +107,18 @@ class TTLayer(keras.layers.Layer):
         return self._ranks
 
     @property
+    def variables(self) -> list[keras.Variable]:
+        """All state, as of any Keras layer; on JAX, the rank regularizer's strength as well.
+
+        A function that JAX has compiled sees a change only of what is passed to it.
+        """
+        variables = super().variables
+        strength = getattr(self.rank_regularizer, "strength", None)
+        if keras.backend.backend() == "jax" and isinstance(strength, keras.Variable):
+            variables.append(strength)
+        return variables
+
+    @property
     def is_finite(self) -> bool:
         """Whether no core holds a NaN or an infinite value."""
         return all(np.all(np.isfinite(ops.convert_to_numpy(core))) for core in self._cores)
@@ -125,6 +139,8 @@ class TTLayer(keras.layers.Layer):
             ValueError: If the layer is not built.
         """
         self.check_built()
+        for model in owners_of(self):
+            read_state_back(model)
         arrays = [np.asarray(ops.convert_to_numpy(core), np.float64) for core in self._cores]
         if self.rank_gates is not None:
             for k, rank in enumerate(self.rank_gates.selected_ranks()[1:-1]):

@@ -4,6 +4,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.distribution.replicas import scope_of
 from dart_keras.layers.rank_gates import RankGates
 from dart_keras.layers.resizing import update_owner
 from dart_keras.layers.tt_layer import TTLayer
@@ -63,17 +64,18 @@ class GumbelSoftmax(Selection):
         added = False
         for i, layer in enumerate(layers):
             if layer.rank_gates is None:
-                gates = RankGates(
-                    layer.ranks,
-                    layer.input_modes,
-                    layer.output_modes,
-                    self.strength,
-                    self.temperature,
-                    self.cost,
-                    None if self.seed is None else self.seed + i,
-                    name="rank_gates",
-                )
-                layer.add_rank_gates(gates)
+                with scope_of([model]):
+                    gates = RankGates(
+                        layer.ranks,
+                        layer.input_modes,
+                        layer.output_modes,
+                        self.strength,
+                        self.temperature,
+                        self.cost,
+                        None if self.seed is None else self.seed + i,
+                        name="rank_gates",
+                    )
+                    layer.add_rank_gates(gates)
                 added = True
         if added:
             update_owner(model, {})

@@ -25,6 +25,7 @@ def test_rows_are_counted_over_all_axes_but_the_last():
     assert count_rows((4, 5)) == 20
     assert count_rows((None, 5)) == 5 * UNKNOWN_ROWS
     assert count_rows((None, None, 5)) == 5 * UNKNOWN_ROWS
+    assert count_rows((object(), 5)) == 5 * UNKNOWN_ROWS  # A symbol, where JAX exports.
 
 
 @pytest.mark.parametrize("contraction", CONTRACTIONS)

@@ -1,0 +1,3 @@
+from dart_keras.distribution.multi_worker import is_chief, multi_worker_strategy
+
+__all__ = ["is_chief", "multi_worker_strategy"]

@@ -1,0 +1,53 @@
+from typing import Any
+
+
+def multi_worker_strategy(**kwargs: Any) -> Any:
+    """A `tf.distribute.MultiWorkerMirroredStrategy` that Keras 3 can train with.
+
+    Keras 3 (3.15) asks the strategy for the mean of a whole batch, inputs and targets in one
+    structure, to learn its shapes, and for the mean of scalar logs along their first axis.
+    TensorFlow's own strategy refuses both, so that `fit` fails before its first step. In this one
+    `reduce` takes structures and scalars; all else is TensorFlow's.
+
+    Call it before any other operation of TensorFlow, with the environment variable `TF_CONFIG` set.
+
+    Args:
+        **kwargs: Arguments of `tf.distribute.MultiWorkerMirroredStrategy`.
+
+    Returns:
+        The strategy. Build and compile the model in its `scope()`.
+    """
+    import tensorflow as tf
+
+    class MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
+        def reduce(self, reduce_op: Any, value: Any, axis: int | None) -> Any:
+            def reduced(part: Any) -> Any:
+                scalar = self.experimental_local_results(part)[0].shape.rank == 0
+                return super(MultiWorkerMirroredStrategy, self).reduce(
+                    reduce_op, part, None if scalar else axis
+                )
+
+            return tf.nest.map_structure(reduced, value)
+
+    return MultiWorkerMirroredStrategy(**kwargs)
+
+
+def is_chief(strategy: Any) -> bool:
+    """Whether this process is the one that writes files.
+
+    Args:
+        strategy: A `tf.distribute` strategy, or `None` where there is none.
+
+    Returns:
+        True for one process of all that train a model together, and where there is only one.
+
+    Example:
+        >>> is_chief(None)
+        True
+    """
+    resolver = getattr(strategy, "cluster_resolver", None)
+    if resolver is None or not resolver.task_type:
+        return True
+    if "chief" in resolver.cluster_spec().jobs:
+        return resolver.task_type == "chief"
+    return resolver.task_type == "worker" and resolver.task_id == 0

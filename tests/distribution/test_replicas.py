@@ -1,0 +1,32 @@
+"""One model on two devices of one process does as it does on one device."""
+
+import numpy as np
+import pytest
+
+from dart_keras.distribution.replicas import as_on_chief, scope_of
+from tests.callbacks.problem import make_model
+from tests.processes import check_same, finish, here, results, start
+
+NAMES = ("threshold", "gumbel")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mirrored")
+    finish(start(folder, "mirrored", *NAMES))
+    return results(folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_replicas_do_as_one(seen, name):
+    expected = here(name)
+    assert expected["logs"]["parameters"][-1] < expected["logs"]["parameters"][0]
+    check_same(seen[name], expected)
+
+
+def test_without_a_strategy_nothing_is_asked_for():
+    model = make_model()
+    structure = [(np.ones(2), None), 3]
+    assert as_on_chief([model], structure) is structure
+    with scope_of([model]) as scope:
+        assert scope is None
