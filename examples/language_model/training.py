@@ -10,7 +10,7 @@ import keras_hub
 import dart_keras as dk
 from examples.language_model.architecture import SIZES
 from examples.language_model.batches import Position, evaluation_batches, training_batches
-from examples.language_model.checkpoint import read_state, write_checkpoint
+from examples.language_model.checkpoint import read_state, remove_partial, write_checkpoint
 from examples.language_model.corpus import Corpus
 from examples.language_model.model import build_model
 from examples.language_model.resuming import BEST, LAST, Best, Last
@@ -52,6 +52,7 @@ def train(
     """
     first_epoch = _first_epoch(settings, folder)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_partial(folder)
     keras.utils.set_random_seed(settings.seed)
     position = Position()
     length = SIZES[settings.architecture.size].length
@@ -65,7 +66,9 @@ def train(
     discretization = settings.discretization()
     monitor = None if settings.architecture.layers == "dense" else dk.callbacks.RankMonitor()
     best = Best(folder / BEST, write)
-    last = Last(folder / LAST, write, position, checkpoint_steps, best, monitor, discretization)
+    last = Last(
+        folder / LAST, write, position, steps, checkpoint_steps, best, monitor, discretization
+    )
     log = folder / "tensorboard"
     callbacks: list[Any] = [discretization, monitor, keras.callbacks.TensorBoard(log)]
     if monitor:
