@@ -8,9 +8,7 @@ was not stopped. Arguments after `--` are added to those of `examples.language_m
 """
 
 import argparse
-import contextlib
 import math
-import multiprocessing
 import os
 import random
 import shutil
@@ -26,129 +24,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks.moments import CallCounter, Span
+from benchmarks.killable_run import Run, write_text
+from benchmarks.moments import Span
 from benchmarks.tables import RESULTS, Results
 
-WORDS = 40
-LENGTHS = {"train": 6000, "valid": 600, "test": 600}
-TRAINING = {
-    "--dataset": "ptb",
-    "--size": "tiny",
-    "--epochs": 4,
-    "--batch": 16,
-    "--checkpoint-steps": 8,
-    "--embedding-ranks": 8,
-    "--projection-rank": 8,
-    "--lambda-reg": 0.05,
-    "--threshold": 0.3,
-}
 # The most that weights, and numbers in logs, may differ, of the largest in the same array.
 RELATIVE = 1e-5
 COLUMNS = ("when", "kills", "found", "steps", "epochs", "ranks", "weights", "logs", "best", "whole")
-
-
-def write_text(folder: Path, seed: int = 0) -> None:
-    """Writes a text in which each word depends on the one before it, as the files of a data set."""
-    rng = np.random.default_rng(seed)
-    following = rng.dirichlet(np.full(WORDS, 0.1), WORDS)
-    folder.mkdir(parents=True)
-    for part, length in LENGTHS.items():
-        words = [0]
-        while len(words) < length:
-            words.append(rng.choice(WORDS, p=following[words[-1]]))
-        lines = np.array([f"w{word}" for word in words]).reshape(-1, 20)
-        (folder / f"ptb.{part}.txt").write_text("\n".join(" ".join(line) for line in lines))
-
-
-class Run:
-    """A command that trains in a folder, and can be killed.
-
-    Args:
-        folder: Where the run is kept.
-        arguments: Of `examples.language_model.train`, without the folder.
-    """
-
-    def __init__(self, folder: Path, arguments: list[str]) -> None:
-        self.folder = folder
-        self._arguments = [*arguments, "--folder", str(folder)]
-        # What is imported there is imported once, and every run is a fork of it.
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["examples.language_model.train"])
-
-    def count(self) -> list[Span]:
-        """Runs to the end, and counts the calls of what is between."""
-        receiver, sender = self._context.Pipe(duplex=False)
-        process = self._start(None, sender)
-        sender.close()
-        try:
-            spans = receiver.recv()
-        except EOFError:
-            spans = None
-        process.join()
-        if spans is None:
-            raise RuntimeError(f"Expected a run to end. Received: exit code {process.exitcode}")
-        return spans
-
-    def finish(self) -> None:
-        """Runs to the end."""
-        process = self._start()
-        process.join()
-        if process.exitcode != 0:
-            raise RuntimeError(f"Expected a run to end. Received: exit code {process.exitcode}")
-
-    def kill_in(self, moment: tuple[int, int]) -> bool:
-        """Runs until a moment; returns whether it was killed, and did not end before."""
-        process = self._start(moment)
-        process.join()
-        return self._was_killed(process)
-
-    def kill_after(self, seconds: float) -> bool:
-        """Runs for some time; returns whether it was killed, and did not end before."""
-        process = self._start()
-        process.join(seconds)
-        process.kill()
-        process.join()
-        return self._was_killed(process)
-
-    def _start(self, moment: Any = None, sender: Any = None) -> Any:
-        arguments = (self._arguments, moment, sender)
-        process = self._context.Process(target=_train, args=arguments, daemon=True)
-        process.start()
-        return process
-
-    def _was_killed(self, process: Any) -> bool:
-        if process.exitcode not in (0, -9):
-            raise RuntimeError(f"Expected SIGKILL. Received: exit code {process.exitcode}")
-        return process.exitcode == -9
-
-
-def _train(arguments: list[str], moment: tuple[int, int] | None, sender: Any) -> None:
-    from dart_keras.callbacks import RankDiscretization
-    from examples.language_model import train, training
-    from examples.language_model.checkpoint import write_checkpoint
-    from examples.language_model.resuming import Last
-
-    functions = {
-        "step": Last.on_train_batch_end,
-        "cut": RankDiscretization._cut,
-        "checkpoint": write_checkpoint,
-    }
-    counter = CallCounter(functions, moment)
-    compile_model = training.compile_model
-
-    def compile_without_xla(model: Any, *rest: Any) -> None:
-        compile_model(model, *rest)
-        model.jit_compile = False
-
-    # XLA's compiling, before and after the cut, would be two thirds of the time of such short runs.
-    training.compile_model = compile_without_xla
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
-        if sender is not None or moment is not None:
-            stack.enter_context(counter)
-        train.main(arguments)
-    if sender is not None:
-        sender.send(counter.spans)
 
 
 def places(spans: list[Span]) -> dict[str, list[int]]:
@@ -171,14 +53,14 @@ def ending(folder: Path) -> dict[str, Any]:
     import keras
 
     from examples.language_model.checkpoint import read_state
-    from examples.language_model.resuming import LAST
+    from examples.language_model.resuming import BEST, LAST
 
     model = keras.models.load_model(folder / LAST)
     state = read_state(folder / LAST)
     return {
         "steps": int(model.optimizer.iterations),
         "logs": state["history"],
-        "best": state["best"],
+        "best": read_state(folder / BEST),
         "seeds": state["seeds"],
         "ranks": {layer.name: layer.ranks for layer in model.layers if hasattr(layer, "ranks")},
         "weights": [v.numpy() for v in (*model.weights, *model.optimizer.variables)],
@@ -190,7 +72,7 @@ def comparison(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:
     from examples.language_model.resuming import BEST
 
     found = ending(folder)
-    readable = is_whole(folder / BEST)
+    check_readable(folder / BEST)
     same = {name: found[name] == expected[name] for name in ("steps", "ranks", "best", "seeds")}
     epochs = [set(log) for log in found["logs"]] == [set(log) for log in expected["logs"]]
     pairs = zip(found["logs"], expected["logs"], strict=False)
@@ -202,21 +84,21 @@ def comparison(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:
         else math.inf
     )
     rest = sorted(path.name for path in folder.glob("partial-*"))
-    good = all(same.values()) and epochs and readable and not rest
+    good = all(same.values()) and epochs and not rest
     return {
         "steps": found["steps"],
         "epochs": len(found["logs"]),
         "ranks": "same" if same["ranks"] else found["ranks"],
         "weights": weights,
         "logs": max(logs),
-        "best": "same" if same["best"] and readable else "other",
+        "best": "same" if same["best"] else "other",
         "left over": rest,
         "whole": good and max(weights, *logs) <= RELATIVE,
     }
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a checkpoint can be read, or there is none yet."""
+def check_readable(path: Path) -> None:
+    """Reads a checkpoint, if there is one; a file that is not whole is an error."""
     import keras
 
     from examples.language_model.checkpoint import read_state
@@ -224,7 +106,6 @@ def is_whole(path: Path) -> bool:
     if path.exists():
         read_state(path)
         keras.models.load_model(path)
-    return True
 
 
 def _off(found: Any, expected: Any) -> float:
@@ -253,7 +134,7 @@ def found_in(folder: Path) -> str:
     from examples.language_model.checkpoint import read_state
     from examples.language_model.resuming import BEST, LAST
 
-    is_whole(folder / BEST)
+    check_readable(folder / BEST)
     if not (folder / LAST).exists():
         return "nothing"
     state = read_state(folder / LAST)
@@ -264,17 +145,15 @@ def found_in(folder: Path) -> str:
 def measure(folder: Path, kills: int, seed: int, arguments: list[str]) -> Iterator[dict[str, Any]]:
     """Kills runs, every third one twice, and compares what they have come to in the end."""
     write_text(folder / "text")
-    settings = {**TRAINING, "--data-dir": folder / "text"}
-    arguments = [str(each) for pair in settings.items() for each in pair] + arguments
     start = time.monotonic()
-    whole = Run(folder / "whole", arguments)
+    whole = Run(folder / "whole", folder / "text", arguments)
     spans = whole.count()
     seconds = time.monotonic() - start
     expected = ending(whole.folder)
     rng = random.Random(seed)
     kinds = [*places(spans), "by the clock"]
     for i in range(kills):
-        run = Run(folder / str(i), arguments)
+        run = Run(folder / str(i), folder / "text", arguments)
         when = kinds[i % len(kinds)]
         moments = [interrupt(run, when, spans, seconds, rng)]
         found = [found_in(run.folder)]
