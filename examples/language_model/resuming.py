@@ -54,7 +54,7 @@ class Last(keras.callbacks.Callback):
         write: Writes a checkpoint.
         position: What the batches begin from.
         steps: How many steps an epoch has.
-        every: After how many steps of an epoch to save.
+        every: After how many steps of an epoch to save, besides at its end.
         keeper: The callback beside it that keeps the best.
         rank_monitor: Likewise, if the model has tensor trains.
         discretization: Likewise, if there is to be a cut.
@@ -117,7 +117,8 @@ class Last(keras.callbacks.Callback):
         if self._first_step and step == self.steps:
             # Of an epoch that was begun before an interruption; `fit` has its full length in mind.
             self.model.stop_training = True
-        if step % self.every == 0:
+        # The end of an epoch saves by itself, and there is no going on from behind its last step.
+        if step % self.every == 0 and step < self.steps:
             metrics = [ops.convert_to_numpy(v).tolist() for v in self.model.metrics_variables]
             self._save(self._epoch, step, metrics)
 

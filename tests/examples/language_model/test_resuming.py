@@ -17,7 +17,7 @@ from examples.language_model.training import train
 from examples.language_model.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(list("abcdef"))
-LENGTH, BATCH, EPOCHS, EVERY = 4, 2, 3, 2
+LENGTH, BATCH, EPOCHS = 4, 2, 3
 TEXT = np.random.default_rng(0).integers(0, len(VOCABULARY), 63).astype("int32")
 STEPS = 7
 
@@ -36,7 +36,15 @@ class Stop(keras.callbacks.Callback):
             raise PowerCut
 
 
-def run(folder, *more):
+class StopInValidation(Stop):
+    def on_test_begin(self, logs=None):
+        super().on_train_batch_end(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+def run(folder, *more, every=2):
     """A model of two layers, because these callbacks do not look into it."""
     keras.utils.set_random_seed(0)
     position = Position()
@@ -57,7 +65,7 @@ def run(folder, *more):
     folder.mkdir(exist_ok=True)
     state = folder / LAST
     best = Best(folder / BEST, write)
-    last = Last(state, write, position, steps, EVERY, best, None, None)
+    last = Last(state, write, position, steps, every, best, None, None)
     model.fit(
         batches,
         epochs=EPOCHS,
@@ -88,6 +96,16 @@ def test_a_resumed_run_has_the_steps_logs_and_weights_of_one_that_was_not_stoppe
     assert its.keeper.best == min(log["val_perplexity"] for log in last.history)
     for found, expected in zip(resumed.weights, model.weights, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_a_run_that_stops_behind_the_last_step_of_an_epoch_has_that_epoch_to_end(tmp_path, whole):
+    with pytest.raises(PowerCut):
+        run(tmp_path, StopInValidation(STEPS), every=1)
+    state = read_state(tmp_path / LAST)
+    assert (state["epoch"], state["step"]) == (0, STEPS - 1)
+    resumed, its = run(tmp_path, every=STEPS)
+    assert int(resumed.optimizer.iterations) == EPOCHS * STEPS
+    assert its.history == whole[1].history
 
 
 def test_a_run_that_has_ended_stays_as_it_is(tmp_path, whole):
