@@ -43,7 +43,9 @@ def training_batches(
 
     Returns:
         A `tf.data.Dataset` of (words, the words after them), both int32 (batch, length), and how
-        many steps an epoch has.
+        many steps an epoch has. So many batches has each pass, also one that begins within an
+        epoch, because `fit` takes the length of its first epoch for the length of all; the batches
+        after the epoch's last one are its first ones again, and are not to be used.
 
     Raises:
         ValueError: If the text is too short for one batch.
@@ -65,14 +67,16 @@ def training_batches(
         order = tf.random.experimental.stateless_shuffle(tf.range(windows), seeds(_ORDER))
 
         def pick(step: Any) -> tuple[Any, Any]:
+            step = (position.step + step) % steps
             starts = offset + length * order[step * batch : (step + 1) * batch]
             starts = tf.ensure_shape(starts, [batch])
             rows = tf.gather(text, starts[:, None] + tf.range(length + 1))
             return rows[:, :-1], rows[:, 1:]
 
-        return tf.data.Dataset.range(position.step, steps).map(pick)
+        return tf.data.Dataset.range(steps).map(pick)
 
-    return tf.data.Dataset.from_tensors(0).flat_map(epoch).prefetch(2), steps
+    passes = tf.data.Dataset.from_tensors(0).flat_map(epoch)
+    return passes.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2), steps
 
 
 def evaluation_batches(ids: np.ndarray, length: int, batch: int) -> Any:

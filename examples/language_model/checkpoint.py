@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from examples.language_model.vocabulary import Vocabulary
 # Beside what Keras puts into the file, which is a zip archive.
 _STATE = "training.json"
 _WORDS = "vocabulary.json"
+# In front of the name of a file that is being written.
+_PARTIAL = "partial-"
 
 
 def write_checkpoint(
@@ -27,12 +30,18 @@ def write_checkpoint(
         vocabulary: The model's words.
         state: What JSON can say.
     """
-    partial = path.with_name(f"partial-{path.name}")
+    partial = path.with_name(f"{_PARTIAL}{path.name}")
     model.save(partial)
     with zipfile.ZipFile(partial, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_STATE, json.dumps({**state, "seeds": _seeds(model)}))
         archive.writestr(_WORDS, json.dumps(vocabulary.words))
     os.replace(partial, path)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a run that was killed while it wrote has left in its folder."""
+    for path in folder.glob(f"{_PARTIAL}*.keras"):
+        path.unlink()
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
@@ -65,7 +74,7 @@ def _read(path: str | Path, member: str) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read(member))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError) as error:
         raise ValueError(
             f"Expected a file that `train.py` wrote. Received: {path}, which has no {member} that "
             "can be read"

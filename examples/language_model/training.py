@@ -11,10 +11,10 @@ import tensorflow as tf
 import dart_keras as dk
 from examples.language_model.architecture import SIZES
 from examples.language_model.batches import Position, evaluation_batches, training_batches
-from examples.language_model.checkpoint import read_state, write_checkpoint
+from examples.language_model.checkpoint import read_state, remove_partial, write_checkpoint
+from examples.language_model.checkpoint_callbacks import BEST, LAST, Best, Last
 from examples.language_model.corpus import Corpus
 from examples.language_model.model import build_model
-from examples.language_model.resuming import BEST, LAST, Best, Last
 from examples.language_model.settings import Settings
 from examples.language_model.singular_values import SingularValueHistograms
 
@@ -53,6 +53,7 @@ def train(
     """
     first_epoch = _first_epoch(settings, folder)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_partial(folder)
     keras.utils.set_random_seed(settings.seed)
     position = Position()
     length = SIZES[settings.architecture.size].length
@@ -66,7 +67,9 @@ def train(
     discretization = settings.discretization()
     monitor = None if settings.architecture.layers == "dense" else dk.callbacks.RankMonitor()
     best = Best(folder / BEST, write)
-    last = Last(folder / LAST, write, position, checkpoint_steps, best, monitor, discretization)
+    last = Last(
+        folder / LAST, write, position, steps, checkpoint_steps, best, monitor, discretization
+    )
     log = folder / "tensorboard"
     callbacks: list[Any] = [discretization, monitor, keras.callbacks.TensorBoard(log)]
     if monitor:

@@ -53,7 +53,8 @@ class Last(keras.callbacks.Callback):
         path: Where to.
         write: Writes a checkpoint.
         position: What the batches begin from.
-        every: After how many steps of an epoch to save.
+        steps: How many steps an epoch has.
+        every: After how many steps of an epoch to save, besides at its end.
         keeper: The callback beside it that keeps the best.
         rank_monitor: Likewise, if the model has tensor trains.
         discretization: Likewise, if there is to be a cut.
@@ -67,6 +68,7 @@ class Last(keras.callbacks.Callback):
         path: Path,
         write: Write,
         position: Position,
+        steps: int,
         every: int,
         keeper: Best,
         rank_monitor: dk.callbacks.RankMonitor | None,
@@ -76,6 +78,7 @@ class Last(keras.callbacks.Callback):
         self.path = path
         self.write = write
         self.position = position
+        self.steps = steps
         self.every = every
         self.keeper = keeper
         self.rank_monitor = rank_monitor
@@ -107,17 +110,22 @@ class Last(keras.callbacks.Callback):
         self._epoch = epoch
         self.position.move(epoch, self._first_step)
         if self._metrics:
-            for variable, value in zip(self.model.metrics_variables, self._metrics, strict=True):
-                variable.assign(value)
+            _restore_metrics(self.model, self._metrics)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         step = self._first_step + batch + 1
-        if step % self.every == 0:
+        if self._first_step and step == self.steps:
+            # Of an epoch that was begun before an interruption; `fit` has its full length in mind.
+            self.model.stop_training = True
+        # The end of an epoch saves by itself, and there is no going on from behind its last step.
+        if step % self.every == 0 and step < self.steps:
             metrics = [ops.convert_to_numpy(v).tolist() for v in self.model.metrics_variables]
             self._save(self._epoch, step, metrics)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
+        if self._first_step:
+            self.model.stop_training = False
         self._first_step = 0
         self._metrics = []
         self._save(epoch + 1, 0, [])
@@ -145,3 +153,12 @@ class Last(keras.callbacks.Callback):
         if self.discretization:
             state["discretization"] = self.discretization.get_state()
         self.write(self.path, self.model, state)
+
+
+def _restore_metrics(model: keras.Model, values: list[Any]) -> None:
+    if len(model.metrics_variables) < len(values):
+        # Keras makes some of them when they see their first numbers.
+        logits = ops.zeros((1, 1, model.output_shape[-1]))
+        model.compute_metrics(x=None, y=ops.zeros((1, 1), "int32"), y_pred=logits)
+    for variable, value in zip(model.metrics_variables, values, strict=True):
+        variable.assign(value)

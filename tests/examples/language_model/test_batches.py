@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from examples.language_model.batches import Position, evaluation_batches, training_batches
+
+LENGTH, BATCH, SEED = 4, 3, 7
+# Each word is its place in the text.
+TEXT = np.arange(63, dtype="int32")
+
+
+def epoch_from(epoch, step, seed=SEED):
+    position = Position(epoch, step)
+    batches, steps = training_batches(TEXT, LENGTH, BATCH, position, seed)
+    return [words.numpy() for words, _ in batches], steps
+
+
+def test_an_epoch_sees_each_window_once_and_labels_are_the_next_words():
+    batches, steps = training_batches(TEXT, LENGTH, BATCH, Position(), SEED)
+    assert len(list(batches)) == steps == len(batches)
+    starts = []
+    for words, labels in batches:
+        assert words.shape == labels.shape == (BATCH, LENGTH)
+        assert words.dtype == labels.dtype == "int32"
+        np.testing.assert_array_equal(labels, words + 1)
+        np.testing.assert_array_equal(np.diff(words), 1)
+        starts += words[:, 0].numpy().tolist()
+    assert len(set(starts)) == steps * BATCH
+    assert len({start % LENGTH for start in starts}) == 1
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_an_epoch_that_is_resumed_goes_on_with_the_batches_still_to_see(epoch):
+    whole, steps = epoch_from(epoch, 0)
+    for step in range(1, steps):
+        rest, _ = epoch_from(epoch, step)
+        np.testing.assert_array_equal(rest[: steps - step], whole[step:])
+        # `fit` takes the first pass for as long as all.
+        assert len(rest) == steps
+
+
+def test_a_data_set_reads_its_position_when_a_pass_begins():
+    position = Position()
+    batches, _ = training_batches(TEXT, LENGTH, BATCH, position, SEED)
+    for epoch, step in ((0, 0), (3, 2), (1, 0)):
+        position.move(epoch, step)
+        found = [words.numpy() for words, _ in batches]
+        np.testing.assert_array_equal(found, epoch_from(epoch, step)[0])
+
+
+def test_epochs_and_seeds_differ():
+    orders = [epoch_from(0, 0), epoch_from(1, 0), epoch_from(0, 0, seed=SEED + 1)]
+    texts = {np.array(batches).tobytes() for batches, _ in orders}
+    assert len(texts) == 3
+
+
+def test_evaluation_sees_each_word_once_in_order():
+    batches = list(evaluation_batches(TEXT, LENGTH, 4))
+    words = np.concatenate([words for words, _ in batches]).ravel()
+    labels = np.concatenate([labels for _, labels in batches]).ravel()
+    np.testing.assert_array_equal(words, np.arange(60))
+    np.testing.assert_array_equal(labels, words + 1)
+
+
+def test_a_text_that_is_too_short_is_refused():
+    with pytest.raises(ValueError, match=r"at least 16 words for a batch.*Received: 15 words"):
+        training_batches(TEXT[:15], LENGTH, BATCH, Position(), SEED)
+    assert training_batches(TEXT[:16], LENGTH, BATCH, Position(), SEED)[1] == 1
+    with pytest.raises(ValueError, match=r"at least 5 words for a window.*Received: 4 words"):
+        evaluation_batches(TEXT[:4], LENGTH, BATCH)

@@ -1,0 +1,160 @@
+"""A run that ends within an epoch goes on as if it had not."""
+
+from dataclasses import replace
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+
+from examples.language_model.architecture import Architecture
+from examples.language_model.batches import Position, evaluation_batches, training_batches
+from examples.language_model.checkpoint import read_state, write_checkpoint
+from examples.language_model.checkpoint_callbacks import BEST, LAST, Best, Last
+from examples.language_model.corpus import Corpus
+from examples.language_model.settings import Settings
+from examples.language_model.training import train
+from examples.language_model.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(list("abcdef"))
+LENGTH, BATCH, EPOCHS = 4, 2, 3
+TEXT = np.random.default_rng(0).integers(0, len(VOCABULARY), 63).astype("int32")
+STEPS = 7
+
+
+class PowerCut(Exception):  # noqa: N818
+    pass
+
+
+class Stop(keras.callbacks.Callback):
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == self.step:
+            raise PowerCut
+
+
+class StopInValidation(Stop):
+    def on_test_begin(self, logs=None):
+        super().on_train_batch_end(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+def run(folder, *more, every=2):
+    """A model of two layers, because these callbacks do not look into it."""
+    keras.utils.set_random_seed(0)
+    position = Position()
+    batches, steps = training_batches(TEXT, LENGTH, BATCH, position, 0)
+    assert steps == STEPS
+    words = keras.Input((LENGTH,), dtype="int32")
+    x = keras.layers.Dropout(0.5)(keras.layers.Embedding(len(VOCABULARY), 8)(words))
+    model = keras.Model(words, keras.layers.Dense(len(VOCABULARY))(x))
+    model.compile(
+        keras.optimizers.Adam(0.05),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras_hub.metrics.Perplexity(from_logits=True, name="perplexity")],
+    )
+
+    def write(path, model, state):
+        write_checkpoint(path, model, VOCABULARY, state)
+
+    folder.mkdir(exist_ok=True)
+    state = folder / LAST
+    best = Best(folder / BEST, write)
+    last = Last(state, write, position, steps, every, best, None, None)
+    model.fit(
+        batches,
+        epochs=EPOCHS,
+        initial_epoch=read_state(state)["epoch"] if state.exists() else 0,
+        validation_data=evaluation_batches(TEXT, LENGTH, BATCH),
+        callbacks=[*more, best, last],
+        verbose=0,
+    )
+    return model, last
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("whole"))
+
+
+# Before the first checkpoint, behind one in each epoch, and in an epoch's last step.
+@pytest.mark.parametrize("stop", [1, 5, STEPS, STEPS + 3, 2 * STEPS + 4])
+def test_a_resumed_run_has_the_steps_logs_and_weights_of_one_that_was_not_stopped(
+    tmp_path, whole, stop
+):
+    model, last = whole
+    with pytest.raises(PowerCut):
+        run(tmp_path, Stop(stop))
+    resumed, its = run(tmp_path)
+    assert int(resumed.optimizer.iterations) == EPOCHS * STEPS
+    assert its.history == last.history
+    assert its.keeper.best == min(log["val_perplexity"] for log in last.history)
+    for found, expected in zip(resumed.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_run_that_stops_behind_the_last_step_of_an_epoch_has_that_epoch_to_end(tmp_path, whole):
+    with pytest.raises(PowerCut):
+        run(tmp_path, StopInValidation(STEPS), every=1)
+    state = read_state(tmp_path / LAST)
+    assert (state["epoch"], state["step"]) == (0, STEPS - 1)
+    resumed, its = run(tmp_path, every=STEPS)
+    assert int(resumed.optimizer.iterations) == EPOCHS * STEPS
+    assert its.history == whole[1].history
+
+
+def test_a_run_that_has_ended_stays_as_it_is(tmp_path, whole):
+    run(tmp_path)
+    model, last = run(tmp_path)
+    assert int(model.optimizer.iterations) == EPOCHS * STEPS
+    assert last.history == whole[1].history
+    assert read_state(tmp_path / LAST)["epoch"] == EPOCHS
+
+
+SETTINGS = Settings(
+    dataset="ptb",
+    architecture=Architecture("tiny", "tt", len(VOCABULARY), (4,), 4),
+    epochs=2,
+    batch=1,
+    learning_rate=1e-3,
+    weight_decay=0.0,
+    dropout=0.1,
+    lambda_reg=0.01,
+    selection="threshold",
+    threshold=0.1,
+    parameters=None,
+    cut_epoch=1,
+    converged=False,
+    seed=0,
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (replace(SETTINGS, epochs=3, seed=1), "epochs=3 where the run has 2, seed=1 where"),
+        (
+            replace(SETTINGS, architecture=replace(SETTINGS.architecture, layers="dense")),
+            "layers='dense' where the run has 'tt'",
+        ),
+    ],
+)
+def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, whole, changed, message):
+    state = {"epoch": 1, "settings": SETTINGS.to_json()}
+    write_checkpoint(tmp_path / LAST, whole[0], VOCABULARY, state)
+    before = (tmp_path / LAST).read_bytes()
+    with pytest.raises(ValueError, match=f"or another folder. Received: {message}"):
+        train(changed, Corpus(VOCABULARY, TEXT, TEXT, TEXT), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [LAST]
+    assert (tmp_path / LAST).read_bytes() == before
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    (tmp_path / LAST).write_bytes(b"half of a fi")
+    with pytest.raises(ValueError, match=r"Expected a file that `train.py` wrote"):
+        train(SETTINGS, Corpus(VOCABULARY, TEXT, TEXT, TEXT), tmp_path)
