@@ -24,8 +24,8 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
     add("--folder", type=Path, default=Path(folder), help="where it is kept")
     add("--size", choices=SIZES, default="small")
     add("--layers", choices=LAYERS, default="tt", help="what table and projections are made of")
-    add("--epochs", type=_positive, default=6)
-    add("--batch", type=_positive, default=32, help="windows a step")
+    add("--epochs", type=positive, default=6)
+    add("--batch", type=positive, default=32, help="windows a step")
     add("--learning-rate", type=float, default=2e-3, help="the peak of the schedule")
     add("--weight-decay", type=float, default=0.01)
     add("--dropout", type=float, default=0.1)
@@ -34,11 +34,11 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
     add = ranks.add_argument
     add(
         "--embedding-rank",
-        type=_positive,
+        type=positive,
         default=128,
         help="what each band of the table begins with",
     )
-    add("--projection-rank", type=_positive, default=64, help="what projections begin with")
+    add("--projection-rank", type=positive, default=64, help="what projections begin with")
     add("--regularizer", choices=REGULARIZERS, default="group-lasso", help="what presses on ranks")
     add("--lambda-reg", type=float, default=0.01, help="its strength")
     add("--selection", choices=SELECTIONS, default="threshold", help="which ranks the cut keeps")
@@ -49,14 +49,13 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
         help="share of the largest singular value that is "
         "kept (threshold), or relative error allowed (energy)",
     )
-    add("--parameters", type=_positive, help="numbers in all tensor trains together (budget)")
+    add("--parameters", type=positive, help="numbers in all tensor trains together (budget)")
     add(
         "--cut-epoch",
-        type=_positive,
+        type=positive,
         help="after how many epochs to cut at the latest; half of them if not given",
     )
     add("--when-converged", action="store_true", help="cut as soon as the ranks are at rest")
-    add("--checkpoint-steps", type=_positive, default=200, help="after how many steps to save")
     return parser
 
 
@@ -93,7 +92,8 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """An integer of at least 1 on the command line."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a positive integer, received {text}")

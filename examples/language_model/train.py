@@ -9,17 +9,29 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-from examples.language_model.arguments import parser_of_runs, settings_from
+from dart_keras.distribution import is_chief
+from examples.language_model.arguments import parser_of_runs, positive, settings_from
 from examples.language_model.corpus import load_corpus
 from examples.language_model.results import write_results
+from examples.language_model.strategies import STRATEGIES, make_strategy
 from examples.language_model.training import train
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parsed = parser_of_runs(__doc__, "build/language_model").parse_args(arguments)
+    parser = parser_of_runs(__doc__, "build/language_model")
+    parser.add_argument(
+        "--strategy", choices=STRATEGIES, help="to train on several devices or machines at once"
+    )
+    parser.add_argument(
+        "--checkpoint-steps", type=positive, default=200, help="after how many steps to save"
+    )
+    parsed = parser.parse_args(arguments)
+    strategy = make_strategy(parsed.strategy)
     corpus = load_corpus(parsed.dataset, parsed.data_dir)
     settings = settings_from(parsed, len(corpus.vocabulary))
-    outcome = train(settings, corpus, parsed.folder, parsed.checkpoint_steps)
+    outcome = train(settings, corpus, parsed.folder, parsed.checkpoint_steps, strategy)
+    if not is_chief(strategy):
+        return
     results = write_results(settings, outcome, corpus, parsed.folder)
     for cut in outcome.cuts:
         print(

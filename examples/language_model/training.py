@@ -1,5 +1,6 @@
 """One run: the model, its optimizer, the cut, and going on where a run was stopped."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,12 @@ class Outcome:
 
 
 def train(
-    settings: Settings, corpus: Corpus, folder: Path, checkpoint_steps: int = 200, verbose: Any = 2
+    settings: Settings,
+    corpus: Corpus,
+    folder: Path,
+    checkpoint_steps: int = 200,
+    strategy: Any = None,
+    verbose: Any = 2,
 ) -> Outcome:
     """Train, or go on with the run that is in the folder.
 
@@ -46,22 +52,29 @@ def train(
         corpus: Its text.
         folder: For checkpoints, TensorBoard's files and the figure.
         checkpoint_steps: After how many steps to save, besides after every epoch.
+        strategy: Of `tf.distribute`. Several workers need one folder that all of them see; their
+            chief writes into it.
         verbose: As for `fit`.
 
     Raises:
         ValueError: If the folder has a run of other settings, or a file that is no checkpoint.
     """
     first_epoch = _first_epoch(settings, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_partial(folder)
+    is_chief = dk.distribution.is_chief(strategy)
+    if is_chief:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_partial(folder)
     keras.utils.set_random_seed(settings.seed)
     position = Position()
     length = SIZES[settings.architecture.size].length
     batches, steps = training_batches(corpus.train, length, settings.batch, position, settings.seed)
-    model = build_model(settings.architecture, settings.dropout, settings.rank_regularizer())
-    compile_model(model, settings, steps)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model = build_model(settings.architecture, settings.dropout, settings.rank_regularizer())
+        compile_model(model, settings, steps, strategy)
 
     def write(path: Path, model: keras.Model, state: dict[str, Any]) -> None:
+        if not is_chief:
+            return
         write_checkpoint(path, model, corpus.vocabulary, {**state, "settings": settings.to_json()})
 
     discretization = settings.discretization()
@@ -71,8 +84,10 @@ def train(
         folder / LAST, write, position, steps, checkpoint_steps, best, monitor, discretization
     )
     log = folder / "tensorboard"
-    callbacks: list[Any] = [discretization, monitor, keras.callbacks.TensorBoard(log)]
-    if monitor:
+    callbacks: list[Any] = [discretization, monitor]
+    if is_chief:
+        callbacks.append(keras.callbacks.TensorBoard(log))
+    if is_chief and monitor:
         figure = folder / "singular_values.png"
         callbacks.append(SingularValueHistograms(monitor, log, figure))
     model.fit(
@@ -83,10 +98,13 @@ def train(
         callbacks=[each for each in (*callbacks, best, last) if each is not None],
         verbose=verbose,
     )
+    if strategy and is_chief:
+        # Apart from the strategy, under which the other workers would have to take part.
+        model = keras.models.load_model(folder / LAST)
     return Outcome(model, last.history, discretization.cuts if discretization else [])
 
 
-def compile_model(model: keras.Model, settings: Settings, steps: int) -> None:
+def compile_model(model: keras.Model, settings: Settings, steps: int, strategy: Any = None) -> None:
     """AdamW with a warm-up and a cosine to zero over the whole run, whatever is cut meanwhile."""
     warm_up = min(_WARM_UP, steps)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -99,19 +117,20 @@ def compile_model(model: keras.Model, settings: Settings, steps: int) -> None:
         keras.optimizers.AdamW(schedule, settings.weight_decay, clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras_hub.metrics.Perplexity(from_logits=True, name="perplexity")],
-        jit_compile=_compiles_with_xla(settings),
+        jit_compile=strategy is None and _compiles_with_xla(settings),
     )
 
 
 def _compiles_with_xla(settings: Settings) -> bool:
-    # XLA halves the time of a step on a processor, because the softmax over the vocabulary becomes
+    if keras.backend.backend() != "tensorflow":
+        return True
+    # It halves the time of a step on a processor, because the softmax over the vocabulary becomes
     # one loop. But compiling takes longer than a tiny run, and TensorFlow's XLA takes 30 times as
     # long for eigenvalues as TensorFlow does.
-    if settings.architecture.size == "tiny":
-        return False
     spectral = settings.rank_regularizer() is not None and settings.regularizer != "group-lasso"
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    return not spectral or on_gpu or keras.backend.backend() != "tensorflow"
+    if spectral and not tf.config.list_physical_devices("GPU"):
+        return False
+    return settings.architecture.size != "tiny"
 
 
 def _first_epoch(settings: Settings, folder: Path) -> int:
