@@ -38,7 +38,8 @@ def test_perplexity_latency_and_a_sample_are_printed(run, capsys):
     prompt = ["--prompt", "the dog meows", "--words", "12", "--top-k", "3"]
     assert infer.main(arguments(*run, *prompt)) == 0
     lines = capsys.readouterr().out.splitlines()
-    shown = {part: float(value) for part, value in re.findall(r"the (\w+) text: (.*)", str(lines))}
+    perplexities = re.findall(r"the (\w+) text: (.*)", "\n".join(lines))
+    shown = {part: float(value) for part, value in perplexities}
     model, corpus = keras.models.load_model(run[1]), Trained.read(run[1]).corpus("ptb", run[0])
     assert shown["test"] == pytest.approx(perplexity(model, corpus.test), abs=0.006)
     # Of 25 words, of which few can follow one another.
