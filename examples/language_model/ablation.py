@@ -4,11 +4,14 @@ Every run has a folder by its name and goes on from there; runs that have ended 
 After each run the table is written as CSV, and after the last one the picture is drawn.
 """
 
+import argparse
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import keras
 
 from examples.language_model.arguments import parser_of_runs, settings_from
 from examples.language_model.baselines import dense_twin, fixed_rank_twin, low_rank_twin
+from examples.language_model.command import run
 from examples.language_model.corpus import Corpus, load_corpus
 from examples.language_model.plots import draw
 from examples.language_model.results import RESULTS, write_results
@@ -80,7 +84,7 @@ STUDIES: dict[str, Callable[[Settings, Finish], Runs]] = {
 }
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int:
     parser = parser_of_runs(__doc__, "build/ablation")
     parser.add_argument("--study", choices=STUDIES, nargs="+", default=list(STUDIES))
     parser.add_argument(
@@ -89,7 +93,10 @@ def main(arguments: list[str] | None = None) -> None:
         default=Path(__file__).parent / "results",
         help="the folder for tables and pictures",
     )
-    parsed = parser.parse_args(arguments)
+    return run("ablation.py", partial(_sweep, parser.parse_args(arguments)))
+
+
+def _sweep(parsed: argparse.Namespace) -> None:
     corpus = load_corpus(parsed.dataset, parsed.data_dir)
     base = settings_from(parsed, len(corpus.vocabulary))
 
@@ -121,4 +128,4 @@ def _name(settings: Settings) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

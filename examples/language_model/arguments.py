@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from examples.language_model.architecture import LAYERS, SIZES, Architecture
+from examples.language_model.command import positive
 from examples.language_model.corpus import DATASETS
 from examples.language_model.settings import REGULARIZERS, SELECTIONS, Settings
 
@@ -90,11 +91,3 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         converged=parsed.when_converged,
         seed=parsed.seed,
     )
-
-
-def positive(text: str) -> int:
-    """An integer of at least 1 on the command line."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive integer, received {text}")
-    return value

@@ -3,21 +3,24 @@
 The same command again goes on from the last checkpoint in the folder, ranks included.
 """
 
+import argparse
 import os
+import sys
+from functools import partial
 
 # Before TensorFlow is imported: its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-
 from dart_keras.distribution import is_chief
-from examples.language_model.arguments import parser_of_runs, positive, settings_from
+from examples.language_model.arguments import parser_of_runs, settings_from
+from examples.language_model.command import positive, run
 from examples.language_model.corpus import load_corpus
 from examples.language_model.results import write_results
 from examples.language_model.strategies import STRATEGIES, make_strategy
 from examples.language_model.training import train
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int:
     parser = parser_of_runs(__doc__, "build/language_model")
     parser.add_argument(
         "--strategy", choices=STRATEGIES, help="to train on several devices or machines at once"
@@ -25,7 +28,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--checkpoint-steps", type=positive, default=200, help="after how many steps to save"
     )
-    parsed = parser.parse_args(arguments)
+    return run("train.py", partial(_train, parser.parse_args(arguments)))
+
+
+def _train(parsed: argparse.Namespace) -> None:
     strategy = make_strategy(parsed.strategy)
     corpus = load_corpus(parsed.dataset, parsed.data_dir)
     settings = settings_from(parsed, len(corpus.vocabulary))
@@ -44,4 +50,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
