@@ -14,6 +14,7 @@ class Size:
         heads: How many attention heads, which share the width.
         inner: The width inside of a block's feed-forward part.
         length: How many words a model sees at once.
+        band: How many of the most frequent words have a tensor train of their own.
     """
 
     width: int
@@ -21,12 +22,13 @@ class Size:
     heads: int
     inner: int
     length: int
+    band: int
 
 
 SIZES = {
-    "tiny": Size(width=32, blocks=1, heads=2, inner=64, length=16),
-    "small": Size(width=256, blocks=2, heads=4, inner=512, length=64),
-    "medium": Size(width=512, blocks=6, heads=8, inner=2048, length=256),
+    "tiny": Size(width=32, blocks=1, heads=2, inner=64, length=16, band=64),
+    "small": Size(width=384, blocks=2, heads=6, inner=384, length=64, band=256),
+    "medium": Size(width=512, blocks=6, heads=8, inner=2048, length=256, band=1024),
 }
 LAYERS = ("dense", "tt", "low-rank")
 
@@ -41,19 +43,19 @@ class Architecture:
             trains; `"low-rank"` for a table that is a product of two matrices, and dense
             projections.
         vocabulary: How many words there are.
-        embedding_ranks: The ranks that the table begins with: the inner ranks, or one for all.
-        projection_ranks: The rank that the projections begin with.
+        embedding_rank: The rank that each band of the table begins with.
+        projection_rank: The rank that the projections begin with.
     """
 
     size: str
     layers: str
     vocabulary: int
-    embedding_ranks: tuple[int, ...] = ()
-    projection_ranks: int | None = None
+    embedding_rank: int | None = None
+    projection_rank: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        return cls(**{**values, "embedding_ranks": tuple(values["embedding_ranks"])})
+        return cls(**values)

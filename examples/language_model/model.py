@@ -11,6 +11,7 @@ from keras import ops
 
 import dart_keras as dk
 from examples.language_model.architecture import SIZES, Architecture, Size
+from examples.language_model.table import BandedTable, Table, band_ends
 
 # Added to the scores of words that are still to come; -1e9 would be too much for half precision.
 _HIDDEN = -1e4
@@ -23,6 +24,7 @@ def build_model(
     architecture: Architecture,
     dropout: float = 0.0,
     rank_regularizer: dk.regularizers.RankRegularizer | None = None,
+    last_only: bool = False,
 ) -> keras.Model:
     """From words to logits of the next word, at every place of a window.
 
@@ -35,9 +37,11 @@ def build_model(
         dropout: The share of numbers left out behind the embedding, every part of a block, and in
             front of the logits.
         rank_regularizer: Of every tensor train.
+        last_only: Whether to predict behind the last word of a window alone, as a device does.
 
     Returns:
-        A model from int32 (batch, length) to float32 (batch, length, vocabulary).
+        A model from int32 (batch, length) to float32 (batch, length, vocabulary), or
+        (batch, vocabulary).
     """
     size = SIZES[architecture.size]
     table = _table(architecture, size, rank_regularizer)
@@ -50,6 +54,8 @@ def build_model(
     x = keras.layers.Dropout(dropout)(x + positions(x))
     for i in range(1, size.blocks + 1):
         x = _block(x, size, projection, dropout, f"block_{i}")
+    if last_only:
+        x = x[:, -1]
     x = keras.layers.LayerNormalization(name="norm")(x)
     x = keras.layers.Dropout(dropout)(x)
     logits = keras.layers.Activation("linear", dtype="float32", name="logits")(
@@ -93,31 +99,21 @@ def _initializer() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
-def embedding_modes(vocabulary: int, width: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Modes of the table."""
-    root = math.ceil(math.sqrt(vocabulary))
-    return (root, math.ceil(vocabulary / root), 1), (1, 1, width)
-
-
-def _table(architecture: Architecture, size: Size, rank_regularizer: Any) -> keras.Layer:
-    arguments: dict[str, Any] = {
-        "input_dim": architecture.vocabulary,
-        "output_dim": size.width,
-        "embeddings_initializer": _initializer(),
-        "name": "words_table",
-    }
+def _table(architecture: Architecture, size: Size, rank_regularizer: Any) -> Table:
     if architecture.layers == "dense":
-        return keras.layers.ReversibleEmbedding(**arguments)
-    if architecture.layers == "low-rank":
-        modes = (architecture.vocabulary, 1), (1, size.width)
-    else:
-        modes = embedding_modes(architecture.vocabulary, size.width)
-    ranks = architecture.embedding_ranks
-    return dk.layers.TTEmbedding(
-        **arguments,
-        ranks=ranks[0] if len(ranks) == 1 else ranks,
-        input_modes=modes[0],
-        output_modes=modes[1],
+        return keras.layers.ReversibleEmbedding(
+            architecture.vocabulary,
+            size.width,
+            embeddings_initializer=_initializer(),
+            name="table",
+        )
+    return BandedTable(
+        band_ends(architecture.vocabulary, size.band)
+        if architecture.layers == "tt"
+        else [architecture.vocabulary],
+        size.width,
+        architecture.embedding_rank,
+        embeddings_initializer=_initializer(),
         rank_regularizer=rank_regularizer,
     )
 
@@ -128,7 +124,7 @@ def _projection(architecture: Architecture, rank_regularizer: Any) -> Projection
             return keras.layers.Dense(units, activation, name=name)(x)
         return dk.layers.TTDense(
             units,
-            architecture.projection_ranks,
+            architecture.projection_rank,
             # One bond: of all modes these take the least arithmetic for their size.
             input_modes=(x.shape[-1], 1),
             output_modes=(1, units),

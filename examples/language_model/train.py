@@ -40,7 +40,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
             parsed.size,
             parsed.layers,
             vocabulary,
-            () if parsed.layers == "dense" else tuple(parsed.embedding_ranks),
+            None if parsed.layers == "dense" else parsed.embedding_rank,
             parsed.projection_rank if parsed.layers == "tt" else None,
         ),
         epochs=parsed.epochs,
@@ -77,11 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     ranks = parser.add_argument_group("ranks")
     add = ranks.add_argument
     add(
-        "--embedding-ranks",
+        "--embedding-rank",
         type=_positive,
-        nargs="+",
-        default=[64],
-        help="what the table begins with",
+        default=128,
+        help="what each band of the table begins with",
     )
     add("--projection-rank", type=_positive, default=64, help="what projections begin with")
     add("--lambda-reg", type=float, default=0.01, help="strength of what presses on the ranks")

@@ -1,0 +1,69 @@
+"""The table of embeddings that also makes the logits, as a whole or in bands of its own ranks."""
+
+from typing import Any, Protocol
+
+import keras
+from keras import ops
+
+import dart_keras as dk
+
+
+class Table(Protocol):
+    """From ids to embeddings, and with `reverse=True` from the stream to logits."""
+
+    def __call__(self, x: Any, reverse: bool = False) -> Any: ...
+
+
+def band_ends(vocabulary: int, first: int) -> list[int]:
+    """Where bands end of which each has three times as many words as all before it together."""
+    ends = [first]
+    while ends[-1] < vocabulary:
+        ends.append(4 * ends[-1])
+    return [*ends[:-1], vocabulary]
+
+
+class BandedTable:
+    """Tensor trains for bands of words, the most frequent words first.
+
+    Frequent words have more to say than rare ones (Baevski and Auli 2019, "Adaptive Input
+    Representations for Neural Language Modeling", section 3, give them wider embeddings, by hand).
+    As each band is a train by itself, its rank can be learned.
+
+    Args:
+        ends: Where each band ends; the last is the size of the vocabulary.
+        width: Of an embedding.
+        rank: That every band begins with.
+        arguments: Further ones for each `dart_keras.layers.TTEmbedding`.
+    """
+
+    def __init__(self, ends: list[int], width: int, rank: int, **arguments: Any) -> None:
+        self._bands = [
+            (
+                start,
+                end,
+                dk.layers.TTEmbedding(
+                    end - start,
+                    width,
+                    rank,
+                    # One bond: of all modes these take the least arithmetic for their size.
+                    input_modes=(end - start, 1),
+                    output_modes=(1, width),
+                    name=f"table_{i}",
+                    **arguments,
+                ),
+            )
+            for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False), start=1)
+        ]
+
+    def __call__(self, x: Any, reverse: bool = False) -> Any:
+        if reverse:
+            parts = [band(x, reverse=True) for _, _, band in self._bands]
+            return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+        return sum(self._lookup(x, *band) for band in self._bands)
+
+    def _lookup(self, words: Any, start: int, end: int, band: keras.Layer) -> Any:
+        if len(self._bands) == 1:
+            return band(words)
+        rows = band(ops.clip(words - start, 0, end - start - 1))
+        inside = ops.logical_and(words >= start, words < end)
+        return rows * ops.expand_dims(ops.cast(inside, rows.dtype), -1)
