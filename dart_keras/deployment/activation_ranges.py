@@ -1,6 +1,7 @@
 """From the numbers that an activation takes on the calibration rows to the range for integers."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,31 @@ METHODS: dict[str, Callable[[Histogram, str], tuple[float, float]] | None] = {
 }
 
 
+def with_true_ranges(measured: bytes, arrays: Sequence[np.ndarray]) -> bytes:
+    """A file in float with the smallest and the largest number that each activation really took.
+
+    TensorFlow's calibrator looks at an operator's inputs after it has run, too. One that works in
+    place, such as an addition, has written its output over one of them by then: what is added to a
+    residual stream had the range of the sum, and scores in front of a mask that of the mask.
+
+    Args:
+        measured: The file, whose tensors carry the ranges that the calibrator found.
+        arrays: The rows, one array for each input in the file's order.
+    """
+    model = unpack(measured)
+    tensors = model.subgraphs[0].tensors
+    places = [place for place, tensor in enumerate(tensors) if _has_range(tensor)]
+    lows, highs = dict.fromkeys(places, np.inf), dict.fromkeys(places, -np.inf)
+    for place, values in tensors_on(measured, places, arrays):
+        lows[place] = min(lows[place], values.min(initial=np.inf))
+        highs[place] = max(highs[place], values.max(initial=-np.inf))
+    for place in places:
+        if lows[place] <= highs[place]:
+            tensors[place].quantization.min = np.array([lows[place]], "float32")
+            tensors[place].quantization.max = np.array([highs[place]], "float32")
+    return pack(model)
+
+
 def with_chosen_ranges(
     measured: bytes, method: str, integers: str, arrays: Sequence[np.ndarray]
 ) -> bytes:
@@ -98,9 +124,9 @@ def with_chosen_ranges(
     histograms = {
         place: Histogram(float(tensor.quantization.min[0]), float(tensor.quantization.max[0]))
         for place, tensor in enumerate(tensors)
-        if tensor.quantization is not None and tensor.quantization.min is not None
+        if _has_range(tensor)
     }
-    for place, values in _activations(measured, list(histograms), arrays):
+    for place, values in tensors_on(measured, list(histograms), arrays):
         histograms[place].add(values)
     for place, histogram in histograms.items():
         low, high = choose(histogram, integers)
@@ -109,10 +135,23 @@ def with_chosen_ranges(
     return pack(model)
 
 
-def _activations(
+def _has_range(tensor: Any) -> bool:
+    return tensor.quantization is not None and tensor.quantization.min is not None
+
+
+def tensors_on(
     content: bytes, places: Sequence[int], arrays: Sequence[np.ndarray]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The numbers of some tensors of a file, row after row."""
+    """The numbers of some tensors of a file in float, row after row.
+
+    Args:
+        content: The file.
+        places: The tensors.
+        arrays: The rows, one array for each input in the file's order.
+
+    Yields:
+        A tensor's place, and what it held on the row.
+    """
     inspection = Inspection(content, "builtin")
     for row in zip(*arrays, strict=True):
         inspection.invoke(row)

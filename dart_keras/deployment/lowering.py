@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.activation_ranges import with_chosen_ranges
+from dart_keras.deployment.activation_ranges import with_chosen_ranges, with_true_ranges
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.export import Exported
 from dart_keras.deployment.flatbuffer.model_file import ModelFile, ordered
+from dart_keras.deployment.masks import with_masks_in_range
 from dart_keras.deployment.quiet import quiet
 from dart_keras.deployment.recipe import RECIPES, Recipe
 from dart_keras.deployment.tensorflow_quantizer import measure_ranges, quantize
@@ -57,10 +58,14 @@ class Lowering:
 
     @cached_property
     def _with_ranges(self) -> bytes:
-        measured = self._try(lambda: measure_ranges(self._converter()))
-        return with_chosen_ranges(measured, self.method, self.recipe.interface, self.arrays)
+        # One row shows which tensors have ranges; these are measured below, on all rows.
+        measured = self._try(lambda: measure_ranges(self._converter(count=1)))
+        integers = self.recipe.interface
+        true = with_true_ranges(measured, self.arrays)
+        masked = with_masks_in_range(true, integers, self.arrays)
+        return with_chosen_ranges(masked, self.method, integers, self.arrays)
 
-    def _converter(self, per_channel: bool = True) -> Any:
+    def _converter(self, per_channel: bool = True, count: int | None = None) -> Any:
         import tensorflow as tf
 
         loops = self.exported.layers_with(_LOOPS)
@@ -76,11 +81,11 @@ class Lowering:
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [self.exported.function], tf.Module()
         )
-        self.recipe.configure(converter, self._rows, per_channel)
+        self.recipe.configure(converter, partial(self._rows, count), per_channel)
         return converter
 
-    def _rows(self) -> Iterator[dict[str, np.ndarray]]:
-        for row in zip(*self.arrays, strict=True):
+    def _rows(self, count: int | None) -> Iterator[dict[str, np.ndarray]]:
+        for row in zip(*(array[:count] for array in self.arrays), strict=True):
             yield {name: value[None] for name, value in zip(self._names, row, strict=True)}
 
     @property

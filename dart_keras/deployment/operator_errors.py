@@ -38,7 +38,17 @@ def operator_errors(
     nodes = _nodes(content)
     # The converter names an operator's output alike in both files.
     twins = {node.outputs[0].name: node for node in _nodes(plain)}
-    pairs = [_Pair(node, twins.get(node.outputs[0].name), plain) for node in nodes]
+    # What a mask puts below their range is as good as at its end.
+    into_softmax = {
+        name
+        for node in nodes
+        if node.kind == "SOFTMAX"
+        for name in (info.name for info in node.inputs.values())
+    }
+    pairs = [
+        _Pair(node, twins.get(node.outputs[0].name), plain, node.outputs[0].name in into_softmax)
+        for node in nodes
+    ]
     quantized, floats = _inspected(content), Inspection(plain, "builtin")
     infos = ModelFile(content).inputs([spec.name for spec in exported.signature.inputs])
     for row in zip(*arrays, strict=True):
@@ -129,6 +139,7 @@ class _Pair:
     node: _Node
     twin: _Node | None
     plain: bytes
+    cut_off: bool
     added: _Noise = field(default_factory=_Noise)
     accumulated: _Noise = field(default_factory=_Noise)
 
@@ -143,11 +154,17 @@ class _Pair:
             return
         info = self.node.outputs[0]
         received = info.dequantize(quantized.tensor(self.node.indices[0]))
-        self.accumulated.add(floats.tensor(self.twin.indices[0]), received)
+        self.accumulated.add(self._in_range(floats.tensor(self.twin.indices[0])), received)
         if self._alone is not None:
             given = self.node.inputs.items()
             self._alone.invoke([i.dequantize(quantized.tensor(index)) for index, i in given])
-            self.added.add(self._alone.output(0), received)
+            self.added.add(self._in_range(self._alone.output(0)), received)
+
+    def _in_range(self, wanted: np.ndarray) -> np.ndarray:
+        info = self.node.outputs[0]
+        if not self.cut_off or info.scale is None:
+            return wanted
+        return np.maximum(wanted, info.dequantize(np.array(np.iinfo(info.dtype).min, info.dtype)))
 
     def _is_alike(self, twin: _Node) -> bool:
         sizes = [

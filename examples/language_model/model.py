@@ -53,9 +53,10 @@ def build_model(
     )
     x = keras.layers.Dropout(dropout)(x + positions(x))
     for i in range(1, size.blocks + 1):
-        x = _block(x, size, projection, dropout, f"block_{i}")
+        queries = 1 if last_only and i == size.blocks else size.length
+        x = _block(x, size, projection, dropout, f"block_{i}", queries)
     if last_only:
-        x = x[:, -1]
+        x = ops.reshape(x, (-1, size.width))
     x = keras.layers.LayerNormalization(name="norm")(x)
     x = keras.layers.Dropout(dropout)(x)
     logits = keras.layers.Activation("linear", dtype="float32", name="logits")(
@@ -64,10 +65,17 @@ def build_model(
     return keras.Model(words, logits, name="language_model")
 
 
-def _block(x: Any, size: Size, projection: Projection, dropout: float, name: str) -> Any:
+def _block(
+    x: Any, size: Size, projection: Projection, dropout: float, name: str, queries: int
+) -> Any:
+    """What becomes of the last so many words; the others are only looked at."""
     normalized = keras.layers.LayerNormalization(name=f"{name}_attention_norm")(x)
+    asking = normalized
+    if queries < size.length:
+        x, asking = x[:, -queries:], normalized[:, -queries:]
     query, key, value = (
-        projection(normalized, size.width, f"{name}_{part}") for part in ("query", "key", "value")
+        projection(source, size.width, f"{name}_{part}")
+        for source, part in ((asking, "query"), (normalized, "key"), (normalized, "value"))
     )
     attended = _attention(query, key, value, size)
     x = x + keras.layers.Dropout(dropout)(projection(attended, size.width, f"{name}_attention"))
@@ -83,16 +91,16 @@ def _attention(query: Any, key: Any, value: Any, size: Size) -> Any:
     Written in matrix products: what `ops.dot_product_attention` makes of its mask does not run on
     TensorFlow Lite Micro.
     """
-    width = size.width // size.heads
+    width, queries = size.width // size.heads, query.shape[1]
 
     def split(x: Any, order: tuple[int, ...]) -> Any:
-        return ops.transpose(ops.reshape(x, (-1, size.length, size.heads, width)), order)
+        return ops.transpose(ops.reshape(x, (-1, x.shape[1], size.heads, width)), order)
 
-    mask = np.triu(np.full((size.length, size.length), _HIDDEN, "float32"), 1)
+    mask = np.triu(np.full((size.length, size.length), _HIDDEN, "float32"), 1)[-queries:]
     scores = ops.matmul(split(query, (0, 2, 1, 3)), split(key, (0, 2, 3, 1)))
     shares = ops.softmax(scores / math.sqrt(width) + ops.cast(mask, scores.dtype))
     heads = ops.matmul(shares, split(value, (0, 2, 1, 3)))
-    return ops.reshape(ops.transpose(heads, (0, 2, 1, 3)), (-1, size.length, size.width))
+    return ops.reshape(ops.transpose(heads, (0, 2, 1, 3)), (-1, queries, size.width))
 
 
 def _initializer() -> keras.initializers.Initializer:

@@ -5,21 +5,27 @@ The same command again goes on from the last checkpoint in the folder, ranks inc
 
 import argparse
 import os
+import sys
+from functools import partial
 from pathlib import Path
 
 # Before TensorFlow is imported: its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-
 from examples.language_model.architecture import LAYERS, SIZES, Architecture
+from examples.language_model.command import positive, run
 from examples.language_model.corpus import DATASETS, load_corpus
 from examples.language_model.evaluation import perplexity
 from examples.language_model.settings import SELECTIONS, Settings
 from examples.language_model.training import train
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
+    return run("train.py", partial(_train, parsed))
+
+
+def _train(parsed: argparse.Namespace) -> None:
     corpus = load_corpus(parsed.dataset, parsed.data_dir)
     settings = settings_from(parsed, len(corpus.vocabulary))
     outcome = train(settings, corpus, parsed.folder, parsed.checkpoint_steps)
@@ -68,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--folder", type=Path, default=Path("build/language_model"), help="where the run is kept")
     add("--size", choices=SIZES, default="small")
     add("--layers", choices=LAYERS, default="tt", help="what table and projections are made of")
-    add("--epochs", type=_positive, default=6)
-    add("--batch", type=_positive, default=32, help="windows a step")
+    add("--epochs", type=positive, default=6)
+    add("--batch", type=positive, default=32, help="windows a step")
     add("--learning-rate", type=float, default=2e-3, help="the peak of the schedule")
     add("--weight-decay", type=float, default=0.01)
     add("--dropout", type=float, default=0.1)
@@ -78,11 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     add = ranks.add_argument
     add(
         "--embedding-rank",
-        type=_positive,
+        type=positive,
         default=128,
         help="what each band of the table begins with",
     )
-    add("--projection-rank", type=_positive, default=64, help="what projections begin with")
+    add("--projection-rank", type=positive, default=64, help="what projections begin with")
     add("--lambda-reg", type=float, default=0.01, help="strength of what presses on the ranks")
     add("--selection", choices=SELECTIONS, default="threshold", help="which ranks the cut keeps")
     add(
@@ -92,23 +98,16 @@ def _parser() -> argparse.ArgumentParser:
         help="share of the largest singular value that is "
         "kept (threshold), or relative error allowed (energy)",
     )
-    add("--parameters", type=_positive, help="numbers in all tensor trains together (budget)")
+    add("--parameters", type=positive, help="numbers in all tensor trains together (budget)")
     add(
         "--cut-epoch",
-        type=_positive,
+        type=positive,
         help="after how many epochs to cut at the latest; half of them if not given",
     )
     add("--when-converged", action="store_true", help="cut as soon as the ranks are at rest")
-    add("--checkpoint-steps", type=_positive, default=200, help="after how many steps to save")
+    add("--checkpoint-steps", type=positive, default=200, help="after how many steps to save")
     return parser
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive integer, received {text}")
-    return value
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""What the command lines of this folder do alike."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+
+def run(name: str, command: Callable[[], None]) -> int:
+    """Run a command; what a user can put right is told in one line.
+
+    Args:
+        name: The command's.
+        command: What to do.
+
+    Returns:
+        The exit code: 0, or 1 if it failed, with the reason on stderr.
+    """
+    try:
+        command()
+    except (ValueError, OSError, ImportError) as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def positive(text: str) -> int:
+    """Read a positive integer."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a positive integer, received {text}")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """Read a positive number."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number, received {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """Read a number above 0 and at most 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, at most 1, received {text}")
+    return value
