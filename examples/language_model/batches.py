@@ -75,7 +75,7 @@ def shuffled_batches(
 
     Args:
         pick: From the numbers of rows, an int32 tensor (batch,), to a batch.
-        rows: How many there are; those at the end of the order that are no whole batch are left out.
+        rows: How many there are; those that make no whole batch are left out.
         batch: Rows a step.
         position: Where each pass through the data set begins.
         seed: An integer.

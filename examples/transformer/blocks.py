@@ -78,8 +78,8 @@ def _attention(query: Any, key: Any, value: Any, mask: Any, heads: int) -> Any:
 
 
 def _reshape(x: Any, *shape: int) -> Any:
-    # An operation has to be told the length. The layer finds it out, in operations of its own, which
-    # a model for a device can do without.
+    # Where the length is not known an operation cannot be told it; a layer finds it out, in further
+    # operations that a model for a device can do without.
     if x.shape[1] is None:
         return keras.layers.Reshape((-1, *shape))(x)
     return ops.reshape(x, (-1, x.shape[1], *shape))
