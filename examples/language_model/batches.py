@@ -1,5 +1,6 @@
 """Windows of text as batches by `tf.data`, which can begin anywhere in a run of epochs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,7 @@ def training_batches(
 
     Returns:
         A `tf.data.Dataset` of (words, the words after them), both int32 (batch, length), and how
-        many steps an epoch has. So many batches has each pass, also one that begins within an
-        epoch, because `fit` takes the length of its first epoch for the length of all; the batches
-        after the epoch's last one are its first ones again, and are not to be used.
+        many steps an epoch has.
 
     Raises:
         ValueError: If the text is too short for one batch.
@@ -59,24 +58,52 @@ def training_batches(
         )
     text = tf.constant(ids)
 
+    def pick(chosen: Any) -> tuple[Any, Any]:
+        offset = tf.random.stateless_uniform(
+            [], _seeds(seed, _OFFSET, position), 0, length, "int32"
+        )
+        rows = tf.gather(text, (offset + length * chosen)[:, None] + tf.range(length + 1))
+        return rows[:, :-1], rows[:, 1:]
+
+    return shuffled_batches(pick, windows, batch, position, seed), steps
+
+
+def shuffled_batches(
+    pick: Callable[[Any], Any], rows: int, batch: int, position: Position, seed: int
+) -> Any:
+    """Batches of rows in an order that is another one in every epoch.
+
+    Args:
+        pick: From the numbers of rows, an int32 tensor (batch,), to a batch.
+        rows: How many there are; those that make no whole batch are left out.
+        batch: Rows a step.
+        position: Where each pass through the data set begins.
+        seed: An integer.
+
+    Returns:
+        A `tf.data.Dataset`. A pass that begins within an epoch has as many batches as others,
+        because `fit` takes the length of its first epoch for the length of all; the batches after
+        the epoch's last one are its first ones again, and are not to be used.
+    """
+    steps = rows // batch
+
     def epoch(_: Any) -> Any:
-        def seeds(purpose: int) -> Any:
-            return tf.stack([tf.constant(2 * seed + purpose, "int64"), position.epoch])
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(rows), _seeds(seed, _ORDER, position)
+        )
 
-        offset = tf.random.stateless_uniform([], seeds(_OFFSET), 0, length, "int32")
-        order = tf.random.experimental.stateless_shuffle(tf.range(windows), seeds(_ORDER))
-
-        def pick(step: Any) -> tuple[Any, Any]:
+        def pick_step(step: Any) -> Any:
             step = (position.step + step) % steps
-            starts = offset + length * order[step * batch : (step + 1) * batch]
-            starts = tf.ensure_shape(starts, [batch])
-            rows = tf.gather(text, starts[:, None] + tf.range(length + 1))
-            return rows[:, :-1], rows[:, 1:]
+            return pick(tf.ensure_shape(order[step * batch : (step + 1) * batch], [batch]))
 
-        return tf.data.Dataset.range(steps).map(pick)
+        return tf.data.Dataset.range(steps).map(pick_step)
 
     passes = tf.data.Dataset.from_tensors(0).flat_map(epoch)
-    return passes.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2), steps
+    return passes.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+
+
+def _seeds(seed: int, purpose: int, position: Position) -> Any:
+    return tf.stack([tf.constant(2 * seed + purpose, "int64"), position.epoch])
 
 
 def evaluation_batches(ids: np.ndarray, length: int, batch: int) -> Any:

@@ -1,7 +1,7 @@
 """Text in files, as one stream of word ids for each part."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,10 @@ def load_corpus(dataset: str, folder: str | Path, vocabulary: Vocabulary | None 
         ValueError: If a file is empty or no UTF-8 text, or has a word that the vocabulary lacks
             while the vocabulary has no `<unk>`.
     """
-    paths = {part: _find(dataset, Path(folder), part) for part in PARTS}
+    paths = {
+        part: find_file(folder, [name.format(part) for name in _NAMES[dataset]], _SOURCES[dataset])
+        for part in PARTS
+    }
     if vocabulary is None:
         counts = Counter(word for line in _lines(paths["train"]) for word in line)
         # Among words as frequent as each other, the order of the alphabet.
@@ -58,33 +61,52 @@ def load_corpus(dataset: str, folder: str | Path, vocabulary: Vocabulary | None 
     return Corpus(vocabulary, *(_ids(paths[part], vocabulary) for part in PARTS))
 
 
-def _find(dataset: str, folder: Path, part: str) -> Path:
+def find_file(folder: str | Path, names: Sequence[str], source: str) -> Path:
+    """The file of a folder that has one of some names.
+
+    Args:
+        folder: What the user gave as `--data-dir`.
+        names: What the file may be called.
+        source: What the data set is called where it can be had.
+
+    Raises:
+        FileNotFoundError: If the folder or the file is missing.
+    """
+    folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"Expected --data-dir to be a folder with {_SOURCES[dataset]}. Received: {folder}, "
+            f"Expected --data-dir to be a folder with {source}. Received: {folder}, "
             "which is no folder"
         )
-    names = [name.format(part) for name in _NAMES[dataset]]
     for name in names:
         if (folder / name).is_file():
             return folder / name
     present = sorted(path.name for path in folder.iterdir())[:10]
     raise FileNotFoundError(
-        f"Expected a file {' or '.join(names)} in {folder}, from {_SOURCES[dataset]}. "
+        f"Expected a file {' or '.join(names)} in {folder}, from {source}. "
         f"Received: a folder with {present}"
     )
 
 
-def _lines(path: Path) -> Iterator[list[str]]:
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a text, with their ends.
+
+    Raises:
+        ValueError: If the file is no UTF-8 text.
+    """
     try:
         with path.open(encoding="utf-8") as file:
-            for line in file:
-                yield [*line.split(), END_OF_LINE]
+            yield from file
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Expected {path} to be text in UTF-8. Received: byte {error.object[error.start]:#04x} "
             f"where none can be ({error.reason})"
         ) from error
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    for line in read_lines(path):
+        yield [*line.split(), END_OF_LINE]
 
 
 def _ids(path: Path, vocabulary: Vocabulary) -> np.ndarray:

@@ -18,6 +18,7 @@ from examples.language_model.corpus import Corpus
 from examples.language_model.model import build_model
 from examples.language_model.settings import Settings
 from examples.language_model.singular_values import SingularValueHistograms
+from examples.language_model.vocabulary import Vocabulary
 
 _WARM_UP = 300
 
@@ -35,6 +36,23 @@ class Outcome:
     model: keras.Model
     history: list[dict[str, float]]
     cuts: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What a model is trained and judged on.
+
+    Args:
+        training: A `tf.data.Dataset`, a pass through which is what is left of an epoch.
+        steps: How many batches an epoch has.
+        position: Where `training` begins.
+        validation: A `tf.data.Dataset`.
+    """
+
+    training: Any
+    steps: int
+    position: Position
+    validation: Any
 
 
 def train(
@@ -59,29 +77,77 @@ def train(
     Raises:
         ValueError: If the folder has a run of other settings, or a file that is no checkpoint.
     """
+    keras.utils.set_random_seed(settings.seed)
+    position = Position()
+    length = SIZES[settings.architecture.size].length
+    batches, steps = training_batches(corpus.train, length, settings.batch, position, settings.seed)
+    validation = evaluation_batches(corpus.valid, length, settings.batch)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model = build_model(settings.architecture, settings.dropout, settings.rank_regularizer())
+        compile_model(model, settings, steps, strategy)
+    return fit(
+        model,
+        settings,
+        Batches(batches, steps, position, validation),
+        corpus.vocabulary,
+        folder,
+        checkpoint_steps,
+        strategy,
+        verbose,
+    )
+
+
+def fit(
+    model: keras.Model,
+    settings: Settings,
+    batches: Batches,
+    vocabulary: Vocabulary,
+    folder: Path,
+    checkpoint_steps: int,
+    strategy: Any,
+    verbose: Any,
+    **notes: Any,
+) -> Outcome:
+    """Train a compiled model, or go on with the run that is in the folder.
+
+    Args:
+        model: As it is when a run begins.
+        settings: The run's.
+        batches: Its data.
+        vocabulary: The model's words.
+        folder: For checkpoints, TensorBoard's files and the figure.
+        checkpoint_steps: After how many steps to save, besides after every epoch.
+        strategy: Under which the model was made, if any.
+        verbose: As for `fit`.
+        **notes: What else `read_state` is to find in a checkpoint.
+
+    Raises:
+        ValueError: If the folder has a run of other settings, or a file that is no checkpoint.
+    """
     first_epoch = _first_epoch(settings, folder)
     is_chief = dk.distribution.is_chief(strategy)
     if is_chief:
         folder.mkdir(parents=True, exist_ok=True)
         remove_partial(folder)
-    keras.utils.set_random_seed(settings.seed)
-    position = Position()
-    length = SIZES[settings.architecture.size].length
-    batches, steps = training_batches(corpus.train, length, settings.batch, position, settings.seed)
-    with strategy.scope() if strategy else contextlib.nullcontext():
-        model = build_model(settings.architecture, settings.dropout, settings.rank_regularizer())
-        compile_model(model, settings, steps, strategy)
 
     def write(path: Path, model: keras.Model, state: dict[str, Any]) -> None:
         if not is_chief:
             return
-        write_checkpoint(path, model, corpus.vocabulary, {**state, "settings": settings.to_json()})
+        notes_of_run = {**notes, "settings": settings.to_json()}
+        write_checkpoint(path, model, vocabulary, {**state, **notes_of_run})
 
     discretization = settings.discretization()
     monitor = None if settings.architecture.layers == "dense" else dk.callbacks.RankMonitor()
     best = Best(folder / BEST, write)
     last = Last(
-        folder / LAST, write, position, steps, checkpoint_steps, best, monitor, discretization
+        folder / LAST,
+        write,
+        batches.position,
+        batches.steps,
+        checkpoint_steps,
+        best,
+        monitor,
+        discretization,
     )
     log = folder / "tensorboard"
     callbacks: list[Any] = [discretization, monitor]
@@ -91,10 +157,10 @@ def train(
         figure = folder / "singular_values.png"
         callbacks.append(SingularValueHistograms(monitor, log, figure))
     model.fit(
-        batches,
+        batches.training,
         epochs=settings.epochs,
         initial_epoch=first_epoch,
-        validation_data=evaluation_batches(corpus.valid, length, settings.batch),
+        validation_data=batches.validation,
         callbacks=[each for each in (*callbacks, best, last) if each is not None],
         verbose=verbose,
     )
@@ -105,23 +171,17 @@ def train(
 
 
 def compile_model(model: keras.Model, settings: Settings, steps: int, strategy: Any = None) -> None:
-    """AdamW with a warm-up and a cosine to zero over the whole run, whatever is cut meanwhile."""
-    warm_up = min(_WARM_UP, steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, settings.epochs * steps - warm_up),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warm_up,
-    )
+    """For words of equal weight; the steps are those of an epoch."""
     model.compile(
-        keras.optimizers.AdamW(schedule, settings.weight_decay, clipnorm=1.0),
+        make_optimizer(settings, steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras_hub.metrics.Perplexity(from_logits=True, name="perplexity")],
-        jit_compile=strategy is None and _compiles_with_xla(settings),
+        jit_compile=strategy is None and compiles_with_xla(settings),
     )
 
 
-def _compiles_with_xla(settings: Settings) -> bool:
+def compiles_with_xla(settings: Settings) -> bool:
+    """Whether XLA is worth while for a run."""
     if keras.backend.backend() != "tensorflow":
         return True
     # It halves the time of a step on a processor, because the softmax over the vocabulary becomes
@@ -133,11 +193,28 @@ def _compiles_with_xla(settings: Settings) -> bool:
     return settings.architecture.size != "tiny"
 
 
+def make_optimizer(settings: Settings, steps: int) -> keras.optimizers.Optimizer:
+    """AdamW with a warm-up and a cosine to zero over the whole run, whatever is cut meanwhile.
+
+    Args:
+        settings: The run's.
+        steps: How many steps an epoch has.
+    """
+    warm_up = min(_WARM_UP, steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(1, settings.epochs * steps - warm_up),
+        warmup_target=settings.learning_rate,
+        warmup_steps=warm_up,
+    )
+    return keras.optimizers.AdamW(schedule, settings.weight_decay, clipnorm=1.0)
+
+
 def _first_epoch(settings: Settings, folder: Path) -> int:
     if not (folder / LAST).exists():
         return 0
     state = read_state(folder / LAST)
-    differences = Settings.from_json(state["settings"]).differences(settings)
+    differences = type(settings).from_json(state["settings"]).differences(settings)
     if differences:
         raise ValueError(
             f"Expected the settings of the run in {folder}, to go on with it, or another folder. "

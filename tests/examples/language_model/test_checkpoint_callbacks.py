@@ -118,12 +118,13 @@ def test_a_run_that_has_ended_stays_as_it_is(tmp_path, whole):
 
 SETTINGS = Settings(
     dataset="ptb",
-    architecture=Architecture("tiny", "tt", len(VOCABULARY), (4,), 4),
+    architecture=Architecture("tiny", "tt", len(VOCABULARY), 4, 4),
     epochs=2,
     batch=1,
     learning_rate=1e-3,
     weight_decay=0.0,
     dropout=0.1,
+    regularizer="group-lasso",
     lambda_reg=0.01,
     selection="threshold",
     threshold=0.1,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples.language_model.table import BandedTable, band_ends
+from examples.transformer.table import BandedTable, band_ends
 
 
 @given(vocabulary=st.integers(1, 10**6), first=st.integers(1, 1000))

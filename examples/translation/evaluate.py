@@ -1,0 +1,113 @@
+"""Translate the test set with a trained model and say how good that is."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# Before TensorFlow is imported: its notices about processors and compilers.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+
+import dart_keras as dk
+from examples.language_model import command
+from examples.language_model.checkpoint import read_state
+from examples.translation.corpus import Pairs, load_corpus
+from examples.translation.decoding import translate
+from examples.translation.subwords import Subwords
+
+_SHOWN = 5
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parsed = _parser().parse_args(arguments)
+    return command.run("evaluate.py", partial(_evaluate, parsed))
+
+
+def _evaluate(parsed: argparse.Namespace) -> None:
+    model, subwords = load_model(parsed.model)
+    pairs = load_corpus(parsed.data_dir).test
+    begun = time.perf_counter()
+    translations = translate(model, subwords, pairs.sources, parsed.beams)
+    seconds = time.perf_counter() - begun
+    score, signature = bleu(translations, pairs)
+    for source, translation, reference in zip(
+        pairs.sources[:_SHOWN], translations, pairs.targets, strict=False
+    ):
+        print(f"{source}\n  model      {translation}\n  reference  {reference}")
+    print(f"BLEU {score:.2f} ({signature}), {seconds:.0f} s for {len(translations)} sentences")
+    if parsed.output:
+        results = {
+            "bleu": round(score, 2),
+            "signature": signature,
+            "beams": parsed.beams,
+            "seconds": round(seconds, 1),
+            **sizes(model),
+            "ranks": {
+                layer.name: layer.ranks
+                for layer in model.layers
+                if isinstance(layer, dk.layers.TTDense | dk.layers.TTEmbedding)
+            },
+            "settings": read_state(parsed.model)["settings"],
+        }
+        parsed.output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def load_model(path: Path) -> tuple[keras.Model, Subwords]:
+    """A model that `train.py` has made, and its subwords.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not one of `train.py`.
+    """
+    state = read_state(path)
+    if "subwords" not in state:
+        raise ValueError(
+            "Expected a file that `examples.translation.train` wrote. "
+            f"Received: {path}, a model without subwords"
+        )
+    return keras.models.load_model(path, compile=False), Subwords(state["subwords"])
+
+
+def bleu(translations: list[str], pairs: Pairs) -> tuple[float, str]:
+    """BLEU of detokenized translations, and sacrebleu's signature of how it was taken."""
+    from sacrebleu.metrics import BLEU
+
+    metric = BLEU()
+    score = metric.corpus_score(translations, [pairs.targets]).score
+    return score, str(metric.get_signature())
+
+
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """How many parameters a model has, and how many of them embeddings and head."""
+    tables = [layer for layer in model.layers if layer.name.startswith("table")]
+    return {
+        "parameters": model.count_params(),
+        "table_parameters": sum(layer.count_params() for layer in tables),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", type=Path, required=True, help="a .keras file of train.py")
+    add("--data-dir", required=True, help="the folder with the six text files of Multi30k, raw")
+    add(
+        "--beams",
+        type=command.positive,
+        default=4,
+        help="translations to follow at once; 1 is greedy",
+    )
+    add("--output", type=Path, help="a JSON file for the results")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
