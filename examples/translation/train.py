@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--size", choices=SIZES, default="small")
     add("--layers", choices=LAYERS, default="tt", help="what table and projections are made of")
     add("--subwords", type=command.positive, default=8000, help="how many, of both languages")
-    add("--epochs", type=command.positive, default=12)
+    add("--epochs", type=command.positive, default=8)
     add("--batch", type=command.positive, default=16, help="rows a step")
     add("--learning-rate", type=float, default=1e-3, help="the peak of the schedule")
     add("--dropout", type=float, default=0.1)
