@@ -1,6 +1,9 @@
 """A run that stops before or after the cut resumes with the right ranks."""
 
 import json
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -51,13 +54,19 @@ def run(model, selection, folder, *more, first=True):
     )
 
 
+@cache
+def uninterrupted(name, first):
+    model = make_model()
+    with tempfile.TemporaryDirectory() as folder:
+        run(model, selections()[name], Path(folder), first=first)
+    return model
+
+
 @pytest.mark.parametrize("first", [True, False], ids=["cut listed first", "backup listed first"])
 @pytest.mark.parametrize("stop", [2, 3, 4, 5])
 @pytest.mark.parametrize("name", ["threshold", "gumbel"])
 def test_resumed_run_ends_as_an_uninterrupted_one(tmp_path, name, stop, first):
-    whole = make_model()
-    run(whole, selections()[name], tmp_path / "whole", first=first)
-
+    whole = uninterrupted(name, first)
     interrupted = make_model()
     with pytest.raises(PowerCut):
         run(interrupted, selections()[name], tmp_path, Stop(stop), first=first)

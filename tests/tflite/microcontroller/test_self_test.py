@@ -3,7 +3,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from .building import HERE, WITHOUT_TFLM, build, needs_compiler, write_examples
@@ -87,6 +87,7 @@ def test_floats_may_be_off_by_a_part_of_the_largest(program, row, part):
 
 
 @given(st.integers(0, ROWS - 1), st.integers(0, 5), st.floats(width=32))
+@example(0, 0, float(np.float32(1e-20)))  # 9.9999997e-21, of which seven digits are 1000000e-26
 def test_other_floats_are_printed(program, row, element, received):
     expected = OUTPUTS[3][row, element]
     assume(not abs(received - float(expected)) < 0.01)

@@ -1,6 +1,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 
 #include "print.h"
 
@@ -22,7 +23,12 @@ void Print(float number) {
   double digits = number;
   for (; std::fabs(digits) >= 1e7; ++exponent) digits /= 10;
   for (; digits != 0 && std::fabs(digits) < 1e6; --exponent) digits *= 10;
-  Print(static_cast<std::int64_t>(std::llround(digits)));
+  auto rounded = static_cast<std::int64_t>(std::llround(digits));
+  if (std::abs(rounded) == 10000000) {  // 9999999.7 has eight digits now.
+    rounded /= 10;
+    ++exponent;
+  }
+  Print(rounded);
   Print("e");
   Print(static_cast<std::int64_t>(exponent));
 }
