@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import keras
+
 import dart_keras as dk
 from examples.language_model.corpus import Corpus
 from examples.language_model.evaluation import perplexity
@@ -23,22 +25,33 @@ def write_results(
         how many numbers the table, which is embedding and head, the projections and the model
         have; the ranks by layer; the cuts; the logs of every epoch.
     """
-    costs = dk.summary(outcome.model)
-    parameters = {layer.name: layer.parameters for layer in costs.layers}
-
-    def count(kind: str) -> int:
-        return sum(number for name, number in parameters.items() if name.startswith(kind))
-
     results = {
         "settings": settings.to_json(),
         "valid_perplexity": perplexity(outcome.model, corpus.valid),
         "test_perplexity": perplexity(outcome.model, corpus.test),
-        "table_parameters": count("table"),
-        "block_parameters": count("block"),
-        "parameters": costs.parameters,
-        "ranks": {layer.name: layer.ranks for layer in costs.layers if layer.ranks},
+        **sizes_of(outcome.model),
         "cuts": outcome.cuts,
         "history": outcome.history,
     }
     (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n")
     return results
+
+
+def sizes_of(model: keras.Model) -> dict[str, Any]:
+    """Print what a model costs layer by layer, and add it up.
+
+    Returns:
+        How many numbers the table, which is embedding and head, the blocks and the model have, and
+        the ranks by layer.
+    """
+    costs = dk.summary(model)
+
+    def count(kind: str) -> int:
+        return sum(layer.parameters for layer in costs.layers if kind in layer.name)
+
+    return {
+        "table_parameters": count("table"),
+        "block_parameters": count("block"),
+        "parameters": costs.parameters,
+        "ranks": {layer.name: layer.ranks for layer in costs.layers if layer.ranks},
+    }

@@ -39,11 +39,7 @@ def _train(parsed: argparse.Namespace) -> None:
     if not is_chief(strategy):
         return
     results = write_results(settings, outcome, corpus, parsed.folder)
-    for cut in outcome.cuts:
-        print(
-            f"Cut after {cut['epoch']} epochs: {cut['parameters_before']:,} parameters became "
-            f"{cut['parameters_after']:,}"
-        )
+    outcome.print_cuts()
     print(f"Perplexity on the validation text: {results['valid_perplexity']:.2f}")
     print(f"Perplexity on the test text: {results['test_perplexity']:.2f}")
     print(f"The last model, the best one and these results are in {parsed.folder}")

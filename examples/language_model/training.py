@@ -37,6 +37,13 @@ class Outcome:
     history: list[dict[str, float]]
     cuts: list[dict[str, Any]]
 
+    def print_cuts(self) -> None:
+        for cut in self.cuts:
+            print(
+                f"Cut after {cut['epoch']} epochs: {cut['parameters_before']:,} parameters became "
+                f"{cut['parameters_after']:,}"
+            )
+
 
 @dataclass(frozen=True)
 class Batches:

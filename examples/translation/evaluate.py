@@ -7,16 +7,15 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 # Before TensorFlow is imported: its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-import dart_keras as dk
 from examples.language_model import command
 from examples.language_model.checkpoint import read_state
+from examples.language_model.results import sizes_of
 from examples.translation.corpus import Pairs, load_corpus
 from examples.translation.decoding import translate
 from examples.translation.subwords import Subwords
@@ -47,12 +46,7 @@ def _evaluate(parsed: argparse.Namespace) -> None:
             "signature": signature,
             "beams": parsed.beams,
             "seconds": round(seconds, 1),
-            **sizes(model),
-            "ranks": {
-                layer.name: layer.ranks
-                for layer in model.layers
-                if isinstance(layer, dk.layers.TTDense | dk.layers.TTEmbedding)
-            },
+            **sizes_of(model),
             "settings": read_state(parsed.model)["settings"],
         }
         parsed.output.write_text(json.dumps(results, indent=1) + "\n")
@@ -81,15 +75,6 @@ def bleu(translations: list[str], pairs: Pairs) -> tuple[float, str]:
     metric = BLEU()
     score = metric.corpus_score(translations, [pairs.targets]).score
     return score, str(metric.get_signature())
-
-
-def sizes(model: keras.Model) -> dict[str, Any]:
-    """How many parameters a model has, and how many of them embeddings and head."""
-    tables = [layer for layer in model.layers if layer.name.startswith("table")]
-    return {
-        "parameters": model.count_params(),
-        "table_parameters": sum(layer.count_params() for layer in tables),
-    }
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -31,11 +31,7 @@ def _train(parsed: argparse.Namespace) -> None:
     subwords = Subwords.train([*corpus.train.sources, *corpus.train.targets], parsed.subwords)
     settings = settings_from(parsed, len(subwords))
     outcome = train(settings, corpus, subwords, parsed.folder, parsed.checkpoint_steps)
-    for cut in outcome.cuts:
-        print(
-            f"Cut after {cut['epoch']} epochs: {cut['parameters_before']:,} parameters became "
-            f"{cut['parameters_after']:,}"
-        )
+    outcome.print_cuts()
     print(f"The last and the best model are in {parsed.folder}")
 
 
