@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from dart_keras.quantization.ranges import ActivationQuantizer, FixedQuantizer, WeightQuantizer
 
-numbers = st.floats(-100, 100, width=32)
+# TensorFlow takes subnormal numbers for zeros on some processors, so that no step may be one.
+numbers = st.floats(-100, 100, width=32).map(lambda number: number if abs(number) > 1e-30 else 0.0)
 
 
 def holder():
