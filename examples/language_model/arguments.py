@@ -26,8 +26,14 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
     add("--size", choices=SIZES, default="small")
     add("--layers", choices=LAYERS, default="tt", help="what table and projections are made of")
     add("--epochs", type=positive, default=6)
-    add("--batch", type=positive, default=32, help="windows a step")
-    add("--learning-rate", type=float, default=2e-3, help="the peak of the schedule")
+    add("--batch", type=positive, default=16, help="windows a step")
+    add("--learning-rate", type=float, default=1.5e-3, help="the peak of the schedule")
+    add(
+        "--projection-rate",
+        type=float,
+        default=0.25,
+        help="the share of the learning rate that projections get",
+    )
     add("--weight-decay", type=float, default=0.01)
     add("--dropout", type=float, default=0.1)
     add("--seed", type=int, default=0)
@@ -39,7 +45,7 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
         default=128,
         help="what each band of the table begins with",
     )
-    add("--projection-rank", type=positive, default=64, help="what projections begin with")
+    add("--projection-rank", type=positive, default=160, help="what projections begin with")
     add("--regularizer", choices=REGULARIZERS, default="group-lasso", help="what presses on ranks")
     add("--lambda-reg", type=float, default=0.01, help="its strength")
     add("--selection", choices=SELECTIONS, default="threshold", help="which ranks the cut keeps")
@@ -80,6 +86,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         epochs=parsed.epochs,
         batch=parsed.batch,
         learning_rate=parsed.learning_rate,
+        projection_rate=parsed.projection_rate,
         weight_decay=parsed.weight_decay,
         dropout=parsed.dropout,
         regularizer=parsed.regularizer,

@@ -24,6 +24,7 @@ class Settings:
         epochs: How often it sees the text.
         batch: Windows a step, over all replicas.
         learning_rate: The peak of the schedule.
+        projection_rate: The share of it that the projections get.
         weight_decay: Of AdamW.
         dropout: The share of numbers left out.
         regularizer: A key of `REGULARIZERS`.
@@ -42,6 +43,7 @@ class Settings:
     epochs: int
     batch: int
     learning_rate: float
+    projection_rate: float
     weight_decay: float
     dropout: float
     regularizer: str

@@ -16,11 +16,10 @@ from examples.language_model.checkpoint import read_state, remove_partial, write
 from examples.language_model.checkpoint_callbacks import BEST, LAST, Best, Last
 from examples.language_model.corpus import Corpus
 from examples.language_model.model import build_model
+from examples.language_model.optimizer import make_optimizer
 from examples.language_model.settings import Settings
 from examples.language_model.singular_values import SingularValueHistograms
 from examples.language_model.vocabulary import Vocabulary
-
-_WARM_UP = 300
 
 
 @dataclass(frozen=True)
@@ -198,23 +197,6 @@ def compiles_with_xla(settings: Settings) -> bool:
     if spectral and not tf.config.list_physical_devices("GPU"):
         return False
     return settings.architecture.size != "tiny"
-
-
-def make_optimizer(settings: Settings, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW with a warm-up and a cosine to zero over the whole run, whatever is cut meanwhile.
-
-    Args:
-        settings: The run's.
-        steps: How many steps an epoch has.
-    """
-    warm_up = min(_WARM_UP, steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(1, settings.epochs * steps - warm_up),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warm_up,
-    )
-    return keras.optimizers.AdamW(schedule, settings.weight_decay, clipnorm=1.0)
 
 
 def _first_epoch(settings: Settings, folder: Path) -> int:

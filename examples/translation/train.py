@@ -50,6 +50,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         epochs=parsed.epochs,
         batch=parsed.batch,
         learning_rate=parsed.learning_rate,
+        projection_rate=parsed.projection_rate,
         weight_decay=0.01,
         dropout=parsed.dropout,
         regularizer="group-lasso",
@@ -76,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--epochs", type=command.positive, default=8)
     add("--batch", type=command.positive, default=16, help="rows a step")
     add("--learning-rate", type=float, default=1e-3, help="the peak of the schedule")
+    add(
+        "--projection-rate",
+        type=float,
+        default=0.25,
+        help="the share of the learning rate that projections get",
+    )
     add("--dropout", type=float, default=0.1)
     add("--seed", type=int, default=0)
     add(

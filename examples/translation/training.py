@@ -11,14 +11,9 @@ import tensorflow as tf
 from keras import ops
 
 from examples.language_model.batches import Position, shuffled_batches
+from examples.language_model.optimizer import make_optimizer
 from examples.language_model.settings import Settings
-from examples.language_model.training import (
-    Batches,
-    Outcome,
-    compiles_with_xla,
-    fit,
-    make_optimizer,
-)
+from examples.language_model.training import Batches, Outcome, compiles_with_xla, fit
 from examples.language_model.vocabulary import Vocabulary
 from examples.translation.corpus import Corpus, Pairs
 from examples.translation.model import build_model

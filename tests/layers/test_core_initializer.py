@@ -85,6 +85,20 @@ def test_padding_leaves_the_mean_square_as_it_is():
     assert np.mean(dense.to_dense() ** 2) == pytest.approx(2 / (47 + 61), rel=0.05)
 
 
+@pytest.mark.parametrize("rank", [5, 32, 48])
+def test_every_rank_slice_of_one_bond_has_the_same_share(rank):
+    cores = initial_cores(initializers.get("glorot_uniform"), (48, 1), (1, 64), (1, rank, 1))
+    [values] = TTMatrix(tuple(cores)).bond_singular_values()
+    np.testing.assert_allclose(values, values[0])
+
+
+def test_bonds_between_longer_trains_use_all_their_rank():
+    cores = initial_cores(initializers.get("he_normal"), (8, 8, 8), (8, 8, 8), (1, 16, 16, 1))
+    first, last = TTMatrix(tuple(cores)).bond_singular_values()
+    np.testing.assert_allclose(last, last[0])
+    assert first[-1] > 0.5 * first[0]
+
+
 def test_no_core_is_much_larger_than_another():
     cores = initial_cores(initializers.get("he_normal"), (2, 10, 4), (3, 2, 12), (1, 6, 8, 1))
     norms = [np.sqrt(np.mean(np.square(core)) * core.shape[3]) for core in cores]

@@ -122,6 +122,7 @@ SETTINGS = Settings(
     epochs=2,
     batch=1,
     learning_rate=1e-3,
+    projection_rate=0.5,
     weight_decay=0.0,
     dropout=0.1,
     regularizer="group-lasso",
