@@ -27,13 +27,14 @@ from examples.language_model.corpus import Corpus, load_corpus
 from examples.language_model.plots import draw
 from examples.language_model.results import RESULTS, write_results
 from examples.language_model.settings import Settings
-from examples.language_model.tables import write_table
+from examples.language_model.tables import write_means, write_table
 from examples.language_model.training import train
 
 GUMBEL_STRENGTH = 1.0
 Runs = dict[str, Settings]
 # Gives the results of a run.
 Finish = Callable[[Settings], dict[str, Any]]
+SEEDS = 3
 
 
 def phases(base: Settings, _: Finish) -> Runs:
@@ -64,22 +65,36 @@ def thresholds(base: Settings, _: Finish) -> Runs:
     return {f"delta_{delta:g}": replace(base, threshold=delta) for delta in deltas if delta < 1}
 
 
+def twins(base: Settings, _: Finish) -> Runs:
+    """Learned ranks against dense layers, by several seeds."""
+    dense = replace(_unpressed(base), architecture=dense_twin(base.architecture))
+    return {
+        f"{name}_{seed}": replace(settings, seed=seed)
+        for name, settings in (("dart", base), ("dense", dense))
+        for seed in range(base.seed, base.seed + SEEDS)
+    }
+
+
 def baselines(base: Settings, finish: Finish) -> Runs:
-    """What has no learned ranks: dense layers, and as many numbers in ranks chosen by hand."""
+    """Learned ranks against as many numbers in ranks chosen by hand."""
     reached = finish(base)
-    fixed = replace(base, lambda_reg=0.0, selection="none")
+    fixed = _unpressed(base)
     return {
         "dart": base,
-        "dense": replace(fixed, architecture=dense_twin(base.architecture)),
         "fixed_rank": replace(fixed, architecture=fixed_rank_twin(base.architecture, reached)),
         "low_rank_table": replace(fixed, architecture=low_rank_twin(base.architecture, reached)),
     }
+
+
+def _unpressed(base: Settings) -> Settings:
+    return replace(base, lambda_reg=0.0, selection="none", parameters=None)
 
 
 STUDIES: dict[str, Callable[[Settings, Finish], Runs]] = {
     "phases": phases,
     "lambda": strengths,
     "delta": thresholds,
+    "twins": twins,
     "baselines": baselines,
 }
 
@@ -108,6 +123,7 @@ def _sweep(parsed: argparse.Namespace) -> None:
         for name, settings in STUDIES[study](base, finish).items():
             rows.append((name, finish(settings)))
             write_table(rows, parsed.results / f"{study}.csv")
+        write_means(rows, parsed.results / f"{study}_means.csv")
         draw(study, rows, parsed.results / f"{study}.png")
 
 

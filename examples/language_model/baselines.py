@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import keras
+
 from examples.language_model.architecture import SIZES, Architecture
 from examples.language_model.model import build_model
 
@@ -13,18 +15,29 @@ def dense_twin(architecture: Architecture) -> Architecture:
 
 
 def fixed_rank_twin(architecture: Architecture, reached: dict[str, Any]) -> Architecture:
-    """One rank for every tensor train, the largest that takes no more numbers than were reached.
+    """One rank for all bands of the table and one for all projections.
+
+    Each is the largest that takes no more numbers than were reached.
 
     Args:
         architecture: The model that began with larger ranks.
         reached: The results of its run.
     """
-    # Every train has one bond, so that its size is in proportion to its rank.
-    first = build_model(replace(architecture, embedding_rank=1, projection_rank=1))
-    rest = build_model(replace(architecture, embedding_rank=2, projection_rank=2))
-    of_a_rank = rest.count_params() - first.count_params()
-    rank = 1 + (reached["parameters"] - first.count_params()) // of_a_rank
-    return replace(architecture, embedding_rank=rank, projection_rank=rank)
+    first, second = (
+        build_model(replace(architecture, embedding_rank=rank, projection_rank=rank))
+        for rank in (1, 2)
+    )
+
+    def rank_of(part: str) -> int:
+        # Every train has one bond, so that its size is in proportion to its rank.
+        least = _count(first, part)
+        return 1 + (reached[f"{part}_parameters"] - least) // (_count(second, part) - least)
+
+    return replace(architecture, embedding_rank=rank_of("table"), projection_rank=rank_of("block"))
+
+
+def _count(model: keras.Model, part: str) -> int:
+    return sum(layer.count_params() for layer in model.layers if part in layer.name)
 
 
 def low_rank_twin(architecture: Architecture, reached: dict[str, Any]) -> Architecture:

@@ -1,6 +1,9 @@
 """The results of runs as CSV."""
 
 import csv
+import json
+import re
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ _COLUMNS = (
     "test_perplexity",
     "ranks",
 )
+_AVERAGED = ("table_parameters", "parameters", "valid_perplexity", "test_perplexity")
 
 
 def write_table(rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
@@ -35,6 +39,32 @@ def write_table(rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         writer.writerows(_row(name, results) for name, results in rows)
+
+
+def write_means(rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
+    """Write means and standard deviations over seeds, if there are runs that differ in these alone.
+
+    Args:
+        rows: As for `write_table`.
+        path: The file.
+    """
+    groups: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for name, results in rows:
+        settings = {**results["settings"], "seed": None}
+        groups.setdefault(json.dumps(settings, sort_keys=True), []).append((name, results))
+    if all(len(group) == 1 for group in groups.values()):
+        return
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        columns = [f"{column}_{kind}" for column in _AVERAGED for kind in ("mean", "deviation")]
+        writer.writerow(["run", "runs", *columns])
+        for group in groups.values():
+            line: list[Any] = [re.sub(r"_\d+$", "", group[0][0]), len(group)]
+            for column in _AVERAGED:
+                values = [results[column] for _, results in group]
+                deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+                line += [f"{statistics.mean(values):.2f}", f"{deviation:.2f}"]
+            writer.writerow(line)
 
 
 def _row(name: str, results: dict[str, Any]) -> list[Any]:

@@ -1,6 +1,7 @@
 import csv
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from examples.language_model import ablation
@@ -28,7 +29,7 @@ def base(tmp_path):
     return settings_from(parser_of_runs(None, "x").parse_args(arguments), vocabulary=60)
 
 
-@pytest.mark.parametrize("study", ["phases", "lambda", "delta"])
+@pytest.mark.parametrize("study", ["phases", "lambda", "delta", "twins"])
 def test_runs_of_a_study_differ_and_one_of_them_is_the_base(base, study):
     runs = ablation.STUDIES[study](base, None)
     assert len({ablation._name(settings) for settings in runs.values()}) == len(runs)
@@ -37,7 +38,13 @@ def test_runs_of_a_study_differ_and_one_of_them_is_the_base(base, study):
 
 def test_a_sweep_is_written_and_not_made_twice(tmp_path, monkeypatch):
     texts = write_texts(tmp_path / "texts", lines=60)
-    studies = {"lambda": lambda base, _: {"a": base, "b": replace(base, lambda_reg=0.0)}}
+    studies = {
+        "lambda": lambda base, _: {
+            "a": base,
+            "b_1": replace(base, lambda_reg=0.0, seed=1),
+            "b_2": replace(base, lambda_reg=0.0, seed=2),
+        }
+    }
     monkeypatch.setattr(ablation, "STUDIES", studies)
     arguments = [
         *(*RUN, *RANKS, "--data-dir", str(texts), "--folder", str(tmp_path / "runs")),
@@ -46,10 +53,21 @@ def test_a_sweep_is_written_and_not_made_twice(tmp_path, monkeypatch):
     ablation.main(arguments)
     table = tmp_path / "results" / "lambda.csv"
     rows = list(csv.DictReader(table.open()))
-    assert [(row["run"], row["lambda_reg"]) for row in rows] == [("a", "0.02"), ("b", "0.0")]
+    assert [(row["run"], row["lambda_reg"]) for row in rows] == [
+        ("a", "0.02"),
+        ("b_1", "0.0"),
+        ("b_2", "0.0"),
+    ]
     assert all(1 < float(row["test_perplexity"]) < 60 for row in rows)
     assert all(row["cut_epoch"] == "1" for row in rows)
     assert (tmp_path / "results" / "lambda.png").stat().st_size > 10_000
+
+    _, *seeds = [float(row["test_perplexity"]) for row in rows]
+    a, b = csv.DictReader((tmp_path / "results" / "lambda_means.csv").open())
+    assert (a["run"], a["runs"], a["test_perplexity_deviation"]) == ("a", "1", "0.00")
+    assert (b["run"], b["runs"]) == ("b", "2")
+    assert float(b["test_perplexity_mean"]) == pytest.approx(np.mean(seeds), abs=0.01)
+    assert float(b["test_perplexity_deviation"]) == pytest.approx(np.std(seeds, ddof=1), abs=0.02)
 
     before = table.read_text()
     monkeypatch.setattr(ablation, "train", None)

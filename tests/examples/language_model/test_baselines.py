@@ -4,20 +4,19 @@ from hypothesis import strategies as st
 from examples.language_model.architecture import Architecture
 from examples.language_model.baselines import dense_twin, fixed_rank_twin, low_rank_twin
 from examples.language_model.model import build_model
+from examples.language_model.results import sizes_of
 
 BASE = Architecture("tiny", "tt", 300, 16, 16)
 
 
 @settings(max_examples=5, deadline=None)
-@given(rank=st.integers(2, 20), extra=st.integers(0, 100))
-def test_the_fixed_rank_is_the_largest_that_takes_no_more(rank, extra):
-    def size(rank):
-        return build_model(
-            Architecture("tiny", "tt", 300, embedding_rank=rank, projection_rank=rank)
-        ).count_params()
-
-    twin = fixed_rank_twin(BASE, {"parameters": size(rank) + extra})
-    assert (twin.embedding_rank, twin.projection_rank) == (rank, rank)
+@given(st.integers(2, 20), st.integers(2, 20), st.integers(0, 100), st.integers(0, 100))
+def test_the_fixed_ranks_are_the_largest_that_take_no_more(table, projection, extra, more):
+    reached = sizes_of(build_model(Architecture("tiny", "tt", 300, table, projection)))
+    reached["table_parameters"] += extra
+    reached["block_parameters"] += more
+    twin = fixed_rank_twin(BASE, reached)
+    assert (twin.embedding_rank, twin.projection_rank) == (table, projection)
 
 
 def test_the_low_rank_table_takes_no_more_than_the_bands():
