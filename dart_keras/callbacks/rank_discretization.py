@@ -34,8 +34,8 @@ class RankDiscretization(keras.callbacks.Callback):
     trained. Put the callback before those that write logs.
 
     Args:
-        selection: Which ranks to keep: `dart_keras.selection.Threshold`, `Energy`, `Budget` or
-            `GumbelSoftmax`.
+        selection: Which ranks to keep: `dart_keras.selection.Threshold`, `Energy`, `Budget`,
+            `GumbelSoftmax` or a `SelectionMap` of them.
         epoch: After how many epochs to cut; a sequence to cut in several steps.
         when: `"converged"` to cut when the effective ranks have stopped moving and the selection
             would cut at least one; with `epoch` as well, whichever comes first.

@@ -3,6 +3,15 @@
 from dart_keras.selection.budget import Budget
 from dart_keras.selection.gumbel_softmax import GumbelSoftmax
 from dart_keras.selection.selection import Selection, effective_rank
+from dart_keras.selection.selection_map import SelectionMap
 from dart_keras.selection.threshold import Energy, Threshold
 
-__all__ = ["Budget", "Energy", "GumbelSoftmax", "Selection", "Threshold", "effective_rank"]
+__all__ = [
+    "Budget",
+    "Energy",
+    "GumbelSoftmax",
+    "Selection",
+    "SelectionMap",
+    "Threshold",
+    "effective_rank",
+]

@@ -87,7 +87,7 @@ def baselines(base: Settings, finish: Finish) -> Runs:
 
 
 def _unpressed(base: Settings) -> Settings:
-    return replace(base, lambda_reg=0.0, selection="none", parameters=None)
+    return replace(base, lambda_reg=0.0, selection="none", parameters=None, table_parameters=None)
 
 
 STUDIES: dict[str, Callable[[Settings, Finish], Runs]] = {

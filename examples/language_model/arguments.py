@@ -58,6 +58,11 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
     )
     add("--parameters", type=positive, help="numbers in all tensor trains together (budget)")
     add(
+        "--table-parameters",
+        type=positive,
+        help="how many of them in the table, if the budget is to be parted",
+    )
+    add(
         "--cut-epoch",
         type=positive,
         help="after how many epochs to cut at the latest; half of them if not given",
@@ -70,10 +75,15 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
     """The run that a command line asks for.
 
     Raises:
-        ValueError: If a budget is asked for and none is given.
+        ValueError: If a budget is asked for and none is given, or the table's is all of it.
     """
     if parsed.selection == "budget" and parsed.parameters is None:
         raise ValueError("Expected --parameters with --selection budget. Received: none")
+    if parsed.table_parameters and not parsed.table_parameters < (parsed.parameters or 0):
+        raise ValueError(
+            "Expected --table-parameters below --parameters. "
+            f"Received: {parsed.table_parameters} and {parsed.parameters}"
+        )
     return Settings(
         dataset=parsed.dataset,
         architecture=Architecture(
@@ -94,6 +104,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         selection="none" if parsed.layers == "dense" else parsed.selection,
         threshold=parsed.threshold,
         parameters=parsed.parameters,
+        table_parameters=parsed.table_parameters,
         cut_epoch=parsed.cut_epoch or max(1, parsed.epochs // 2),
         converged=parsed.when_converged,
         seed=parsed.seed,

@@ -33,6 +33,7 @@ class Settings:
         threshold: The share of the largest singular value that `"threshold"` cuts at, or the
             relative error that `"energy"` allows.
         parameters: How many numbers `"budget"` leaves to all tensor trains.
+        table_parameters: How many of them to the table; `None` to leave it to the selection.
         cut_epoch: After how many epochs to cut at the latest.
         converged: Whether to cut as soon as the ranks have come to rest.
         seed: Of weights, batches and dropout.
@@ -51,6 +52,7 @@ class Settings:
     selection: str
     threshold: float
     parameters: int | None
+    table_parameters: int | None
     cut_epoch: int
     converged: bool
     seed: int
@@ -69,11 +71,19 @@ class Settings:
         selection = {
             "threshold": lambda: dk.selection.Threshold(self.threshold),
             "energy": lambda: dk.selection.Energy(self.threshold),
-            "budget": lambda: dk.selection.Budget(self.parameters),
+            "budget": self._budget,
             "gumbel": lambda: dk.selection.GumbelSoftmax(self.lambda_reg, seed=self.seed),
         }[self.selection]()
         return dk.callbacks.RankDiscretization(
             selection, epoch=self.cut_epoch, when="converged" if self.converged else None
+        )
+
+    def _budget(self) -> dk.selection.Selection:
+        if self.table_parameters is None:
+            return dk.selection.Budget(self.parameters)
+        return dk.selection.SelectionMap(
+            dk.selection.Budget(self.parameters - self.table_parameters),
+            {"table_.*": dk.selection.Budget(self.table_parameters)},
         )
 
     def rank_regularizer(self) -> dk.regularizers.RankRegularizer | None:

@@ -58,6 +58,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         selection="none" if dense else "budget",
         threshold=0.0,
         parameters=None if dense else parsed.parameters,
+        table_parameters=None,
         cut_epoch=parsed.cut_epoch or max(1, parsed.epochs // 2),
         converged=False,
         seed=parsed.seed,

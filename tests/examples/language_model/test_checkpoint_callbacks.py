@@ -130,6 +130,7 @@ SETTINGS = Settings(
     selection="threshold",
     threshold=0.1,
     parameters=None,
+    table_parameters=None,
     cut_epoch=1,
     converged=False,
     seed=0,

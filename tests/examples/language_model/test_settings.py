@@ -38,6 +38,14 @@ def test_each_selection():
     assert settings("--when-converged").discretization().when == "converged"
 
 
+def test_a_budget_in_two_parts():
+    parts = ("--parameters", "5000", "--table-parameters", "2000")
+    selection = settings("--selection", "budget", *parts).discretization().selection
+    assert isinstance(selection, dk.selection.SelectionMap)
+    assert selection.default.limit == 3000
+    assert [each.limit for each in selection.selections.values()] == [2000]
+
+
 def test_gates_press_on_ranks_by_themselves():
     assert isinstance(settings().rank_regularizer(), dk.regularizers.GroupLasso)
     nuclear = settings("--regularizer", "nuclear", "--lambda-reg", "0.3").rank_regularizer()
@@ -57,12 +65,17 @@ def test_differences_name_what_differs():
     before = settings()
     after = replace(before, seed=3, architecture=replace(before.architecture, projection_rank=5))
     assert before.differences(before) == {}
-    assert before.differences(after) == {"seed": (0, 3), "projection_rank": (64, 5)}
+    assert before.differences(after) == {"seed": (0, 3), "projection_rank": (160, 5)}
 
 
 def test_a_budget_that_is_not_given():
     with pytest.raises(ValueError, match="Expected --parameters with --selection budget"):
         settings("--selection", "budget")
+
+
+def test_a_table_with_more_than_the_whole_budget():
+    with pytest.raises(ValueError, match="Received: 5000 and 5000"):
+        settings("--selection", "budget", "--parameters", "5000", "--table-parameters", "5000")
 
 
 @pytest.mark.parametrize("option", ["--epochs", "--batch", "--cut-epoch", "--projection-rank"])
