@@ -22,6 +22,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(128, 16)).astype("float32")
 Y = (X @ RNG.normal(size=(16, 16)) / 4).astype("float32")
 IDS = (RNG.integers(0, 8, (128, 4)) * 5).astype("int32")
+CALIBRATION = [(IDS[:64], IDS[:64]), (IDS[64:], IDS[64:])]
 EPOCHS = 4
 
 
@@ -84,7 +85,7 @@ RUNS = {
     "budget": (
         subclassed,
         lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
-        lambda: RankDiscretization(Budget(500), epoch=2),
+        lambda: RankDiscretization(Budget(500, calibration_data=CALIBRATION), epoch=2),
     ),
     "gumbel": (
         sequential,

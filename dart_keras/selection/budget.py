@@ -1,8 +1,11 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.importance import importances, non_increasing
 from dart_keras.selection.selection import Selection
 from dart_keras.tensor_train.modes import is_integer
 from dart_keras.tensor_train.ranks import complete_ranks, count_parameters
@@ -13,7 +16,9 @@ class Budget(Selection):
 
     In `RankDiscretization`: starting from rank 1 everywhere, it gives one more rank, again and
     again, to the bond where a parameter buys back most of the layer's relative squared error, until
-    nothing more fits. In `dart_keras.compression.compress` the budget is one for the whole model.
+    nothing more fits. With `calibration_data` it is the loss that is bought back: a relative error
+    of one layer can cost much more than that of another, and the noise that a layer began with
+    counts for nothing. In `dart_keras.compression.compress` the budget is one for the whole model.
 
     Args:
         parameters: How many numbers all layers' cores may hold together; in `compress`, the model.
@@ -25,6 +30,11 @@ class Budget(Selection):
             TensorFlow Lite Micro.
         quantization: How the file is to be quantized, as for `convert`.
         target: Which device it is for, as for `convert`. An arena needs `"microcontroller"`.
+        calibration_data: In `RankDiscretization`, batches as pairs of inputs and targets, some
+            dozens of them: a list, a `tf.data.Dataset` or anything else that can be gone through
+            again and again. Ranks then go where the model's loss needs them (Molchanov et al. 2019,
+            "Importance Estimation for Neural Network Pruning"). `compress` has an argument of its
+            own for it.
 
     Raises:
         ValueError: If not just one of the four is given, or it is not a positive integer.
@@ -45,6 +55,7 @@ class Budget(Selection):
         arena_bytes: int | None = None,
         quantization: str = "int8",
         target: str = "microcontroller",
+        calibration_data: Iterable[tuple[Any, Any]] | None = None,
     ) -> None:
         limits = dict(
             zip(self.KINDS, (parameters, multiply_adds, flash_bytes, arena_bytes), strict=True)
@@ -65,6 +76,12 @@ class Budget(Selection):
         self.limit = int(limit)
         self.quantization = quantization
         self.target = target
+        self.calibration_data = calibration_data
+        self._model: keras.Model | None = None
+
+    def begin(self, model: keras.Model, layers: Sequence[TTLayer]) -> None:
+        """Take note of the model that the layers are of."""
+        self._model = model
 
     def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
         """All d + 1 ranks of each layer.
@@ -79,12 +96,7 @@ class Budget(Selection):
                 f"Received: {self.kind}={self.limit}"
             )
         trains = [layer.to_tt() for layer in layers]
-        values = [tt.bond_singular_values() for tt in trains]
-        # What each further rank of each bond takes off the layer's relative squared error.
-        gains = [
-            [np.square(bond) / max(np.sum(np.square(bond)), 1e-300) for bond in layer_values]
-            for layer_values in values
-        ]
+        gains = self._gains(layers)
         ranks = [[1] * (len(tt.cores) + 1) for tt in trains]
 
         def cost(i: int, trial: Sequence[int]) -> int:
@@ -115,4 +127,25 @@ class Budget(Selection):
         return [
             complete_ranks(layer_ranks, tt.input_modes, tt.output_modes)
             for layer_ranks, tt in zip(ranks, trains, strict=True)
+        ]
+
+    def _gains(self, layers: Sequence[TTLayer]) -> list[list[np.ndarray]]:
+        # What each further rank of each bond is worth.
+        if self.calibration_data is None:
+            return [
+                [
+                    np.square(values) / max(np.sum(np.square(values)), 1e-300)
+                    for values in layer.bond_singular_values()
+                ]
+                for layer in layers
+            ]
+        if self._model is None:
+            raise ValueError(
+                "Expected a budget with calibration data in a `RankDiscretization`, which knows "
+                "the model. Received: layers alone"
+            )
+        # Ranks are nested: one that is worth little is only kept for the sake of those behind it.
+        return [
+            [non_increasing(bond) for bond in layer_importances]
+            for layer_importances in importances(self._model, layers, self.calibration_data)
         ]

@@ -1,0 +1,68 @@
+"""Gradients of a model's loss on each backend."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+
+def loss_gradients(
+    model: keras.Model, variables: Sequence[keras.Variable], batches: Iterable[tuple[Any, Any]]
+) -> Iterator[list[Any]]:
+    """The gradients of the compiled loss, without the penalties that layers add to it.
+
+    Args:
+        model: A compiled model.
+        variables: Trainable ones of it.
+        batches: Pairs of inputs and targets.
+
+    Yields:
+        For each batch a tensor for each variable.
+    """
+    gradients = {"tensorflow": _with_tensorflow, "jax": _with_jax}[keras.backend.backend()]
+    step = gradients(model, variables)
+    for x, y in batches:
+        yield step(x, y)
+
+
+def _with_tensorflow(model: keras.Model, variables: Sequence[keras.Variable]) -> Any:
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def step(x: Any, y: Any) -> list[Any]:
+        watched = [variable.value for variable in variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(watched)
+            loss = _loss(model, x, y, model(x, training=False))
+        return tape.gradient(loss, watched, unconnected_gradients="zero")
+
+    return step
+
+
+def _with_jax(model: keras.Model, variables: Sequence[keras.Variable]) -> Any:
+    import jax
+
+    watched = {id(variable) for variable in variables}
+    # Keras takes a penalty of a variable that a scope does not know for one of nothing.
+    others = [variable for variable in model.variables if id(variable) not in watched]
+
+    @jax.jit
+    def step(values: list[Any], other_values: list[Any], x: Any, y: Any) -> list[Any]:
+        def loss_of(values: list[Any]) -> Any:
+            pairs = zip([*variables, *others], [*values, *other_values], strict=True)
+            with keras.StatelessScope(pairs):
+                return _loss(model, x, y, model(x, training=False))
+
+        return jax.grad(loss_of)(values)
+
+    def values_of(variables: Sequence[keras.Variable]) -> list[Any]:
+        return [variable.value for variable in variables]
+
+    return lambda x, y: step(
+        values_of(variables), values_of(others), *map(keras.ops.convert_to_tensor, (x, y))
+    )
+
+
+def _loss(model: keras.Model, x: Any, y: Any, outputs: Any) -> Any:
+    loss = model.compute_loss(x=x, y=y, y_pred=outputs, training=False)
+    return loss - sum(model.losses)

@@ -1,0 +1,91 @@
+"""What each rank slice is worth to a model's loss."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.keras_internals import read_state_back
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.gradients import loss_gradients
+from dart_keras.tensor_train.canonical import left_factors, right_factors
+
+
+def importances(
+    model: keras.Model, layers: Sequence[TTLayer], batches: Iterable[tuple[Any, Any]]
+) -> list[list[np.ndarray]]:
+    """How much the loss would change without each singular value of each bond.
+
+    The mean over batches of the squared change, to first order in the slice (Molchanov et al. 2019,
+    "Importance Estimation for Neural Network Pruning", section 3.1, where the units are filters).
+    Penalties that layers add to the loss do not count.
+
+    Args:
+        model: A compiled model, which is left as it is.
+        layers: Some of its layers.
+        batches: Pairs of inputs and targets.
+
+    Returns:
+        For each layer an array for each of its d - 1 bonds, with a number for each rank, in the
+        order of the singular values.
+
+    Raises:
+        ValueError: If there is no batch.
+    """
+    read_state_back(model)
+    bases = [_singular_bases(layer) for layer in layers]
+    sums = [[np.zeros(len(q)) for _, q in bonds] for bonds in bases]
+    count = 0
+    # A bond is seen from the core to its left.
+    cores = [core for layer in layers for core in layer.cores[:-1]]
+    values = [_unfolded(core) for core in cores]
+    for gradients in loss_gradients(model, cores, batches):
+        changes = iter(zip(values, map(_unfolded, gradients), strict=True))
+        for bonds, totals in zip(bases, sums, strict=True):
+            for (p, q), total in zip(bonds, totals, strict=True):
+                core, gradient = next(changes)
+                # <gradient, core p_i q_i> for each i.
+                total += np.square(np.sum((core @ p) * (gradient @ q.T), axis=0))
+        count += 1
+    if count == 0:
+        raise ValueError("Expected at least one batch of calibration data. Received: none")
+    return [[total / count for total in totals] for totals in sums]
+
+
+def non_increasing(values: np.ndarray) -> np.ndarray:
+    """The closest sequence that never rises (pool adjacent violators, Barlow et al. 1972).
+
+    Args:
+        values: 1-D array.
+
+    Example:
+        >>> non_increasing(np.array([5.0, 1.0, 3.0, 1.0]))
+        array([5., 2., 2., 1.])
+    """
+    pools: list[tuple[float, int]] = []
+    for value in values:
+        total, count = float(value), 1
+        while pools and pools[-1][0] * count < total * pools[-1][1]:
+            more, members = pools.pop()
+            total, count = total + more, count + members
+        pools.append((total, count))
+    return np.concatenate([np.full(count, total / count) for total, count in pools])
+
+
+def _singular_bases(layer: TTLayer) -> list[tuple[np.ndarray, np.ndarray]]:
+    # For each bond P and Q with Q P = 1: p_i q_i, put into the bond, leaves singular value i alone.
+    cores = layer.to_tt().cores
+    bases = []
+    for left, right in zip(left_factors(cores), right_factors(cores), strict=True):
+        u, values, vh = np.linalg.svd(left @ right, full_matrices=False)
+        known = values > values[0] * np.finfo(np.float64).eps * len(values)
+        root = np.where(known, 1 / np.sqrt(np.where(known, values, 1)), 0)
+        bases.append((right @ vh.T * root, (u * root).T @ left))
+    return bases
+
+
+def _unfolded(core: Any) -> np.ndarray:
+    array = ops.convert_to_numpy(core).astype(np.float64)
+    return array.reshape(-1, array.shape[-1])

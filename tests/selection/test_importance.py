@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import isotonic_regression
+
+from dart_keras.callbacks import RankDiscretization
+from dart_keras.layers import TTDense, TTEmbedding
+from dart_keras.regularizers import GroupLasso
+from dart_keras.selection import Budget, SelectionMap, Threshold
+from dart_keras.selection.importance import importances, non_increasing
+
+RNG = np.random.default_rng(0)
+
+
+def without_singular_value(layer, bond, i):
+    """The layer's matrix, less one singular value of a bond's unfolding."""
+    tt = layer.to_tt()
+    tensor = tt.cores[0]
+    for core in tt.cores[1:]:
+        tensor = np.tensordot(tensor, core, 1)
+    shape = tensor.shape[1:-1]  # n_1, m_1, n_2, m_2...
+    unfolding = tensor.reshape(int(np.prod(shape[: 2 * bond])), -1)
+    u, values, vh = np.linalg.svd(unfolding, full_matrices=False)
+    values[i] = 0
+    order = [*range(0, len(shape), 2), *range(1, len(shape), 2)]
+    return ((u * values) @ vh).reshape(shape).transpose(order).reshape(tt.shape)
+
+
+def linear_loss(y_true, y_pred):
+    return keras.ops.mean(y_true * y_pred, axis=-1)
+
+
+@pytest.mark.parametrize("modes", [((12, 1), (1, 10)), ((3, 2, 2), (2, 5, 1))])
+def test_the_change_of_a_loss_that_is_linear_is_exact(modes):
+    layer = TTDense(10, 5, *modes, rank_regularizer=GroupLasso(10.0))
+    model = keras.Sequential([keras.Input((12,)), layer])
+    model.compile(loss=linear_loss)
+    batches = [
+        (RNG.normal(size=(8, 12)).astype("float32"), RNG.normal(size=(8, 10)).astype("float32"))
+        for _ in range(3)
+    ]
+
+    def losses(matrix):
+        bias = np.asarray(layer.bias)
+        return np.array([np.mean(y * (x @ matrix + bias)) for x, y in batches])
+
+    [found] = importances(model, [layer], batches)
+    assert [len(bond) for bond in found] == list(layer.ranks[1:-1])
+    before = losses(layer.to_dense())
+    for bond, values in enumerate(found, start=1):
+        for i, value in enumerate(values):
+            change = losses(without_singular_value(layer, bond, i)) - before
+            assert value == pytest.approx(np.mean(np.square(change)), rel=1e-3, abs=1e-12)
+
+
+def test_ranks_that_a_matrix_has_not_are_worth_nothing():
+    layer = TTDense(6, 4, (6, 1), (1, 6))
+    model = keras.Sequential([keras.Input((6,)), layer])
+    model.compile(loss="mse")
+    layer.cores[0].assign(layer.cores[0] * [1.0, 1.0, 0.0, 0.0])
+    x = RNG.normal(size=(8, 6)).astype("float32")
+    [[found]] = importances(model, [layer], [(x, x)])
+    assert np.all(found[:2] > 0)
+    np.testing.assert_array_equal(found[2:], 0)
+
+
+def test_no_data():
+    layer = TTDense(6, 4)
+    model = keras.Sequential([keras.Input((6,)), layer])
+    model.compile(loss="mse")
+    with pytest.raises(ValueError, match="at least one batch of calibration data"):
+        importances(model, [layer], [])
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30))
+def test_the_closest_sequence_that_never_rises(values):
+    expected = isotonic_regression(values, increasing=False).x
+    np.testing.assert_allclose(non_increasing(np.array(values)), expected, rtol=1e-9, atol=1e-9)
+
+
+def unequal_model():
+    """Of two tables, one is added in and the other is all but left out."""
+    ids = keras.Input((4,), dtype="int32")
+    used, unused = (TTEmbedding(30, 12, 8, (30, 1), (1, 12), name=n) for n in ("used", "unused"))
+    outputs = keras.layers.Dense(3)(used(ids) + 1e-3 * unused(ids))
+    model = keras.Model(ids, outputs)
+    model.compile(keras.optimizers.Adam(1e-3), "mse")
+    return model
+
+
+def test_ranks_go_where_the_loss_needs_them():
+    model = unequal_model()
+    x = RNG.integers(30, size=(64, 4))
+    y = RNG.normal(size=(64, 4, 3)).astype("float32")
+    budget = Budget(8 * 42, calibration_data=[(x[:32], y[:32]), (x[32:], y[32:])])
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[RankDiscretization(budget, epoch=1)])
+    ranks = {name: model.get_layer(name).ranks[1] for name in ("used", "unused")}
+    assert ranks == {"used": 7, "unused": 1}
+
+
+def test_a_budget_within_a_map_knows_the_model():
+    model = unequal_model()
+    x = RNG.integers(30, size=(64, 4))
+    y = RNG.normal(size=(64, 4, 3)).astype("float32")
+    selection = SelectionMap(Threshold(0.9), {".*used": Budget(8 * 42, calibration_data=[(x, y)])})
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[RankDiscretization(selection, epoch=1)])
+    assert model.get_layer("used").ranks[1] == 7
+
+
+def test_layers_alone_are_not_enough():
+    layer = TTDense(6, 4)
+    layer.build((None, 6))
+    with pytest.raises(ValueError, match=r"in a `RankDiscretization`.*layers alone"):
+        Budget(100, calibration_data=[(None, None)]).select([layer])
