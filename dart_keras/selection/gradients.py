@@ -58,9 +58,11 @@ def _with_jax(model: keras.Model, variables: Sequence[keras.Variable]) -> Any:
     def values_of(variables: Sequence[keras.Variable]) -> list[Any]:
         return [variable.value for variable in variables]
 
-    return lambda x, y: step(
-        values_of(variables), values_of(others), *map(keras.ops.convert_to_tensor, (x, y))
-    )
+    def on_batch(x: Any, y: Any) -> list[Any]:
+        x, y = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
+        return step(values_of(variables), values_of(others), x, y)
+
+    return on_batch
 
 
 def _loss(model: keras.Model, x: Any, y: Any, outputs: Any) -> Any:

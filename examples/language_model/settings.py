@@ -64,27 +64,34 @@ class Settings:
     def from_json(cls, values: dict[str, Any]) -> Self:
         return cls(**{**values, "architecture": Architecture.from_json(values["architecture"])})
 
-    def discretization(self) -> dk.callbacks.RankDiscretization | None:
-        """The cut, if there is one."""
+    def discretization(
+        self, calibration_data: Any = None
+    ) -> dk.callbacks.RankDiscretization | None:
+        """The cut, if there is one.
+
+        Args:
+            calibration_data: Batches by which a budget is given out.
+        """
         if self.selection == "none":
             return None
         selection = {
             "threshold": lambda: dk.selection.Threshold(self.threshold),
             "energy": lambda: dk.selection.Energy(self.threshold),
-            "budget": self._budget,
+            "budget": lambda: self._budget(calibration_data),
             "gumbel": lambda: dk.selection.GumbelSoftmax(self.lambda_reg, seed=self.seed),
         }[self.selection]()
         return dk.callbacks.RankDiscretization(
             selection, epoch=self.cut_epoch, when="converged" if self.converged else None
         )
 
-    def _budget(self) -> dk.selection.Selection:
+    def _budget(self, calibration_data: Any) -> dk.selection.Selection:
+        def budget(parameters: int | None) -> dk.selection.Budget:
+            return dk.selection.Budget(parameters, calibration_data=calibration_data)
+
         if self.table_parameters is None:
-            return dk.selection.Budget(self.parameters)
-        return dk.selection.SelectionMap(
-            dk.selection.Budget(self.parameters - self.table_parameters),
-            {"table_.*": dk.selection.Budget(self.table_parameters)},
-        )
+            return budget(self.parameters)
+        rest = self.parameters - self.table_parameters
+        return dk.selection.SelectionMap(budget(rest), {"table_.*": budget(self.table_parameters)})
 
     def rank_regularizer(self) -> dk.regularizers.RankRegularizer | None:
         """What presses on the ranks, where gates do not."""

@@ -21,6 +21,9 @@ from examples.language_model.settings import Settings
 from examples.language_model.singular_values import SingularValueHistograms
 from examples.language_model.vocabulary import Vocabulary
 
+# Batches of the validation text that a budget of numbers is given out by.
+_CALIBRATION = 64
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -142,7 +145,7 @@ def fit(
         notes_of_run = {**notes, "settings": settings.to_json()}
         write_checkpoint(path, model, vocabulary, {**state, **notes_of_run})
 
-    discretization = settings.discretization()
+    discretization = settings.discretization(batches.validation.take(_CALIBRATION))
     monitor = None if settings.architecture.layers == "dense" else dk.callbacks.RankMonitor()
     best = Best(folder / BEST, write)
     last = Last(

@@ -46,6 +46,15 @@ def test_a_budget_in_two_parts():
     assert [each.limit for each in selection.selections.values()] == [2000]
 
 
+def test_a_budget_is_given_out_by_data():
+    data = [(1, 2)]
+    whole = settings("--selection", "budget", "--parameters", "5000")
+    assert whole.discretization(data).selection.calibration_data is data
+    parts = replace(whole, table_parameters=2000).discretization(data).selection
+    assert parts.default.calibration_data is data
+    assert parts.selections["table_.*"].calibration_data is data
+
+
 def test_gates_press_on_ranks_by_themselves():
     assert isinstance(settings().rank_regularizer(), dk.regularizers.GroupLasso)
     nuclear = settings("--regularizer", "nuclear", "--lambda-reg", "0.3").rank_regularizer()
