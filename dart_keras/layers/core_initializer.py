@@ -30,6 +30,8 @@ def kernel_mean_square(initializer: Any, shape: tuple[int, int]) -> float:
     if isinstance(initializer, initializers.VarianceScaling):
         fans = {"fan_in": shape[0], "fan_out": shape[1], "fan_avg": sum(shape) / 2}
         return initializer.scale / max(1.0, fans[initializer.mode])
+    if isinstance(initializer, initializers.Orthogonal):
+        return initializer.gain**2 / max(shape)
     if isinstance(initializer, initializers.RandomUniform):
         low, high = initializer.minval, initializer.maxval
         return (low * low + low * high + high * high) / 3
@@ -48,16 +50,17 @@ def initial_cores(
     shape: tuple[int, int] | None = None,
     carrier: int | None = None,
 ) -> list[np.ndarray]:
-    """Orthogonal cores, scaled so that the matrix has just the intended mean square.
+    """Random cores, scaled so that the matrix has just the intended mean square.
 
-    Where the bonds' singular values are all alike, every rank slice is of use from the first step
-    on. Products of normally distributed factors are far from that, and train to a worse end than a
-    dense matrix does (Khodak et al. 2021, "Initialization and Regularization of Factorized Neural
-    Layers", section 3.1).
+    They are normally distributed, so that the rank slices differ from the start and a rank
+    regularizer has something to part them by. `keras.initializers.Orthogonal` makes orthogonal
+    cores: the singular values of a bond are all alike, and every slice is of use from the first
+    step on (Khodak et al. 2021, "Initialization and Regularization of Factorized Neural Layers",
+    section 3.1, on starting with the singular values of a dense matrix).
 
     Optimizers such as Adam change every number by about as much, so that the smaller numbers of a
     core are, the faster it learns. All cores get the same norm a slice, or one of them, the
-    carrier, numbers as small as the dense matrix has them, normally distributed.
+    carrier, numbers as small as the dense matrix has them.
 
     An initializer that draws zeros gives a last core of zeros, so that the matrix is zero and can
     still learn.
@@ -77,6 +80,7 @@ def initial_cores(
     """
     full_shape = (math.prod(input_modes), math.prod(output_modes))
     rng = np.random.default_rng(_seed_of(initializer))
+    is_orthogonal = isinstance(initializer, initializers.Orthogonal)
     # Cores left of this one get orthonormal columns, itself and those right of it orthonormal rows.
     center = len(ranks) - 2 if carrier is None else carrier
     cores = []
@@ -84,7 +88,7 @@ def initial_cores(
         zip(ranks, input_modes, output_modes, ranks[1:], strict=False)
     ):
         core = rng.normal(size=(left, n, m, right))
-        if k != carrier:
+        if is_orthogonal:
             core = _orthogonal(core, by_columns=k < center)
         cores.append(core / math.sqrt(right if carrier is None or k <= carrier else left))
     target = kernel_mean_square(initializer, shape or full_shape)

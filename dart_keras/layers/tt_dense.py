@@ -32,7 +32,8 @@ class TTDense(TTKernelLayer):
         activation: Activation function, as in `keras.layers.Dense`.
         use_bias: Whether to add a bias.
         core_initializer: A Keras initializer for the kernel. The cores are drawn so that the kernel
-            they make has the variance which that initializer gives a `Dense` kernel.
+            they make has the variance which that initializer gives a `Dense` kernel;
+            `"orthogonal"` makes them orthogonal, with singular values that are all alike.
         bias_initializer: Initializer of the bias.
         rank_regularizer: A regularizer of each core, such as
             `dart_keras.regularizers.NuclearNorm`, which makes ranks superfluous while the model

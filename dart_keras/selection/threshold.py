@@ -22,7 +22,6 @@ class Threshold(Selection):
         >>> from dart_keras.layers import TTDense
         >>> layer = TTDense(16, ranks=8)
         >>> layer.build((None, 16))
-        >>> _ = layer.cores[0].assign(layer.cores[0] * np.geomspace(1, 0.1, 8))
         >>> [ranks] = Threshold(0.99).select([layer])
         >>> ranks
         (1, 1, 1)

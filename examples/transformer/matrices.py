@@ -66,6 +66,8 @@ def make_projection(
             input_modes=(x.shape[-1], 1),
             output_modes=(1, units),
             activation=activation,
+            # Deep in a network all ranks are to be of use from the start.
+            core_initializer="orthogonal",
             rank_regularizer=rank_regularizer,
             name=name,
         )(x)

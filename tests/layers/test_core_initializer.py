@@ -23,6 +23,7 @@ NAMED = [
     initializers.RandomNormal(0.2, 0.4),
     initializers.TruncatedNormal(0.0, 0.5),
     initializers.VarianceScaling(3.0, "fan_avg", "uniform"),
+    initializers.Orthogonal(gain=1.7),
     initializers.Constant(0.3),
 ]
 
@@ -86,14 +87,14 @@ def test_padding_leaves_the_mean_square_as_it_is():
 
 
 @pytest.mark.parametrize("rank", [5, 32, 48])
-def test_every_rank_slice_of_one_bond_has_the_same_share(rank):
-    cores = initial_cores(initializers.get("glorot_uniform"), (48, 1), (1, 64), (1, rank, 1))
+def test_orthogonal_slices_of_one_bond_have_the_same_share(rank):
+    cores = initial_cores(initializers.Orthogonal(), (48, 1), (1, 64), (1, rank, 1))
     [values] = TTMatrix(tuple(cores)).bond_singular_values()
     np.testing.assert_allclose(values, values[0])
 
 
-def test_bonds_between_longer_trains_use_all_their_rank():
-    cores = initial_cores(initializers.get("he_normal"), (8, 8, 8), (8, 8, 8), (1, 16, 16, 1))
+def test_orthogonal_cores_of_longer_trains_use_all_their_rank():
+    cores = initial_cores(initializers.Orthogonal(), (8, 8, 8), (8, 8, 8), (1, 16, 16, 1))
     first, last = TTMatrix(tuple(cores)).bond_singular_values()
     np.testing.assert_allclose(last, last[0])
     assert first[-1] > 0.5 * first[0]
