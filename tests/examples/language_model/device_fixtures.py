@@ -31,9 +31,9 @@ def write_text(folder: Path) -> Path:
 def train_tiny(data: Path, folder: Path) -> Path:
     """A run of a few steps with a cut in it; its last checkpoint."""
     keras.utils.set_random_seed(0)
-    ranks = ["--embedding-rank", "6", "--projection-rank", "6", "--threshold", "0.8"]
+    ranks = ["--embedding-rank", "6", "--projection-rank", "6"]
+    ranks += ["--selection", "budget", "--parameters", "2100"]
     steps = ["--epochs", "6", "--batch", "8", "--learning-rate", "2e-2", "--cut-epoch", "3"]
-    steps += ["--projection-rate", "1"]
     arguments = ["--dataset", "ptb", "--data-dir", str(data), "--folder", str(folder)]
     assert train.main([*arguments, "--size", "tiny", *ranks, *steps]) == 0
     return folder / "last.keras"

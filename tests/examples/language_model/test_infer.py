@@ -53,7 +53,8 @@ def test_the_model_for_the_next_word_is_the_model(run):
     trained = Trained.read(run[1])
     saved, last = keras.models.load_model(run[1]), trained.model(last_only=True)
     assert [w.shape for w in saved.weights] == [w.shape for w in last.weights]
-    assert max(layer.ranks[1] for layer in saved.layers if hasattr(layer, "ranks")) < 6
+    # It was cut, most layers to ranks of their own.
+    assert len({layer.ranks[1] for layer in saved.layers if hasattr(layer, "ranks")}) > 2
     windows = np.random.default_rng(0).integers(0, len(trained.vocabulary), (5, trained.length))
     expected = saved.predict(windows, verbose=0)
     assert np.allclose(last.predict(windows, verbose=0), expected[:, -1], atol=1e-5)
