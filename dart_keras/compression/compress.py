@@ -67,9 +67,9 @@ def compress(
         The new model, with the same names and not compiled, and a `CompressionReport`.
 
     Raises:
-        ValueError: If the model is not a built one, cannot be rebuilt, has no layer to replace or
-            weights that are not finite, or the data do not fit it; or if the budget is out of
-            reach, with the smallest that can be reached.
+        ValueError: If an argument is not valid; if the model is not a built one, cannot be rebuilt,
+            has no layer to replace or weights that are not finite, or the data do not fit it; or if
+            the budget is out of reach, with the smallest that can be reached.
 
     Example:
         >>> import dart_keras as dk, numpy as np
@@ -83,6 +83,11 @@ def compress(
         raise ValueError(
             "Expected `budget` to be a `dart_keras.selection.Budget` or `Energy`. "
             f"Received: {budget!r}"
+        )
+    if isinstance(budget, Budget) and budget.calibration_data is not None:
+        raise ValueError(
+            "Expected the data as `calibration_data` of `compress`. Received: a budget with "
+            "`calibration_data`, which is for `dart_keras.callbacks.RankDiscretization`"
         )
     if not is_integer(recovery_epochs) or recovery_epochs < 0:
         raise ValueError(

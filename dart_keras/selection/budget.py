@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -37,7 +37,8 @@ class Budget(Selection):
             own for it.
 
     Raises:
-        ValueError: If not just one of the four is given, or it is not a positive integer.
+        ValueError: If not just one of the four is given, it is not a positive integer, or the data
+            are an iterator; in training, if a batch is no pair.
 
     Example:
         >>> Budget(flash_bytes=50_000).kind
@@ -76,6 +77,11 @@ class Budget(Selection):
         self.limit = int(limit)
         self.quantization = quantization
         self.target = target
+        if isinstance(calibration_data, Iterator):
+            raise ValueError(
+                "Expected `calibration_data` that can be gone through again and again, such as a "
+                f"list of batches. Received: {calibration_data!r}"
+            )
         self.calibration_data = calibration_data
         self._model: keras.Model | None = None
 

@@ -1,6 +1,6 @@
 """What each rank slice is worth to a model's loss."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -32,7 +32,7 @@ def importances(
         order of the singular values.
 
     Raises:
-        ValueError: If there is no batch.
+        ValueError: If there is no batch, or one that is no pair.
     """
     read_state_back(model)
     bases = [_singular_bases(layer) for layer in layers]
@@ -41,7 +41,7 @@ def importances(
     # A bond is seen from the core to its left.
     cores = [core for layer in layers for core in layer.cores[:-1]]
     values = [_unfolded(core) for core in cores]
-    for gradients in loss_gradients(model, cores, batches):
+    for gradients in loss_gradients(model, cores, _checked(batches)):
         changes = iter(zip(values, map(_unfolded, gradients), strict=True))
         for bonds, totals in zip(bases, sums, strict=True):
             for (p, q), total in zip(bonds, totals, strict=True):
@@ -52,6 +52,16 @@ def importances(
     if count == 0:
         raise ValueError("Expected at least one batch of calibration data. Received: none")
     return [[total / count for total in totals] for totals in sums]
+
+
+def _checked(batches: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise ValueError(
+                "Expected batches of calibration data to be pairs of inputs and targets. "
+                f"Received: {type(batch).__name__} of length {len(batch)}"
+            )
+        yield batch[0], batch[1]
 
 
 def non_increasing(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
 from dart_keras.callbacks import RankDiscretization
+from dart_keras.compression import compress
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.regularizers import GroupLasso
 from dart_keras.selection import Budget, SelectionMap, Threshold
@@ -107,6 +108,28 @@ def test_a_budget_within_a_map_knows_the_model():
     selection = SelectionMap(Threshold(0.9), {".*used": Budget(8 * 42, calibration_data=[(x, y)])})
     model.fit(x, y, epochs=2, verbose=0, callbacks=[RankDiscretization(selection, epoch=1)])
     assert model.get_layer("used").ranks[1] == 7
+
+
+@pytest.mark.parametrize("data", [np.ones((2, 6)), [(np.ones((2, 6)),) * 3]])
+def test_batches_that_are_no_pairs_leave_the_model_as_it_is(data):
+    model = keras.Sequential([keras.Input((6,)), TTDense(6, 4)])
+    model.compile(loss="mse")
+    cut = RankDiscretization(Budget(40, calibration_data=data), epoch=1)
+    x = RNG.normal(size=(8, 6)).astype("float32")
+    with pytest.raises(ValueError, match=r"pairs of inputs and targets. Received: .* of length"):
+        model.fit(x, x, epochs=2, verbose=0, callbacks=[cut])
+    assert model.layers[0].ranks == (1, 4, 1)
+
+
+def test_data_that_can_be_gone_through_only_once():
+    with pytest.raises(ValueError, match="gone through again and again"):
+        Budget(100, calibration_data=iter([]))
+
+
+def test_compress_has_an_argument_of_its_own():
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+    with pytest.raises(ValueError, match=r"which is for `dart_keras.callbacks.RankDisc"):
+        compress(model, Budget(30, calibration_data=[(1, 2)]))
 
 
 def test_layers_alone_are_not_enough():
