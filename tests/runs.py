@@ -85,6 +85,11 @@ RUNS = {
     "budget": (
         subclassed,
         lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+        lambda: RankDiscretization(Budget(500), epoch=2),
+    ),
+    "calibrated": (
+        functional,
+        lambda: keras.optimizers.Adam(0.01),
         lambda: RankDiscretization(Budget(500, calibration_data=CALIBRATION), epoch=2),
     ),
     "gumbel": (

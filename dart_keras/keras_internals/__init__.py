@@ -21,7 +21,7 @@ from dart_keras.keras_internals.sublayers import (
     sublayer_at,
     sublayers,
 )
-from dart_keras.keras_internals.trainer import read_state_back, retrace
+from dart_keras.keras_internals.trainer import compiled_loss, read_state_back, retrace
 from dart_keras.keras_internals.variables import changing_state, replace_variables
 from dart_keras.keras_internals.xla import compiling_with_xla
 
@@ -33,6 +33,7 @@ __all__ = [
     "callbacks_beside",
     "can_be_stepped",
     "changing_state",
+    "compiled_loss",
     "compiling_with_xla",
     "describes_its_layers",
     "flatten_layers",

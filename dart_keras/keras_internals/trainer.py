@@ -1,5 +1,7 @@
 """Making a model's compiled functions forget variables that are gone."""
 
+from typing import Any
+
 import keras
 
 
@@ -19,3 +21,11 @@ def retrace(model: keras.Model) -> None:
         model.make_train_function(force=True)
     model.test_function = None
     model.predict_function = None
+
+
+def compiled_loss(model: keras.Model, targets: Any, outputs: Any) -> Any:
+    """What `compile` was given as loss, without the penalties that `compute_loss` adds to it.
+
+    These cannot be subtracted again: under a strategy Keras scales them by the number of replicas.
+    """
+    return model._compile_loss(targets, outputs)

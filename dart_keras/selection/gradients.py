@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from dart_keras.keras_internals import compiled_loss
+
 
 def loss_gradients(
     model: keras.Model, variables: Sequence[keras.Variable], batches: Iterable[tuple[Any, Any]]
@@ -33,7 +35,7 @@ def _with_tensorflow(model: keras.Model, variables: Sequence[keras.Variable]) ->
         watched = [variable.value for variable in variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(watched)
-            loss = _loss(model, x, y, model(x, training=False))
+            loss = compiled_loss(model, y, model(x, training=False))
         return tape.gradient(loss, watched, unconnected_gradients="zero")
 
     return step
@@ -43,7 +45,7 @@ def _with_jax(model: keras.Model, variables: Sequence[keras.Variable]) -> Any:
     import jax
 
     watched = {id(variable) for variable in variables}
-    # Keras takes a penalty of a variable that a scope does not know for one of nothing.
+    # Passed in, too, or the compiled function would hold a copy of each.
     others = [variable for variable in model.variables if id(variable) not in watched]
 
     @jax.jit
@@ -51,7 +53,7 @@ def _with_jax(model: keras.Model, variables: Sequence[keras.Variable]) -> Any:
         def loss_of(values: list[Any]) -> Any:
             pairs = zip([*variables, *others], [*values, *other_values], strict=True)
             with keras.StatelessScope(pairs):
-                return _loss(model, x, y, model(x, training=False))
+                return compiled_loss(model, y, model(x, training=False))
 
         return jax.grad(loss_of)(values)
 
@@ -63,8 +65,3 @@ def _with_jax(model: keras.Model, variables: Sequence[keras.Variable]) -> Any:
         return step(values_of(variables), values_of(others), x, y)
 
     return on_batch
-
-
-def _loss(model: keras.Model, x: Any, y: Any, outputs: Any) -> Any:
-    loss = model.compute_loss(x=x, y=y, y_pred=outputs, training=False)
-    return loss - sum(model.losses)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from dart_keras.distribution import is_chief
 from tests.processes import check_same, finish, here, results, start
 
-NAMES = ("threshold", "gumbel")
+NAMES = ("threshold", "calibrated", "gumbel")
 
 
 def free_ports(count):
