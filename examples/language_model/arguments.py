@@ -1,7 +1,9 @@
 """The options of a run on the command line."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from examples.language_model.architecture import LAYERS, SIZES, Architecture
 from examples.language_model.command import positive
@@ -19,14 +21,54 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+    parser.add_argument("--dataset", choices=DATASETS, required=True)
+    parser.add_argument("--weight-decay", type=float, default=0.01)
+    data = "the folder with the data set's three text files"
+    add = add_shared_options(parser, data, folder, SIZES, LAYERS).add_argument
+    add("--regularizer", choices=REGULARIZERS, default="group-lasso", help="what presses on ranks")
+    add("--selection", choices=SELECTIONS, default="threshold", help="which ranks the cut keeps")
+    add(
+        "--threshold",
+        type=float,
+        default=0.1,
+        help="share of the largest singular value that is "
+        "kept (threshold), or relative error allowed (energy)",
+    )
+    add(
+        "--table-parameters",
+        type=positive,
+        help="how many of them in the table, if the budget is to be parted",
+    )
+    add("--when-converged", action="store_true", help="cut as soon as the ranks are at rest")
+    return parser
+
+
+def add_shared_options(
+    parser: argparse.ArgumentParser,
+    data: str,
+    folder: str,
+    sizes: Iterable[str],
+    layers: Iterable[str],
+) -> Any:
+    """Add what language models and translation have in common.
+
+    Args:
+        parser: Its `set_defaults` gives other defaults than the language models'.
+        data: What the folder with the data is.
+        folder: Where runs are kept if the command is not told.
+        sizes: Of models, by name.
+        layers: What they can be made of.
+
+    Returns:
+        The group of the options for ranks.
+    """
     add = parser.add_argument
-    add("--dataset", choices=DATASETS, required=True)
-    add("--data-dir", required=True, help="the folder with the data set's three text files")
+    add("--data-dir", required=True, help=data)
     add("--folder", type=Path, default=Path(folder), help="where it is kept")
-    add("--size", choices=SIZES, default="small")
-    add("--layers", choices=LAYERS, default="tt", help="what table and projections are made of")
+    add("--size", choices=sizes, default="small")
+    add("--layers", choices=layers, default="tt", help="what table and projections are made of")
     add("--epochs", type=positive, default=6)
-    add("--batch", type=positive, default=16, help="windows a step")
+    add("--batch", type=positive, default=16, help="windows or rows a step")
     add("--learning-rate", type=float, default=1.5e-3, help="the peak of the schedule")
     add(
         "--projection-rate",
@@ -34,7 +76,6 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
         default=0.25,
         help="the share of the learning rate that projections get",
     )
-    add("--weight-decay", type=float, default=0.01)
     add("--dropout", type=float, default=0.1)
     add("--seed", type=int, default=0)
     ranks = parser.add_argument_group("ranks")
@@ -46,29 +87,14 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
         help="what each band of the table begins with",
     )
     add("--projection-rank", type=positive, default=160, help="what projections begin with")
-    add("--regularizer", choices=REGULARIZERS, default="group-lasso", help="what presses on ranks")
-    add("--lambda-reg", type=float, default=0.01, help="its strength")
-    add("--selection", choices=SELECTIONS, default="threshold", help="which ranks the cut keeps")
-    add(
-        "--threshold",
-        type=float,
-        default=0.1,
-        help="share of the largest singular value that is "
-        "kept (threshold), or relative error allowed (energy)",
-    )
+    add("--lambda-reg", type=float, default=0.01, help="strength of what presses on the ranks")
     add("--parameters", type=positive, help="numbers in all tensor trains together (budget)")
-    add(
-        "--table-parameters",
-        type=positive,
-        help="how many of them in the table, if the budget is to be parted",
-    )
     add(
         "--cut-epoch",
         type=positive,
         help="after how many epochs to cut at the latest; half of them if not given",
     )
-    add("--when-converged", action="store_true", help="cut as soon as the ranks are at rest")
-    return parser
+    return ranks
 
 
 def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:

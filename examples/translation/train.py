@@ -7,13 +7,13 @@ import argparse
 import os
 import sys
 from functools import partial
-from pathlib import Path
 
 # Before TensorFlow is imported: its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from examples.language_model import command
 from examples.language_model.architecture import Architecture
+from examples.language_model.arguments import add_shared_options
 from examples.language_model.settings import Settings
 from examples.translation.corpus import load_corpus
 from examples.translation.settings import LAYERS, SIZES
@@ -69,49 +69,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    add = parser.add_argument
-    add("--data-dir", required=True, help="the folder with the six text files of Multi30k, raw")
-    add("--folder", type=Path, default=Path("build/translation"), help="where the run is kept")
-    add("--size", choices=SIZES, default="small")
-    add("--layers", choices=LAYERS, default="tt", help="what table and projections are made of")
-    add("--subwords", type=command.positive, default=8000, help="how many, of both languages")
-    add("--epochs", type=command.positive, default=8)
-    add("--batch", type=command.positive, default=16, help="rows a step")
-    add("--learning-rate", type=float, default=1e-3, help="the peak of the schedule")
-    add(
-        "--projection-rate",
-        type=float,
-        default=0.25,
-        help="the share of the learning rate that projections get",
+    data = "the folder with the six text files of Multi30k, raw"
+    add_shared_options(parser, data, "build/translation", SIZES, LAYERS)
+    # Not the language models' defaults.
+    parser.set_defaults(
+        epochs=8, learning_rate=1e-3, projection_rank=64, lambda_reg=3e-4, parameters=1_100_000
     )
-    add("--dropout", type=float, default=0.1)
-    add("--seed", type=int, default=0)
+    add = parser.add_argument
+    add("--subwords", type=command.positive, default=8000, help="how many, of both languages")
     add(
         "--checkpoint-steps",
         type=command.positive,
         default=200,
         help="after how many steps to save",
-    )
-    ranks = parser.add_argument_group("ranks")
-    add = ranks.add_argument
-    add(
-        "--embedding-rank",
-        type=command.positive,
-        default=128,
-        help="what each band of the table begins with",
-    )
-    add("--projection-rank", type=command.positive, default=64, help="what projections begin with")
-    add("--lambda-reg", type=float, default=0.0003, help="strength of what presses on the ranks")
-    add(
-        "--parameters",
-        type=command.positive,
-        default=1_100_000,
-        help="how many numbers the cut leaves to all tensor trains together",
-    )
-    add(
-        "--cut-epoch",
-        type=command.positive,
-        help="after how many epochs to cut; half of them if not given",
     )
     return parser
 

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
-from dart_keras.keras_internals import read_state_back, retrace
+from dart_keras.keras_internals import compiled_loss, read_state_back, retrace
 
 X = np.ones((4, 2), "float32")
 
@@ -89,3 +90,13 @@ def test_keras_still_calls_it_that_on_jax():
     # Read, not imported, because JAX need not be there.
     folder = Path(find_spec("keras.src.backend").origin).parent
     assert "def jax_state_sync(self)" in (folder / "jax" / "trainer.py").read_text()
+
+
+def test_the_compiled_loss_is_without_penalties():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_regularizer="l2")])
+    model.compile(loss="mse")
+    x, y = np.ones((4, 3), "float32"), np.zeros((4, 2), "float32")
+    outputs = model(x)
+    expected = np.mean(np.square(outputs))
+    assert float(compiled_loss(model, y, outputs)) == pytest.approx(expected)
+    assert float(model.compute_loss(x, y, outputs)) > expected
