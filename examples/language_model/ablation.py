@@ -79,6 +79,9 @@ def baselines(base: Settings, finish: Finish) -> Runs:
     """Learned ranks against as many numbers in ranks chosen by hand."""
     reached = finish(base)
     fixed = _unpressed(base)
+    if base.dropout_after_cut is not None:
+        # They are as small from the first step on.
+        fixed = replace(fixed, dropout=base.dropout_after_cut)
     return {
         "dart": base,
         "fixed_rank": replace(fixed, architecture=fixed_rank_twin(base.architecture, reached)),
@@ -87,7 +90,15 @@ def baselines(base: Settings, finish: Finish) -> Runs:
 
 
 def _unpressed(base: Settings) -> Settings:
-    return replace(base, lambda_reg=0.0, selection="none", parameters=None, table_parameters=None)
+    return replace(
+        base,
+        lambda_reg=0.0,
+        selection="none",
+        parameters=None,
+        table_parameters=None,
+        cut_epoch=base.epochs,
+        dropout_after_cut=None,
+    )
 
 
 STUDIES: dict[str, Callable[[Settings, Finish], Runs]] = {

@@ -77,16 +77,20 @@ def add_shared_options(
         help="the share of the learning rate that projections get",
     )
     add("--dropout", type=float, default=0.1)
+    add("--dropout-after-cut", type=float, help="of the smaller model; the same if not given")
     add("--seed", type=int, default=0)
     ranks = parser.add_argument_group("ranks")
     add = ranks.add_argument
     add(
         "--embedding-rank",
         type=positive,
-        default=128,
-        help="what each band of the table begins with",
+        help="what each band of the table begins with; the width if not given",
     )
-    add("--projection-rank", type=positive, default=160, help="what projections begin with")
+    add(
+        "--projection-rank",
+        type=positive,
+        help="what projections begin with; half of the width if not given",
+    )
     add("--lambda-reg", type=float, default=0.01, help="strength of what presses on the ranks")
     add("--parameters", type=positive, help="numbers in all tensor trains together (budget)")
     add(
@@ -112,19 +116,14 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         )
     return Settings(
         dataset=parsed.dataset,
-        architecture=Architecture(
-            parsed.size,
-            parsed.layers,
-            vocabulary,
-            None if parsed.layers == "dense" else parsed.embedding_rank,
-            parsed.projection_rank if parsed.layers == "tt" else None,
-        ),
+        architecture=architecture_from(parsed, vocabulary, SIZES[parsed.size].width),
         epochs=parsed.epochs,
         batch=parsed.batch,
         learning_rate=parsed.learning_rate,
         projection_rate=parsed.projection_rate,
         weight_decay=parsed.weight_decay,
         dropout=parsed.dropout,
+        dropout_after_cut=parsed.dropout_after_cut,
         regularizer=parsed.regularizer,
         lambda_reg=parsed.lambda_reg,
         selection="none" if parsed.layers == "dense" else parsed.selection,
@@ -134,4 +133,17 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         cut_epoch=parsed.cut_epoch or max(1, parsed.epochs // 2),
         converged=parsed.when_converged,
         seed=parsed.seed,
+    )
+
+
+def architecture_from(parsed: argparse.Namespace, vocabulary: int, width: int) -> Architecture:
+    """The model that a command line asks for, with the ranks that go with a width."""
+    table = None if parsed.layers == "dense" else parsed.embedding_rank or width
+    projections = parsed.projection_rank or width // 2
+    return Architecture(
+        parsed.size,
+        parsed.layers,
+        vocabulary,
+        table,
+        projections if parsed.layers == "tt" else None,
     )

@@ -15,6 +15,7 @@ from examples.language_model.batches import Position, evaluation_batches, traini
 from examples.language_model.checkpoint import read_state, remove_partial, write_checkpoint
 from examples.language_model.checkpoint_callbacks import BEST, LAST, Best, Last
 from examples.language_model.corpus import Corpus
+from examples.language_model.dropout import DropoutAfterCut
 from examples.language_model.model import build_model
 from examples.language_model.optimizer import make_optimizer
 from examples.language_model.settings import Settings
@@ -160,6 +161,8 @@ def fit(
     )
     log = folder / "tensorboard"
     callbacks: list[Any] = [discretization, monitor]
+    if discretization and settings.dropout_after_cut is not None:
+        callbacks.append(DropoutAfterCut(settings.dropout_after_cut, discretization))
     if is_chief:
         callbacks.append(keras.callbacks.TensorBoard(log))
     if is_chief and monitor:
@@ -182,7 +185,7 @@ def fit(
 def compile_model(model: keras.Model, settings: Settings, steps: int, strategy: Any = None) -> None:
     """For words of equal weight; the steps are those of an epoch."""
     model.compile(
-        make_optimizer(settings, steps),
+        make_optimizer(settings, steps, SIZES[settings.architecture.size].width),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras_hub.metrics.Perplexity(from_logits=True, name="perplexity")],
         jit_compile=strategy is None and compiles_with_xla(settings),

@@ -8,13 +8,15 @@ import keras
 import dart_keras as dk
 from examples.transformer.table import BandedTable, Table, band_ends
 
+# Of the numbers of an embedding, as in GPT-2 (Radford et al. 2019).
+_DEVIATION = 0.02
 # (inputs, units, name, activation) to outputs.
 Projection = Callable[..., Any]
 
 
 def initializer() -> keras.initializers.Initializer:
-    """Of embeddings, as in GPT-2 (Radford et al. 2019)."""
-    return keras.initializers.RandomNormal(stddev=0.02)
+    """Of dense embeddings."""
+    return keras.initializers.RandomNormal(stddev=_DEVIATION)
 
 
 def make_table(
@@ -44,8 +46,8 @@ def make_table(
         band_ends(vocabulary, band) if layers == "tt" else [vocabulary],
         width,
         rank,
-        embeddings_initializer=initializer(),
-        rank_regularizer=rank_regularizer,
+        _DEVIATION,
+        rank_regularizer,
     )
 
 

@@ -1,5 +1,6 @@
 """The table of embeddings that also makes the logits, as a whole or in bands of its own ranks."""
 
+import math
 from typing import Any, Protocol
 
 import keras
@@ -33,10 +34,18 @@ class BandedTable:
         ends: Where each band ends; the last is the size of the vocabulary.
         width: Of an embedding.
         rank: That every band begins with.
-        arguments: Further ones for each `dart_keras.layers.TTEmbedding`.
+        deviation: The standard deviation of the numbers of an embedding.
+        rank_regularizer: Of each band.
     """
 
-    def __init__(self, ends: list[int], width: int, rank: int, **arguments: Any) -> None:
+    def __init__(
+        self,
+        ends: list[int],
+        width: int,
+        rank: int,
+        deviation: float,
+        rank_regularizer: dk.regularizers.RankRegularizer | None = None,
+    ) -> None:
         self._bands = [
             (
                 start,
@@ -48,8 +57,10 @@ class BandedTable:
                     # One bond: of all modes these take the least arithmetic for their size.
                     input_modes=(end - start, 1),
                     output_modes=(1, width),
+                    # All ranks are to be of use from the start, as a dense table's width is.
+                    embeddings_initializer=_orthogonal(deviation, end - start, width),
+                    rank_regularizer=rank_regularizer,
                     name=f"table_{i}",
-                    **arguments,
                 ),
             )
             for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False), start=1)
@@ -67,3 +78,7 @@ class BandedTable:
         rows = band(ops.clip(words - start, 0, end - start - 1))
         inside = ops.logical_and(words >= start, words < end)
         return rows * ops.expand_dims(ops.cast(inside, rows.dtype), -1)
+
+
+def _orthogonal(deviation: float, words: int, width: int) -> keras.initializers.Initializer:
+    return keras.initializers.Orthogonal(deviation * math.sqrt(max(words, width)))

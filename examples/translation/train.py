@@ -12,8 +12,7 @@ from functools import partial
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from examples.language_model import command
-from examples.language_model.architecture import Architecture
-from examples.language_model.arguments import add_shared_options
+from examples.language_model.arguments import add_shared_options, architecture_from
 from examples.language_model.settings import Settings
 from examples.translation.corpus import load_corpus
 from examples.translation.settings import LAYERS, SIZES
@@ -40,19 +39,14 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
     dense = parsed.layers == "dense"
     return Settings(
         dataset="multi30k",
-        architecture=Architecture(
-            parsed.size,
-            parsed.layers,
-            vocabulary,
-            None if dense else parsed.embedding_rank,
-            None if dense else parsed.projection_rank,
-        ),
+        architecture=architecture_from(parsed, vocabulary, SIZES[parsed.size].width),
         epochs=parsed.epochs,
         batch=parsed.batch,
         learning_rate=parsed.learning_rate,
         projection_rate=parsed.projection_rate,
         weight_decay=0.01,
         dropout=parsed.dropout,
+        dropout_after_cut=parsed.dropout_after_cut,
         regularizer="group-lasso",
         lambda_reg=0.0 if dense else parsed.lambda_reg,
         selection="none" if dense else "budget",
@@ -72,9 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     data = "the folder with the six text files of Multi30k, raw"
     add_shared_options(parser, data, "build/translation", SIZES, LAYERS)
     # Not the language models' defaults.
-    parser.set_defaults(
-        epochs=8, learning_rate=1e-3, projection_rank=64, lambda_reg=3e-4, parameters=1_100_000
-    )
+    parser.set_defaults(epochs=8, learning_rate=1e-3, lambda_reg=1e-5, parameters=1_100_000)
     add = parser.add_argument
     add("--subwords", type=command.positive, default=8000, help="how many, of both languages")
     add(

@@ -18,7 +18,7 @@ def test_bands_cover_every_word_once(vocabulary, first):
 @settings(max_examples=10, deadline=None)
 @given(ends=st.lists(st.integers(1, 40), min_size=1, max_size=4, unique=True).map(sorted))
 def test_both_directions_are_those_of_the_whole_table(ends):
-    table = BandedTable(ends, 6, 3)
+    table = BandedTable(ends, 6, 3, 0.1)
     words = keras.ops.arange(ends[-1])
     rows = keras.ops.convert_to_numpy(table(words))
     dense = np.concatenate([band.to_dense() for _, _, band in table._bands])
@@ -30,7 +30,7 @@ def test_both_directions_are_those_of_the_whole_table(ends):
 
 def test_a_word_moves_the_cores_of_its_band_alone():
     tf = pytest.importorskip("tensorflow")
-    table = BandedTable([4, 10], 6, 2)
+    table = BandedTable([4, 10], 6, 2, 0.1)
     table(np.array([0]))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(table(np.array([5, 7])))

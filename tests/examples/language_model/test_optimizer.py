@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from examples.language_model.arguments import parser_of_runs, settings_from
+from examples.language_model.model import build_model
+from examples.language_model.optimizer import Delayed, make_optimizer
+
+WIDTH = 32
+
+
+def settings(*arguments):
+    run = ["--dataset", "ptb", "--data-dir", "texts", "--size", "tiny", "--cut-epoch", "2"]
+    return settings_from(parser_of_runs(None, "runs").parse_args([*run, *arguments]), 300)
+
+
+def rates(run, step):
+    """Each variable's rate at a step, by its path, as a share of the table's."""
+    model = build_model(run.architecture)
+    optimizer = make_optimizer(run, 10, WIDTH)
+    optimizer.build(model.trainable_variables)
+    before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    parts = getattr(optimizer, "optimizers", [optimizer])
+    for part in parts:
+        part.iterations.assign(step)
+    optimizer.apply([keras.ops.ones_like(v) for v in model.trainable_variables])
+    moved = {
+        variable.path: float(np.max(np.abs(keras.ops.convert_to_numpy(variable) - value)))
+        for variable, value in zip(model.trainable_variables, before, strict=True)
+    }
+    return {path: move / moved["positions/embeddings"] for path, move in moved.items()}
+
+
+@pytest.mark.parametrize(("rank", "step", "share"), [("32", 15, 0), ("32", 25, 1), ("8", 15, 1)])
+def test_second_cores_of_full_rank_rest_until_the_cut(rank, step, share):
+    run = settings("--embedding-rank", rank, "--projection-rate", "0.5", "--weight-decay", "0")
+    of_run = rates(run, step)
+    assert of_run["table_2/core_0"] == pytest.approx(1, abs=0.05)
+    assert of_run["table_2/core_1"] == pytest.approx(share, abs=0.05)
+    assert of_run["block_1_query/core_0"] == pytest.approx(0.5, abs=0.05)
+    assert of_run["block_1_contract/core_1"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_dense_model_with_one_rate():
+    run = replace(settings("--layers", "dense"), projection_rate=1)
+    assert isinstance(make_optimizer(run, 10, WIDTH), keras.optimizers.AdamW)
+
+
+def test_a_delayed_schedule():
+    cosine = keras.optimizers.schedules.CosineDecay(1.0, 10)
+    delayed = Delayed(cosine, 4)
+    assert [float(delayed(step)) for step in (0, 3)] == [0, 0]
+    assert [float(delayed(step)) for step in (4, 7)] == [float(cosine(step)) for step in (4, 7)]
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(delayed))
+    assert float(again(3)) == 0
+    assert float(again(5)) == float(cosine(5))
