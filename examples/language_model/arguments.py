@@ -84,12 +84,12 @@ def add_shared_options(
     add(
         "--embedding-rank",
         type=positive,
-        help="what each band of the table begins with; the width if not given",
+        help="what each band of the table begins with; the full rank if not given",
     )
     add(
         "--projection-rank",
         type=positive,
-        help="what projections begin with; half of the width if not given",
+        help="what projections begin with; the full rank if not given",
     )
     add("--lambda-reg", type=float, default=0.01, help="strength of what presses on the ranks")
     add("--parameters", type=positive, help="numbers in all tensor trains together (budget)")
@@ -139,7 +139,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
 def architecture_from(parsed: argparse.Namespace, vocabulary: int, width: int) -> Architecture:
     """The model that a command line asks for, with the ranks that go with a width."""
     table = None if parsed.layers == "dense" else parsed.embedding_rank or width
-    projections = parsed.projection_rank or width // 2
+    projections = parsed.projection_rank or width
     return Architecture(
         parsed.size,
         parsed.layers,

@@ -1,16 +1,17 @@
 """AdamW for tensor trains beside dense layers."""
 
+import re
 from typing import Any, Self
 
 import keras
 from keras import ops
 
 from examples.language_model.settings import Settings
+from examples.transformer.dense_start import resting_cores
 
 _WARM_UP = 300
-# What `examples.transformer` calls the projections, in any block, and what turns a band's words.
+# What `examples.transformer.blocks` calls them, in any block.
 _PROJECTIONS = ".*_(query|key|value|attention|expand|contract)/.*"
-_SECOND_CORES = "table_.*/core_1.*"
 
 
 @keras.saving.register_keras_serializable("examples")
@@ -41,49 +42,43 @@ class Delayed(keras.optimizers.schedules.LearningRateSchedule):
         return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["start"])
 
 
-def make_optimizer(settings: Settings, steps: int, width: int) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    settings: Settings, steps: int, model: keras.Model
+) -> keras.optimizers.Optimizer:
     """AdamW with a warm-up and a cosine to zero over the whole run, whatever is cut meanwhile.
 
-    Adam changes each number by about as much as the rate says. A matrix that is a product of two
-    with many numbers to each sum so moves much further in a step than a dense one does, and wants a
-    smaller rate.
-
-    The second core of a band with full rank can only turn all its words at once, while each of them
-    is still to find its place. It rests until the cut makes it smaller.
+    Projections have a rate of their own. Cores that begin as identities rest until the cut, which
+    makes them smaller.
 
     Args:
         settings: The run's.
         steps: How many steps an epoch has.
-        width: Of the embeddings.
+        model: As it is when the run begins.
     """
-    schedule = _schedule(settings, steps, 1)
-    optimizers = {}
-    if settings.projection_rate != 1:
-        projections = _schedule(settings, steps, settings.projection_rate)
-        optimizers[_PROJECTIONS] = _adam(settings, projections)
-    if (settings.architecture.embedding_rank or 0) >= width:
-        delayed = Delayed(schedule, settings.cut_epoch * steps)
-        optimizers[_SECOND_CORES] = _adam(settings, delayed)
-    if not optimizers:
-        return _adam(settings, schedule)
-    return keras.optimizers.MultiOptimizer(
-        keras.optimizers.OptimizerMap(_adam(settings, schedule), optimizers)
+    resting = resting_cores(model)
+    # The first one stays as it is for whatever no pattern matches.
+    groups: dict[tuple[float, int], list[str]] = {(1, 0): []}
+    for path in (variable.path for variable in model.trainable_variables):
+        share = settings.projection_rate if re.fullmatch(_PROJECTIONS, path) else 1
+        start = settings.cut_epoch * steps if path in resting else 0
+        groups.setdefault((share, start), []).append(re.escape(path))
+    rest, *others = (
+        ("|".join(paths), _adam(settings, steps, share, start))
+        for (share, start), paths in groups.items()
     )
+    if not others:
+        return rest[1]
+    return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(rest[1], dict(others)))
 
 
-def _adam(
-    settings: Settings, schedule: keras.optimizers.schedules.LearningRateSchedule
-) -> keras.optimizers.Optimizer:
-    return keras.optimizers.AdamW(schedule, settings.weight_decay, clipnorm=1.0)
-
-
-def _schedule(
-    settings: Settings, steps: int, share: float
-) -> keras.optimizers.schedules.LearningRateSchedule:
+def _adam(settings: Settings, steps: int, share: float, start: int) -> keras.optimizers.Optimizer:
     warm_up = min(_WARM_UP, steps)
-    return keras.optimizers.schedules.CosineDecay(
+    schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         max(1, settings.epochs * steps - warm_up),
         warmup_target=share * settings.learning_rate,
         warmup_steps=warm_up,
+    )
+    return keras.optimizers.AdamW(
+        Delayed(schedule, start) if start else schedule, settings.weight_decay, clipnorm=1.0
     )

@@ -185,7 +185,7 @@ def fit(
 def compile_model(model: keras.Model, settings: Settings, steps: int, strategy: Any = None) -> None:
     """For words of equal weight; the steps are those of an epoch."""
     model.compile(
-        make_optimizer(settings, steps, SIZES[settings.architecture.size].width),
+        make_optimizer(settings, steps, model),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras_hub.metrics.Perplexity(from_logits=True, name="perplexity")],
         jit_compile=strategy is None and compiles_with_xla(settings),

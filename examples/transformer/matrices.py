@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 import dart_keras as dk
+from examples.transformer.dense_start import begin_as_dense
 from examples.transformer.table import BandedTable, Table, band_ends
 
 # Of the numbers of an embedding, as in GPT-2 (Radford et al. 2019).
@@ -61,7 +62,7 @@ def make_projection(
     def projection(x: Any, units: int, name: str, activation: str | None = None) -> Any:
         if layers != "tt":
             return keras.layers.Dense(units, activation, name=name)(x)
-        return dk.layers.TTDense(
+        layer = dk.layers.TTDense(
             units,
             rank,
             # One bond: of all modes these take the least arithmetic for their size.
@@ -72,6 +73,9 @@ def make_projection(
             core_initializer="orthogonal",
             rank_regularizer=rank_regularizer,
             name=name,
-        )(x)
+        )
+        outputs = layer(x)
+        begin_as_dense(layer)
+        return outputs
 
     return projection

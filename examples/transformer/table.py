@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 import dart_keras as dk
+from examples.transformer.dense_start import begin_as_dense
 
 
 class Table(Protocol):
@@ -65,6 +66,9 @@ class BandedTable:
             )
             for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False), start=1)
         ]
+        for _, _, band in self._bands:
+            band.build()
+            begin_as_dense(band)
 
     def __call__(self, x: Any, reverse: bool = False) -> Any:
         if reverse:

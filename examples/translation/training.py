@@ -56,7 +56,7 @@ def train(
     )
     model = build_model(settings.architecture, settings.dropout, settings.rank_regularizer())
     model.compile(
-        make_optimizer(settings, batches.steps, SIZES[settings.architecture.size].width),
+        make_optimizer(settings, batches.steps, model),
         SmoothedCrossentropy(_LABEL_SMOOTHING),
         metrics=[
             keras_hub.metrics.Perplexity(from_logits=True, mask_token_id=PADDING, name="perplexity")

@@ -8,8 +8,6 @@ from examples.language_model.arguments import parser_of_runs, settings_from
 from examples.language_model.model import build_model
 from examples.language_model.optimizer import Delayed, make_optimizer
 
-WIDTH = 32
-
 
 def settings(*arguments):
     run = ["--dataset", "ptb", "--data-dir", "texts", "--size", "tiny", "--cut-epoch", "2"]
@@ -19,7 +17,7 @@ def settings(*arguments):
 def rates(run, step):
     """Each variable's rate at a step, by its path, as a share of the table's."""
     model = build_model(run.architecture)
-    optimizer = make_optimizer(run, 10, WIDTH)
+    optimizer = make_optimizer(run, 10, model)
     optimizer.build(model.trainable_variables)
     before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
     parts = getattr(optimizer, "optimizers", [optimizer])
@@ -34,18 +32,21 @@ def rates(run, step):
 
 
 @pytest.mark.parametrize(("rank", "step", "share"), [("32", 15, 0), ("32", 25, 1), ("8", 15, 1)])
-def test_second_cores_of_full_rank_rest_until_the_cut(rank, step, share):
-    run = settings("--embedding-rank", rank, "--projection-rate", "0.5", "--weight-decay", "0")
-    of_run = rates(run, step)
+def test_identities_rest_until_the_cut(rank, step, share):
+    ranks = ("--embedding-rank", rank, "--projection-rank", rank)
+    of_run = rates(settings(*ranks, "--projection-rate", "0.5", "--weight-decay", "0"), step)
     assert of_run["table_2/core_0"] == pytest.approx(1, abs=0.05)
     assert of_run["table_2/core_1"] == pytest.approx(share, abs=0.05)
     assert of_run["block_1_query/core_0"] == pytest.approx(0.5, abs=0.05)
-    assert of_run["block_1_contract/core_1"] == pytest.approx(0.5, abs=0.05)
+    assert of_run["block_1_query/core_1"] == pytest.approx(share * 0.5, abs=0.05)
+    assert of_run["block_1_expand/core_0"] == pytest.approx(share * 0.5, abs=0.05)
+    assert of_run["block_1_expand/core_1"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_dense_model_with_one_rate():
     run = replace(settings("--layers", "dense"), projection_rate=1)
-    assert isinstance(make_optimizer(run, 10, WIDTH), keras.optimizers.AdamW)
+    optimizer = make_optimizer(run, 10, build_model(run.architecture))
+    assert isinstance(optimizer, keras.optimizers.AdamW)
 
 
 def test_a_delayed_schedule():

@@ -74,7 +74,7 @@ def test_differences_name_what_differs():
     before = settings()
     after = replace(before, seed=3, architecture=replace(before.architecture, projection_rank=5))
     assert before.differences(before) == {}
-    assert before.differences(after) == {"seed": (0, 3), "projection_rank": (16, 5)}
+    assert before.differences(after) == {"seed": (0, 3), "projection_rank": (32, 5)}
 
 
 def test_a_budget_that_is_not_given():

@@ -1,0 +1,58 @@
+import keras
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dart_keras as dk
+from examples.transformer.dense_start import begin_as_dense, resting_cores
+
+SIDES = st.integers(1, 12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(rows=SIDES, columns=SIDES, less=st.integers(0, 1))
+def test_one_core_is_an_identity_and_the_other_the_matrix(rows, columns, less):
+    rank = max(1, min(rows, columns) - less)
+    layer = dk.layers.TTDense(columns, rank, input_modes=(rows, 1), output_modes=(1, columns))
+    inputs = keras.Input((rows,))
+    model = keras.Model(inputs, layer(inputs))
+    before = layer.to_dense()
+    begin_as_dense(layer)
+    np.testing.assert_allclose(layer.to_dense(), before, atol=1e-6)
+    cores = [
+        np.squeeze(keras.ops.convert_to_numpy(core), (0, -1)[k])
+        for k, core in enumerate(layer.cores)
+    ]
+    identities = [
+        core.path
+        for core, value in zip(layer.cores, cores, strict=True)
+        if np.array_equal(value.reshape(rank, -1), np.eye(rank))
+    ]
+    if rank < min(rows, columns):
+        assert identities == resting_cores(model) == []
+    else:
+        assert set(resting_cores(model)) <= set(identities)
+        assert len(resting_cores(model)) == 1
+
+
+def test_training_is_that_of_a_dense_layer():
+    layer = dk.layers.TTDense(9, 6, input_modes=(6, 1), output_modes=(1, 9))
+    train = keras.Sequential([keras.Input((6,)), layer])
+    begin_as_dense(layer)
+    dense = keras.Sequential([keras.Input((6,)), keras.layers.Dense(9)])
+    dense.layers[0].set_weights([layer.to_dense(), np.zeros(9)])
+    [resting] = resting_cores(train)
+    adam = keras.optimizers.Adam(0.1)
+    still = keras.optimizers.SGD(0.0)
+    train.compile(
+        keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(adam, {resting: still})),
+        "mse",
+    )
+    dense.compile(keras.optimizers.Adam(0.1), "mse")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(32, 6)), rng.normal(size=(32, 9))
+    before = layer.to_dense()
+    for model in (train, dense):
+        model.fit(x, y, epochs=3, shuffle=False, verbose=0)
+    np.testing.assert_allclose(layer.to_dense(), dense.layers[0].get_weights()[0], atol=1e-5)
+    assert np.max(np.abs(layer.to_dense() - before)) > 0.2
