@@ -27,6 +27,7 @@ class Size:
 
 SIZES = {
     "tiny": Size(width=32, blocks=1, heads=2, inner=64, length=16, band=64),
+    "narrow": Size(width=256, blocks=1, heads=4, inner=512, length=64, band=1024),
     "small": Size(width=512, blocks=1, heads=8, inner=1024, length=64, band=1024),
     "medium": Size(width=512, blocks=6, heads=8, inner=2048, length=256, band=1024),
 }
