@@ -37,7 +37,7 @@ def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentPar
     add(
         "--table-parameters",
         type=positive,
-        help="how many of them in the table, if the budget is to be parted",
+        help="how many of --parameters go to the table, if the budget is to be parted",
     )
     add("--when-converged", action="store_true", help="cut as soon as the ranks are at rest")
     return parser
@@ -67,7 +67,7 @@ def add_shared_options(
     add("--folder", type=Path, default=Path(folder), help="where it is kept")
     add("--size", choices=sizes, default="small")
     add("--layers", choices=layers, default="tt", help="what table and projections are made of")
-    add("--epochs", type=positive, default=6)
+    add("--epochs", type=positive, default=3)
     add("--batch", type=positive, default=16, help="windows or rows a step")
     add("--learning-rate", type=float, default=1.5e-3, help="the peak of the schedule")
     add(
@@ -91,7 +91,7 @@ def add_shared_options(
         type=positive,
         help="what projections begin with; the full rank if not given",
     )
-    add("--lambda-reg", type=float, default=0.01, help="strength of what presses on the ranks")
+    add("--lambda-reg", type=float, default=1e-5, help="strength of what presses on the ranks")
     add("--parameters", type=positive, help="numbers in all tensor trains together (budget)")
     add(
         "--cut-epoch",
@@ -137,7 +137,13 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
 
 
 def architecture_from(parsed: argparse.Namespace, vocabulary: int, width: int) -> Architecture:
-    """The model that a command line asks for, with the ranks that go with a width."""
+    """The model that a command line asks for.
+
+    Args:
+        parsed: Options of `add_shared_options`.
+        vocabulary: How many words there are.
+        width: Of the embeddings; a rank that is not given is as large, which is the full rank.
+    """
     table = None if parsed.layers == "dense" else parsed.embedding_rank or width
     projections = parsed.projection_rank or width
     return Architecture(

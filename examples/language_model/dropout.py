@@ -1,4 +1,4 @@
-"""Less dropout for a model that has become too small to learn its text by heart."""
+"""Another dropout for the smaller model."""
 
 from typing import Any
 

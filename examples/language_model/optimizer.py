@@ -56,19 +56,19 @@ def make_optimizer(
         model: As it is when the run begins.
     """
     resting = resting_cores(model)
-    # The first one stays as it is for whatever no pattern matches.
+    # By share of the rate and first step; the first group is what the map gives by default.
     groups: dict[tuple[float, int], list[str]] = {(1, 0): []}
     for path in (variable.path for variable in model.trainable_variables):
         share = settings.projection_rate if re.fullmatch(_PROJECTIONS, path) else 1
         start = settings.cut_epoch * steps if path in resting else 0
         groups.setdefault((share, start), []).append(re.escape(path))
-    rest, *others = (
+    (_, default), *others = (
         ("|".join(paths), _adam(settings, steps, share, start))
         for (share, start), paths in groups.items()
     )
     if not others:
-        return rest[1]
-    return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(rest[1], dict(others)))
+        return default
+    return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(default, dict(others)))
 
 
 def _adam(settings: Settings, steps: int, share: float, start: int) -> keras.optimizers.Optimizer:

@@ -15,7 +15,7 @@ from examples.language_model.evaluation import perplexity
 from examples.language_model.sampling import make_sampler, sample
 from examples.language_model.trained import Trained
 from examples.language_model.vocabulary import Vocabulary
-from tests.examples.language_model.device_fixtures import tiny_run
+from tests.examples.language_model.device_fixtures import BUDGET, tiny_run
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,10 @@ def test_the_model_for_the_next_word_is_the_model(run):
     trained = Trained.read(run[1])
     saved, last = keras.models.load_model(run[1]), trained.model(last_only=True)
     assert [w.shape for w in saved.weights] == [w.shape for w in last.weights]
-    # It was cut, most layers to ranks of their own.
-    assert len({layer.ranks[1] for layer in saved.layers if hasattr(layer, "ranks")}) > 2
+    # It was cut to the budget, layers to ranks of their own.
+    trains = [layer for layer in saved.layers if hasattr(layer, "ranks")]
+    assert len({layer.ranks[1] for layer in trains}) > 2
+    assert sum(np.prod(core.shape) for layer in trains for core in layer.cores) <= BUDGET
     windows = np.random.default_rng(0).integers(0, len(trained.vocabulary), (5, trained.length))
     expected = saved.predict(windows, verbose=0)
     assert np.allclose(last.predict(windows, verbose=0), expected[:, -1], atol=1e-5)

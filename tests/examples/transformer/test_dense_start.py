@@ -19,14 +19,10 @@ def test_one_core_is_an_identity_and_the_other_the_matrix(rows, columns, less):
     before = layer.to_dense()
     begin_as_dense(layer)
     np.testing.assert_allclose(layer.to_dense(), before, atol=1e-6)
-    cores = [
-        np.squeeze(keras.ops.convert_to_numpy(core), (0, -1)[k])
-        for k, core in enumerate(layer.cores)
-    ]
     identities = [
         core.path
-        for core, value in zip(layer.cores, cores, strict=True)
-        if np.array_equal(value.reshape(rank, -1), np.eye(rank))
+        for core in layer.cores
+        if np.array_equal(np.reshape(keras.ops.convert_to_numpy(core), (rank, -1)), np.eye(rank))
     ]
     if rank < min(rows, columns):
         assert identities == resting_cores(model) == []
