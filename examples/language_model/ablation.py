@@ -79,9 +79,6 @@ def baselines(base: Settings, finish: Finish) -> Runs:
     """Learned ranks against as many numbers in ranks chosen by hand."""
     reached = finish(base)
     fixed = _unpressed(base)
-    if base.dropout_after_cut is not None:
-        # They are as small from the first step on.
-        fixed = replace(fixed, dropout=base.dropout_after_cut)
     return {
         "dart": base,
         "fixed_rank": replace(fixed, architecture=fixed_rank_twin(base.architecture, reached)),
@@ -97,7 +94,6 @@ def _unpressed(base: Settings) -> Settings:
         parameters=None,
         table_parameters=None,
         cut_epoch=base.epochs,
-        dropout_after_cut=None,
     )
 
 

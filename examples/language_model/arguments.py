@@ -67,17 +67,16 @@ def add_shared_options(
     add("--folder", type=Path, default=Path(folder), help="where it is kept")
     add("--size", choices=sizes, default="small")
     add("--layers", choices=layers, default="tt", help="what table and projections are made of")
-    add("--epochs", type=positive, default=3)
+    add("--epochs", type=positive, default=4)
     add("--batch", type=positive, default=16, help="windows or rows a step")
-    add("--learning-rate", type=float, default=1.5e-3, help="the peak of the schedule")
+    add("--learning-rate", type=float, default=3e-3, help="the peak of the schedule")
     add(
         "--projection-rate",
         type=float,
         default=0.25,
         help="the share of the learning rate that projections get",
     )
-    add("--dropout", type=float, default=0.1)
-    add("--dropout-after-cut", type=float, help="of the smaller model; the same if not given")
+    add("--dropout", type=float, default=0.0)
     add("--seed", type=int, default=0)
     ranks = parser.add_argument_group("ranks")
     add = ranks.add_argument
@@ -123,7 +122,6 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         projection_rate=parsed.projection_rate,
         weight_decay=parsed.weight_decay,
         dropout=parsed.dropout,
-        dropout_after_cut=parsed.dropout_after_cut,
         regularizer=parsed.regularizer,
         lambda_reg=parsed.lambda_reg,
         selection="none" if parsed.layers == "dense" else parsed.selection,

@@ -22,6 +22,7 @@ from dart_keras.deployment.text_table import table
 from examples.language_model import command
 from examples.language_model.corpus import END_OF_LINE, Corpus
 from examples.language_model.evaluation import contexts, next_word_perplexity
+from examples.language_model.rotation import rotated
 from examples.language_model.trained import Trained
 
 _RUNTIMES = {"raspberry-pi": "litert", "microcontroller": "tflm"}
@@ -57,7 +58,7 @@ def convert_for(
     """
     model = trained.model(last_only=True)
     artifact = dk.deployment.convert(
-        model,
+        rotated(model, trained.settings.architecture),
         target,
         quantization="int8",
         representative_data=training_windows(corpus.train, trained.length, windows),

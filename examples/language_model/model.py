@@ -9,6 +9,7 @@ import dart_keras as dk
 from examples.language_model.architecture import SIZES, Architecture
 from examples.transformer.blocks import HIDDEN, attend, feed_forward
 from examples.transformer.matrices import initializer, make_projection, make_table
+from examples.transformer.table import Table
 
 
 def build_model(
@@ -16,6 +17,7 @@ def build_model(
     dropout: float = 0.0,
     rank_regularizer: dk.regularizers.RankRegularizer | None = None,
     last_only: bool = False,
+    tied: bool = True,
 ) -> keras.Model:
     """From words to logits of the next word, at every place of a window.
 
@@ -27,20 +29,27 @@ def build_model(
             front of the logits.
         rank_regularizer: Of every tensor train.
         last_only: Whether to predict behind the last word of a window alone, as a device does.
+        tied: Whether one table has the embeddings and makes the logits, not one each.
 
     Returns:
         A model from int32 (batch, length) to float32 (batch, length, vocabulary), or
         (batch, vocabulary).
     """
     size, layers = SIZES[architecture.size], architecture.layers
-    table = make_table(
-        layers,
-        architecture.vocabulary,
-        size.width,
-        size.band,
-        architecture.embedding_rank,
-        rank_regularizer,
-    )
+
+    def make(name: str) -> Table:
+        return make_table(
+            layers,
+            architecture.vocabulary,
+            size.width,
+            size.band,
+            architecture.embedding_rank,
+            rank_regularizer,
+            name,
+        )
+
+    table = make("table")
+    head = table if tied else make("head")
     projection = make_projection(layers, architecture.projection_rank, rank_regularizer)
     words = keras.Input((size.length,), dtype="int32", name="words")
     x = table(words)
@@ -58,6 +67,6 @@ def build_model(
     x = keras.layers.LayerNormalization(name="norm")(x)
     x = keras.layers.Dropout(dropout)(x)
     logits = keras.layers.Activation("linear", dtype="float32", name="logits")(
-        table(x, reverse=True)
+        head(x, reverse=True)
     )
     return keras.Model(words, logits, name="language_model")

@@ -9,7 +9,7 @@ _SWEPT = {"lambda": "lambda_reg", "delta": "threshold"}
 
 
 def draw(study: str, rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
-    """Draw the perplexity, and below it the size of the table and of the model.
+    """Draw the perplexity of the best epoch, and below it the size of table and model.
 
     Args:
         study: The study's name.
@@ -25,7 +25,7 @@ def draw(study: str, rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> 
     places = [each["settings"][swept] for each in results] if swept else range(len(rows))
     style = {"marker": "o", "linestyle": "-" if swept else ""}
     for kind in ("valid", "test"):
-        values = [each[f"{kind}_perplexity"] for each in results]
+        values = [each[f"best_{kind}_perplexity"] for each in results]
         above.plot(places, values, label=f"{kind} text", **style)
     for part in ("table", "block"):
         values = [each[f"{part}_parameters"] for each in results]

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 
 import dart_keras as dk
+from examples.language_model.checkpoint import read_state
+from examples.language_model.checkpoint_callbacks import BEST
 from examples.language_model.corpus import Corpus
 from examples.language_model.evaluation import perplexity
 from examples.language_model.settings import Settings
@@ -21,20 +23,42 @@ def write_results(
     """Measure the model that a run ended with, and write `results.json` into its folder.
 
     Returns:
-        What the file holds: the settings; the perplexities of the validation and the test text;
-        how many numbers the table, which is embedding and head, the projections and the model
+        What the file holds: the settings; the perplexities of the validation and the test text,
+        at the end and, as `best_...`, behind the epoch that was best on the validation text; how
+        many numbers the table, which is embedding and head, the projections and the model
         have; the ranks by layer; the cuts; the logs of every epoch.
     """
+    at_end = _perplexities(outcome.model, corpus)
     results = {
         "settings": settings.to_json(),
-        "valid_perplexity": perplexity(outcome.model, corpus.valid),
-        "test_perplexity": perplexity(outcome.model, corpus.test),
+        **at_end,
+        **_best(outcome, corpus, folder, at_end),
         **sizes_of(outcome.model),
         "cuts": outcome.cuts,
         "history": outcome.history,
     }
     (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n")
     return results
+
+
+def _perplexities(model: keras.Model, corpus: Corpus) -> dict[str, float]:
+    return {
+        "valid_perplexity": perplexity(model, corpus.valid),
+        "test_perplexity": perplexity(model, corpus.test),
+    }
+
+
+def _best(
+    outcome: Outcome, corpus: Corpus, folder: Path, at_end: dict[str, float]
+) -> dict[str, Any]:
+    epoch, last = read_state(folder / BEST)["epoch"], len(outcome.history)
+    cut = outcome.cuts[-1]["epoch"] if outcome.cuts else 0
+    if cut < epoch < last:
+        found = _perplexities(keras.models.load_model(folder / BEST, compile=False), corpus)
+    else:
+        # A cut behind the last epoch leaves no best model of the smaller ones but the last.
+        epoch, found = last, at_end
+    return {"best_epoch": epoch, **{f"best_{name}": value for name, value in found.items()}}
 
 
 def sizes_of(model: keras.Model) -> dict[str, Any]:

@@ -27,7 +27,6 @@ class Settings:
         projection_rate: The share of it that the projections get.
         weight_decay: Of AdamW.
         dropout: The share of numbers left out.
-        dropout_after_cut: The same of the smaller model; `None` to go on as before.
         regularizer: A key of `REGULARIZERS`.
         lambda_reg: The strength of the rank regularizer, or of the cost of Gumbel-Softmax gates.
         selection: One of `SELECTIONS`; `"none"` for no cut.
@@ -48,7 +47,6 @@ class Settings:
     projection_rate: float
     weight_decay: float
     dropout: float
-    dropout_after_cut: float | None
     regularizer: str
     lambda_reg: float
     selection: str

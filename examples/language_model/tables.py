@@ -22,9 +22,18 @@ _COLUMNS = (
     "parameters",
     "valid_perplexity",
     "test_perplexity",
+    "best_epoch",
+    "best_valid_perplexity",
+    "best_test_perplexity",
     "ranks",
 )
-_AVERAGED = ("table_parameters", "parameters", "valid_perplexity", "test_perplexity")
+_PERPLEXITIES = (
+    "valid_perplexity",
+    "test_perplexity",
+    "best_valid_perplexity",
+    "best_test_perplexity",
+)
+_AVERAGED = ("table_parameters", "parameters", *_PERPLEXITIES)
 
 
 def write_table(rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
@@ -75,8 +84,7 @@ def _row(name: str, results: dict[str, Any]) -> list[Any]:
         **results,
         "run": name,
         "layers": settings["architecture"]["layers"],
-        "valid_perplexity": f"{results['valid_perplexity']:.2f}",
-        "test_perplexity": f"{results['test_perplexity']:.2f}",
+        **{name: f"{results[name]:.2f}" for name in _PERPLEXITIES},
         # An end of training is where a cut is, too; where none was asked for there is none.
         "cut_epoch": results["cuts"][0]["epoch"] if results["cuts"] else "",
         "ranks": " ".join(f"{layer}:{rank}" for layer, rank in inner.items()),

@@ -42,6 +42,10 @@ def _train(parsed: argparse.Namespace) -> None:
     outcome.print_cuts()
     print(f"Perplexity on the validation text: {results['valid_perplexity']:.2f}")
     print(f"Perplexity on the test text: {results['test_perplexity']:.2f}")
+    print(
+        f"Behind epoch {results['best_epoch']}, the best: "
+        f"{results['best_valid_perplexity']:.2f} and {results['best_test_perplexity']:.2f}"
+    )
     print(f"The last model, the best one and these results are in {parsed.folder}")
 
 

@@ -15,7 +15,6 @@ from examples.language_model.batches import Position, evaluation_batches, traini
 from examples.language_model.checkpoint import read_state, remove_partial, write_checkpoint
 from examples.language_model.checkpoint_callbacks import BEST, LAST, Best, Last
 from examples.language_model.corpus import Corpus
-from examples.language_model.dropout import DropoutAfterCut
 from examples.language_model.model import build_model
 from examples.language_model.optimizer import make_optimizer
 from examples.language_model.settings import Settings
@@ -161,8 +160,6 @@ def fit(
     )
     log = folder / "tensorboard"
     callbacks: list[Any] = [discretization, monitor]
-    if discretization and settings.dropout_after_cut is not None:
-        callbacks.append(DropoutAfterCut(settings.dropout_after_cut, discretization))
     if is_chief:
         callbacks.append(keras.callbacks.TensorBoard(log))
     if is_chief and monitor:

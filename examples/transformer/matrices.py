@@ -27,6 +27,7 @@ def make_table(
     band: int,
     rank: int | None,
     rank_regularizer: dk.regularizers.RankRegularizer | None,
+    name: str = "table",
 ) -> Table:
     """A table of embeddings that also makes the logits.
 
@@ -38,10 +39,11 @@ def make_table(
         band: How many of the most frequent words have a tensor train of their own.
         rank: That each band begins with.
         rank_regularizer: Of each tensor train.
+        name: What the names of its layers begin with.
     """
     if layers == "dense":
         return keras.layers.ReversibleEmbedding(
-            vocabulary, width, embeddings_initializer=initializer(), name="table"
+            vocabulary, width, embeddings_initializer=initializer(), name=name
         )
     return BandedTable(
         band_ends(vocabulary, band) if layers == "tt" else [vocabulary],
@@ -49,6 +51,7 @@ def make_table(
         rank,
         _DEVIATION,
         rank_regularizer,
+        name,
     )
 
 

@@ -37,6 +37,7 @@ class BandedTable:
         rank: That every band begins with.
         deviation: The standard deviation of the numbers of an embedding.
         rank_regularizer: Of each band.
+        name: What the bands' names begin with.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class BandedTable:
         rank: int,
         deviation: float,
         rank_regularizer: dk.regularizers.RankRegularizer | None = None,
+        name: str = "table",
     ) -> None:
         self._bands = [
             (
@@ -61,7 +63,7 @@ class BandedTable:
                     # All ranks are to be of use from the start, as a dense table's width is.
                     embeddings_initializer=_orthogonal(deviation, end - start, width),
                     rank_regularizer=rank_regularizer,
-                    name=f"table_{i}",
+                    name=f"{name}_{i}",
                 ),
             )
             for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False), start=1)

@@ -43,17 +43,6 @@ def test_dense_twins_stay_the_same_whatever_the_cut_is(base):
     assert (dense.architecture.layers, dense.seed) == ("dense", 1)
 
 
-def test_ranks_chosen_by_hand_have_the_dropout_of_the_smaller_model(base):
-    base = replace(base, dropout=0.3, dropout_after_cut=0.1)
-    reached = {"table_parameters": 900, "block_parameters": 900}
-    runs = ablation.baselines(base, lambda _: reached)
-    assert {name: run.dropout for name, run in runs.items()} == {
-        "dart": 0.3,
-        "fixed_rank": 0.1,
-        "low_rank_table": 0.1,
-    }
-
-
 def test_a_sweep_is_written_and_not_made_twice(tmp_path, monkeypatch):
     texts = write_texts(tmp_path / "texts", lines=60)
     studies = {

@@ -125,7 +125,6 @@ SETTINGS = Settings(
     projection_rate=0.5,
     weight_decay=0.0,
     dropout=0.1,
-    dropout_after_cut=None,
     regularizer="group-lasso",
     lambda_reg=0.01,
     selection="threshold",

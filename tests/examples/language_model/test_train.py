@@ -69,6 +69,9 @@ def test_a_run_leaves_what_it_promises(here):
     assert cut["epoch"] == 1
     assert cut["parameters_after"] < cut["parameters_before"]
     model = keras.models.load_model(here / "best.keras")
+    epochs = [log["val_perplexity"] for log in results["history"]]
+    assert results["best_epoch"] == 2 + epochs[1:].index(min(epochs[1:]))
+    assert results["best_valid_perplexity"] == pytest.approx(min(epochs[1:]), rel=1e-3)
     assert model.count_params() == results["parameters"] == cut["parameters_after"]
     # The text has three words to choose from; all its words are 52.
     assert results["test_perplexity"] < 40
