@@ -3,8 +3,8 @@
 Trained transformers tend to have a few channels that are many times as large as the rest. In int8
 all channels of a tensor share one step, so that little is left of the rest. A rotation of the
 stream spreads them over all channels, and the layers that write into the stream and read from it
-take it in: the model gives the same, and only its head becomes one of its own (Ashkboos et al. 2024,
-"SliceGPT", section 3, and "QuaRot", section 4).
+take it in: the model gives the same, and only its head becomes one of its own (Ashkboos et al.
+2024, "SliceGPT", section 3, and "QuaRot", section 4).
 """
 
 from typing import Any
