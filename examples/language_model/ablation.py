@@ -25,7 +25,7 @@ from examples.language_model.baselines import dense_twin, fixed_rank_twin, low_r
 from examples.language_model.command import run
 from examples.language_model.corpus import Corpus, load_corpus
 from examples.language_model.plots import draw
-from examples.language_model.results import RESULTS, write_results
+from examples.language_model.run_results import RESULTS, write_results
 from examples.language_model.settings import Settings
 from examples.language_model.tables import write_means, write_table
 from examples.language_model.training import train

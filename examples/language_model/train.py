@@ -15,7 +15,7 @@ from dart_keras.distribution import is_chief
 from examples.language_model.arguments import parser_of_runs, settings_from
 from examples.language_model.command import positive, run
 from examples.language_model.corpus import load_corpus
-from examples.language_model.results import write_results
+from examples.language_model.run_results import write_results
 from examples.language_model.strategies import STRATEGIES, make_strategy
 from examples.language_model.training import train
 

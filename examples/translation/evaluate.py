@@ -15,7 +15,7 @@ import keras
 
 from examples.language_model import command
 from examples.language_model.checkpoint import read_state
-from examples.language_model.results import sizes_of
+from examples.language_model.run_results import sizes_of
 from examples.translation.corpus import Pairs, load_corpus
 from examples.translation.decoding import translate
 from examples.translation.subwords import Subwords

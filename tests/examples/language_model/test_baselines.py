@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from examples.language_model.architecture import Architecture
 from examples.language_model.baselines import dense_twin, fixed_rank_twin, low_rank_twin
 from examples.language_model.model import build_model
-from examples.language_model.results import sizes_of
+from examples.language_model.run_results import sizes_of
 
 BASE = Architecture("tiny", "tt", 300, 16, 16)
 

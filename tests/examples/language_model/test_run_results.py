@@ -7,7 +7,7 @@ from examples.language_model.checkpoint import write_checkpoint
 from examples.language_model.checkpoint_callbacks import BEST
 from examples.language_model.evaluation import perplexity
 from examples.language_model.model import build_model
-from examples.language_model.results import RESULTS, write_results
+from examples.language_model.run_results import RESULTS, write_results
 from examples.language_model.training import Outcome, compile_model
 from tests.examples.language_model.test_checkpoint_callbacks import SETTINGS
 from tests.examples.language_model.texts import small_corpus
