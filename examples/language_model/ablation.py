@@ -65,12 +65,17 @@ def thresholds(base: Settings, _: Finish) -> Runs:
     return {f"delta_{delta:g}": replace(base, threshold=delta) for delta in deltas if delta < 1}
 
 
-def twins(base: Settings, _: Finish) -> Runs:
-    """Learned ranks against dense layers, by several seeds."""
+def pair(base: Settings, _: Finish) -> Runs:
+    """Learned ranks against dense layers, once."""
     dense = replace(_unpressed(base), architecture=dense_twin(base.architecture))
+    return {"dart": base, "dense": dense}
+
+
+def twins(base: Settings, finish: Finish) -> Runs:
+    """Learned ranks against dense layers, by several seeds."""
     return {
         f"{name}_{seed}": replace(settings, seed=seed)
-        for name, settings in (("dart", base), ("dense", dense))
+        for name, settings in pair(base, finish).items()
         for seed in range(base.seed, base.seed + SEEDS)
     }
 
@@ -101,6 +106,7 @@ STUDIES: dict[str, Callable[[Settings, Finish], Runs]] = {
     "phases": phases,
     "lambda": strengths,
     "delta": thresholds,
+    "pair": pair,
     "twins": twins,
     "baselines": baselines,
 }

@@ -29,7 +29,7 @@ def base(tmp_path):
     return settings_from(parser_of_runs(None, "x").parse_args(arguments), vocabulary=60)
 
 
-@pytest.mark.parametrize("study", ["phases", "lambda", "delta", "twins"])
+@pytest.mark.parametrize("study", ["phases", "lambda", "delta", "pair", "twins"])
 def test_runs_of_a_study_differ_and_one_of_them_is_the_base(base, study):
     runs = ablation.STUDIES[study](base, None)
     assert len({ablation._name(settings) for settings in runs.values()}) == len(runs)
@@ -41,6 +41,7 @@ def test_dense_twins_stay_the_same_whatever_the_cut_is(base):
     dense, others = (ablation.twins(each, None)["dense_1"] for each in (base, other))
     assert dense == others
     assert (dense.architecture.layers, dense.seed) == ("dense", 1)
+    assert ablation.pair(base, None)["dense"] == replace(dense, seed=base.seed)
 
 
 def test_a_sweep_is_written_and_not_made_twice(tmp_path, monkeypatch):
