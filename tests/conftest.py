@@ -1,3 +1,4 @@
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -24,6 +25,14 @@ def _seeded() -> None:
     import keras
 
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> Generator[None, None, None]:
+    """TensorFlow keeps the graph of every trained model, which all collections would go through."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 # What they test is not in the report, and the tracer makes TensorFlow's tracing a third slower.
