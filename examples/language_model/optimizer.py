@@ -66,9 +66,13 @@ def make_optimizer(
         ("|".join(paths), _adam(settings, steps, share, start))
         for (share, start), paths in groups.items()
     )
-    if not others:
-        return default
-    return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(default, dict(others)))
+    optimizer = default
+    if others:
+        groups_of_paths = keras.optimizers.OptimizerMap(default, dict(others))
+        optimizer = keras.optimizers.MultiOptimizer(groups_of_paths)
+    # TensorFlow traces a step twice that makes variables.
+    optimizer.build(model.trainable_variables)
+    return optimizer
 
 
 def _adam(settings: Settings, steps: int, share: float, start: int) -> keras.optimizers.Optimizer:

@@ -7,6 +7,7 @@ import pytest
 from examples.language_model.arguments import parser_of_runs, settings_from
 from examples.language_model.model import build_model
 from examples.language_model.optimizer import Delayed, make_optimizer
+from examples.language_model.training import compile_model
 
 
 def settings(*arguments):
@@ -18,7 +19,6 @@ def rates(run, step):
     """Each variable's rate at a step, by its path, as a share of the table's."""
     model = build_model(run.architecture)
     optimizer = make_optimizer(run, 10, model)
-    optimizer.build(model.trainable_variables)
     before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
     parts = getattr(optimizer, "optimizers", [optimizer])
     for part in parts:
@@ -47,6 +47,24 @@ def test_a_dense_model_with_one_rate():
     run = replace(settings("--layers", "dense"), projection_rate=1)
     optimizer = make_optimizer(run, 10, build_model(run.architecture))
     assert isinstance(optimizer, keras.optimizers.AdamW)
+
+
+@pytest.mark.parametrize("layers", ["dense", "tt"])
+def test_tensorflow_traces_a_step_once(layers, monkeypatch):
+    traces = []
+    step = keras.Model.train_step
+
+    def counted(model, data):
+        traces.append(model)
+        return step(model, data)
+
+    monkeypatch.setattr(keras.Model, "train_step", counted)
+    run = replace(settings("--layers", layers), projection_rate=0.5)
+    model = build_model(run.architecture)
+    compile_model(model, run, 10)
+    words = np.zeros((8, 16), "int32")
+    model.fit(words, words, batch_size=2, verbose=0)
+    assert traces == [model]
 
 
 def test_a_delayed_schedule():
