@@ -54,6 +54,9 @@ def make_optimizer(
         settings: The run's.
         steps: How many steps an epoch has.
         model: As it is when the run begins.
+
+    Returns:
+        The optimizer, with its variables for the model's.
     """
     resting = resting_cores(model)
     # By share of the rate and first step; the first group is what the map gives by default.
@@ -68,8 +71,8 @@ def make_optimizer(
     )
     optimizer = default
     if others:
-        groups_of_paths = keras.optimizers.OptimizerMap(default, dict(others))
-        optimizer = keras.optimizers.MultiOptimizer(groups_of_paths)
+        by_path = keras.optimizers.OptimizerMap(default, dict(others))
+        optimizer = keras.optimizers.MultiOptimizer(by_path)
     # TensorFlow traces a step twice that makes variables.
     optimizer.build(model.trainable_variables)
     return optimizer
