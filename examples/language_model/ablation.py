@@ -30,7 +30,7 @@ from examples.language_model.settings import Settings
 from examples.language_model.tables import write_means, write_table
 from examples.language_model.training import train
 
-GUMBEL_STRENGTH = 1.0
+GUMBEL_STRENGTH = 0.1
 Runs = dict[str, Settings]
 # Gives the results of a run.
 Finish = Callable[[Settings], dict[str, Any]]

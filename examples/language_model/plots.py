@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# What lies on the horizontal axis of a sweep; other studies have their runs' names there.
+# What a sweep varies, which its horizontal axis tells; other studies have their runs' names there.
 _SWEPT = {"lambda": "lambda_reg", "delta": "threshold"}
 
 
@@ -22,7 +22,7 @@ def draw(study: str, rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> 
     above, below = figure.subplots(2, sharex=True)
     results = [each for _, each in rows]
     swept = _SWEPT.get(study)
-    places = [each["settings"][swept] for each in results] if swept else range(len(rows))
+    places = range(len(rows))
     style = {"marker": "o", "linestyle": "-" if swept else ""}
     for kind in ("valid", "test"):
         values = [each[f"best_{kind}_perplexity"] for each in results]
@@ -37,10 +37,9 @@ def draw(study: str, rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> 
         axis.legend()
         axis.grid(alpha=0.3)
     if swept:
-        # Linear up to the smallest value, because a strength may be zero.
-        least = min(place for place in places if place > 0)
-        below.set_xscale("symlog", linthresh=least)
+        # At equal distances, because a strength may be zero.
+        below.set_xticks(places, [f"{each['settings'][swept]:g}" for each in results])
         below.set_xlabel(swept)
     else:
-        below.set_xticks(list(places), [name for name, _ in rows], rotation=20, ha="right")
+        below.set_xticks(places, [name for name, _ in rows], rotation=20, ha="right")
     figure.savefig(path, dpi=120)

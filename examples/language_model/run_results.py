@@ -1,6 +1,7 @@
 """What a finished run is worth: perplexities, sizes, ranks."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from examples.language_model.settings import Settings
 from examples.language_model.training import Outcome
 
 RESULTS = "results.json"
+# What layers are called, in language models and in translation.
+_TABLE, _BLOCK = r"table(_|$)", r"(block|encoder|decoder)_\d+_"
 
 
 def write_results(
@@ -70,12 +73,12 @@ def sizes_of(model: keras.Model) -> dict[str, Any]:
     """
     costs = dk.summary(model)
 
-    def count(kind: str) -> int:
-        return sum(layer.parameters for layer in costs.layers if kind in layer.name)
+    def count(names: str) -> int:
+        return sum(layer.parameters for layer in costs.layers if re.match(names, layer.name))
 
     return {
-        "table_parameters": count("table"),
-        "block_parameters": count("block"),
+        "table_parameters": count(_TABLE),
+        "block_parameters": count(_BLOCK),
         "parameters": costs.parameters,
         "ranks": {layer.name: layer.ranks for layer in costs.layers if layer.ranks},
     }

@@ -65,6 +65,10 @@ def test_a_model_is_cut_and_other_settings_are_refused_in_its_folder(data, tmp_p
     results = results_of(data, tmp_path / "run" / "last.keras", 2)
     assert results["settings"]["parameters"] == 12_000
     assert 0 < results["table_parameters"] < 12_000 < results["parameters"] < 18_000
+    # Two tables of positions and two normalizations are in neither.
+    others = 2 * 64 * 32 + 2 * 2 * 32
+    counted = results["table_parameters"] + results["block_parameters"]
+    assert counted == results["parameters"] - others
     assert {"table_1", "encoder_1_query", "decoder_1_source_key"} < set(results["ranks"])
 
     last = tmp_path / "run" / "last.keras"
