@@ -85,9 +85,7 @@ class RankMonitor(keras.callbacks.Callback):
                 axis.plot(np.array(epochs) + 1, np.maximum(relative, 1e-8), marker=".", linewidth=1)
             axis.set_yscale("log")
             axis.set_ylim(1e-4, 2)
-            axis.set_title(
-                f"{bond}: {len(history[0])} singular values, {len(history[-1])} at the end"
-            )
+            axis.set_title(f"{bond}: {len(history[0])} to {len(history[-1])} singular values")
             axis.set_ylabel("relative to the largest")
             axis.set_xlabel("epoch")
         for axis in list(axes)[len(self.singular_values) :]:

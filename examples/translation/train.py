@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     data = "the folder with the six text files of Multi30k, raw"
     add_shared_options(parser, data, "build/translation", SIZES, LAYERS)
     # Not the language models' defaults.
-    parser.set_defaults(epochs=8, learning_rate=1e-3, dropout=0.1, parameters=1_100_000)
+    parser.set_defaults(epochs=8, learning_rate=2e-3, dropout=0.1, parameters=1_100_000)
     add = parser.add_argument
     add("--subwords", type=command.positive, default=8000, help="how many, of both languages")
     add(
