@@ -16,8 +16,8 @@ from examples.language_model.settings import Settings
 from examples.language_model.training import Outcome
 
 RESULTS = "results.json"
-# What layers are called, in language models and in translation.
-_TABLE, _BLOCK = r"table(_|$)", r"(block|encoder|decoder)_\d+_"
+# What the table's layers are called, and in any block those of `examples.transformer.blocks`.
+_TABLE, _BLOCK = r"table(_|$)", r"[a-z]+_\d+_"
 
 
 def write_results(
