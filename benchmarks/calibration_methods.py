@@ -22,15 +22,15 @@ import dart_keras as dk
 from benchmarks import gauges, machine
 from benchmarks.compression import anomaly_detection
 from benchmarks.tables import RESULTS, Results
-from dart_keras.deployment.activation_ranges import METHODS
-from dart_keras.deployment.building import executable
-from dart_keras.deployment.export import export
-from dart_keras.deployment.flatbuffer.folding import fold
-from dart_keras.deployment.flatbuffer.slimming import slim
-from dart_keras.deployment.lowering import Lowering
-from dart_keras.deployment.plans import DevicePlans
-from dart_keras.deployment.recipe import RECIPES
-from dart_keras.deployment.signature import model_signature
+from dart_keras.deployment.build import executable
+from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold
+from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
+from dart_keras.deployment.post_training.activation_ranges import METHODS
+from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.tracing.contraction_plans import DevicePlans
+from dart_keras.deployment.tracing.function import export
+from dart_keras.deployment.tracing.signature import model_signature
 from examples.fashion_mnist import data as fashion_mnist
 from examples.fashion_mnist import experiment
 

@@ -20,7 +20,7 @@ from benchmarks import machine
 from benchmarks.grid import Grid, split
 from benchmarks.tables import Results
 from dart_keras.deployment import convert
-from dart_keras.deployment.flatbuffer.file_parts import FileParts
+from dart_keras.deployment.flatbuffer.size_breakdown import FileParts
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.tensor_train import balanced_modes
 

@@ -10,7 +10,7 @@ from dart_keras.layers import TTEmbedding
 from dart_keras.layers.planning import fastest_of_its_size, planning_for
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.tensor_train.contraction import ContractionPlan, between_products, contract
-from dart_keras.tensor_train.gauges import balanced, rotated, with_matrix
+from dart_keras.tensor_train.core_bases import balanced, rotated, with_matrix
 
 Cores = list[np.ndarray]
 

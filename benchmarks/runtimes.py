@@ -22,7 +22,7 @@ from benchmarks.compression.anomaly_detection import (
     windows,
 )
 from benchmarks.tables import RESULTS, Results
-from dart_keras.deployment.comparison import compare
+from dart_keras.deployment.validation.output_errors import compare
 
 RUNTIMES = ("litert", "litert-builtin", "litert-reference", "tflm")
 

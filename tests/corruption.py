@@ -4,10 +4,10 @@ import random
 
 import keras
 
-from dart_keras.deployment.export import export
-from dart_keras.deployment.lowering import lower
-from dart_keras.deployment.recipe import RECIPES
-from dart_keras.deployment.signature import model_signature
+from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.tflite_converter import lower
+from dart_keras.deployment.tracing.function import export
+from dart_keras.deployment.tracing.signature import model_signature
 
 
 def corrupted(content: bytes, count: int, seed: int) -> list[bytes]:

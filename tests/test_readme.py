@@ -1,7 +1,7 @@
 import shlex
 from pathlib import Path
 
-from dart_keras_cli.main import main
+from dart_keras.cli.main import main
 
 README = Path(__file__).parents[1] / "README.md"
 

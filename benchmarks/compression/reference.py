@@ -6,10 +6,10 @@ from pathlib import Path
 
 import keras
 
-from dart_keras.deployment.building import executable
-from dart_keras.deployment.execution import Executable
-from dart_keras.deployment.export import export
-from dart_keras.deployment.signature import model_signature
+from dart_keras.deployment.build import executable
+from dart_keras.deployment.runtimes.executable import Executable
+from dart_keras.deployment.tracing.function import export
+from dart_keras.deployment.tracing.signature import model_signature
 
 
 def folder(description: str | None, *files: str) -> Path:

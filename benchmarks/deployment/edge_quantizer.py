@@ -5,7 +5,7 @@ from contextlib import redirect_stdout
 
 import numpy as np
 
-from dart_keras.deployment.quiet import quiet
+from dart_keras.utils.quiet import quiet
 
 # Of the package's own recipes, those with int8 weights that compute with integers.
 STATIC_INT8 = "static_wi8_ai8"

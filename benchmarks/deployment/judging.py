@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks.compression.int8_files import sizes
 from benchmarks.device import inference
 from benchmarks.timing import interleaved
-from dart_keras.deployment.execution import Executable
-from dart_keras.deployment.flatbuffer.model_file import ModelFile
+from dart_keras.deployment.flatbuffer.reader import ModelFile
+from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.result import RefusedError
 from examples.fashion_mnist.data import FashionMnist
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dart_keras.deployment.quiet import quiet
+from dart_keras.utils.quiet import quiet
 
 
 def exported(model: keras.Model, one_row: bool = False, rows: np.ndarray | None = None) -> bytes:

@@ -1,11 +1,11 @@
 """From a trained dense model to a small one."""
 
 from dart_keras.compression.compress import compress
-from dart_keras.compression.parts import Candidate, candidates
-from dart_keras.compression.recovery import recover
-from dart_keras.compression.replacing import layers_with_paths, replace_layers
-from dart_keras.compression.report import CompressionReport, LayerReport
+from dart_keras.compression.compressible import Candidate, candidates
+from dart_keras.compression.compression_report import CompressionReport, LayerReport
+from dart_keras.compression.distillation.recover import recover
 from dart_keras.compression.sensitivity import Measurement, Sensitivity, sensitivity
+from dart_keras.model_surgery.replace import layers_with_paths, replace_layers
 
 __all__ = [
     "Candidate",

@@ -3,20 +3,19 @@ from typing import Any
 
 import keras
 
-from dart_keras.compression.calibration import calibration_batches
-from dart_keras.compression.choosing import (
+from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.compressible import LayerFilter, parts_of
+from dart_keras.compression.compression_report import CompressionReport, make_report
+from dart_keras.compression.distillation.trainer import Distillation, check_repeatable
+from dart_keras.compression.search.file_size import solve_measured, with_file
+from dart_keras.compression.search.solution import (
     Solution,
     solve_cost,
     solve_cost_balanced,
     solve_tolerance,
 )
-from dart_keras.compression.distillation import Distillation, check_repeatable
-from dart_keras.compression.fitting import Fitter
-from dart_keras.compression.measuring import solve_measured, with_file
-from dart_keras.compression.observing import Observer
-from dart_keras.compression.parts import LayerFilter, parts_of
-from dart_keras.compression.report import CompressionReport
-from dart_keras.compression.reporting import make_report
+from dart_keras.compression.search.student import Fitter
 from dart_keras.compression.sensitivity import Sensitivity, take_measurements
 from dart_keras.selection import Budget, Energy
 from dart_keras.tensor_train.modes import is_integer

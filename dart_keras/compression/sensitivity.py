@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from dart_keras.compression.calibration import calibration_batches
-from dart_keras.compression.fitting import Fitter
-from dart_keras.compression.observing import Observer
-from dart_keras.compression.parts import Form, LayerFilter, parts_of
-from dart_keras.compression.progress import progress
+from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.compressible import Form, LayerFilter, parts_of
+from dart_keras.compression.search.student import Fitter
+from dart_keras.utils.progress import progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

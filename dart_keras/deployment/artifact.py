@@ -6,19 +6,17 @@ from typing import Any
 import numpy as np
 
 from dart_keras.deployment import c_source
-from dart_keras.deployment.calibration import collect
-from dart_keras.deployment.comparison import check, compare, in_words
-from dart_keras.deployment.examples import Examples
-from dart_keras.deployment.execution import Executable
-from dart_keras.deployment.export import Exported
-from dart_keras.deployment.flatbuffer.file_parts import FileParts
-from dart_keras.deployment.operator_errors import operator_errors
-from dart_keras.deployment.operator_report import OperatorErrors
-from dart_keras.deployment.runtimes.measuring import Measurements, measure
-from dart_keras.deployment.saving import write_files
-from dart_keras.deployment.signature import InputSpec
+from dart_keras.deployment.flatbuffer.size_breakdown import FileParts
+from dart_keras.deployment.runtimes.executable import Executable
+from dart_keras.deployment.runtimes.profiling import Measurements, measure
+from dart_keras.deployment.runtimes.tensor_info import Examples, TensorInfo
 from dart_keras.deployment.target import OTHER_KERNELS, TARGETS
-from dart_keras.deployment.tensor_info import TensorInfo
+from dart_keras.deployment.tracing.function import Exported
+from dart_keras.deployment.tracing.representative_data import collect
+from dart_keras.deployment.tracing.signature import InputSpec
+from dart_keras.deployment.validation.operator_errors import OperatorErrors, operator_errors
+from dart_keras.deployment.validation.output_errors import check, compare, in_words
+from dart_keras.utils.atomic_write import write_files
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from dart_keras.deployment.recipe import RECIPES
+from dart_keras.deployment.post_training.schemes import RECIPES
 
 # LiteRT without XNNPACK, and with its plainest kernels: they show where errors come from, and
 # judge no file.

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 import dart_keras as dk
-from dart_keras.deployment.text_table import table
+from dart_keras.utils.table import table
 from examples.language_model import command
 from examples.language_model.corpus import END_OF_LINE, Corpus
 from examples.language_model.evaluation import contexts, next_word_perplexity

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from dart_keras_cli.main import main
+from dart_keras.cli.main import main
 
 
 class Result(NamedTuple):

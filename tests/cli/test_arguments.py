@@ -2,10 +2,10 @@ import argparse
 
 import pytest
 
-from dart_keras.deployment.activation_ranges import METHODS
-from dart_keras.deployment.recipe import RECIPES
+from dart_keras.cli import arguments
+from dart_keras.deployment.post_training.activation_ranges import METHODS
+from dart_keras.deployment.post_training.schemes import RECIPES
 from dart_keras.deployment.target import TARGETS
-from dart_keras_cli import arguments
 
 
 def test_choices_are_those_of_the_converter():

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dart_keras_cli.main import main
+from dart_keras.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 # What the script does that is installed as `dart-keras`.
-SCRIPT = "import sys; from dart_keras_cli.main import main; sys.exit(main())"
+SCRIPT = "import sys; from dart_keras.cli.main import main; sys.exit(main())"
 
 
 def test_the_entry_point():
@@ -26,7 +26,7 @@ def test_the_entry_point():
 def test_help_does_not_wait_for_tensorflow():
     code = (
         "import sys\n"
-        "from dart_keras_cli.main import main\n"
+        "from dart_keras.cli.main import main\n"
         "try:\n    main(['convert', '--help'])\nexcept SystemExit as exit:\n"
         "    print(exit.code, [m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
     )
@@ -60,7 +60,7 @@ def test_a_warning_is_one_line_on_stderr(run, files, monkeypatch):
         warnings.warn("It is slow.", stacklevel=1)
         raise ValueError("It is wrong.")
 
-    monkeypatch.setattr("dart_keras_cli.convert.load_model", load_model)
+    monkeypatch.setattr("dart_keras.cli.convert_command.load_model", load_model)
     code, _, err = run("convert", files / "model.keras", "--output", "out")
     assert (code, err) == (1, "dart-keras: warning: It is slow.\ndart-keras: error: It is wrong.\n")
 
@@ -73,6 +73,6 @@ def test_wrong_usage(run, arguments):
 
 
 def test_an_error_in_the_code_keeps_its_traceback(run, files, monkeypatch):
-    monkeypatch.setattr("dart_keras_cli.convert.load_model", lambda path: 1 / 0)
+    monkeypatch.setattr("dart_keras.cli.convert_command.load_model", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("convert", files / "model.keras", "--output", "out")

@@ -9,16 +9,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from corruption import corrupted
 
+from dart_keras.cli.verify_command import run_and_compare
 from dart_keras.deployment import convert
-from dart_keras.deployment.export import export
-from dart_keras.deployment.runtimes import child
-from dart_keras.deployment.signature import model_signature
-from dart_keras_cli.verify import run_and_compare
+from dart_keras.deployment.runtimes import child_process
+from dart_keras.deployment.tracing.function import export
+from dart_keras.deployment.tracing.signature import model_signature
+from tests.corruption import corrupted
 
 WORKERS = Path(__file__).with_name("forking_workers.py")
-WORKER = Path(child.__file__).with_name("worker.py")
+WORKER = Path(child_process.__file__).with_name("worker.py")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def _forked(monkeypatch, tmp_path):
                 raise subprocess.TimeoutExpired(command, timeout)
             return done
 
-        monkeypatch.setattr(child.subprocess, "run", run)
+        monkeypatch.setattr(child_process.subprocess, "run", run)
         yield
         forking.stdin.close()
 

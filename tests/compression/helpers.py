@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from dart_keras.compression.replacing import layers_with_paths
 from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
+from dart_keras.model_surgery.replace import layers_with_paths
 
 
 def outputs(model, batch):

@@ -8,10 +8,9 @@ import dart_keras as dk
 from dart_keras.compression import candidates, compress, layers_with_paths
 from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
 from dart_keras.selection import Budget, Energy
-
-from . import models
-from .helpers import assert_close, outputs, saved_and_loaded
-from .planting import plant_rank_one
+from tests.compression import models
+from tests.compression.helpers import assert_close, outputs, saved_and_loaded
+from tests.compression.planting import plant_rank_one
 
 WITHOUT_REPLACEABLE_LAYERS = ["nothing_to_replace", "volumes"]
 REPLACEABLE = [name for name in models.MODELS if name not in WITHOUT_REPLACEABLE_LAYERS]

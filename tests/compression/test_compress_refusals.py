@@ -8,9 +8,8 @@ from keras import layers
 
 from dart_keras.compression import compress, sensitivity
 from dart_keras.selection import Budget, Energy, Threshold
-
-from . import models
-from .helpers import assert_close, outputs
+from tests.compression import models
+from tests.compression.helpers import assert_close, outputs
 
 EXPECTED_AND_RECEIVED = r"^Expected (.|\n)*Received"
 

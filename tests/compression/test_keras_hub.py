@@ -10,9 +10,8 @@ from keras import layers
 from dart_keras.compression import candidates, compress
 from dart_keras.layers import TTEmbedding
 from dart_keras.selection import Budget, Energy
-
-from .helpers import assert_close, outputs, saved_and_loaded
-from .planting import plant_rank_one
+from tests.compression.helpers import assert_close, outputs, saved_and_loaded
+from tests.compression.planting import plant_rank_one
 
 keras_hub = pytest.importorskip("keras_hub", reason="KerasHub is in the extra `tests` alone")
 

@@ -6,10 +6,9 @@ from keras import layers
 
 from dart_keras.compression import compress, layers_with_paths, sensitivity
 from dart_keras.selection import Budget, Energy
-
-from . import models
-from .helpers import outputs
-from .planting import matrix_of, plant_rank_one
+from tests.compression import models
+from tests.compression.helpers import outputs
+from tests.compression.planting import matrix_of, plant_rank_one
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(200, 16)).astype("float32")

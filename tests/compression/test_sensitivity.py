@@ -8,10 +8,9 @@ from keras import layers
 
 from dart_keras.compression import candidates, compress, sensitivity
 from dart_keras.selection import Budget
-
-from . import models
-from .helpers import assert_close, outputs
-from .planting import plant_rank_one
+from tests.compression import models
+from tests.compression.helpers import assert_close, outputs
+from tests.compression.planting import plant_rank_one
 
 ROWS = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
 

@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 
-from dart_keras.deployment.export import export
-from dart_keras.deployment.flatbuffer.model_file import ModelFile
-from dart_keras.deployment.flatbuffer.packing import operator_name, unpack
-from dart_keras.deployment.lowering import lower
-from dart_keras.deployment.plans import DevicePlans
-from dart_keras.deployment.recipe import RECIPES
+from dart_keras.deployment.flatbuffer.reader import ModelFile
+from dart_keras.deployment.flatbuffer.serialization import operator_name, unpack
+from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.tflite_converter import lower
 from dart_keras.deployment.runtimes import litert, tflm
-from dart_keras.deployment.signature import model_signature
+from dart_keras.deployment.tracing.contraction_plans import DevicePlans
+from dart_keras.deployment.tracing.function import export
+from dart_keras.deployment.tracing.signature import model_signature
 from dart_keras.layers import TTDense, TTEmbedding
 
 RNG = np.random.default_rng(0)

@@ -1,8 +1,8 @@
 import pytest
 
-from dart_keras.deployment.activation_ranges import METHODS
-from dart_keras.deployment.arguments import check_budget, check_calibration, check_decibels
-from dart_keras.deployment.recipe import RECIPES
+from dart_keras.deployment.convert import check_budget, check_calibration, check_decibels
+from dart_keras.deployment.post_training.activation_ranges import METHODS
+from dart_keras.deployment.post_training.schemes import RECIPES
 
 
 @pytest.mark.parametrize("right", [None, 20, 0.5])

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError, convert
-
-from . import models
+from tests.deployment import models
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment.flatbuffer.graph import Graph
-from dart_keras.deployment.flatbuffer.packing import unpack
-from dart_keras.deployment.flatbuffer.tables import narrow_tables
+from dart_keras.deployment.flatbuffer.passes.int8_tables import narrow_tables
+from dart_keras.deployment.flatbuffer.serialization import unpack
 from dart_keras.layers import TTEmbedding
 from dart_keras.layers.lookup import split_ids
-
-from .models import lowered, outputs, raw_outputs
+from tests.deployment.models import lowered, outputs, raw_outputs
 
 AT_ONCE = 2**13
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dart_keras.deployment.recipe import RECIPES
+from dart_keras.deployment.post_training.schemes import RECIPES
 from dart_keras.deployment.target import TARGETS, find_target
 
 

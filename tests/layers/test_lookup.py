@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lookups import all_plans
-from trains import random_train, trains
 
 from dart_keras.layers import TTEmbedding
 from dart_keras.layers.lookup import checked_ids, lookup, lookup_plan_for, split_ids, table_of
 from dart_keras.layers.planning import planning_for
+from tests.lookups import all_plans
+from tests.trains import random_train, trains
 
 
 @st.composite

@@ -2,12 +2,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from lookups import all_plans
-from trains import random_train
 
 from dart_keras.layers import TTEmbedding
 from dart_keras.layers.lookup import lookup
 from dart_keras.layers.lookup_gradient import repeated_rows
+from tests.lookups import all_plans
+from tests.trains import random_train
 
 RNG = np.random.default_rng(0)
 TRAIN = ((4, 3, 5), (2, 3, 2), (1, 3, 4, 1))
@@ -88,9 +88,9 @@ def trained(ids, jit_compile, modes):
 
 @pytest.mark.parametrize("modes", [((4, 3, 5), (2, 3, 2)), ((60, 1, 1), (1, 4, 3))])
 def test_training_under_xla_is_that_without(modes, monkeypatch):
-    from dart_keras.tensor_train.lookup import plan
+    from dart_keras.tensor_train.lookup import lookup_plan
 
-    monkeypatch.setattr(plan, "NUMBERS_AT_A_TIME", 2000)
+    monkeypatch.setattr(lookup_plan, "NUMBERS_AT_A_TIME", 2000)
     ids = RNG.integers(0, 60, (6, 50))
     np.testing.assert_allclose(trained(ids, True, modes), trained(ids, False, modes), atol=1e-6)
 

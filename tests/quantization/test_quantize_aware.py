@@ -5,15 +5,14 @@ from keras import layers
 
 import dart_keras as dk
 from dart_keras.deployment import convert
-from dart_keras.deployment.flatbuffer.packing import operator_name, unpack
+from dart_keras.deployment.flatbuffer.serialization import operator_name, unpack
 from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.layers.rank_gates import RankGates
 from dart_keras.quantization import quantize_aware
 from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
 from dart_keras.quantization.quantized_layer import QuantizedLayer
-
-from .networks import NETWORKS, inputs_of, nested, two_balanced_trains
+from tests.quantization.networks import NETWORKS, inputs_of, nested, two_balanced_trains
 
 TARGETS = {"raspberry-pi": "litert", "microcontroller": "tflm"}
 MEAN_STEPS = {"litert": 0.25, "tflm": 0.6}

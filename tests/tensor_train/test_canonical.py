@@ -1,8 +1,8 @@
 import numpy as np
 from hypothesis import given
-from trains import trains
 
 from dart_keras.tensor_train.canonical import left_factors, right_factors
+from tests.trains import trains
 
 
 def product(cores, left, right):

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trains import mode_pairs, random_train, trains, unfoldings
 
 from dart_keras.tensor_train import complete_ranks, count_parameters, rank_limits
 from dart_keras.tensor_train.ranks import check_ranks
+from tests.trains import mode_pairs, random_train, trains, unfoldings
 
 
 @given(mode_pairs())

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trains import random_train, trains, unfoldings
 
 from dart_keras.tensor_train import TTMatrix
 from dart_keras.tensor_train.rounding import bond_maps, project, ranks_within
+from tests.trains import random_train, trains, unfoldings
 
 TRAIN = random_train((3, 4, 3), (4, 3, 4), (1, 6, 5, 1))
 

@@ -3,9 +3,9 @@ import pytest
 import t3f
 from hypothesis import given
 from hypothesis import strategies as st
-from trains import entry_by_entry, mode_pairs, random_train, trains, unfoldings
 
 from dart_keras.tensor_train import TTMatrix, rank_limits
+from tests.trains import entry_by_entry, mode_pairs, random_train, trains, unfoldings
 
 
 def relative_distance(a, b):

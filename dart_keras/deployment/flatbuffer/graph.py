@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.packing import (
+from dart_keras.deployment.flatbuffer.serialization import (
     load_schema,
     names_of,
     operator_name,

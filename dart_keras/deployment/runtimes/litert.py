@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dart_keras.deployment.extra import load
-from dart_keras.deployment.quiet import quiet
-from dart_keras.deployment.runtimes import child
+from dart_keras.deployment.runtimes import child_process
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
+from dart_keras.utils.optional_imports import load
+from dart_keras.utils.quiet import quiet
 
 # The members of `OpResolverType` that hold LiteRT's kernels.
 KERNELS = {
@@ -52,9 +52,9 @@ def run(
             "minimum_runs": minimum_runs,
             "kernels": KERNELS[kernels],
         }
-        done = child.ask("litert_worker.py", request, seconds)
+        done = child_process.ask("litert_worker.py", request, seconds)
         if done.returncode:
-            raise _refusal(child.reason(done))
+            raise _refusal(child_process.reason(done))
         return RunResult(*pickle.loads(done.stdout))
     try:
         with quiet():

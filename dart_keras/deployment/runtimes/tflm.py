@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dart_keras.deployment.extra import require
-from dart_keras.deployment.flatbuffer.model_file import ModelFile
-from dart_keras.deployment.runtimes import child
+from dart_keras.deployment.flatbuffer.reader import ModelFile
+from dart_keras.deployment.runtimes import child_process
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
+from dart_keras.utils.optional_imports import require
 
 # More bytes than any microcontroller has. Only what is used of them becomes real memory.
 LARGEST_ARENA = 64 * 2**20
@@ -48,7 +48,7 @@ def run(
         "largest_arena": LARGEST_ARENA,
         "minimum_runs": minimum_runs,
     }
-    done = child.ask("tflm_worker.py", request, seconds)
+    done = child_process.ask("tflm_worker.py", request, seconds)
     if done.returncode:
         raise _explained(done, content)
     return RunResult(*pickle.loads(done.stdout))
@@ -66,7 +66,7 @@ def _explained(done: "subprocess.CompletedProcess[bytes]", content: bytes) -> Re
         )
     bad = _BAD_NODE.search(text)
     return RefusedError(
-        f"TensorFlow Lite Micro cannot run the model: {child.reason(done)}.",
+        f"TensorFlow Lite Micro cannot run the model: {child_process.reason(done)}.",
         [bad[1]] if bad else [],
         [int(bad[2])] if bad else [],
     )

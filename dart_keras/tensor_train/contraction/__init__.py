@@ -1,8 +1,8 @@
 """Plans for multiplying by a matrix that is held as a tensor train, and what each costs."""
 
-from dart_keras.tensor_train.contraction.candidates import NAMES
-from dart_keras.tensor_train.contraction.execution import between_products, contract, present_steps
+from dart_keras.tensor_train.contraction.contract import between_products, contract, present_steps
 from dart_keras.tensor_train.contraction.measurement import fastest_plan
+from dart_keras.tensor_train.contraction.paths import NAMES
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
 from dart_keras.tensor_train.contraction.planner import (
     UNKNOWN_ROWS,

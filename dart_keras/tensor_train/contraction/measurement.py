@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.tensor_train.contraction.execution import contract
+from dart_keras.tensor_train.contraction.contract import contract
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
 
 # Candidates that the model puts this far behind are not worth the wait.

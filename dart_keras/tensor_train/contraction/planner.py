@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from dart_keras.tensor_train.contraction.candidates import candidates
 from dart_keras.tensor_train.contraction.machine import machine_named
 from dart_keras.tensor_train.contraction.network import Network
+from dart_keras.tensor_train.contraction.paths import candidates
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
 
 # Where the number of rows is not known beforehand, as in a model's batch dimension.

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras import ops
 
-from dart_keras.tensor_train.contraction.matrices import matrix_product, stack_product
+from dart_keras.tensor_train.contraction.matmul import matrix_product, stack_product
 from dart_keras.tensor_train.contraction.network import Labels, Network
 
 

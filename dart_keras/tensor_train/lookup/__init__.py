@@ -1,6 +1,6 @@
 """Plans for looking up rows of a matrix that is held as a tensor train."""
 
-from dart_keras.tensor_train.lookup.plan import Factor, LookupPlan
-from dart_keras.tensor_train.lookup.planner import lookup_plans, plan_lookup
+from dart_keras.tensor_train.lookup.lookup_plan import Factor, LookupPlan
+from dart_keras.tensor_train.lookup.lookup_planner import lookup_plans, plan_lookup
 
 __all__ = ["Factor", "LookupPlan", "lookup_plans", "plan_lookup"]

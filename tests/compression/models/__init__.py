@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from . import images, nested, sequences, shared, vectors  # noqa: F401 - they add their models
-from .registry import MODELS
+from tests.compression.models import images, nested, sequences, shared, vectors  # noqa: F401 - they add their models
+from tests.compression.models.registry import MODELS
 
 __all__ = ["MODELS", "TOLERANCES", "build", "randomize"]
 

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from .registry import floats, model
+from tests.compression.models.registry import floats, model
 
 
 @model

@@ -3,9 +3,9 @@
 import keras
 from keras import layers
 
-from ..composites import Backbone, Block, Branches, Subclassed, Tied
-from .custom import Holder, Ranking
-from .registry import floats, ids, model
+from tests.compression.composites import Backbone, Block, Branches, Subclassed, Tied
+from tests.compression.models.custom import Holder, Ranking
+from tests.compression.models.registry import floats, ids, model
 
 
 @model

@@ -3,9 +3,9 @@
 import keras
 from keras import layers, ops
 
-from ..composites import Encoder, Tied
-from .custom import Cell, Positions
-from .registry import floats, ids, model
+from tests.compression.composites import Encoder, Tied
+from tests.compression.models.custom import Cell, Positions
+from tests.compression.models.registry import floats, ids, model
 
 
 @model

@@ -3,8 +3,8 @@
 import keras
 from keras import layers
 
-from ..composites import Block
-from .registry import floats, ids, model
+from tests.compression.composites import Block
+from tests.compression.models.registry import floats, ids, model
 
 
 @model

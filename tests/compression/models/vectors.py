@@ -3,8 +3,8 @@
 import keras
 from keras import layers, ops
 
-from .custom import Scale
-from .registry import floats, model
+from tests.compression.models.custom import Scale
+from tests.compression.models.registry import floats, model
 
 
 @model

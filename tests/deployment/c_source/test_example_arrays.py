@@ -5,8 +5,7 @@ import numpy as np
 from dart_keras.deployment import Examples, TensorInfo
 from dart_keras.deployment.c_source.example_arrays import examples_header, examples_source
 from dart_keras.deployment.c_source.tensors import tensors_header
-
-from .compiling import load, needs_compiler
+from tests.deployment.c_source.compiling import load, needs_compiler
 
 RNG = np.random.default_rng(0)
 DTYPES = ["int8", "float32", "int32", "int16", "bool", "int64"]

@@ -4,8 +4,7 @@ import subprocess
 import pytest
 
 from dart_keras.deployment.c_source.model_array import model_header, model_source
-
-from .compiling import load, needs_compiler
+from tests.deployment.c_source.compiling import load, needs_compiler
 
 PROBE = """\
 #include "model.h"

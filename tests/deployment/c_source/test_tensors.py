@@ -5,8 +5,7 @@ import numpy as np
 
 from dart_keras.deployment import TensorInfo
 from dart_keras.deployment.c_source.tensors import tensors_header
-
-from .compiling import load, needs_compiler
+from tests.deployment.c_source.compiling import load, needs_compiler
 
 RNG = np.random.default_rng(0)
 QUANTIZED = [

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment.flatbuffer.graph import Graph
-from dart_keras.deployment.flatbuffer.packing import pack, sweep, unpack
-
-from .. import models
+from dart_keras.deployment.flatbuffer.serialization import pack, sweep, unpack
+from tests.deployment import models
 
 ROWS = models.RNG.normal(size=(8, 60))
 

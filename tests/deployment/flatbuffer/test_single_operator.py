@@ -1,10 +1,9 @@
 import numpy as np
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.flatbuffer.single_operator import single_operator
 from dart_keras.deployment.runtimes import litert
-
-from .. import models
+from dart_keras.deployment.validation.operator_errors import single_operator
+from tests.deployment import models
 
 
 def test_operators_one_after_another_give_what_the_file_gives():

@@ -6,14 +6,13 @@ import pytest
 
 from dart_keras.deployment import convert
 from dart_keras.deployment.flatbuffer.graph import Graph
-from dart_keras.deployment.flatbuffer.model_file import ModelFile
-from dart_keras.deployment.flatbuffer.packing import unpack
-from dart_keras.deployment.flatbuffer.single_operator import activations, single_operator
-from dart_keras.deployment.runtimes.inspection import Inspection
+from dart_keras.deployment.flatbuffer.reader import ModelFile
+from dart_keras.deployment.flatbuffer.serialization import unpack
+from dart_keras.deployment.post_training.tensor_values import Inspection
 from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
-
-from .. import models
+from dart_keras.deployment.validation.operator_errors import activations, single_operator
+from tests.deployment import models
 
 LIMITS = {"int8": 2**7, "int16x8": 2**15}
 

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-from corruption import of_two_gibibytes
 
 from dart_keras.deployment import convert
 from dart_keras.deployment.runtimes.litert import run
 from dart_keras.deployment.runtimes.result import RefusedError
-
-from .. import models
+from tests.corruption import of_two_gibibytes
+from tests.deployment import models
 
 
 def test_rows_are_run_one_by_one_and_timed():

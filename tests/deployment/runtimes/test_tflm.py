@@ -4,8 +4,7 @@ import pytest
 from dart_keras.deployment import convert
 from dart_keras.deployment.runtimes.result import RefusedError
 from dart_keras.deployment.runtimes.tflm import run
-
-from .. import models
+from tests.deployment import models
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ import numpy as np
 from dart_keras.deployment import convert
 from dart_keras.deployment.runtimes import tflm_worker
 from dart_keras.layers import TTEmbedding
-
-from .. import models
+from tests.deployment import models
 
 
 def test_it_runs_row_by_row():

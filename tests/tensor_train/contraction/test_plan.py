@@ -1,7 +1,7 @@
 import pytest
-from graphs import multiply_adds, operations, transposes
 
 from dart_keras.tensor_train.contraction import candidate_plans, cheapest_plan
+from tests.tensor_train.contraction.graphs import multiply_adds, operations, transposes
 
 TRAINS = [
     ((4, 5), (3, 2), (1, 3, 1)),

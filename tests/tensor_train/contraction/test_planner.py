@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trains import mode_pairs
 
 from dart_keras.tensor_train.contraction import NAMES, candidate_plans, cheapest_plan
+from tests.trains import mode_pairs
 
 
 @given(mode_pairs(), st.integers(1, 4), st.integers(1, 100), st.booleans())

@@ -2,11 +2,11 @@ import math
 
 import pytest
 import tensorflow as tf
-from lookups import BERT, all_plans
 
 from dart_keras.layers.lookup import lookup
-from dart_keras.tensor_train.lookup import plan as plan_module
+from dart_keras.tensor_train.lookup import lookup_plan as plan_module
 from dart_keras.tensor_train.lookup import plan_lookup
+from tests.lookups import BERT, all_plans
 
 TRAINS = [
     ((4, 5), (3, 2), (1, 3, 1)),

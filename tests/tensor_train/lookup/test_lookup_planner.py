@@ -3,10 +3,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lookups import BERT, all_plans
-from trains import mode_pairs
 
 from dart_keras.tensor_train.lookup import plan_lookup
+from tests.lookups import BERT, all_plans
+from tests.trains import mode_pairs
 
 
 @given(mode_pairs(), st.integers(1, 4), st.integers(1, 300), st.booleans())

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dart_keras.tensor_train.lookup.repetition import expected_distinct
+from dart_keras.tensor_train.lookup.lookup_plan import expected_distinct
 
 
 @pytest.mark.parametrize(

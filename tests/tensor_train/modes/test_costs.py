@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trains import mode_pairs
 
 from dart_keras.tensor_train import complete_ranks
 from dart_keras.tensor_train import count_parameters as count_of_one
@@ -14,6 +13,7 @@ from dart_keras.tensor_train.modes.costs import (
     ranks_within,
     uniform_ranks,
 )
+from tests.trains import mode_pairs
 
 
 def columns(*sequences):

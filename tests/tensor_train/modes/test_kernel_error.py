@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trains import mode_pairs, random_train
 
 from dart_keras.tensor_train import TTMatrix, complete_ranks
 from dart_keras.tensor_train.modes import kernel_error as kernel_error_module
 from dart_keras.tensor_train.modes.kernel_error import kernel_error, kernel_ranks
+from tests.trains import mode_pairs, random_train
 
 
 def matrix_for(pair, seed=0):

@@ -4,7 +4,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from .building import APPLICATION, HERE, code_of_readme, needs_compiler, write_examples
+from tests.tflite.microcontroller.building import (
+    APPLICATION,
+    HERE,
+    code_of_readme,
+    needs_compiler,
+    write_examples,
+)
 
 pytestmark = [
     needs_compiler,

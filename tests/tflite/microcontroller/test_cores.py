@@ -6,7 +6,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from .building import FLAGS, SOURCES, WITHOUT_TFLM, code_of_readme, write_examples
+from tests.tflite.microcontroller.building import (
+    FLAGS,
+    SOURCES,
+    WITHOUT_TFLM,
+    code_of_readme,
+    write_examples,
+)
 
 CORES = {
     "host": None,

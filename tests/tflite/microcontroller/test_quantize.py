@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dart_keras.deployment import TensorInfo
-
-from .building import build, needs_compiler
+from tests.tflite.microcontroller.building import build, needs_compiler
 
 pytestmark = needs_compiler
 

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from .building import HERE, WITHOUT_TFLM, build, needs_compiler, write_examples
+from tests.tflite.microcontroller.building import (
+    HERE,
+    WITHOUT_TFLM,
+    build,
+    needs_compiler,
+    write_examples,
+)
 
 pytestmark = needs_compiler
 

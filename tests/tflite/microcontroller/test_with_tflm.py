@@ -17,8 +17,14 @@ import pytest
 
 import dart_keras as dk
 from dart_keras.deployment import Examples, convert
-
-from .building import FLAGS, HERE, SOURCES, build, code_of_readme, needs_compiler
+from tests.tflite.microcontroller.building import (
+    FLAGS,
+    HERE,
+    SOURCES,
+    build,
+    code_of_readme,
+    needs_compiler,
+)
 
 pytestmark = [
     needs_compiler,

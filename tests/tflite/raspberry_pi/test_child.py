@@ -3,9 +3,9 @@ import subprocess
 
 import numpy as np
 import pytest
-from corruption import of_two_gibibytes
 
-from .conftest import KIT
+from tests.corruption import of_two_gibibytes
+from tests.tflite.raspberry_pi.conftest import KIT
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", b"\x00" * 100, b"TFL3" * 2, b"    TFL4" * 9])

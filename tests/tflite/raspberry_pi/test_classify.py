@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from .conftest import ROWS
+from tests.tflite.raspberry_pi.conftest import ROWS
 
 LABELS = [f"label {place}" for place in range(8)]
 

@@ -4,9 +4,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from corruption import corrupted
-
-from .conftest import KIT
+from tests.corruption import corrupted
+from tests.tflite.raspberry_pi.conftest import KIT
 
 SCRIPT = Path(__file__).with_name("run_corrupted.py")
 

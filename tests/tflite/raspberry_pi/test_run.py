@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from .conftest import IDS, KIT, PAIRS, ROWS
+from tests.tflite.raspberry_pi.conftest import IDS, KIT, PAIRS, ROWS
 
 
 def test_needs_nothing_but_its_own_folder(kit, saved, clean_python, tmp_path):

@@ -1,0 +1,125 @@
+import argparse
+import json
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dart_keras.cli.arguments import (
+    QUANTIZATIONS,
+    TARGETS,
+    add_data,
+    add_model,
+    file_ending,
+    positive,
+    share,
+)
+from dart_keras.cli.model_files import load_model, load_rows
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `dart-keras compress`."""
+    parser = commands.add_parser(
+        "compress",
+        help="make a trained model smaller, within a budget",
+        description="Replaces layers of a trained model by smaller ones, within a budget.",
+    )
+    add_model(parser)
+    parser.add_argument(
+        "--output",
+        metavar="SMALL.keras",
+        type=file_ending(".keras"),
+        required=True,
+        help="where to write the smaller model",
+    )
+    budget = parser.add_mutually_exclusive_group(required=True)
+    for name, meaning in (
+        ("--parameters", "the most numbers that the model may hold"),
+        ("--flash-bytes", "the most bytes that the .tflite file may take"),
+        ("--multiply-adds", "the most products by weights that one row may take"),
+        ("--arena-bytes", "the most bytes of working memory that one row may take"),
+    ):
+        budget.add_argument(name, metavar="N", type=positive, help=meaning)
+    budget.add_argument(
+        "--tolerance", metavar="T", type=share, help="the relative error allowed in each layer"
+    )
+    of_file = "of the file that --flash-bytes and --arena-bytes speak of"
+    parser.add_argument(
+        "--quantization", choices=QUANTIZATIONS, help=f"the quantization {of_file} (int8)"
+    )
+    parser.add_argument("--target", choices=TARGETS, help=f"the target {of_file} (microcontroller)")
+    add_data(parser, "rows that the model may meet, to keep what it does with them")
+    parser.add_argument(
+        "--layers",
+        metavar="PATTERN",
+        nargs="+",
+        help='replace these layers only, as "encoder/*"; `dart-keras inspect` lists them',
+    )
+    parser.add_argument(
+        "--recovery-epochs",
+        metavar="N",
+        type=positive,
+        default=0,
+        help="how many epochs of training on --data follow",
+    )
+    parser.add_argument(
+        "--report", metavar="REPORT.json", type=file_ending(".json"), help="write the report here"
+    )
+    parser.add_argument(
+        "--picture", metavar="REPORT.png", type=file_ending(".png"), help="draw the report here"
+    )
+    parser.set_defaults(run=partial(_run, parser))
+
+
+def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    has_file = arguments.flash_bytes or arguments.arena_bytes
+    if not has_file and (arguments.quantization or arguments.target):
+        parser.error("--quantization and --target go with --flash-bytes or --arena-bytes")
+    if arguments.recovery_epochs and arguments.data is None:
+        parser.error("--recovery-epochs needs --data to train on")
+    from dart_keras.compression import compress
+
+    small, report = compress(
+        load_model(arguments.model),
+        _budget(arguments),
+        load_rows(arguments.data),
+        layers=arguments.layers,
+        recovery_epochs=arguments.recovery_epochs,
+    )
+    _write(arguments, small, report)
+    print(report)
+
+
+def _budget(arguments: argparse.Namespace) -> Any:
+    from dart_keras.selection import Budget, Energy
+
+    if arguments.tolerance:
+        return Energy(arguments.tolerance)
+    if arguments.parameters:
+        return Budget(parameters=arguments.parameters)
+    if arguments.multiply_adds:
+        return Budget(multiply_adds=arguments.multiply_adds)
+    return Budget(
+        flash_bytes=arguments.flash_bytes,
+        arena_bytes=arguments.arena_bytes,
+        quantization=arguments.quantization or "int8",
+        target=arguments.target or "microcontroller",
+    )
+
+
+def _write(arguments: argparse.Namespace, small: Any, report: Any) -> None:
+    from dart_keras.utils.atomic_write import write_files
+
+    files: dict[Path, bytes] = {}
+    # All that can fail in making them comes before the first of them is put in its place.
+    with tempfile.TemporaryDirectory() as folder:
+        model_file, picture = Path(folder, "model.keras"), Path(folder, "picture.png")
+        small.save(model_file)
+        files[arguments.output] = model_file.read_bytes()
+        if arguments.report:
+            files[arguments.report] = (json.dumps(report.as_dict(), indent=2) + "\n").encode()
+        if arguments.picture:
+            report.plot(picture)
+            files[arguments.picture] = picture.read_bytes()
+    for path, content in files.items():
+        write_files(path.parent, {path.name: content})

@@ -1,0 +1,77 @@
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dart_keras.cli.arguments import (
+    CALIBRATIONS,
+    QUANTIZATIONS,
+    TARGETS,
+    add_data,
+    add_model,
+    positive,
+    positive_number,
+)
+from dart_keras.cli.model_files import load_model, load_rows
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `dart-keras convert`."""
+    parser = commands.add_parser(
+        "convert",
+        help="turn a model into a .tflite file that ran on its target's runtimes",
+        description="Turns a model into a .tflite file, runs it on the runtimes of its target, "
+        "and writes it with what the target needs beside it.",
+    )
+    add_model(parser)
+    parser.add_argument(
+        "--output", metavar="FOLDER", type=Path, required=True, help="where to write the files"
+    )
+    parser.add_argument("--target", choices=TARGETS, default="raspberry-pi")
+    parser.add_argument("--quantization", choices=QUANTIZATIONS, default="float32")
+    add_data(
+        parser,
+        "rows to calibrate on (int8 and int16x8 need them, unless the model is "
+        "quantization-aware) and to compare on",
+    )
+    parser.add_argument(
+        "--flash-budget",
+        metavar="N",
+        type=positive,
+        help="the most bytes that the file may take; what is left of them makes it faster",
+    )
+    parser.add_argument(
+        "--calibration",
+        choices=CALIBRATIONS,
+        default="minmax",
+        help="how the ranges of the activations follow from the rows (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--least-decibels",
+        metavar="DB",
+        type=positive_number,
+        help="the least signal-to-noise ratio of every output; where int8 has less, the file is "
+        "int16x8",
+    )
+    parser.set_defaults(run=partial(_run, parser))
+
+
+def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from dart_keras.deployment import convert
+    from dart_keras.quantization.quantized_models import quantized_layers
+
+    model = load_model(arguments.model)
+    calibrated = arguments.quantization in ("int8", "int16x8") and not quantized_layers(model)
+    if calibrated and arguments.data is None:
+        parser.error(f"--quantization {arguments.quantization} needs --data to calibrate on")
+    artifact = convert(
+        model,
+        arguments.target,
+        quantization=arguments.quantization,
+        representative_data=load_rows(arguments.data),
+        flash_budget=arguments.flash_budget,
+        calibration=arguments.calibration,
+        least_decibels=arguments.least_decibels,
+    )
+    artifact.save(arguments.output)
+    print(artifact)

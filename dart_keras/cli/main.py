@@ -1,0 +1,70 @@
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from dart_keras.cli import compress_command, convert_command, inspect_command, verify_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command `dart-keras`.
+
+    Args:
+        argv: What follows the command's name; None for what the shell gave.
+
+    Returns:
+        The exit code: 0, or 1 if the operation failed, with the reason on stderr.
+
+    Raises:
+        SystemExit: With code 2 if the command line is wrong, and with 0 after `--help`.
+    """
+    parser = argparse.ArgumentParser(
+        prog="dart-keras", description="Makes Keras models small enough for small devices."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in (inspect_command, compress_command, convert_command, verify_command):
+        module.add_parser(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        _run(arguments)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"dart-keras: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    _start_tensorflow()
+    import tensorflow as tf
+
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            # For those who write the code.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            arguments.run(arguments)
+    except tf.errors.OpError as error:
+        # Around the reason it says where in which graph it was.
+        reason = error.message.partition("\n\t [[")[0].rpartition("\n")[2]
+        raise ValueError(f"The model cannot run on the data: {reason}") from error
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    # Without the place in the code, which says nothing to someone at a shell.
+    print(f"dart-keras: warning: {message}", file=sys.stderr)
+
+
+def _start_tensorflow() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # As it starts it logs, in C++, whatever the level.
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        # Registers its layers with Keras, too.
+        import dart_keras  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)

@@ -1,0 +1,110 @@
+"""Watching what layers are given and what they make of it, while a model runs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import ops
+
+from dart_keras.compression.compressible.base import Part
+
+# A part's place in the list, the inputs of a call and its outputs before the activation.
+Listener = Callable[[int, Any, Any], None]
+
+
+@contextmanager
+def listening(
+    copies: dict[int, keras.Layer], parts: Sequence[Part], listener: Listener
+) -> Iterator[None]:
+    """Tell a listener of every call of the parts' layers in a copy of their model.
+
+    Args:
+        copies: By the `id` of a layer of the model its copy, as `copy_model` gives them.
+        parts: Parts of the model.
+        listener: Called after each call of a part, and of the normalization behind it. Calls inside
+            loops that the backend compiles, whose values cannot be seen, are passed over, and
+            reversed ones of embeddings.
+    """
+    changed: list[tuple[Any, str, Any]] = []
+
+    def change(layer: Any, name: str, value: Any) -> None:
+        changed.append((layer, name, vars(layer).get(name)))
+        setattr(layer, name, value)
+
+    try:
+        for place, part in enumerate(parts):
+            layer: Any = copies[id(part.layer)]
+            watch = _Watch(part, place, listener)
+            change(layer, "call", watch.noting_inputs(layer.call, part.norm is None))
+            if part.norm is not None:
+                norm: Any = copies[id(part.norm)]
+                change(norm, "call", watch.noting_outputs(norm.call))
+            elif getattr(layer, "activation", None) is not None:
+                change(layer, "activation", watch.before(layer.activation))
+        yield
+    finally:
+        # The last change first: a layer may be that of several parts.
+        for layer, name, before in reversed(changed):
+            if before is None:
+                delattr(layer, name)
+            else:
+                setattr(layer, name, before)
+
+
+def route(layer: Any, replacement: keras.Layer | None) -> None:
+    """Let another layer answer for one, or with `None` its inputs."""
+    # A function, because Keras would track a layer as its own.
+    layer.call = lambda inputs, **kwargs: (
+        inputs if replacement is None else replacement(inputs, **kwargs)
+    )
+
+
+class _Watch:
+    """Brings together what a part is given and what it makes of it."""
+
+    def __init__(self, part: Part, place: int, listener: Listener) -> None:
+        self._part = part
+        self._place = place
+        self._listener = listener
+        self._inputs: Any = None
+        self._outputs: Any = None
+
+    def noting_inputs(self, call: Callable[..., Any], is_all: bool) -> Callable[..., Any]:
+        def wrapped(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            self._inputs, self._outputs = inputs, None
+            outputs = call(inputs, *args, **kwargs)
+            if is_all and self._outputs is None:
+                self._tell(outputs)
+            return outputs
+
+        return wrapped
+
+    def noting_outputs(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            outputs = call(inputs, *args, **kwargs)
+            self._tell(outputs)
+            return outputs
+
+        return wrapped
+
+    def before(self, activation: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def wrapped(outputs: Any) -> Any:
+            # Told before the activation, which a tape that watches the outputs has to see.
+            self._outputs = outputs
+            self._tell(outputs)
+            return activation(outputs)
+
+        return wrapped
+
+    def _tell(self, outputs: Any) -> None:
+        if self._part.is_forward(self._inputs, outputs) and not _is_symbolic(outputs):
+            self._listener(self._place, self._inputs, outputs)
+
+
+def _is_symbolic(tensor: Any) -> bool:
+    try:
+        ops.convert_to_numpy(tensor)
+    except Exception:
+        return True
+    return False

@@ -1,0 +1,196 @@
+"""A layer that compression can hold in another form, seen as a matrix."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from dart_keras.compression.factorization.moments import Moments
+from dart_keras.compression.factorization.tt_decomposition import corrected
+
+
+class Form(NamedTuple):
+    """A way to hold a layer.
+
+    Args:
+        kind: "dense" as it is, "folded" with its normalization taken in, "low rank", "tensor train"
+            or "convolutions".
+        ranks: The d + 1 ranks of a train, (r_in, r_out) of convolutions, empty for "dense".
+        modes: Input and output modes of a train, empty for others.
+        parameters: How many numbers the layer then holds, with its normalization if it has one.
+        multiply_adds: Products for one row of the layer's matrix, on average.
+        error: With evidence the expected squared error of the layer's outputs, relative to their
+            variance; without, the squared relative Frobenius error of its matrix.
+    """
+
+    kind: str
+    ranks: tuple[int | None, ...]
+    modes: tuple[tuple[int, ...], ...]
+    parameters: int
+    multiply_adds: float
+    error: float
+
+    @property
+    def products(self) -> int:
+        """How many matrices or kernels are multiplied by, one after another."""
+        if self.kind == "convolutions":
+            return 1 + sum(rank is not None for rank in self.ranks)
+        return max(1, len(self.ranks) - 1)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the layer does in this form just what it does as it is."""
+        return self.kind in ("dense", "folded")
+
+
+class Part(ABC):
+    """A layer of a model, and the forms that it can take.
+
+    Args:
+        path: The names that lead to the layer.
+        layer: The built layer. It is never changed.
+        norm: The `BatchNormalization` right behind it, which its other forms take in, or `None`.
+
+    Attributes:
+        kernel: The layer's matrix of shape (N, M) in float64, the normalization taken in.
+        bias: Array of shape (M,), or `None`.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray | None
+
+    def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
+        self.path = path
+        self.layer = layer
+        self.norm = norm
+
+    @property
+    def dense(self) -> Form:
+        """The layer as it is."""
+        parameters = self.layer.count_params()
+        if self.norm is not None:
+            parameters += self.norm.count_params()
+        return Form("dense", (), (), parameters, self.kernel.size, 0.0)
+
+    def is_forward(self, inputs: Any, outputs: Any) -> bool:
+        """Whether outputs are those of the matrix, not of its transpose."""
+        return True
+
+    @abstractmethod
+    def evidence(self, sensitivity: np.ndarray | None) -> Any:
+        """An empty collection of what calibration says about the layer, to be filled by `add`.
+
+        Args:
+            sensitivity: How outputs' errors count, as for `Moments`; `None`: all the same.
+        """
+
+    @abstractmethod
+    def add(self, evidence: Any, inputs: np.ndarray, outputs: np.ndarray, step: int = 1) -> None:
+        """Take a batch into the evidence.
+
+        Args:
+            evidence: What `evidence` has made.
+            step: One row of so many is enough.
+            inputs: What the layer is called with.
+            outputs: The original layer's outputs for these, before its activation, or those of its
+                normalization.
+        """
+
+    @abstractmethod
+    def variance(self, evidence: Any, sensitivity: np.ndarray) -> float:
+        """The variance of an output row e, as e G e counts it with G the sensitivity."""
+
+    @abstractmethod
+    def output_rows(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs, before the activation, as rows of M numbers."""
+
+    def can_correct(self, form: Form) -> bool:
+        """Whether the layer, whole as it is in a form, can be given other numbers, as many."""
+        return False
+
+    @property
+    def _whole(self) -> Form:
+        """The largest form: the layer, its normalization taken in if it has one."""
+        if self.norm is None:
+            return self.dense
+        assert self.bias is not None
+        parameters = self.kernel.size + self.bias.size
+        return Form("folded", (), (), parameters, self.kernel.size, 0.0)
+
+    def _saving(self, forms: Iterable[Form]) -> list[Form]:
+        """Those of some forms that save parameters and cost no multiply-adds."""
+        whole = self._whole
+        return [
+            form
+            for form in forms
+            if form.parameters < whole.parameters and form.multiply_adds <= whole.multiply_adds
+        ]
+
+    def _with_whole(self, forms: list[Form]) -> list[Form]:
+        """Some forms, and the one that has only taken the normalization in, if there is one."""
+        return forms if self.norm is None else [*forms, self._whole]
+
+    @abstractmethod
+    def forms(self, evidence: Any = None) -> list[Form]:
+        """Forms with fewer parameters than the layer has and no more multiply-adds."""
+
+    @abstractmethod
+    def build(self, form: Form, evidence: Any = None) -> tuple[keras.Layer, float]:
+        """The layer in one of its forms, built and with its weights, and its error.
+
+        Args:
+            form: One of `forms`; also the dense one where `can_correct` says so.
+            evidence: What is known of the layer where it is to work; `None` to keep to its weights.
+
+        Returns:
+            The new layer, and its error as in `Form`.
+        """
+
+
+def rank_ladder(largest: int) -> list[int]:
+    """Ranks from 1 to the largest, every one of the small ones and ever fewer of the others.
+
+    Example:
+        >>> rank_ladder(40)[-6:]
+        [31, 32, 34, 36, 38, 40]
+    """
+    ladder, rank = [], 1
+    while rank < largest:
+        ladder.append(rank)
+        rank += max(1, rank // 16)
+    return [*ladder, largest]
+
+
+class LinearPart(Part):
+    """A layer whose outputs are input rows times its matrix, and a bias.
+
+    The rows are what moments are taken of, to fit another matrix to.
+    """
+
+    def evidence(self, sensitivity: np.ndarray | None) -> Moments:
+        """Moments of the layer's input rows."""
+        return Moments(sensitivity)
+
+    def variance(self, evidence: Moments, sensitivity: np.ndarray) -> float:
+        """The outputs' variance, which the moments hold."""
+        return evidence.target_variance
+
+    def can_correct(self, form: Form) -> bool:
+        """Where there is a bias to take the means, and no normalization that is left behind it."""
+        kinds = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv2D)
+        is_whole = form.kind == "folded" or (form.kind == "dense" and self.norm is None)
+        return is_whole and self.bias is not None and type(self.layer) in kinds
+
+    @abstractmethod
+    def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Layer:
+        """A layer of the same class with another matrix and bias, the normalization left out."""
+
+    def _whole_layer(self, moments: Moments | None) -> tuple[keras.Layer, float]:
+        """The layer with its own matrix, or with the one that moments call for, and its error."""
+        if moments is None:
+            assert self.bias is not None
+            return self._with_numbers(self.kernel, self.bias), 0.0
+        matrix, bias, error = corrected(self.kernel, moments)
+        return self._with_numbers(matrix, bias), error

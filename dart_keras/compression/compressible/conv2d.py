@@ -1,0 +1,98 @@
+"""Convolutions as parts."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.compression.compressible.base import Form, LinearPart
+from dart_keras.compression.compressible.batch_norm import fold_batch_norm
+from dart_keras.compression.factorization.convolution import (
+    convolution_options,
+    factorize_convolution,
+    patch_rows,
+)
+from dart_keras.compression.factorization.moments import Moments
+
+# How many numbers patches may hold at a time: a quarter of a gigabyte in double precision.
+_MOST_NUMBERS = 2**25
+
+
+class ConvolutionPart(LinearPart):
+    """A `Conv2D` layer, whose other forms are two or three smaller ones."""
+
+    def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
+        super().__init__(path, layer, norm)
+        dense: Any = layer
+        kernel = np.asarray(ops.convert_to_numpy(dense.kernel), np.float64)
+        bias = None
+        if dense.use_bias:
+            bias = np.asarray(ops.convert_to_numpy(dense.bias), np.float64)
+        self.kernel, self.bias = fold_batch_norm(kernel.reshape(-1, dense.filters), bias, norm)
+        self._folded = dense
+        if norm is not None:
+            assert self.bias is not None
+            self._folded = self._with_numbers(self.kernel, self.bias)
+        # Numbers of places in the inputs and the outputs, whose ratio padding and sizes decide.
+        self._places_seen = [0, 0]
+
+    def add(
+        self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
+    ) -> None:
+        """Take a batch into the moments."""
+        images = np.asarray(inputs, np.float32)
+        self._places_seen[0] += math.prod(images.shape[:-1])
+        self._places_seen[1] += math.prod(outputs.shape[:-1])
+        size = max(1, _MOST_NUMBERS // (math.prod(outputs.shape[1:-1]) * len(self.kernel)))
+        for start in range(0, len(images), size):
+            chunk = slice(start, start + size)
+            rows = patch_rows(self._folded, images[chunk])
+            evidence.add(rows[::step], self.output_rows(outputs[chunk])[::step])
+
+    def output_rows(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs, before the activation, as rows of M numbers."""
+        return outputs.reshape(-1, self.kernel.shape[1])
+
+    def forms(self, evidence: Moments | None = None) -> list[Form]:
+        """Tucker-2 forms of the kernel."""
+        return self._with_whole(
+            self._saving(
+                Form(
+                    "convolutions",
+                    option.ranks,
+                    (),
+                    option.parameters,
+                    self._products(option.ranks),
+                    option.error,
+                )
+                for option in convolution_options(self._folded, evidence)
+                if option.ranks != (None, None)
+            )
+        )
+
+    def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:
+        """A small Sequential model of convolutions, or for forms that are whole one of them."""
+        if form.is_exact:
+            return self._whole_layer(evidence)
+        input_rank, output_rank = form.ranks
+        small = factorize_convolution(self._folded, (input_rank, output_rank), evidence)
+        return small, form.error
+
+    def _products(self, ranks: tuple[int | None, int | None]) -> float:
+        """Multiply-adds at one place of the output; the first part works at all of the input's."""
+        dense: Any = self.layer
+        inputs, outputs = self._places_seen
+        ratio = inputs / outputs if outputs else math.prod(dense.strides)
+        *places, channels, filters = dense.kernel.shape
+        inside, outside = ranks[0] or channels, ranks[1] or filters
+        before = channels * inside * ratio if ranks[0] else 0
+        return before + math.prod(places) * inside * outside + (ranks[1] or 0) * filters
+
+    def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Conv2D:
+        dense: Any = self.layer
+        new = keras.layers.Conv2D.from_config({**dense.get_config(), "use_bias": True})
+        new.build((None, None, None, dense.kernel.shape[2]))
+        new.set_weights([matrix.reshape(dense.kernel.shape), bias])
+        return new

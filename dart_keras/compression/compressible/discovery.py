@@ -1,0 +1,178 @@
+"""Which layers of a model compression can replace, and why not the others."""
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.compression.compressible.base import Part
+from dart_keras.compression.compressible.batch_norm import norms_behind
+from dart_keras.compression.compressible.conv2d import ConvolutionPart
+from dart_keras.compression.compressible.dense import MatrixPart
+from dart_keras.compression.compressible.embedding import EmbeddingPart
+from dart_keras.keras_internals import flatten_layers
+from dart_keras.layers.einsum_axes import einsum_axes
+from dart_keras.layers.from_dense import check_embedding
+from dart_keras.model_surgery.replace import layers_with_paths
+
+LayerFilter = str | type | Callable[[keras.Layer], bool]
+
+_NOT_CHOSEN = "not chosen by `layers`"
+
+_PARTS: dict[Any, type[Part]] = {
+    keras.layers.Dense: MatrixPart,
+    keras.layers.EinsumDense: MatrixPart,
+    keras.layers.ReversibleEmbedding: EmbeddingPart,
+    keras.layers.Embedding: EmbeddingPart,
+    keras.layers.Conv2D: ConvolutionPart,
+}
+
+
+class Candidate(NamedTuple):
+    """A layer with weights, and whether compression can replace it.
+
+    Args:
+        path: The names that lead to the layer, such as "encoder/attention/query".
+        layer: The layer.
+        reason: Why it has to stay as it is, or `None` if it need not.
+    """
+
+    path: str
+    layer: keras.Layer
+    reason: str | None
+
+
+def candidates(
+    model: keras.Model, layers: LayerFilter | Sequence[LayerFilter] | None = None
+) -> list[Candidate]:
+    """The layers of a model that have weights, with what keeps them from being compressed.
+
+    Args:
+        model: A built model. It is left as it is.
+        layers: Which layers may be replaced: a pattern for the layer's path with `*` and `?`, a
+            type, a function of the layer, or a sequence of such, one of which has to fit. `None`
+            for all.
+
+    Returns:
+        A `Candidate` for each layer, in the model's order.
+
+    Raises:
+        ValueError: If the model is not a built one, or `layers` is of another kind.
+
+    Example:
+        >>> stack = [keras.Input((64,)), keras.layers.Dense(64), keras.layers.PReLU()]
+        >>> for found in candidates(keras.Sequential(stack)):
+        ...     print(found.path.split("_")[0], "-", found.reason)
+        dense - None
+        p - of type PReLU
+    """
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(f"Expected a built Keras model. Received: {model!r}")
+    filters = _filters(layers)
+    users = _users_of_weights(model)
+    return [
+        Candidate(path, layer, _reason(path, layer, filters) or _tie(layer, users))
+        for path, layer in layers_with_paths(model)
+    ]
+
+
+def parts_of(
+    model: keras.Model, layers: LayerFilter | Sequence[LayerFilter] | None = None
+) -> tuple[list[Part], list[Part], list[Candidate]]:
+    """The parts of a model that may be replaced, other parts, and all candidates.
+
+    Raises:
+        ValueError: If there are none, or weights that are not finite, or as from `candidates`.
+    """
+    found = candidates(model, layers)
+    chosen = [each for each in found if each.reason is None]
+    if not chosen:
+        reasons = {each.path: each.reason for each in found}
+        raise ValueError(
+            "Expected a model with layers that compression can replace and `layers` chooses. "
+            f"Received: model {model.name!r} with {reasons or 'no layers that have weights'}"
+        )
+    norms = norms_behind(model)
+    for path, layer, _ in chosen:
+        for weight in (*layer.weights, *getattr(norms.get(id(layer)), "weights", ())):
+            if not np.all(np.isfinite(ops.convert_to_numpy(weight))):
+                raise ValueError(
+                    "Expected finite weights, which compression could keep. Received: layer "
+                    f"{path!r} with NaN or infinite values in {weight.name!r}"
+                )
+    parts = [_PARTS[_kind(layer)](path, layer, norms.get(id(layer))) for path, layer, _ in chosen]
+    others = [
+        _PARTS[_kind(layer)](path, layer) for path, layer, reason in found if reason == _NOT_CHOSEN
+    ]
+    return parts, others, found
+
+
+def _filters(layers: Any) -> list[Callable[[str, keras.Layer], bool]]:
+    if layers is None:
+        return [lambda path, layer: True]
+    if isinstance(layers, list | tuple):
+        return [each for one in layers for each in _filters(one)]
+    if isinstance(layers, str):
+        return [lambda path, layer: fnmatchcase(path, layers)]
+    if isinstance(layers, type):
+        return [lambda path, layer: isinstance(layer, layers)]
+    if callable(layers):
+        return [lambda path, layer: bool(layers(layer))]
+    raise ValueError(
+        "Expected `layers` to be a pattern, a type, a function, or a sequence of these. "
+        f"Received: layers={layers!r}"
+    )
+
+
+def _kind(layer: keras.Layer) -> Any:
+    # A subclass that calls itself in another way is another layer.
+    for kind in _PARTS:
+        if isinstance(layer, kind) and type(layer).call is kind.call:
+            return kind
+    return None
+
+
+def _users_of_weights(model: keras.Model) -> list[tuple[keras.Layer, int]]:
+    """The layers of a model with the `id` of each weight that an attribute of theirs refers to."""
+    return [
+        (layer, id(value))
+        for layer in (model, *flatten_layers(model))
+        for attribute in vars(layer).values()
+        for value in (attribute if isinstance(attribute, list | tuple) else [attribute])
+        if isinstance(value, keras.Variable)
+    ]
+
+
+def _tie(layer: keras.Layer, users: Sequence[tuple[keras.Layer, int]]) -> str | None:
+    weights = {id(weight) for weight in layer.weights}
+    for user, weight in users:
+        if user is not layer and weight in weights:
+            return f"{user.name!r} uses its weights, too"
+    return None
+
+
+def _reason(
+    path: str, layer: keras.Layer, filters: Sequence[Callable[[str, keras.Layer], bool]]
+) -> str | None:
+    kind = _kind(layer)
+    if kind is None:
+        return f"of type {type(layer).__name__}"
+    if not layer.built:
+        return "not built"
+    if layer.quantization_mode is not None:
+        return f"quantized to {layer.quantization_mode!r}"
+    if layer.lora_enabled:
+        return "has LoRA weights"
+    try:
+        if kind is keras.layers.EinsumDense:
+            einsum_axes(layer.equation)
+        elif _PARTS[kind] is EmbeddingPart:
+            check_embedding(layer)
+    except ValueError as error:
+        return str(error).partition("Received: ")[0].strip()
+    if kind is keras.layers.Conv2D and (layer.groups != 1 or layer.data_format != "channels_last"):
+        return f"has groups={layer.groups} and data_format={layer.data_format!r}"
+    return None if any(fits(path, layer) for fits in filters) else _NOT_CHOSEN

@@ -1,0 +1,141 @@
+"""Embedding tables as parts."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.compression.compressible.base import Form, Part, rank_ladder
+from dart_keras.compression.compressible.dense import Modes, full_ranks, shapes_of, train_forms
+from dart_keras.compression.factorization.two_core_svd import truncation_errors, two_core_train
+from dart_keras.layers import TTEmbedding
+from dart_keras.layers.resizing import Resizing, resize
+from dart_keras.tensor_train import TTMatrix, count_parameters
+
+
+class Frequencies:
+    """How often the rows of a table are looked up.
+
+    Args:
+        size: How many rows it has.
+
+    Attributes:
+        counts: Array of the rows' numbers of lookups.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.counts: np.ndarray = np.zeros(size, np.int64)
+
+    def emptied(self) -> "Frequencies":
+        """Counts of no lookups yet."""
+        return Frequencies(len(self.counts))
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The rows' shares of lookups to come, every row counted once more (Laplace's rule)."""
+        return (self.counts + 1) / (self.counts.sum() + len(self.counts))
+
+
+class EmbeddingPart(Part):
+    """An `Embedding`, or a tied `ReversibleEmbedding`.
+
+    With evidence, a row's errors count as often as it is looked up.
+    """
+
+    def __init__(self, path: str, layer: keras.Layer, norm: None = None) -> None:
+        super().__init__(path, layer, norm)
+        table: Any = layer
+        self.kernel = np.asarray(ops.convert_to_numpy(table.embeddings), np.float64)
+        self.bias = None
+
+    @property
+    def dense(self) -> Form:
+        """The table as it is. A lookup multiplies nothing."""
+        return super().dense._replace(multiply_adds=0)
+
+    def is_forward(self, inputs: Any, outputs: Any) -> bool:
+        """Whether outputs are rows of the table, not products with all of them."""
+        return len(outputs.shape) == len(inputs.shape) + 1
+
+    def evidence(self, sensitivity: np.ndarray | None) -> Frequencies:
+        """Counts of lookups; the errors of all outputs count the same."""
+        return Frequencies(len(self.kernel))
+
+    def add(
+        self, evidence: Frequencies, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
+    ) -> None:
+        """Count the ids of a batch, all of them."""
+        ids = np.asarray(inputs, np.int64).reshape(-1)
+        if ids.min(initial=0) < 0:
+            # Keras counts these from the end, `TTEmbedding` does not take them.
+            raise ValueError(
+                f"Expected `calibration_data` with ids of 0 or more for the layer {self.path!r}. "
+                f"Received: {ids.min()}"
+            )
+        evidence.counts += np.bincount(ids, minlength=len(self.kernel))
+
+    def variance(self, evidence: Frequencies, sensitivity: np.ndarray) -> float:
+        """The mean square of the rows that are looked up, all numbers counting the same."""
+        square = float(evidence.shares @ np.sum(self.kernel**2, axis=1))
+        return square * float(np.trace(sensitivity)) / len(sensitivity)
+
+    def output_rows(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs as rows of M numbers."""
+        return outputs.reshape(-1, outputs.shape[-1])
+
+    def forms(self, evidence: Frequencies | None = None) -> list[Form]:
+        """Trains of two cores, low-rank ones and balanced ones."""
+        most = self.kernel.size
+        weights = self._weights(evidence)
+        forms = []
+        for modes in shapes_of(*self.kernel.shape):
+            largest = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
+            ranks = rank_ladder(min(largest, most // count_parameters(*modes, (1, 1, 1)) + 1))
+            norm = float(np.sum((self.kernel * weights) ** 2)) or 1.0
+            if _is_low_rank(modes):
+                lost = truncation_errors(self.kernel * weights, *modes)[np.array(ranks) - 1]
+            else:
+                first, last = two_core_train(self.kernel, *modes, max(ranks)).cores
+                lost = np.array([self._lost(first[..., :r], last[:r], weights) for r in ranks])
+            forms += train_forms(modes, ranks, lost / norm, 0)
+        return self._saving(form._replace(multiply_adds=0) for form in forms)
+
+    def build(self, form: Form, evidence: Frequencies | None = None) -> tuple[keras.Layer, float]:
+        """A `TTEmbedding`."""
+        modes = form.modes[0], form.modes[1]
+        weights = self._weights(evidence) if _is_low_rank(modes) else np.ones((1, 1))
+        _, rank, _ = full_ranks(form)
+        weighted = two_core_train(self.kernel * weights, *modes, rank)
+        first, *others = weighted.cores
+        if weights.size > 1:
+            first = first / weights.reshape(1, -1, 1, 1)
+        table: Any = self.layer
+        tt = TTEmbedding(
+            self.kernel.shape[0],
+            self.kernel.shape[1],
+            weighted.ranks,
+            modes[0],
+            modes[1],
+            embeddings_initializer=table.embeddings_initializer,
+            mask_zero=table.mask_zero,
+            name=table.name,
+            dtype=table.dtype_policy,
+            trainable=table.trainable,
+        )
+        tt.build()
+        resize([Resizing(tt, (first, *others))])
+        return tt, form.error
+
+    def _lost(self, first: np.ndarray, last: np.ndarray, weights: np.ndarray) -> float:
+        """The squared error of two cores, rows counting as they are looked up."""
+        return float(np.sum(((TTMatrix((first, last)).to_dense() - self.kernel) * weights) ** 2))
+
+    def _weights(self, evidence: Frequencies | None) -> np.ndarray:
+        if evidence is None or not evidence.counts.any():
+            return np.ones((1, 1))
+        return np.sqrt(evidence.shares * len(evidence.counts))[:, None]
+
+
+def _is_low_rank(modes: Modes) -> bool:
+    return modes[0][1] == modes[1][0] == 1

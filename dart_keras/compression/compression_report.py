@@ -1,0 +1,286 @@
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+import re
+from collections.abc import Sequence
+
+import keras
+
+from dart_keras.compression.compressible import Candidate, Form
+from dart_keras.compression.search.solution import Solution
+from dart_keras.compression.search.student import Fitted, Fitter
+from dart_keras.model_surgery.replace import own_weights
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What compression did to one layer.
+
+    Args:
+        name: The names that lead to the layer, such as "encoder/attention/query".
+        form: What it is now: "dense", "folded" with its normalization taken in, "corrected" with
+            as many, other numbers, "low rank", "tensor train" or "convolutions".
+        ranks: All d + 1 ranks of a train, (r_in, r_out) of convolutions with `None` where a side
+            is whole, empty for a layer that stays.
+        reason: Why the layer stays as large as it is, `None` if it does not.
+        parameters_before: How many numbers it held, with the normalization that is taken in.
+        parameters_after: How many it holds now.
+        bytes_before: Bytes of these numbers in the layer's dtype.
+        bytes_after: Bytes of those that it holds now.
+        multiply_adds_before: Products by its weights for one row of the model's inputs; `None` for
+            layers that compression knows no form of.
+        multiply_adds_after: The same now.
+        error: The relative error, a root of mean squares, of its outputs on the calibration data,
+            or without these of its matrix.
+        end_error: The relative error of the model's outputs with this layer and all before it
+            replaced and before any recovery; `None` without calibration data.
+    """
+
+    name: str
+    form: str
+    ranks: tuple[int | None, ...]
+    reason: str | None
+    parameters_before: int
+    parameters_after: int
+    bytes_before: int
+    bytes_after: int
+    multiply_adds_before: int | None
+    multiply_adds_after: int | None
+    error: float
+    end_error: float | None
+
+
+@dataclass(frozen=True)
+class CompressionReport:
+    """What compression did to a model; prints itself as a table.
+
+    Args:
+        model: The model's name.
+        layers: One entry for each layer that has weights.
+        parameters_before: How many numbers the model held.
+        parameters_after: How many it holds now.
+        bytes_before: Bytes of these numbers.
+        bytes_after: Bytes of those that it holds now.
+        end_error: The relative error of the model's outputs on the calibration data, a root of mean
+            squares; `None` without these.
+        measured: What a file made of the model takes: "flash_bytes" and, for a microcontroller,
+            "arena_bytes"; empty where the budget asks for neither.
+    """
+
+    model: str
+    layers: tuple[LayerReport, ...]
+    parameters_before: int
+    parameters_after: int
+    bytes_before: int
+    bytes_after: int
+    end_error: float | None
+    measured: dict[str, int]
+
+    def __str__(self) -> str:
+        counts = ("parameters", "", "bytes", "", "multiply-adds", "")
+        header = ("layer", "form", "ranks", *counts, "error", "at the end")
+        rows: list[tuple[str, ...]] = [header, *map(_row, self.layers)]
+        rows.append(
+            (
+                "whole model",
+                "",
+                "",
+                f"{self.parameters_before:,}",
+                f"{self.parameters_after:,}",
+                f"{self.bytes_before:,}",
+                f"{self.bytes_after:,}",
+                _products_cell(layer.multiply_adds_before for layer in self.layers),
+                _products_cell(layer.multiply_adds_after for layer in self.layers),
+                "",
+                _share(self.end_error),
+            )
+        )
+        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+        lines = [
+            # Words to the left, numbers to the right.
+            "  ".join(
+                cell.ljust(width) if i < 3 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        rule = "-" * max(map(len, lines))
+        lines = [f"Model {self.model!r}", lines[0], rule, *lines[1:-1], rule, lines[-1]]
+        lines += [f"{name.replace('_', ' ')}: {size:,}" for name, size in self.measured.items()]
+        kept = [layer for layer in self.layers if layer.reason]
+        lines += [f"{layer.name} stays: {layer.reason}" for layer in kept]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def plot(self, path: str | Path) -> "Figure":
+        """Draw what each layer held and holds, and its errors.
+
+        Args:
+            path: Where to write the picture; its suffix says in which format.
+
+        Returns:
+            The matplotlib figure.
+
+        Raises:
+            ImportError: If matplotlib is missing.
+        """
+        from matplotlib.figure import Figure
+
+        names = [layer.name for layer in self.layers]
+        figure = Figure(figsize=(10, 1.5 + 0.35 * len(names)), layout="constrained")
+        sizes, errors = figure.subplots(1, 2, sharey=True)
+        places = range(len(names))
+        before = [layer.parameters_before for layer in self.layers]
+        after = [layer.parameters_after for layer in self.layers]
+        sizes.barh(places, before, color="lightgrey", label="before")
+        sizes.barh(places, after, height=0.5, label="after")
+        sizes.set(xscale="log", xlabel="parameters", yticks=list(places), yticklabels=names)
+        sizes.invert_yaxis()
+        # Above the axes, where no bar is.
+        above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "fontsize": 8}
+        sizes.legend(**above)
+        errors.barh(
+            places, [layer.error for layer in self.layers], height=0.5, label="at the layer"
+        )
+        if self.end_error is not None:
+            ends = [layer.end_error or 0.0 for layer in self.layers]
+            errors.barh(places, ends, height=0.25, label="at the end, with all before it")
+            errors.axvline(self.end_error, linestyle=":", color="black", label="of the whole model")
+        errors.set(xlabel="relative error")
+        errors.legend(**above)
+        figure.suptitle(
+            f"{self.model}: {self.parameters_before:,} to {self.parameters_after:,} parameters"
+        )
+        figure.savefig(path, dpi=120)
+        return figure
+
+
+def _row(layer: LayerReport) -> tuple[str, ...]:
+    unchanged = layer.reason is not None and layer.form != "corrected"
+    return (
+        layer.name,
+        layer.form,
+        "-".join("*" if rank is None else str(rank) for rank in layer.ranks),
+        f"{layer.parameters_before:,}",
+        f"{layer.parameters_after:,}",
+        f"{layer.bytes_before:,}",
+        f"{layer.bytes_after:,}",
+        _products_cell([layer.multiply_adds_before]),
+        _products_cell([layer.multiply_adds_after]),
+        "" if unchanged else _share(layer.error),
+        "" if unchanged else _share(layer.end_error),
+    )
+
+
+def _products_cell(counts: Any) -> str:
+    known = [count for count in counts if count is not None]
+    return f"{sum(known):,}" if known else ""
+
+
+def _share(error: float | None) -> str:
+    return "" if error is None or math.isnan(error) else f"{error:.2%}"
+
+
+def make_report(
+    found: Sequence[Candidate],
+    fitter: Fitter,
+    solution: Solution,
+    ends: Sequence[float] | None,
+) -> CompressionReport:
+    """The report on a model and what has been made of it.
+
+    Args:
+        found: The original's layers with weights.
+        fitter: What fitted the parts.
+        solution: What has been made of the model.
+        ends: As from `fitter.end_errors` before any recovery; `None` without calibration data.
+    """
+    model, small, fitted = fitter.model, solution.model, solution.fitted
+    by_path = {part.path: k for k, part in enumerate(fitter.parts)}
+    taken_in = {
+        id(part.norm)
+        for part, new in zip(fitter.parts, fitted, strict=True)
+        if part.norm is not None and new.layer is not None
+    }
+    rows = []
+    for path, layer, reason in found:
+        if path in by_path:
+            k = by_path[path]
+            end = None if ends is None else math.sqrt(ends[k])
+            rows.append(_part_row(fitter, k, fitted[k], end, solution.reason))
+        elif id(layer) not in taken_in:
+            count, size = _sizes(own_weights(layer))
+            rows.append(
+                LayerReport(path, "", (), reason, count, count, size, size, None, None, 0.0, None)
+            )
+    observer = fitter.observer
+    return CompressionReport(
+        model.name,
+        tuple(rows),
+        model.count_params(),
+        small.count_params(),
+        _sizes(model.weights)[1],
+        _sizes(small.weights)[1],
+        None if observer is None else math.sqrt(observer.error_of_model(small)),
+        solution.measured,
+    )
+
+
+def _part_row(
+    fitter: Fitter, k: int, fitted: Fitted, end_error: float | None, reason: str
+) -> LayerReport:
+    part = fitter.parts[k]
+    stays = fitted.layer is None
+    is_corrected = fitted.form.is_exact and fitted.error > 0
+    # A normalization that was not taken in has a row of its own.
+    held = (
+        part.layer.weights if stays or part.norm is None else part.layer.weights + part.norm.weights
+    )
+    before, size = _sizes(held)
+    after, size_after = before, size
+    if not stays:
+        after = fitted.form.parameters
+        size_after = after * _width(part.layer.variable_dtype)
+    if len(fitter.forms[k]) == 1:
+        reason = "no form of it has fewer parameters"
+    return LayerReport(
+        part.path,
+        "corrected" if is_corrected else fitted.form.kind,
+        fitted.form.ranks,
+        reason if fitted.form.kind == "dense" else None,
+        before,
+        after,
+        size,
+        size_after,
+        _products(part.dense, fitter, k),
+        _products(fitted.form, fitter, k),
+        math.sqrt(fitted.error),
+        end_error,
+    )
+
+
+def _products(form: Form, fitter: Fitter, k: int) -> int | None:
+    rows = fitter.observer.rows[k] if fitter.observer else None
+    return None if rows is None else round(form.multiply_adds * rows)
+
+
+def _sizes(weights: Sequence[keras.Variable]) -> tuple[int, int]:
+    """How many numbers some weights hold, and their bytes."""
+    counts = [math.prod(v.shape) for v in weights]
+    widths = [_width(v.dtype) for v in weights]
+    return sum(counts), sum(n * width for n, width in zip(counts, widths, strict=True))
+
+
+def _width(dtype: str) -> int:
+    """Bytes of a number of a Keras dtype, which ends in its bits."""
+    bits = re.search(r"\d+$", keras.backend.standardize_dtype(dtype))
+    return int(bits.group()) // 8 if bits else 1

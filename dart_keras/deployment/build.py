@@ -1,0 +1,188 @@
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold
+from dart_keras.deployment.flatbuffer.passes.int8_tables import narrow_tables
+from dart_keras.deployment.flatbuffer.passes.int8_weights import narrow_weights
+from dart_keras.deployment.flatbuffer.passes.int32_accumulators import narrow
+from dart_keras.deployment.flatbuffer.passes.relu6 import saturate
+from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
+from dart_keras.deployment.flatbuffer.reader import ModelFile
+from dart_keras.deployment.flatbuffer.size_breakdown import file_parts
+from dart_keras.deployment.post_training.schemes import Recipe
+from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.post_training.trained_ranges import check_integers
+from dart_keras.deployment.post_training.weight_scales import Scaled, choose_scales, counted
+from dart_keras.deployment.runtimes.executable import Executable
+from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
+from dart_keras.deployment.target import Target
+from dart_keras.deployment.tracing.basis_choice import AS_TRAINED, gauges_of
+from dart_keras.deployment.tracing.contraction_plans import DevicePlans
+from dart_keras.deployment.tracing.function import Exported, export
+from dart_keras.deployment.tracing.signature import ModelSignature
+from dart_keras.deployment.validation.output_errors import compare
+
+
+@dataclass(frozen=True)
+class Built:
+    """A file, and what it was made from.
+
+    Attributes:
+        content: The file's bytes.
+        named: The same operators, with the names that tell their layers.
+        exported: The TensorFlow function.
+        plans: The orders of contraction.
+        scaled: How the weights are scaled; None if they are not quantized.
+        gauge: The gauge of the tensor trains; None if there was none to choose.
+    """
+
+    content: bytes
+    named: bytes
+    exported: Exported
+    plans: DevicePlans
+    scaled: Scaled | None
+    gauge: str | None
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Makes files from one model, for one target and by one recipe.
+
+    Attributes:
+        model: The model.
+        signature: How to call it.
+        device: The target.
+        recipe: How to quantize.
+        calibration: The rows that show the ranges of the activations, one array an input.
+        compared: The rows on which errors are measured.
+        method: How ranges follow from the calibration rows.
+    """
+
+    model: keras.Model
+    signature: ModelSignature
+    device: Target
+    recipe: Recipe
+    calibration: Sequence[np.ndarray]
+    compared: list[np.ndarray]
+    method: str = "minmax"
+
+    def build(self, flash_budget: int | None) -> Built:
+        """Makes the fastest file of at most so many bytes, by estimate.
+
+        Args:
+            flash_budget: The most bytes; None for a file in which no cores are merged but where
+                that takes no more weights.
+
+        Raises:
+            ConversionError: If an operation has no builtin operator, or no file is small enough.
+        """
+        plans = DevicePlans(self.device.name, self.recipe)
+        best = self._build(plans)
+        if flash_budget is None:
+            return best
+        if len(best.content) > flash_budget:
+            return self._smallest(best, flash_budget)
+        extra = flash_budget - len(best.content)
+        while (faster := plans.enlarged(extra)).chosen != plans.used():
+            built = self._build(faster, best.gauge)
+            if len(built.content) <= flash_budget:
+                return built
+            # An operator more or less, or padding: the bytes of a file are not known beforehand.
+            extra -= len(built.content) - flash_budget
+        return best
+
+    def _smallest(self, best: Built, flash_budget: int) -> Built:
+        built = self._build(best.plans.smallest(), best.gauge)
+        size = min(len(built.content), len(best.content))
+        if size > flash_budget:
+            raise ConversionError(
+                f"The smallest file with quantization={self.recipe.name!r} takes {size} bytes. "
+                f"Received: flash_budget={flash_budget}."
+            )
+        return built
+
+    def _build(self, plans: DevicePlans, gauge: str | None = None) -> Built:
+        gauge, lowering = self._chosen(plans, gauge)
+        exported, content = lowering.exported, self._file(lowering)
+        scaled = None
+        if self.recipe.learned:
+            check_integers(content, exported)
+            scaled = counted(content)
+        elif self.recipe.optimized:
+            coarse = self._file(lowering, per_channel=False)
+            # The runtime with the coarser arithmetic.
+            decibels = self._decibels(exported, self.device.runtimes[-1])
+            tolerance = self.device.scale_tolerance
+            scaled = choose_scales(content, coarse, decibels, tolerance, self._is_small)
+            content = scaled.content
+        named = narrow(fold(content))
+        return Built(slim(named, self.device.keeps_names), named, exported, plans, scaled, gauge)
+
+    def _chosen(self, plans: DevicePlans, gauge: str | None) -> tuple[str | None, Lowering]:
+        """The gauge whose worst output has the highest signal-to-noise ratio, if none is given."""
+        gauges = gauges_of(self.model) if self.recipe.needs_data else {AS_TRAINED: []}
+        lowerings = {
+            name: Lowering(
+                export(self.model, self.signature, plans, replaced),
+                self.recipe,
+                self.calibration,
+                self.method,
+            )
+            for name, replaced in gauges.items()
+            if gauge in (name, None)
+        }
+        if len(gauges) == 1:
+            return None, lowerings[AS_TRAINED]
+        if gauge is None:
+            # LiteRT tells gauges apart as well as TFLM, and sooner.
+            worst = {
+                name: min(self._decibels(lowering.exported, "litert")(self._file(lowering)))
+                for name, lowering in lowerings.items()
+            }
+            gauge = max(worst, key=worst.__getitem__)
+        return gauge, lowerings[gauge]
+
+    def _is_small(self, content: bytes) -> bool:
+        parts = file_parts(slim(narrow(fold(content)), self.device.keeps_names))
+        return parts.size <= parts.limit
+
+    def _file(self, lowering: Lowering, per_channel: bool = True) -> bytes:
+        content = narrow_weights(lowering.file(per_channel))
+        if "tflm" not in self.device.runtimes:
+            return content
+        return narrow_tables(saturate(content))
+
+    def _decibels(self, exported: Exported, runtime: str) -> Callable[[bytes], list[float]]:
+        expected = exported(self.compared)
+
+        def measure(content: bytes) -> list[float]:
+            try:
+                file = executable(content, exported)
+                outputs = file.run(runtime, self.compared, LARGEST_ARENA).outputs
+                results = compare(expected, outputs, exported.output_names)
+            except ConversionError:
+                # It is told with the operators to blame when the file is judged.
+                return [-math.inf] * len(expected)
+            return [_decibels_of(result) for result in results]
+
+        return measure
+
+
+def executable(content: bytes, exported: Exported) -> Executable:
+    """Returns a file with what must be known to run it."""
+    parsed = ModelFile(content)
+    names = [spec.name for spec in exported.signature.inputs]
+    return Executable(content, parsed.inputs(names), parsed.outputs(exported.output_names))
+
+
+def _decibels_of(result: dict[str, float | None]) -> float:
+    if (equal := result.get("equal")) is not None:
+        return math.inf if equal == 1 else -10 * math.log10(1 - equal)
+    # None stands for no signal or no error.
+    decibels = result["sqnr_db"]
+    return math.inf if decibels is None else decibels

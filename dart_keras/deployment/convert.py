@@ -1,0 +1,265 @@
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.deployment.artifact import Artifact
+from dart_keras.deployment.build import Builder, executable
+from dart_keras.deployment.conversion_report import describe, memory_of
+from dart_keras.deployment.errors import ConversionError, InaccurateError
+from dart_keras.deployment.post_training.activation_ranges import METHODS
+from dart_keras.deployment.post_training.schemes import RECIPES, Recipe
+from dart_keras.deployment.post_training.trained_ranges import rows_in_range, with_learned_ranges
+from dart_keras.deployment.target import Target, find_target
+from dart_keras.deployment.tracing.function import in_float32
+from dart_keras.deployment.tracing.representative_data import MAX_ROWS, collect, random_rows
+from dart_keras.deployment.tracing.signature import ModelSignature, model_signature
+from dart_keras.deployment.validation.target_check import judge, keras_outputs
+from dart_keras.tensor_train.modes import is_integer
+
+_COMPARED_ROWS = 64
+_RECORDED_ROWS = 4
+_TIMED_RUNS = 50
+_PACKAGES = {"litert": "ai-edge-litert", "tflm": "tflite-micro"}
+_WITHOUT_XNNPACK = "litert-builtin"
+
+
+def convert(
+    model: keras.Model,
+    target: str = "raspberry-pi",
+    *,
+    quantization: str = "float32",
+    representative_data: Any = None,
+    flash_budget: int | None = None,
+    calibration: str = "minmax",
+    least_decibels: float | None = None,
+) -> Artifact:
+    """Turns a Keras model into a `.tflite` file that has run on the runtimes of its target.
+
+    The file takes one row at a time and holds builtin operators only. It is run before it is
+    returned, on LiteRT and, for a microcontroller, on TensorFlow Lite Micro's interpreter too,
+    and its outputs are compared with the model's. The model is left as it was.
+
+    Tensor trains are multiplied in the order that is fastest on the target by an estimate.
+    For int8 and int16x8, their cores are brought into the gauge that is rounded best. (The product
+    of neighbouring cores stays the same with a matrix and its inverse between them.)
+    Quantized weights have a scale for each channel, or a single one where that costs no output
+    more than half a decibel of its signal-to-noise ratio in all, or 1.5 on a microcontroller, where
+    each scale takes working memory, too; one decibel more, if the file would else be larger than
+    1.25 times its weights, its biases and 2 KiB together.
+
+    Integer inputs, and float inputs that go straight into an embedding, are int32 in the file.
+    All other inputs are float32, int8 or int16, as the recipe says.
+
+    Args:
+        model: A built Sequential, functional or subclassed model. Of a subclassed model, which
+            remembers no dtypes, inputs are integers if `representative_data` are.
+        target: `"raspberry-pi"` or `"microcontroller"`.
+        quantization: `"float32"`; `"dynamic"`, int8 weights (of matrices with at least 1024
+            elements) and float activations, not on a microcontroller; `"int8"`, weights and
+            activations, inputs and outputs included; `"int16x8"`, int8 weights and int16
+            activations, inputs and outputs included.
+        representative_data: Rows that the model may meet, to find the ranges of the
+            activations: one array of shape (rows, *input shape) for each input (in a tuple, or
+            in a dict by input name), or an iterable of such batches or of single rows, for
+            instance a generator or a `tf.data.Dataset`. At most 1024 rows are used. Needed for
+            `"int8"` and `"int16x8"`, but not for a model of `quantize_aware`, which has learned
+            its ranges. The outputs are compared on them; without them, on random inputs.
+        flash_budget: The most bytes that the file may take. What the smaller file leaves of them
+            goes into merging cores, which takes more weights and less time, where a byte saves
+            most. None merges cores only where this takes no more weights.
+        calibration: How the range of an activation follows from the numbers that it takes on the
+            representative data: `"minmax"`, all of them; `"percentile"`, all but 0.005 % on either
+            side; `"mse"`, the range whose rounding and clipping cost the least squared error. For
+            `"int8"` and `"int16x8"`, of models that have not learned their ranges.
+        least_decibels: The least signal-to-noise ratio that every output must have on the compared
+            rows and on the target's own runtime. A file that has less is refused; in place of an
+            `"int8"` file comes an `"int16x8"` one, if that has enough.
+
+    Returns:
+        The file with what is known about it.
+
+    Raises:
+        ValueError: If an argument is not one of the above, the model is not built, or the
+            data are missing, empty, not finite or of a wrong shape.
+        ConversionError: If the model cannot run on the target, with the operators and the
+            layers to blame, if its outputs there are not the model's or too far off, or if no file
+            is small enough, with the size of the smallest.
+        ImportError: If a package of the extra `deployment` is missing.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from dart_keras.deployment import convert
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+        >>> rows = np.random.default_rng(0).normal(size=(32, 8))
+        >>> artifact = convert(
+        ...     model, target="microcontroller", quantization="int8", representative_data=rows
+        ... )
+        >>> artifact.operators
+        ['FULLY_CONNECTED']
+        >>> artifact.predict(rows, runtime="tflm").shape
+        (32, 2)
+    """
+    device = find_target(target, quantization)
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Conversion needs Keras to run on TensorFlow: set KERAS_BACKEND=tensorflow. "
+            f"Received: backend {keras.backend.backend()!r}"
+        )
+    check_budget(flash_budget)
+    check_decibels(least_decibels)
+    signature = model_signature(model)
+    recipe = with_learned_ranges(RECIPES[quantization], model, device.name)
+    check_calibration(calibration, recipe)
+    arrays = _representative_rows(representative_data, signature, recipe)
+    signature = signature.resolved(arrays)
+    if arrays is None:
+        compared = random_rows(signature.inputs, signature.id_bound)
+        if recipe.learned:
+            compared = rows_in_range(model, signature.inputs, compared)
+    else:
+        arrays = [a.astype(s.dtype) for a, s in zip(arrays, signature.inputs, strict=True)]
+        compared = _evenly_spaced(arrays, _COMPARED_ROWS)
+
+    request = _Request(
+        model, device, signature, arrays, compared, flash_budget, calibration, least_decibels
+    )
+    try:
+        return _convert(request, recipe)
+    except InaccurateError as error:
+        finer = RECIPES["int16x8"]
+        if least_decibels is None or recipe != RECIPES["int8"] or finer.name not in device.recipes:
+            raise
+        refused = error
+    try:
+        artifact = _convert(request, finer)
+    except ConversionError as error:
+        raise ConversionError(
+            f"{refused.reason} Neither did quantization={finer.name!r} give a file: {error.reason}",
+            error.operators,
+            error.layers,
+        ) from error
+    artifact.report["refused"] = {
+        "quantization": recipe.name,
+        "runtime": refused.runtime,
+        "outputs": refused.outputs,
+    }
+    return artifact
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a file is wanted of, whatever the recipe."""
+
+    model: keras.Model
+    device: Target
+    signature: ModelSignature
+    arrays: list[np.ndarray] | None
+    compared: list[np.ndarray]
+    flash_budget: int | None
+    calibration: str
+    least_decibels: float | None
+
+
+def _convert(request: _Request, recipe: Recipe) -> Artifact:
+    model, device, signature = request.model, request.device, request.signature
+    arrays, compared = request.arrays, request.compared
+    builder = Builder(model, signature, device, recipe, arrays or (), compared, request.calibration)
+    built = builder.build(request.flash_budget)
+    file = executable(built.content, built.exported)
+    with in_float32(model):
+        expected = keras_outputs(signature, compared)
+    runtimes, arena_size = judge(
+        file, built, device, recipe, compared, expected, request.least_decibels
+    )
+    # The last runtime is the device's own.
+    recorded = _evenly_spaced(compared, _RECORDED_ROWS)
+    examples = file.record(device.runtimes[-1], recorded, arena_size)
+    report = describe(built, file, device, recipe) | {
+        "model": model.name,
+        "parameters": model.count_params(),
+        "flash_budget": request.flash_budget,
+        "arena_bytes": arena_size,
+        "microcontroller": memory_of(len(built.content), examples, arena_size),
+        "calibration": request.calibration if recipe.needs_data else None,
+        "calibration_rows": len(arrays[0]) if arrays and recipe.needs_data else 0,
+        "compared_rows": len(compared[0]),
+        "compared_on": "random inputs" if arrays is None else "representative data",
+        "runtimes": runtimes,
+        "least_decibels": request.least_decibels,
+        "refused": None,
+    }
+    return Artifact(
+        content=built.content,
+        target=device.name,
+        quantization=recipe.name,
+        weight_scales=built.scaled.kind if built.scaled else None,
+        operators=sorted(report["operators"]),
+        arena_size=arena_size,
+        inputs=list(file.inputs),
+        outputs=list(file.outputs),
+        report=report,
+        examples=examples,
+        _reference=built.exported,
+        _named=built.named,
+    )
+
+
+def _representative_rows(
+    data: Any, signature: ModelSignature, recipe: Recipe
+) -> list[np.ndarray] | None:
+    if data is not None:
+        return collect(data, signature.inputs, name="representative_data", max_rows=MAX_ROWS)
+    if recipe.needs_data:
+        shapes = {spec.name: ("rows", *spec.shape) for spec in signature.inputs}
+        raise ValueError(
+            f"quantization={recipe.name!r} needs `representative_data` of the shapes {shapes} to "
+            "find the ranges of the activations. Received: representative_data=None"
+        )
+    return None
+
+
+def _evenly_spaced(arrays: Sequence[np.ndarray], most: int) -> list[np.ndarray]:
+    count = len(arrays[0])
+    kept = np.linspace(0, count - 1, min(most, count)).astype(int)
+    return [array[kept] for array in arrays]
+
+
+def check_budget(flash_budget: Any) -> None:
+    """Raise a ValueError unless this can be a file's most bytes."""
+    if flash_budget is not None and (not is_integer(flash_budget) or flash_budget <= 0):
+        raise ValueError(
+            "`flash_budget` must be None or a positive number of bytes. Received: "
+            f"flash_budget={flash_budget!r}"
+        )
+
+
+def check_decibels(least: Any) -> None:
+    """Raise a ValueError unless this can be an output's least signal-to-noise ratio."""
+    number = isinstance(least, (int, float)) and not isinstance(least, bool)
+    if least is not None and not (number and math.isfinite(least) and least > 0):
+        raise ValueError(
+            "`least_decibels` must be None or a positive number. Received: "
+            f"least_decibels={least!r}"
+        )
+
+
+def check_calibration(calibration: Any, recipe: Recipe) -> None:
+    """Raise a ValueError unless ranges can be found this way for the recipe."""
+    if calibration not in METHODS:
+        raise ValueError(
+            f"`calibration` must be one of {list(METHODS)}. Received: calibration={calibration!r}"
+        )
+    if calibration != "minmax" and not recipe.needs_data:
+        reason = (
+            "this model has learned its ranges"
+            if recipe.learned
+            else f"quantization={recipe.name!r} needs none"
+        )
+        raise ValueError(
+            f"`calibration` is for ranges that are found on representative data, and {reason}. "
+            f"Received: calibration={calibration!r}"
+        )

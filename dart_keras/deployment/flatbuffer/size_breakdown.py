@@ -1,0 +1,117 @@
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dart_keras.deployment.flatbuffer.serialization import (
+    load_schema,
+    names_of,
+    operator_name,
+    padding,
+    unpack,
+)
+
+# Where these operators have their bias; an addition has it on either side.
+_BIASES = {
+    "FULLY_CONNECTED": (2,),
+    "CONV_2D": (2,),
+    "DEPTHWISE_CONV_2D": (2,),
+    "TRANSPOSE_CONV": (3,),
+    "ADD": (0, 1),
+}
+
+
+@dataclass(frozen=True)
+class FileParts:
+    """What the bytes of a file are for. The parts add up to the file.
+
+    Attributes:
+        weights: Bytes of the numbers that came from the model, by dtype, without the biases.
+        biases: Bytes of what is added to the results of products.
+        scales: Bytes of scales and zero points.
+        graph: Bytes of all else: operators, tensors, shapes, axes, names and references.
+        padding: Bytes between these, so that each begins where it must.
+    """
+
+    weights: dict[str, int]
+    biases: int
+    scales: int
+    graph: int
+    padding: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return sum(self.weights.values()) + self.biases + self.scales + self.graph + self.padding
+
+    @property
+    def limit(self) -> float:
+        """The most bytes of a small file: its biases, 1.25 times its other weights, and 2 KiB."""
+        return 1.25 * sum(self.weights.values()) + self.biases + 2048
+
+    def __str__(self) -> str:
+        weights = " + ".join(f"{size:,} {dtype}" for dtype, size in self.weights.items())
+        return (
+            f"weights {weights or 0}, biases {self.biases:,}, scales {self.scales:,}, "
+            f"graph {self.graph:,}, padding {self.padding:,}"
+        )
+
+
+def file_parts(content: bytes) -> FileParts:
+    """Tells what the bytes of a file are for.
+
+    Args:
+        content: A file that `packing.pack` wrote.
+
+    Raises:
+        ValueError: If another program wrote the file.
+    """
+    model = unpack(content)
+    numbers, scales = _numbers(model), _scale_bytes(model)
+    beside = set(_bias_buffers(model)) & set(numbers)
+    weights: Counter[str] = Counter()
+    for buffer, dtype in numbers.items():
+        if buffer not in beside:
+            weights[dtype] += len(model.buffers[buffer].data)
+    biases = sum(len(model.buffers[buffer].data) for buffer in beside)
+    empty = sum(count for _, count in padding(content))
+    graph = len(content) - weights.total() - biases - scales - empty
+    return FileParts(dict(sorted(weights.items())), biases, scales, graph, empty)
+
+
+def _numbers(model: Any) -> dict[int, str]:
+    """The buffers that hold real numbers, with their dtypes."""
+    types = names_of(load_schema().TensorType)
+    found = {}
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        dtype, data = types[tensor.type].lower(), model.buffers[tensor.buffer].data
+        # Integers that stand for themselves are shapes and axes.
+        is_real = dtype.startswith("float") or _scale_vectors(tensor)
+        if is_real and data is not None and len(data):
+            found[int(tensor.buffer)] = dtype
+    return found
+
+
+def _bias_buffers(model: Any) -> Iterator[int]:
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            for place in _BIASES.get(operator_name(model, operator), ()):
+                if place < len(operator.inputs) and operator.inputs[place] >= 0:
+                    yield int(graph.tensors[operator.inputs[place]].buffer)
+
+
+def _scale_bytes(model: Any) -> int:
+    # Equal ones are in the file once.
+    vectors = {
+        (vector.dtype.str, vector.tobytes())
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        for vector in _scale_vectors(tensor)
+    }
+    return sum(len(data) for _, data in vectors)
+
+
+def _scale_vectors(tensor: Any) -> list[Any]:
+    quantization = tensor.quantization
+    vectors = [] if quantization is None else [quantization.scale, quantization.zeroPoint]
+    return [vector for vector in vectors if vector is not None and len(vector)]

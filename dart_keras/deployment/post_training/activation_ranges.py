@@ -1,0 +1,159 @@
+"""From the numbers that an activation takes on the calibration rows to the range for integers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from dart_keras.deployment.flatbuffer.serialization import pack, unpack
+from dart_keras.deployment.post_training.tensor_values import Inspection
+
+_BINS = 2048
+# In percent, of both sides together.
+_KEPT = 99.99
+# To try as the ends of a range, as shares of the ends that were measured.
+_SHARES = np.linspace(0.01, 1, 100)
+
+
+class Histogram:
+    """How often an activation takes which numbers, in bins of one width.
+
+    Args:
+        low: The smallest number that it takes.
+        high: The largest.
+    """
+
+    def __init__(self, low: float, high: float) -> None:
+        # Zero has an integer of its own in every range.
+        self.low, self.high = min(low, 0.0), max(high, 0.0)
+        self.edges = np.linspace(self.low, self.high, _BINS + 1)
+        self.counts = np.zeros(_BINS, np.int64)
+        self.zeros = 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Counts more numbers; those outside go into the bins at the ends."""
+        values = values.ravel()
+        others = values[values != 0].astype("float64")
+        self.zeros += values.size - others.size
+        if self.low < self.high:
+            places = (others - self.low) * (_BINS / (self.high - self.low))
+            places = np.clip(places.astype(np.int64), 0, _BINS - 1)
+            self.counts += np.bincount(places, minlength=_BINS)
+
+    def percentile_range(self, integers: str) -> tuple[float, float]:
+        """The least range that leaves out no more than 0.005 % of the numbers on either side."""
+        most = (100 - _KEPT) / 200 * (self.counts.sum() + self.zeros)
+        below = np.concatenate([[0], np.cumsum(self.counts)])
+        above = np.concatenate([np.cumsum(self.counts[::-1])[::-1], [0]])
+        low = self.edges[below <= most].max()
+        high = self.edges[above <= most].min()
+        return min(float(low), 0.0), max(float(high), 0.0)
+
+    def least_squares_range(self, integers: str) -> tuple[float, float]:
+        """The range that costs least, as the sum of the squared errors.
+
+        A number inside is off by a twelfth of the squared step in the mean, unless it is zero; one
+        outside, by its distance to the range.
+
+        Args:
+            integers: `"int8"`, or `"int16"`, whose ranges are the same on both sides of zero.
+        """
+        centers = (self.edges[:-1] + self.edges[1:]) / 2
+        lows, highs = self.low * _SHARES, self.high * _SHARES
+        below = np.maximum(lows[:, None] - centers, 0) ** 2 @ self.counts
+        above = np.maximum(centers - highs[:, None], 0) ** 2 @ self.counts
+        limits = np.iinfo(integers)
+        if integers == "int8":
+            steps = (highs - lows[:, None]) / (int(limits.max) - int(limits.min))
+        else:
+            steps = np.maximum(highs, -lows[:, None]) / limits.max
+        errors = below[:, None] + above + self.counts.sum() * steps**2 / 12
+        place = np.unravel_index(np.argmin(errors), errors.shape)
+        return float(lows[place[0]]), float(highs[place[1]])
+
+
+# What `convert(calibration=...)` calls each way to a range; None takes it as it was measured.
+METHODS: dict[str, Callable[[Histogram, str], tuple[float, float]] | None] = {
+    "minmax": None,
+    "percentile": Histogram.percentile_range,
+    "mse": Histogram.least_squares_range,
+}
+
+
+def with_true_ranges(measured: bytes, arrays: Sequence[np.ndarray]) -> bytes:
+    """A file in float with the smallest and the largest number that each activation really took.
+
+    TensorFlow's calibrator looks at an operator's inputs after it has run, too. One that works in
+    place, such as an addition, has written its output over one of them by then: what is added to a
+    residual stream had the range of the sum, and scores in front of a mask that of the mask.
+
+    Args:
+        measured: The file, whose tensors carry the ranges that the calibrator found.
+        arrays: The rows, one array for each input in the file's order.
+    """
+    model = unpack(measured)
+    tensors = model.subgraphs[0].tensors
+    places = [place for place, tensor in enumerate(tensors) if _has_range(tensor)]
+    lows, highs = dict.fromkeys(places, np.inf), dict.fromkeys(places, -np.inf)
+    for place, values in tensors_on(measured, places, arrays):
+        lows[place] = min(lows[place], values.min(initial=np.inf))
+        highs[place] = max(highs[place], values.max(initial=-np.inf))
+    for place in places:
+        if lows[place] <= highs[place]:
+            tensors[place].quantization.min = np.array([lows[place]], "float32")
+            tensors[place].quantization.max = np.array([highs[place]], "float32")
+    return pack(model)
+
+
+def with_chosen_ranges(
+    measured: bytes, method: str, integers: str, arrays: Sequence[np.ndarray]
+) -> bytes:
+    """A file in float with other ranges of its activations, to be quantized by.
+
+    Args:
+        measured: The file, whose tensors carry the smallest and the largest number that they took.
+        method: One of `METHODS`.
+        integers: The dtype that the activations will have.
+        arrays: The rows on which these were measured, one array for each input in the file's order.
+    """
+    choose = METHODS[method]
+    if choose is None:
+        return measured
+    model = unpack(measured)
+    tensors = model.subgraphs[0].tensors
+    histograms = {
+        place: Histogram(float(tensor.quantization.min[0]), float(tensor.quantization.max[0]))
+        for place, tensor in enumerate(tensors)
+        if _has_range(tensor)
+    }
+    for place, values in tensors_on(measured, list(histograms), arrays):
+        histograms[place].add(values)
+    for place, histogram in histograms.items():
+        low, high = choose(histogram, integers)
+        tensors[place].quantization.min = np.array([low], "float32")
+        tensors[place].quantization.max = np.array([high], "float32")
+    return pack(model)
+
+
+def _has_range(tensor: Any) -> bool:
+    return tensor.quantization is not None and tensor.quantization.min is not None
+
+
+def tensors_on(
+    content: bytes, places: Sequence[int], arrays: Sequence[np.ndarray]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The numbers of some tensors of a file in float, row after row.
+
+    Args:
+        content: The file.
+        places: The tensors.
+        arrays: The rows, one array for each input in the file's order.
+
+    Yields:
+        A tensor's place, and what it held on the row.
+    """
+    inspection = Inspection(content, "builtin")
+    for row in zip(*arrays, strict=True):
+        inspection.invoke(row)
+        for place in places:
+            yield place, inspection.tensor(place)

@@ -1,0 +1,175 @@
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.flatbuffer.reader import ModelFile, ordered
+from dart_keras.deployment.post_training.activation_ranges import (
+    with_chosen_ranges,
+    with_true_ranges,
+)
+from dart_keras.deployment.post_training.attention_masks import with_masks_in_range
+from dart_keras.deployment.post_training.schemes import RECIPES, Recipe
+from dart_keras.deployment.post_training.tensorflow_quantizer import measure_ranges, quantize
+from dart_keras.deployment.tracing.function import Exported
+from dart_keras.utils.quiet import quiet
+
+# How TensorFlow's converter says what it cannot do.
+_NO_BUILTIN = re.compile(r"(?:TF Select|Custom) ops: ([\w, ]+)|'tf\.(\w+)' op is neither")
+_NO_QUANTIZED = re.compile(r"not yet supported for op: '(\w+)'")
+_NO_RANGE = re.compile(r"Failed for tensor (\S+)")
+_NO_OUTPUT = re.compile(r"Unsupported output type INT\d+ for output tensor '\w+:(\d+)'")
+_MOVES = ("RESHAPE", "TRANSPOSE")
+_LOOPS = ["While", "StatelessWhile"]
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """Files that TensorFlow's converter makes of one exported model; ranges are measured once.
+
+    Attributes:
+        exported: The model.
+        recipe: How to quantize it.
+        arrays: The calibration rows, one array for each input.
+        method: How ranges follow from the rows, one of `activation_ranges.METHODS`.
+    """
+
+    exported: Exported
+    recipe: Recipe
+    arrays: Sequence[np.ndarray]
+    method: str = "minmax"
+
+    def file(self, per_channel: bool = True) -> bytes:
+        """Makes a `.tflite` file.
+
+        Args:
+            per_channel: Whether each channel of quantized weights has a scale of its own.
+
+        Returns:
+            The file; its inputs and outputs are in the Keras model's order.
+
+        Raises:
+            ConversionError: If an operation has no builtin operator, or none that is quantized.
+        """
+        if self.recipe.needs_data:
+            return self._try(partial(quantize, self._with_ranges, self.recipe, per_channel))
+        return self._try(lambda: self._converter(per_channel).convert())
+
+    @cached_property
+    def _with_ranges(self) -> bytes:
+        # One row shows which tensors have ranges; these are measured below, on all rows.
+        measured = self._try(lambda: measure_ranges(self._converter(count=1)))
+        integers = self.recipe.interface
+        true = with_true_ranges(measured, self.arrays)
+        masked = with_masks_in_range(true, integers, self.arrays)
+        return with_chosen_ranges(masked, self.method, integers, self.arrays)
+
+    def _converter(self, per_channel: bool = True, count: int | None = None) -> Any:
+        import tensorflow as tf
+
+        loops = self.exported.layers_with(_LOOPS)
+        if self.recipe.calibrated and loops:
+            # Not tried, because it can end the process: in a recurrent layer's loop, it does.
+            raise ConversionError(
+                "TensorFlow's converter cannot quantize the activations of a loop. Build recurrent "
+                'layers with unroll=True, or use quantization="float32".',
+                operators=["WHILE"],
+                layers=loops,
+            )
+        # An empty module: the function's weights are constants, there is nothing to track.
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [self.exported.function], tf.Module()
+        )
+        self.recipe.configure(converter, partial(self._rows, count), per_channel)
+        return converter
+
+    def _rows(self, count: int | None) -> Iterator[dict[str, np.ndarray]]:
+        for row in zip(*(array[:count] for array in self.arrays), strict=True):
+            yield {name: value[None] for name, value in zip(self._names, row, strict=True)}
+
+    @property
+    def _names(self) -> list[str]:
+        return [spec.name for spec in self.exported.signature.inputs]
+
+    def _try(self, make: Callable[[], bytes]) -> bytes:
+        with quiet():
+            try:
+                content = make()
+            except ConversionError:
+                raise
+            # What the converter raises shares no base class but Exception.
+            except Exception as error:
+                failure: Exception | None = error
+            else:
+                failure = None
+        if failure is not None:
+            raise _explained(failure, self.exported, self.recipe) from failure
+        return ordered(content, self._names)
+
+
+def lower(
+    exported: Exported, recipe: Recipe, arrays: Sequence[np.ndarray], per_channel: bool = True
+) -> bytes:
+    """Converts an exported model to the bytes of a `.tflite` file, as `Lowering.file` does."""
+    return Lowering(exported, recipe, arrays).file(per_channel)
+
+
+def layers_at(indices: Sequence[int], content: bytes, exported: Exported) -> list[str]:
+    """Returns the paths of the layers that the operators at these places in a file come from."""
+    operators = ModelFile(content).operators
+    found = []
+    for index in indices:
+        # A fused operator's tensor carries the names of all that went into it.
+        parts = [part for name in operators[index].tensor_names for part in name.split(";")]
+        found.append(next((path for path in map(exported.layer_of, parts) if path), None))
+    return [path for path in found if path]
+
+
+def _explained(error: Exception, exported: Exported, recipe: Recipe) -> ConversionError:
+    text = str(error)
+    missing = {
+        name.strip()
+        for several, single in _NO_BUILTIN.findall(text)
+        for name in (several or single).split(",")
+    }
+    if missing:
+        return ConversionError(
+            "The model needs TensorFlow operations for which TensorFlow Lite has no builtin "
+            "operator.",
+            operators=missing,
+            layers=exported.layers_with(sorted(missing)),
+        )
+    names, tensors = _NO_QUANTIZED.findall(text), _NO_RANGE.findall(text)
+    places = [int(place) for place in _NO_OUTPUT.findall(text)]
+    if names or tensors or places:
+        # Quantization got no further, but without it the same operators can be found.
+        plain = lower(exported, RECIPES["float32"], ())
+        operators = ModelFile(plain).operators
+        blamed = [
+            index
+            for index, operator in enumerate(operators)
+            if operator.name in names or set(tensors) & set(operator.tensor_names)
+        ]
+        blamed += [_maker(plain, place) for place in places]
+        return ConversionError(
+            f"The model needs operators that quantization={recipe.name!r} does not cover.",
+            operators=[operators[index].name for index in blamed],
+            layers=layers_at(blamed, plain, exported),
+        )
+    reason = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    return ConversionError(f"TensorFlow's converter refused the model: {reason}")
+
+
+def _maker(content: bytes, output: int) -> int:
+    """The place of the operator that computes an output, and does not only move it about."""
+    file = ModelFile(content)
+    operators = file.operators
+    makers = {operator.tensor_names[0]: index for index, operator in enumerate(operators)}
+    index = makers[file.output_names[output]]
+    while operators[index].name in _MOVES and operators[index].tensor_names[1] in makers:
+        index = makers[operators[index].tensor_names[1]]
+    return index

@@ -1,0 +1,164 @@
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dart_keras.deployment.flatbuffer.serialization import operator_name, pack, sweep, unpack
+
+# How many decibels more it may cost to make a file small that has many scales beside its weights.
+EXTRA_TOLERANCE = 1.0
+# The operators whose second input may have a scale for each channel.
+_WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A quantized file, and how its weights are scaled.
+
+    Attributes:
+        content: The file.
+        per_channel: How many operators' weights have a scale for each channel.
+        per_tensor: How many have a single one in place of that.
+    """
+
+    content: bytes
+    per_channel: int
+    per_tensor: int
+
+    @property
+    def kind(self) -> str:
+        """`"per-channel"`, `"per-tensor"` or `"mixed"`."""
+        if not self.per_tensor:
+            return "per-channel"
+        return "mixed" if self.per_channel else "per-tensor"
+
+    def as_dict(self) -> dict[str, int]:
+        """Returns how many operators' weights have which scales, for a report in JSON."""
+        return {"per-channel": self.per_channel, "per-tensor": self.per_tensor}
+
+
+def counted(content: bytes) -> Scaled:
+    """A file as it is, with how its weights are scaled."""
+    model = unpack(content)
+    single = [
+        _count_scales(tensor) == 1 < _count_channels(tensor)
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if operator_name(model, operator) in _WEIGHTED
+        for tensor in [graph.tensors[operator.inputs[1]]]
+    ]
+    return Scaled(content, len(single) - sum(single), sum(single))
+
+
+def choose_scales(
+    per_channel: bytes,
+    per_tensor: bytes,
+    decibels: Callable[[bytes], Sequence[float]],
+    tolerance: float,
+    is_small: Callable[[bytes], bool],
+) -> Scaled:
+    """Gives weights a single scale where that makes the file smaller and hardly worse.
+
+    Weights are taken in the order of what their channels' own scales are worth, least first, for
+    as long as no output's signal-to-noise ratio falls by more than the tolerance. Where the file
+    is still not small, because a matrix of few rows has more bytes of scales than of weights, as
+    many more are taken as make it so, if they cost no more than one decibel beyond the tolerance.
+
+    Args:
+        per_channel: A file with a scale for each channel.
+        per_tensor: The same file with one scale for all of each operator's weights.
+        decibels: The signal-to-noise ratios of a file's outputs.
+        tolerance: How many decibels a smaller file may cost.
+        is_small: Whether a file is small enough.
+
+    Returns:
+        The file.
+    """
+    weights = _by_worth(per_channel, per_tensor)
+    best = decibels(per_channel)
+
+    def mixed(count: int) -> bytes:
+        return _spliced(per_channel, per_tensor, weights[:count])
+
+    def good(count: int, tolerance: float) -> bool:
+        ratios = zip(decibels(mixed(count)), best, strict=True)
+        return all(ratio >= least - tolerance for ratio, least in ratios)
+
+    fine, bad = 0, len(weights) + 1
+    while bad - fine > 1:
+        # All of them first: if that is good, there is nothing to search for.
+        middle = len(weights) if bad > len(weights) else (fine + bad) // 2
+        if good(middle, tolerance):
+            fine = middle
+        else:
+            bad = middle
+    if not is_small(mixed(fine)):
+        counts = range(len(weights) + 1)
+        enough = bisect_left(counts, True, lo=fine + 1, key=lambda count: is_small(mixed(count)))
+        # Rounding errors may also make up for each other, so a larger count may be better.
+        more = (count for count in counts[enough:] if good(count, tolerance + EXTRA_TOLERANCE))
+        fine = next(more, fine)
+    return Scaled(mixed(fine), len(weights) - fine, fine)
+
+
+def _by_worth(per_channel: bytes, per_tensor: bytes) -> list[tuple[int, int]]:
+    """The weights that differ, as the places of subgraph and tensor in the first file."""
+    model, other = unpack(per_channel), unpack(per_tensor)
+    worth: dict[tuple[int, int], float] = {}
+    for place, operator, twin in _pairs(model, other):
+        fine = model.subgraphs[place].tensors[operator.inputs[1]]
+        coarse = other.subgraphs[place].tensors[twin.inputs[1]]
+        saved = _count_scales(fine) - _count_scales(coarse)
+        # Weights may also be computed while the file runs.
+        constants = model.buffers[fine.buffer].data, other.buffers[coarse.buffer].data
+        if saved > 0 and all(data is not None for data in constants):
+            exact, rough = _real(model, fine), _real(other, coarse)
+            loss = np.sum((exact - rough) ** 2) / max(np.sum(exact**2), np.finfo("float64").tiny)
+            worth[place, int(operator.inputs[1])] = float(loss) / saved
+    return sorted(worth, key=worth.__getitem__)
+
+
+def _spliced(per_channel: bytes, per_tensor: bytes, weights: Sequence[tuple[int, int]]) -> bytes:
+    """The first file with these weights, and the biases beside them, of the second."""
+    model, other = unpack(per_channel), unpack(per_tensor)
+    for place, operator, twin in _pairs(model, other):
+        if (place, int(operator.inputs[1])) not in weights:
+            continue
+        for tensor, its in zip(operator.inputs[1:], twin.inputs[1:], strict=True):
+            if tensor >= 0:
+                mine = model.subgraphs[place].tensors[tensor]
+                theirs = other.subgraphs[place].tensors[its]
+                mine.quantization, mine.buffer = theirs.quantization, len(model.buffers)
+                model.buffers.append(other.buffers[theirs.buffer])
+    sweep(model)
+    return pack(model)
+
+
+def _pairs(model: Any, other: Any) -> Iterator[tuple[int, Any, Any]]:
+    """The place of the subgraph, an operator with weights, and the same one of the other file."""
+    for place, (graph, twin) in enumerate(zip(model.subgraphs, other.subgraphs, strict=True)):
+        # Not by their places: operators that do not wait for each other may come in any order.
+        twins = {twin.tensors[o.outputs[0]].name: o for o in twin.operators}
+        for operator in graph.operators:
+            same = twins.get(graph.tensors[operator.outputs[0]].name)
+            if operator_name(model, operator) in _WEIGHTED and same is not None:
+                yield place, operator, same
+
+
+def _count_scales(tensor: Any) -> int:
+    scales = None if tensor.quantization is None else tensor.quantization.scale
+    return 0 if scales is None else len(scales)
+
+
+def _count_channels(tensor: Any) -> int:
+    return int(tensor.shape[tensor.quantization.quantizedDimension])
+
+
+def _real(model: Any, tensor: Any) -> np.ndarray:
+    """The numbers that the integers of weights stand for; their zero points are zero."""
+    values = model.buffers[tensor.buffer].data.view("int8").reshape(tensor.shape)
+    shape = [1] * values.ndim
+    shape[tensor.quantization.quantizedDimension] = -1
+    return values * np.asarray(tensor.quantization.scale, "float64").reshape(shape)

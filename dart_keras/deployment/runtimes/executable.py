@@ -1,0 +1,77 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dart_keras.deployment.runtimes import litert, tflm
+from dart_keras.deployment.runtimes.result import RunResult
+from dart_keras.deployment.runtimes.tensor_info import Examples, TensorInfo
+
+# LiteRT, with XNNPACK as a Raspberry Pi runs it, without, and with its plainest kernels.
+_KERNELS = {"litert": "xnnpack", "litert-builtin": "builtin", "litert-reference": "reference"}
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A file, and what must be known to feed it real values.
+
+    Attributes:
+        content: The bytes of the `.tflite` file.
+        inputs: Its inputs, in order.
+        outputs: Its outputs, in order.
+        seconds: The most that a runtime may take, for a file that may be damaged: none then runs in
+            this process. None for a file that the converter made.
+    """
+
+    content: bytes
+    inputs: Sequence[TensorInfo]
+    outputs: Sequence[TensorInfo]
+    seconds: float | None = None
+
+    def run(
+        self,
+        runtime: str,
+        arrays: Sequence[np.ndarray],
+        arena_size: int | None = None,
+        minimum_runs: int = 0,
+    ) -> RunResult:
+        """Quantizes the inputs, runs the file row by row, and dequantizes the outputs.
+
+        Args:
+            runtime: `"litert"`, `"litert-builtin"`, `"litert-reference"` or `"tflm"`.
+            arrays: For each input, real values or ids of shape (rows, ...).
+            arena_size: Bytes of working memory for TFLM; None finds the smallest that works.
+            minimum_runs: Time at least so many inferences.
+        """
+        result = self._run(runtime, self._quantized(arrays), arena_size, minimum_runs)
+        pairs = zip(self.outputs, result.outputs, strict=True)
+        outputs = [info.dequantize(values) for info, values in pairs]
+        return RunResult(outputs, result.microseconds, result.arena_size)
+
+    def record(
+        self, runtime: str, arrays: Sequence[np.ndarray], arena_size: int | None = None
+    ) -> Examples:
+        """Runs the file row by row, and keeps what it was given and gave, as integers if it is so.
+
+        Args:
+            runtime: As for `run`.
+            arrays: As for `run`.
+            arena_size: As for `run`.
+        """
+        quantized = self._quantized(arrays)
+        return Examples(quantized, self._run(runtime, quantized, arena_size).outputs)
+
+    def _quantized(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [info.quantize(a) for info, a in zip(self.inputs, arrays, strict=True)]
+
+    def _run(
+        self,
+        runtime: str,
+        quantized: Sequence[np.ndarray],
+        arena_size: int | None = None,
+        minimum_runs: int = 0,
+    ) -> RunResult:
+        if runtime == "tflm":
+            return tflm.run(self.content, quantized, arena_size, minimum_runs, self.seconds)
+        kernels = _KERNELS[runtime]
+        return litert.run(self.content, quantized, minimum_runs, kernels, self.seconds)

@@ -1,0 +1,124 @@
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.runtimes import child_process
+from dart_keras.deployment.runtimes.litert import KERNELS
+from dart_keras.deployment.runtimes.tensor_info import Examples
+from dart_keras.tensor_train.modes import is_integer
+from dart_keras.utils.optional_imports import require
+from dart_keras.utils.table import table
+
+
+@dataclass(frozen=True)
+class RuntimeCost:
+    """What a file takes on one runtime of this computer, in a process that does nothing else.
+
+    Attributes:
+        runtime: `"litert"` (with XNNPACK), `"litert-builtin"` (without) or `"tflm"`.
+        load_microseconds: From the file's bytes to an interpreter with its tensors in place.
+        first_microseconds: The first inference, in which some kernels set themselves up.
+        median_microseconds: The median of those after it.
+        peak_memory_bytes: The most memory that the process held meanwhile, beyond what it held
+            before loading, with the runtime imported and the file read; None where the system
+            does not tell (anywhere but on Linux).
+        arena_bytes: For TFLM, the arena that is part of it; None for LiteRT.
+    """
+
+    runtime: str
+    load_microseconds: float
+    first_microseconds: float
+    median_microseconds: float
+    peak_memory_bytes: int | None
+    arena_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """A table of what a file takes that prints itself.
+
+    Attributes:
+        runtimes: One row for each runtime.
+    """
+
+    runtimes: Sequence[RuntimeCost]
+
+    def __str__(self) -> str:
+        header = ("runtime", "load", "first", "median", "peak memory", "arena")
+        rows = [
+            (
+                cost.runtime,
+                *(
+                    f"{value:,.1f} us"
+                    for value in (
+                        cost.load_microseconds,
+                        cost.first_microseconds,
+                        cost.median_microseconds,
+                    )
+                ),
+                *(
+                    "" if size is None else f"{size:,} bytes"
+                    for size in (cost.peak_memory_bytes, cost.arena_bytes)
+                ),
+            )
+            for cost in self.runtimes
+        ]
+        return "\n".join(table(header, rows, numbers=header[1:]))
+
+
+def measure(
+    content: bytes,
+    runtimes: Sequence[str],
+    examples: Examples,
+    arena_size: int | None,
+    runs: int,
+) -> Measurements:
+    """Measures a file on LiteRT, with XNNPACK and without, and on TFLM if it is for that.
+
+    Args:
+        content: The file.
+        runtimes: Those of its target.
+        examples: Rows to give it.
+        arena_size: Bytes of TFLM's working memory.
+        runs: How many inferences to time.
+
+    Raises:
+        ValueError: If `runs` is not a positive integer.
+        ConversionError: If the file does not run.
+    """
+    if not is_integer(runs) or runs < 1:
+        raise ValueError(f"`runs` must be a positive integer. Received: runs={runs!r}")
+    costs = [
+        _cost(content, "litert", KERNELS["xnnpack"], examples, None, runs),
+        _cost(content, "litert-builtin", KERNELS["builtin"], examples, None, runs),
+    ]
+    if "tflm" in runtimes:
+        costs.append(_cost(content, "tflm", None, examples, arena_size, runs))
+    return Measurements(tuple(costs))
+
+
+def _cost(
+    content: bytes,
+    runtime: str,
+    kernels: str | None,
+    examples: Examples,
+    arena_size: int | None,
+    runs: int,
+) -> RuntimeCost:
+    if kernels is None:
+        require("tflite_micro", "tflite-micro")
+    else:
+        require("ai_edge_litert", "ai-edge-litert")
+    request = {
+        "content": content,
+        "inputs": examples.inputs,
+        "kernels": kernels,
+        "arena_size": arena_size,
+        "runs": runs,
+    }
+    done = child_process.ask("measuring_worker.py", request)
+    if done.returncode:
+        raise ConversionError(f"{runtime} cannot run the file: {child_process.reason(done)}")
+    load, first, median, memory = pickle.loads(done.stdout)
+    return RuntimeCost(runtime, 1e6 * load, 1e6 * first, 1e6 * median, memory, arena_size)

@@ -1,0 +1,85 @@
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a file says of one of its inputs or outputs.
+
+    Attributes:
+        name: The Keras model's name for it.
+        shape: Its shape, the batch dimension of 1 included.
+        dtype: Its NumPy dtype, for example `"int8"`.
+        scale: The step between two neighbouring integers; None if it is not quantized.
+        zero_point: The integer that stands for 0.0; None if it is not quantized.
+
+    Example:
+        >>> info = TensorInfo("x", (1, 2), "int8", scale=0.5, zero_point=-3)
+        >>> info.quantize(np.array([0.0, 1000.0]))
+        array([ -3, 127], dtype=int8)
+        >>> info.dequantize(np.array([-3, -1], "int8"))
+        array([0., 1.], dtype=float32)
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Turns real values into what the file takes, cutting off what it cannot hold."""
+        if self.scale is None:
+            return np.asarray(values).astype(self.dtype)
+        limits = np.iinfo(self.dtype)
+        steps = np.round(np.asarray(values, "float64") / self.scale) + (self.zero_point or 0)
+        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+
+    def dequantize(self, values: np.ndarray) -> np.ndarray:
+        """Turns what the file gives into real values; integers that are ids stay as they are."""
+        if self.scale is None:
+            return np.asarray(values)
+        shifted = np.asarray(values, "float64") - (self.zero_point or 0)
+        return (shifted * self.scale).astype("float32")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the attributes for a report in JSON."""
+        return asdict(self) | {"shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A few rows that a file was given on this computer, and what it gave for them.
+
+    A device that gives the same runs the file as it should.
+
+    Attributes:
+        inputs: For each input of the file, an array of shape (rows, *input shape) in the file's
+            own dtype: quantized integers where the file takes them.
+        outputs: The same for each output, from the runtime of the file's target: LiteRT for a
+            Raspberry Pi, TensorFlow Lite Micro for a microcontroller.
+    """
+
+    inputs: list[np.ndarray]
+    outputs: list[np.ndarray]
+
+    def as_npz(self, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> bytes:
+        """Returns the arrays as a NumPy `.npz` file.
+
+        Args:
+            inputs: The file's inputs, whose arrays are called `inputs/NAME`.
+            outputs: The file's outputs, whose arrays are called `outputs/NAME`.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        for kind, infos, values in (
+            ("inputs", inputs, self.inputs),
+            ("outputs", outputs, self.outputs),
+        ):
+            arrays |= {f"{kind}/{i.name}": v for i, v in zip(infos, values, strict=True)}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # It takes a bool as well.
+        return buffer.getvalue()

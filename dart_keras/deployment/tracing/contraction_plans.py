@@ -1,0 +1,129 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from dart_keras.deployment.post_training.schemes import Recipe
+from dart_keras.layers.planning import fastest_of_its_size, planning_for
+from dart_keras.tensor_train.contraction import ContractionPlan
+
+# A layer and the train that it multiplies by; an embedding has two, the table and its transpose.
+Key = tuple[int, Any]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to multiply by a layer's train on the device.
+
+    Attributes:
+        layer: The layer's path.
+        plan: The order of contraction, with some cores merged beforehand or none.
+        stored: Bytes that its constants take in the file.
+    """
+
+    layer: str
+    plan: ContractionPlan
+    stored: int
+
+    def saves(self, other: "Option") -> float:
+        """Returns the estimated microseconds that another option takes more than this one."""
+        return other.plan.microseconds - self.plan.microseconds
+
+
+@dataclass
+class DevicePlans:
+    """The orders of contraction of a model's layers on a device.
+
+    Attributes:
+        machine: The machine whose time is estimated, which is the target's name.
+        recipe: How the weights are stored.
+        chosen: For trains that are given one, the option to use. The others get the fastest that
+            holds no more numbers than the train itself does.
+        options: For each train that was met so far, its options.
+    """
+
+    machine: str
+    recipe: Recipe
+    chosen: dict[Key, Option] = field(default_factory=dict)
+    options: dict[Key, list[Option]] = field(default_factory=dict)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Lets the layers that are called meanwhile work by these plans."""
+        with planning_for(self.machine, self._choose):
+            yield
+
+    def used(self) -> dict[Key, Option]:
+        """Returns the option of each train that was met."""
+        return {
+            key: self.chosen.get(key, _fastest_of_its_size(options))
+            for key, options in self.options.items()
+        }
+
+    def enlarged(self, extra: int) -> "DevicePlans":
+        """Returns faster plans whose constants take so many bytes more, at the most.
+
+        The bytes go, one change after another, to where each of them saves most estimated time.
+        """
+        used = self.used()
+        while True:
+            changes = [
+                (option.saves(used[key]) / max(option.stored - used[key].stored, 1), key, option)
+                for key, options in self.options.items()
+                for option in options
+                if option.saves(used[key]) > 0 and option.stored - used[key].stored <= extra
+            ]
+            if not changes:
+                return DevicePlans(self.machine, self.recipe, used)
+            _, key, option = max(changes, key=lambda change: change[0])
+            extra -= option.stored - used[key].stored
+            used[key] = option
+
+    def smallest(self) -> "DevicePlans":
+        """Returns the plans whose constants take the fewest bytes."""
+        chosen = {
+            key: min(options, key=lambda option: option.stored)
+            for key, options in self.options.items()
+        }
+        return DevicePlans(self.machine, self.recipe, chosen)
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Returns what each layer uses, for a report in JSON."""
+        return [
+            {
+                "layer": option.layer,
+                "plan": option.plan.name,
+                "weights": option.plan.weights,
+                "multiply_adds": option.plan.multiply_adds,
+                "estimated_microseconds": option.plan.microseconds,
+            }
+            for option in self.used().values()
+        ]
+
+    def _choose(self, layer: Any, plans: list[ContractionPlan]) -> ContractionPlan:
+        key = (id(layer), plans[0].network)
+        self.options[key] = [
+            Option(layer.path, plan, stored_bytes(plan, self.recipe)) for plan in plans
+        ]
+        return self.used()[key].plan
+
+
+def stored_bytes(plan: ContractionPlan, recipe: Recipe) -> int:
+    """Returns the bytes that a plan's constants take in a file, with a scale for each column.
+
+    Args:
+        plan: An order of contraction.
+        recipe: How the weights are stored.
+    """
+    size = plan.network.size
+    total = 0
+    for product in plan.input_products:
+        numbers = size(product.right)
+        total += numbers * recipe.bytes_per_weight(numbers)
+        total += 4 * size(product.new) if recipe.bytes_per_weight(numbers) == 1 else 0
+    return total
+
+
+def _fastest_of_its_size(options: list[Option]) -> Option:
+    plan = fastest_of_its_size([option.plan for option in options])
+    return next(option for option in options if option.plan is plan)

@@ -1,0 +1,164 @@
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.tracing.activations import in_bounded_form
+from dart_keras.deployment.tracing.contraction_plans import DevicePlans
+from dart_keras.deployment.tracing.signature import ModelSignature
+from dart_keras.keras_internals import flatten_layers
+from dart_keras.utils.quiet import quiet
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A Keras model as one frozen TensorFlow function of batch size 1.
+
+    Attributes:
+        function: The concrete function. Its weights are constants, so that training the
+            model further does not change it.
+        signature: What it takes.
+        output_names: What it gives, in its order.
+        scopes: For each name scope of the graph, the path of the layer that opened it.
+    """
+
+    function: Any
+    signature: ModelSignature
+    output_names: tuple[str, ...]
+    scopes: dict[str, str] = field(repr=False)
+
+    def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Runs it row by row on arrays of shape (rows, ...), and stacks the outputs."""
+        import tensorflow as tf
+
+        rows = zip(*arrays, strict=True)
+        outputs = [self.function(*(tf.constant(value[None]) for value in row)) for row in rows]
+        return [np.concatenate([o.numpy() for o in parts]) for parts in zip(*outputs, strict=True)]
+
+    def layer_of(self, name: str) -> str | None:
+        """Returns the path of the layer that made the operation or tensor called `name`."""
+        padded = f"/{name}/"
+        inside = [scope for scope in self.scopes if f"/{scope}/" in padded]
+        return self.scopes[max(inside, key=len)] if inside else None
+
+    def layers_with(self, kinds: list[str]) -> list[str]:
+        """Returns the paths of the layers that made TensorFlow operations of these types."""
+        names = [op.name for op in self.function.graph.get_operations() if op.type in kinds]
+        return [path for path in map(self.layer_of, names) if path]
+
+
+def export(
+    model: keras.Model,
+    signature: ModelSignature,
+    plans: DevicePlans | None = None,
+    replaced: Sequence[tuple[keras.Variable, np.ndarray]] = (),
+) -> Exported:
+    """Traces a model for inference with a batch size of 1 and freezes its variables.
+
+    The model is the same afterwards as before, also if this fails.
+
+    Args:
+        model: The model.
+        signature: How to call it.
+        plans: The orders in which its tensor trains are multiplied on the device; None for the
+            fastest on a Raspberry Pi.
+        replaced: Variables that have other values in the function than in the model.
+
+    Raises:
+        ConversionError: If the model cannot be traced by TensorFlow.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    def infer(*tensors: Any) -> list[Any]:
+        if not replaced:
+            return signature.call(tensors)
+        with keras.StatelessScope(state_mapping=list(replaced)):
+            return signature.call(tensors)
+
+    specs = [tf.TensorSpec((1, *s.shape), s.dtype, name=s.name) for s in signature.inputs]
+    plans = plans or DevicePlans("raspberry-pi", RECIPES["float32"])
+    forms = in_bounded_form(model)
+    with plans.applied(), in_float32(model), forms, _scopes_recorded(model) as scopes:
+        try:
+            function = tf.function(infer, autograph=False).get_concrete_function(*specs)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise ConversionError(
+                f"The model does not run with a batch size of 1 inside a tf.function: {error}"
+            ) from error
+    with quiet():
+        # Loops stay loops: taken apart, they would make a larger file.
+        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    _drop_custom_gradients(frozen.graph)
+    names = getattr(model, "output_names", None) or []
+    if len(set(names)) != len(frozen.outputs):
+        names = [f"output_{index}" for index in range(len(frozen.outputs))]
+    return Exported(frozen, signature, tuple(names), scopes)
+
+
+def _drop_custom_gradients(graph: Any) -> None:
+    # Of an activation such as SiLU. TensorFlow's converter would look for them, fail without a
+    # word, and make a file without a signature.
+    for operation in graph.get_operations():
+        if "_gradient_op_type" in operation.node_def.attr:
+            # TensorFlow has no public way to take an attribute from an operation.
+            operation._clear_attr("_gradient_op_type")
+
+
+@contextmanager
+def in_float32(model: keras.Model) -> Iterator[None]:
+    """Has a model of mixed precision compute in float32, the only float of the devices."""
+    changed = [
+        (layer, layer.dtype_policy)
+        for layer in [model, *flatten_layers(model)]
+        if layer.compute_dtype in ("float16", "bfloat16")
+    ]
+    try:
+        for layer, _ in changed:
+            layer.dtype_policy = keras.dtype_policies.DTypePolicy("float32")
+        yield
+    finally:
+        for layer, policy in changed:
+            layer.dtype_policy = policy
+
+
+@contextmanager
+def _scopes_recorded(model: keras.Model) -> Iterator[dict[str, str]]:
+    # A scope's name does not tell its layer: TensorFlow appends numbers to make names unique,
+    # so that `dense_1` may be the layer `dense`. The layers themselves know while they run.
+    import tensorflow as tf
+
+    scopes: dict[str, str] = {}
+
+    def recording(layer: keras.Layer) -> Callable[..., Any]:
+        call = layer.call
+
+        @functools.wraps(call)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            scope = tf.get_current_name_scope()
+            if scope:
+                # Keras gives no path to a layer that builds nothing.
+                scopes[scope] = layer.path or layer.name
+            return call(*args, **kwargs)
+
+        return wrapped
+
+    layers = [model, *flatten_layers(model)]
+    before = [layer.__dict__.get("call") for layer in layers]
+    try:
+        for layer in layers:
+            # Past __setattr__, which would look for variables in it.
+            layer.__dict__["call"] = recording(layer)
+        yield scopes
+    finally:
+        for layer, call in zip(layers, before, strict=True):
+            if call is None:
+                layer.__dict__.pop("call", None)
+            else:
+                layer.__dict__["call"] = call

@@ -1,0 +1,88 @@
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.deployment.build import Built
+from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.post_training.schemes import Recipe
+from dart_keras.deployment.post_training.tflite_converter import layers_at
+from dart_keras.deployment.runtimes.executable import Executable
+from dart_keras.deployment.runtimes.result import RefusedError, RunResult
+from dart_keras.deployment.target import Target
+from dart_keras.deployment.tracing.signature import ModelSignature
+from dart_keras.deployment.validation.output_errors import check, compare
+from dart_keras.layers.planning import planning_for
+
+_TIMED_RUNS = 50
+_WITHOUT_XNNPACK = "litert-builtin"
+
+
+def keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What the Keras model gives for rows of its inputs, as the file takes them."""
+    # Row by row like the file: a layer may depend on the batch, and a batch may be fixed to 1.
+    rows = zip(*arrays, strict=True)
+    tensors = ([keras.ops.convert_to_tensor(value[None]) for value in row] for row in rows)
+    # Layers would measure, or warn of, what this computer takes for one row.
+    with planning_for("cpu", lambda layer, plans: plans[0]):
+        outputs = [signature.call(row) for row in tensors]
+    return [
+        np.concatenate([keras.ops.convert_to_numpy(value) for value in parts])
+        for parts in zip(*outputs, strict=True)
+    ]
+
+
+def judge(
+    file: Executable,
+    built: Built,
+    device: Target,
+    recipe: Recipe,
+    arrays: Sequence[np.ndarray],
+    expected: Sequence[np.ndarray],
+    least_decibels: float | None,
+) -> tuple[dict[str, Any], int | None]:
+    """Runs a file on the runtimes of its target and compares it with Keras.
+
+    Args:
+        file: The file.
+        built: What it was made from.
+        device: The target.
+        recipe: How it was quantized.
+        arrays: The rows, one array for each input.
+        expected: What Keras gives for them.
+        least_decibels: The least signal-to-noise ratio on the target's own runtime; None for any.
+
+    Returns:
+        For each runtime what a report tells of it, and the bytes of TFLM's arena.
+
+    Raises:
+        ConversionError: If a runtime cannot run the file, or its outputs are too far off.
+    """
+    report: dict[str, Any] = {}
+    arena_size = None
+    for runtime in device.runtimes:
+        try:
+            result = file.run(runtime, arrays, minimum_runs=_TIMED_RUNS)
+        except RefusedError as error:
+            raise ConversionError(
+                error.reason,
+                error.operators,
+                layers_at(error.indices, built.named, built.exported),
+            ) from error
+        report[runtime] = _reported(result, expected, built)
+        own = runtime == device.runtimes[-1]
+        least = least_decibels if own else None
+        check(report[runtime]["outputs"], recipe.name, runtime, least)
+        arena_size = arena_size or result.arena_size
+    # It is told for comparison, and judges no file.
+    with suppress(ConversionError):
+        result = file.run(_WITHOUT_XNNPACK, arrays, minimum_runs=_TIMED_RUNS)
+        report[_WITHOUT_XNNPACK] = _reported(result, expected, built)
+    return report, arena_size
+
+
+def _reported(result: RunResult, expected: Sequence[np.ndarray], built: Built) -> dict[str, Any]:
+    compared = compare(expected, result.outputs, built.exported.output_names)
+    return {"microseconds": result.microseconds, "outputs": compared}

@@ -1,0 +1,151 @@
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from dart_keras.keras_internals import replace_sublayers, sublayers
+from dart_keras.model_surgery.clone import copy_model
+from dart_keras.model_surgery.replaced_sublayers import remember_replaced
+
+Replacement = Callable[[keras.Layer], keras.Layer | None]
+
+
+def layers_with_paths(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
+    """The layers of a model that have weights of their own, at any depth and each once.
+
+    Args:
+        model: A built model.
+
+    Yields:
+        The names that lead to the layer, such as "encoder/attention/query", no two the same, and
+        the layer, in the order in which the model holds them.
+
+    Example:
+        >>> attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
+        >>> x = keras.Input((3, 8))
+        >>> [path for path, _ in layers_with_paths(keras.Model(x, attention(x, x)))]
+        ['attention/query', 'attention/key', 'attention/value', 'attention/attention_output']
+    """
+    taken: set[str] = set()
+    for path, layer in _walk(model, "", {id(model)}, lambda layer: True):
+        numbered = (f"{path}_{n}" for n in itertools.count(2))
+        unique = next(each for each in itertools.chain([path], numbered) if each not in taken)
+        taken.add(unique)
+        yield unique, layer
+
+
+def replace_layers(model: keras.Model, replacement: Replacement) -> keras.Model:
+    """A copy of a model in which other layers have taken the place of some.
+
+    Works in Sequential, functional, nested and subclassed models, and in layers that hold layers,
+    such as `MultiHeadAttention` and wrappers. Layers that are shared, or called several times, stay
+    so. The copy can be saved to a `.keras` file and loaded with `dart_keras` imported.
+
+    Args:
+        model: A built model that Keras can save. It is left as it is.
+        replacement: Called once with every layer of the model that has weights of its own. Returns
+            a new, built layer that takes the same inputs and gives outputs of the same shape, and
+            gets the old one's name, or `None` for a copy of the old one. What is inside a layer
+            that is replaced is replaced with it.
+
+    Returns:
+        The copy, built and not compiled, with the names, policies, `trainable` flags, weights and
+        other state of the model.
+
+    Raises:
+        ValueError: If the model is not a built one or cannot be rebuilt from its config, or if a
+            replacement is not a new, built layer that fits.
+
+    Example:
+        >>> from dart_keras.layers import TTDense
+        >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64, name="hidden")])
+        >>> small = replace_layers(model, lambda layer: TTDense.from_dense(layer, ranks=4))
+        >>> small.get_layer("hidden").ranks
+        (1, 4, 1)
+    """
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(f"Expected a built Keras model. Received: {model!r}")
+    chosen: list[tuple[keras.Layer, keras.Layer]] = []
+    present = {id(model)}
+
+    def keep(layer: keras.Layer) -> bool:
+        new = replacement(layer)
+        if new is None:
+            return True
+        chosen.append((layer, new))
+        return False
+
+    for _ in _walk(model, "", present, keep):
+        pass
+    for old, new in chosen:
+        _check_new(old, new, present)
+        present.add(id(new))
+    copy, copies = copy_model(model)
+    for old, new in chosen:
+        _check_fit(copies[id(old)], new)
+    replacements = {id(copies[id(old)]): new for old, new in chosen}
+    for old, new in chosen:
+        new.name = old.name
+    for holder in {id(layer): layer for layer in copies.values()}.values():
+        replace_sublayers(holder, replacements)
+    remember_replaced(copy, [id(new) for _, new in chosen])
+    return copy
+
+
+def _walk(
+    layer: keras.Layer, prefix: str, seen: set[int], descend: Callable[[keras.Layer], bool]
+) -> Iterator[tuple[str, keras.Layer]]:
+    for _, each in sublayers(layer):
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        path = f"{prefix}{each.name}"
+        if own_weights(each):
+            if not descend(each):
+                continue
+            yield path, each
+        yield from _walk(each, f"{path}/", seen, descend)
+
+
+def own_weights(layer: keras.Layer) -> list[keras.Variable]:
+    """The weights of a layer that are not those of a layer in it."""
+    inner = {id(weight) for _, each in sublayers(layer) for weight in each.weights}
+    return [weight for weight in layer.weights if id(weight) not in inner]
+
+
+def _check_new(old: keras.Layer, new: keras.Layer, present: set[int]) -> None:
+    if not isinstance(new, keras.Layer) or not new.built or id(new) in present:
+        raise ValueError(
+            f"Expected a new, built layer in the place of {old.name!r}, or `None`. Received: "
+            f"{new!r}"
+        )
+
+
+def _check_fit(old: keras.Layer, new: keras.Layer) -> None:
+    """Raise a ValueError if the new layer does not do with a batch what the old one does."""
+    shape = (old.get_build_config() or {}).get("input_shape")
+    if not shape or not all(dim is None or isinstance(dim, int) for dim in shape):
+        return  # nothing is known of the inputs, or there are several
+    # Enough for most kernels and strides where a size is not known.
+    batch = keras.ops.zeros([1, *(32 if dim is None else dim for dim in shape[1:])])
+    try:
+        expected = old(batch)
+    except Exception:
+        return  # it is called in another way, as a cell of an RNN is
+    try:
+        received = _shapes(new(batch))
+    except Exception as error:
+        raise ValueError(
+            f"Expected a layer for inputs of shape {tuple(shape)} in the place of {old.name!r}. "
+            f"Received: {new!r}, which says: {error}"
+        ) from error
+    if received != _shapes(expected):
+        raise ValueError(
+            f"Expected a layer with outputs of shape {_shapes(expected)} for a batch of one in the "
+            f"place of {old.name!r}. Received: {new!r} with {received}"
+        )
+
+
+def _shapes(outputs: Any) -> Any:
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)

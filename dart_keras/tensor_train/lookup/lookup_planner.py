@@ -1,0 +1,137 @@
+"""Choosing a way to look up rows."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from dart_keras.tensor_train.contraction.machine import Machine, machine_named
+from dart_keras.tensor_train.lookup.lookup_plan import Factor, LookupPlan
+
+# Each value of a digit that ids are parted by takes operations of its own.
+MOST_PARTS = 32
+
+
+def plan_lookup(
+    count: int,
+    input_modes: Sequence[int],
+    output_modes: Sequence[int],
+    ranks: Sequence[int],
+    *,
+    training: bool = False,
+    machine: str = "cpu",
+    dynamic_shapes: bool = True,
+) -> LookupPlan:
+    """The way to look up rows of a tensor train that is fastest by estimate.
+
+    Args:
+        count: How many ids are looked up.
+        input_modes: Modes n_1...n_d of the rows of the matrix.
+        output_modes: Modes m_1...m_d of its columns.
+        ranks: All d + 1 ranks.
+        training: Whether the gradients count, too.
+        machine: `"cpu"`, or `"raspberry-pi"` or `"microcontroller"`, for which the slices of the
+            cores as they are are multiplied from left to right.
+        dynamic_shapes: Whether the sizes of tensors may depend on the ids.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: If there is no such machine.
+
+    Example:
+        >>> plan = plan_lookup(4096, (32, 32, 30), (8, 8, 12), (1, 16, 16, 1), training=True)
+        >>> [(factor.first, factor.last) for factor in plan.factors]
+        [(0, 1), (2, 2)]
+    """
+    return _cheapest(
+        max(1, count),
+        tuple(input_modes),
+        tuple(output_modes),
+        tuple(ranks),
+        training=training,
+        machine=(where := machine_named(machine)),
+        dynamic_shapes=dynamic_shapes and not where.constant_cores,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _cheapest(*train: Any, machine: Machine, **options: Any) -> LookupPlan:
+    plans = lookup_plans(*train, machine=machine, **options)
+    if machine.constant_cores:
+        # Merged cores would be stored as such, and parting is no builtin operator there.
+        return next(plans)
+    return min(plans, key=lambda plan: plan.microseconds)
+
+
+def lookup_plans(
+    count: int,
+    input_modes: tuple[int, ...],
+    output_modes: tuple[int, ...],
+    ranks: tuple[int, ...],
+    *,
+    training: bool,
+    machine: Machine,
+    dynamic_shapes: bool,
+) -> Iterator[LookupPlan]:
+    """Every way to look up rows that makes no table of more numbers than the rows have.
+
+    The arguments are those of `plan_lookup`. The first plan is the plainest: the slices of the
+    cores as they are, from left to right.
+    """
+    rows_size = count * math.prod(output_modes)
+    for merged in _mergers(input_modes, output_modes, ranks):
+        if any(f.first < f.last and f.n * f.slice_size > rows_size for f in merged):
+            continue
+        for is_mirrored in (False, True)[: len(merged)]:
+            ordered = tuple(f.mirrored() for f in reversed(merged)) if is_mirrored else merged
+            for factors in _partings(ordered, dynamic_shapes):
+                for is_distinct in (False, True) if dynamic_shapes else (False,):
+                    yield LookupPlan(
+                        input_modes,
+                        output_modes,
+                        ranks,
+                        count,
+                        factors,
+                        is_mirrored,
+                        is_distinct,
+                        training,
+                        machine,
+                    )
+
+
+def _mergers(
+    input_modes: tuple[int, ...], output_modes: tuple[int, ...], ranks: tuple[int, ...]
+) -> Iterator[tuple[Factor, ...]]:
+    """Every way to merge neighbouring cores, beginning with none."""
+    d = len(input_modes)
+    for inner in range(d - 1, -1, -1):
+        for cuts in itertools.combinations(range(1, d), inner):
+            yield tuple(
+                Factor(
+                    first,
+                    end - 1,
+                    math.prod(input_modes[first:end]),
+                    math.prod(output_modes[first:end]),
+                    ranks[first],
+                    ranks[end],
+                )
+                for first, end in itertools.pairwise((0, *cuts, d))
+            )
+
+
+def _partings(factors: tuple[Factor, ...], parting: bool) -> Iterator[tuple[Factor, ...]]:
+    """Every choice of the factors by whose digit ids are parted; the first is only gathered."""
+    choices = [
+        (True,)
+        if factor.n == 1
+        else (False, True)
+        if parting and factor.n <= MOST_PARTS
+        else (False,)
+        for factor in factors[1:]
+    ]
+    for parted in itertools.product((False,), *choices):
+        yield tuple(replace(f, parted=p) for f, p in zip(factors, parted, strict=True))

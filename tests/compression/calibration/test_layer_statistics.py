@@ -1,0 +1,68 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.inference import infer
+from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.compressible import parts_of
+from dart_keras.model_surgery.clone import copy_model
+from tests.compression import models
+
+RNG = np.random.default_rng(0)
+
+
+def observer_of(model, data, chosen=None):
+    parts, others, _ = parts_of(model, chosen)
+    return Observer(model, parts, calibration_batches(model, data), others)
+
+
+def test_rows_count_calls_and_positions():
+    x = keras.Input((5, 8))
+    again, last = layers.Dense(8, name="again"), layers.Dense(3, name="last")
+    model = keras.Model(x, last(layers.GlobalAveragePooling1D()(again(again(x)))))
+    data = RNG.normal(size=(40, 5, 8)).astype("float32")
+    observer = observer_of(model, data)
+    assert observer.rows == [10, 1]
+    assert observer.other_multiply_adds == 0
+    observer = observer_of(model, data, "last")
+    assert observer.rows == [1]
+    assert observer.other_multiply_adds == 10 * 8 * 8
+
+
+def test_parts_are_in_the_order_in_which_they_begin():
+    # The normalization tells of the first layer only after the second one was called.
+    x = keras.Input((8,))
+    first, second = layers.Dense(6, name="first")(x), layers.Dense(6, name="second")(x)
+    for _ in range(3):
+        first = layers.Identity()(first)
+    model = keras.Model(x, layers.Add()([layers.BatchNormalization()(first), second]))
+    observer = observer_of(model, RNG.normal(size=(40, 8)).astype("float32"))
+    assert sorted(observer.order) == [0, 1]
+    begun = [observer._spans[k][0] for k in observer.order]
+    assert begun == sorted(begun)
+
+
+@pytest.mark.parametrize("name", ["normalized_convolutions", "masked_attention", "subclassed"])
+def test_evidence_in_a_model_that_is_the_same_is_that_of_the_original(name):
+    model, batch = models.build(name)
+    observer = observer_of(model, batch)
+    student, copies = copy_model(model)
+    runs, originals = observer.runs_of(student), observer.runs()
+    for k in observer.order:
+        again, known = observer.evidence_in(k, runs, copies, originals), observer.evidence[k]
+        assert vars(again).keys() == vars(known).keys()
+        for one, other in zip(vars(again).values(), vars(known).values(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_the_error_is_none_for_the_same_model_and_one_for_its_mean():
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
+    data = RNG.normal(size=(40, 8)).astype("float32")
+    observer = observer_of(model, data)
+    assert observer.error_of_model(model) == 0
+    mean = np.mean(model(data), axis=0)
+    flat = [np.tile(mean, (len(batch), 1)) for batch in observer.batches]
+    assert observer.error_of(lambda place: flat[place]) == pytest.approx(1, rel=1e-5)
+    assert observer.error_of(lambda place: infer(model, observer.batches[place])) == 0

@@ -1,0 +1,111 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from dart_keras.compression import compress
+from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.distillation.trainer import Distillation
+from dart_keras.compression.search.solution import (
+    choose,
+    cost_of,
+    smallest_cost,
+    solve_cost,
+    solve_cost_balanced,
+)
+from dart_keras.compression.search.student import Fitter
+from dart_keras.selection import Budget
+from tests.compression import models
+
+ROWS = np.random.default_rng(0).normal(size=(256, 64)).astype("float32")
+
+
+def network():
+    stack = [layers.Dense(64, "relu", name="first"), layers.Dense(64, "relu", name="second")]
+    model = keras.Sequential([keras.Input((64,)), *stack, layers.Dense(5, "softmax", name="last")])
+    models.randomize(model)
+    return model
+
+
+def fitter_of(model):
+    parts, others, _ = parts_of(model)
+    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, ROWS), others))
+
+
+def test_the_rate_is_one_that_ends_close_and_looking_for_it_leaves_the_weights():
+    model = network()
+    small, _ = compress(model, Budget(2500))
+    weights, distillation = small.get_weights(), Distillation(model, ROWS, 10)
+    chosen = distillation.best_rate(small)
+    for ours, before in zip(small.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, before)
+    errors = {}
+    for rate in (1e-5, chosen, 0.3):
+        small.set_weights(weights)
+        distillation.train(small, rate)
+        errors[rate] = distillation.error(small)
+    assert errors[chosen] == min(errors.values())
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(32, 8), (100, 3)])
+def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
+    counted = []
+    fit = keras.Model.fit
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda *args, **named: counted.append(fit(*args, **named).params)
+    )
+    model = network()
+    Distillation(model, ROWS, 1, batch_size).train(compress(model, Budget(2500))[0], 1e-3)
+    assert [params["steps"] for params in counted] == [steps]
+
+
+def test_balanced_trains_keep_to_the_same_limit():
+    fitter = fitter_of(network())
+    forms = choose(fitter, "parameters", 1150)
+    balanced = solve_cost_balanced(fitter, "parameters", 1150, forms)
+    assert balanced.model.count_params() <= 1150
+    for form, new in zip(forms, balanced.fitted, strict=True):
+        assert new.form.kind == "tensor train" if form.kind == "low rank" else new.form == form
+    first, second, last = (new.form for new in balanced.fitted)
+    assert first.ranks == second.ranks
+    # The next rank is too much, as the two trains' cores have 8 x 8 rows and columns.
+    assert balanced.model.count_params() + 2 * (8 * 8 + 8 * 8) > 1150
+    assert first.ranks[1] >= last.ranks[1] > 1
+    # Nothing is to be balanced, or not within the limit.
+    again = [new.form for new in balanced.fitted]
+    assert solve_cost_balanced(fitter, "parameters", 1150, again) is None
+    assert solve_cost_balanced(fitter, "parameters", 10, forms) is None
+
+
+def test_small_layers_stay_whole_beside_balanced_trains_where_they_fit():
+    stack = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(3)]
+    model = keras.Sequential([keras.Input((64,)), *stack])
+    fitter = fitter_of(model)
+    last = fitter.parts[-1].dense
+    assert last.parameters < 0.01 * model.count_params()
+    low = [next(form for form in part if form.kind == "low rank") for part in fitter.forms]
+    room = cost_of(fitter, "parameters", [*low[:2], last]) + 1000
+    balanced = solve_cost_balanced(fitter, "parameters", room, low)
+    assert [new.form.kind for new in balanced.fitted] == ["tensor train"] * 2 + ["dense"]
+    tight = solve_cost_balanced(fitter, "parameters", smallest_cost(fitter, "parameters"), low)
+    assert [new.form.kind for new in tight.fitted] == ["tensor train"] * 3
+
+
+def test_the_closer_of_the_two_is_taken(one_rate):
+    model = network()
+    fitter, distillation = fitter_of(model), Distillation(model, ROWS, 3)
+    low_rank = solve_cost(fitter, "parameters", 2500)
+    forms = [new.form for new in low_rank.fitted]
+    solutions = [low_rank, solve_cost_balanced(fitter, "parameters", 2500, forms)]
+    ranks = [[new.form.ranks for new in each.fitted] for each in solutions]
+    assert ranks[0] != ranks[1]
+    errors = []
+    for each in solutions:
+        distillation.train(each.model, distillation.best_rate(each.model))
+        errors.append(distillation.error(each.model))
+    # Not a matter of which order the rows came in.
+    assert max(errors) > 1.2 * min(errors)
+    _, report = compress(model, Budget(2500), ROWS, recovery_epochs=3)
+    assert [row.ranks for row in report.layers] == ranks[int(np.argmin(errors))]

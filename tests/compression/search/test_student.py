@@ -1,0 +1,232 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.search.student import Fitter
+from dart_keras.keras_internals import flatten_layers
+from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
+from tests.compression import models
+from tests.compression.helpers import assert_close, outputs
+
+
+def fitter_of(model, data=None, chosen=None):
+    parts, others, _ = parts_of(model, chosen)
+    if data is None:
+        return Fitter(model, parts)
+    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, data), others))
+
+
+def near_low_rank(rng, n, m, rank, noise):
+    planted = rng.normal(size=(n, rank)) @ rng.normal(size=(rank, m)) / np.sqrt(n * rank)
+    return planted + noise * rng.normal(size=(n, m)) / np.sqrt(n)
+
+
+def network(seed=0, noise=0.05, rows=384):
+    """Layers whose matrices are of rank 3 but for some noise, and correlated inputs."""
+    rng = np.random.default_rng(seed)
+    stack = [keras.Input((16,)), layers.Dense(24, "tanh"), layers.Dense(20, "tanh")]
+    model = keras.Sequential([*stack, layers.Dense(6)])
+    for layer in model.layers:
+        layer.kernel.assign(near_low_rank(rng, *layer.kernel.shape, 3, noise))
+        layer.bias.assign(0.1 * rng.normal(size=layer.bias.shape))
+    mixing = np.geomspace(2, 0.2, 16)[:, None] * rng.normal(size=(16, 16)) / 2
+    return model, (rng.normal(size=(rows, 16)) @ mixing).astype("float32")
+
+
+def of_rank(fitter, rank):
+    """Every part in its plain form of low rank."""
+    return [
+        next(form for form in part if form.kind == "low rank" and form.ranks[1] == rank)
+        for part in fitter.forms
+    ]
+
+
+def only(fitter, k, form):
+    """One part in a form, the others as they are."""
+    return [form if k == place else part[-1] for place, part in enumerate(fitter.forms)]
+
+
+@pytest.mark.parametrize("with_data", [False, True])
+@pytest.mark.parametrize("name", ["convolutional", "masked_attention", "nested_three_deep"])
+def test_forms_are_smaller_and_the_dense_one_is_last(name, with_data):
+    model, batch = models.build(name)
+    fitter = fitter_of(model, batch if with_data else None)
+    assert len(fitter.forms) == len(fitter.parts) > 0
+    for part, forms, losses in zip(fitter.parts, fitter.forms, fitter.losses, strict=True):
+        *smaller, dense = forms
+        assert dense.kind == "dense"
+        assert dense == part.dense
+        assert len(set(forms)) == len(forms)
+        for form in smaller:
+            assert form.parameters < dense.parameters
+            assert form.multiply_adds <= dense.multiply_adds
+        assert losses[-1] == 0
+        assert all(0 <= loss < np.inf for loss in losses)
+
+
+@pytest.mark.parametrize(
+    ("name", "with_data"),
+    [
+        ("residual", False),
+        ("tied_table", False),
+        ("tied_table", True),
+        ("dictionaries", True),
+        ("shared_with_a_model_inside", True),
+        ("called_several_times", True),
+    ],
+)
+def test_full_ranks_give_the_same_model(name, with_data):
+    model, batch = models.build(name)
+    # Layers of rank 1 have a smaller form that is exact.
+    for part in parts_of(model)[0]:
+        for weight in part.layer.weights:
+            matrix = np.asarray(weight)
+            if matrix.ndim > 1:
+                matrix = np.ones((len(matrix), 1)) * matrix.reshape(len(matrix), -1)[0] / 4
+                weight.assign(matrix.reshape(weight.shape))
+    before, weights = outputs(model, batch), model.get_weights()
+    fitter = fitter_of(model, batch if with_data else None)
+    exact = [[form for form in part if form.error < 1e-9] for part in fitter.forms]
+    fitted = fitter.fit([min(part, key=lambda form: form.parameters) for part in exact])
+    small = fitter.assemble(fitted)
+    assert small.count_params() < model.count_params()
+    assert_close(outputs(small, batch), before, 1e-4)
+    assert all(found.error < 1e-6 for found in fitted)
+    assert_close(outputs(model, batch), before, 0)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+
+
+def test_the_original_is_left_as_it_is():
+    model, data = network(rows=64)
+    held = [set(vars(layer)) for layer in model.layers]
+    weights, before = model.get_weights(), outputs(model, data)
+    fitter = fitter_of(model, data)
+    small = fitter.assemble(fitter.fit(of_rank(fitter, 2)))
+    small.set_weights([0 * weight for weight in small.get_weights()])
+    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    assert_close(outputs(model, data), before, 0)
+    assert [set(vars(layer)) for layer in model.layers] == held
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_losses_are_the_end_error_of_small_errors(seed):
+    model, data = network(seed)
+    fitter = fitter_of(model, data)
+    for k, (forms, losses) in enumerate(zip(fitter.forms, fitter.losses, strict=True)):
+        small_ones = [
+            (form, loss)
+            for form, loss in zip(forms, losses, strict=True)
+            if form.kind == "low rank" and 1e-4 < loss < 0.02
+        ]
+        assert small_ones
+        for form, loss in small_ones[:2]:
+            small = fitter.assemble(fitter.fit(only(fitter, k, form), correct=False))
+            assert fitter.observer.error_of_model(small) == pytest.approx(loss, rel=0.3)
+
+
+@pytest.mark.parametrize(("seed", "rank"), [(0, 1), (1, 2), (2, 2)])
+def test_later_layers_correct_the_errors_of_earlier_ones(seed, rank):
+    model, data = network(seed, noise=0.3)
+    fitter = fitter_of(model, data)
+    forms = of_rank(fitter, rank)
+    together = fitter.fit(forms)
+    # Each as if it were the only one that changes.
+    apart = [fitter.fit(only(fitter, k, form))[k] for k, form in enumerate(forms)]
+    error = fitter.observer.error_of_model(fitter.assemble(together))
+    assert 0 < error < fitter.observer.error_of_model(fitter.assemble(apart))
+    assert together[0].error == pytest.approx(apart[0].error)
+
+
+def test_end_errors_are_those_of_models_with_more_and_more_parts_replaced():
+    model, data = network()
+    fitter = fitter_of(model, data)
+    forms = of_rank(fitter, 2)
+    fitted = fitter.fit(forms)
+    errors = fitter.end_errors(fitted, fitter.observer)
+    assert fitter.observer.error_of_model(fitter.assemble(fitted)) == pytest.approx(
+        errors[-1], rel=1e-3
+    )
+    first = fitter.fit(only(fitter, 0, forms[0]))
+    alone = fitter.fit(only(fitter, 0, forms[0]), correct=False)
+    assert fitter.end_errors(alone, fitter.observer) == pytest.approx([errors[0]] * 3, rel=1e-3)
+    for each in (first, alone):
+        assert fitter.observer.error_of_model(fitter.assemble(each)) == pytest.approx(
+            fitter.end_errors(each, fitter.observer)[-1], rel=1e-3
+        )
+    unchanged = fitter.fit([part[-1] for part in fitter.forms])
+    assert fitter.end_errors(unchanged, fitter.observer) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_layers_that_stay_whole_make_up_for_those_before_them(seed):
+    model, data = network(seed, noise=0.3)
+    fitter = fitter_of(model, data)
+    forms = only(fitter, 0, of_rank(fitter, 1)[0])
+    apart, together = (fitter.fit(forms, correct) for correct in (False, True))
+    assert [new.layer is None for new in apart] == [False, True, True]
+    assert [new.layer is None for new in together] == [False, False, False]
+    corrected, last = together[2].layer, model.layers[-1]
+    assert corrected.get_config().keys() == last.get_config().keys()
+    assert corrected.count_params() == last.count_params()
+    errors = [
+        fitter.observer.error_of_model(fitter.assemble(fitted)) for fitted in (apart, together)
+    ]
+    assert 0 < errors[1] < 0.95 * errors[0]
+    # Also on inputs that nothing was fitted to.
+    others = network(seed, noise=0.3, rows=4 * len(data))[1][len(data) :]
+    expected = outputs(model, others)[0]
+    lost = [
+        np.mean((outputs(fitter.assemble(fitted), others)[0] - expected) ** 2)
+        for fitted in (apart, together)
+    ]
+    assert lost[1] < lost[0]
+
+
+def test_layers_without_a_bias_and_those_not_chosen_stay_as_they_are():
+    stack = [
+        layers.Dense(24, "tanh", name="first"),
+        layers.Dense(24, use_bias=False, name="no_bias"),
+        layers.Dense(24, name="not_chosen"),
+        layers.Dense(6, name="last"),
+    ]
+    model = keras.Sequential([keras.Input((16,)), *stack])
+    models.randomize(model)
+    data = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
+    fitter = fitter_of(model, data, ["first", "no_bias", "last"])
+    small = fitter.assemble(fitter.fit(only(fitter, 0, of_rank(fitter, 2)[0])))
+    pairs = zip(small.layers[1:], stack[1:], strict=True)
+    assert [np.array_equal(a.kernel, b.kernel) for a, b in pairs] == [True, True, False]
+
+
+def test_without_data_nothing_but_weights_is_known():
+    fitter = fitter_of(network()[0])
+    assert fitter.losses == [[form.error for form in forms] for forms in fitter.forms]
+    fitted = fitter.fit(of_rank(fitter, 2))
+    for part, found in zip(fitter.parts, fitted, strict=True):
+        lost = np.linalg.norm(found.layer.to_tt().to_dense() - part.kernel)
+        assert (lost / np.linalg.norm(part.kernel)) ** 2 == pytest.approx(found.error, rel=1e-3)
+        np.testing.assert_array_equal(found.layer.bias, part.layer.bias)
+
+
+@pytest.mark.parametrize("with_data", [False, True])
+def test_normalizations_are_taken_in(with_data, tmp_path):
+    model, batch = models.build("nested_three_deep")
+    fitter = fitter_of(model, batch if with_data else None)
+    norms = [part.norm for part in fitter.parts]
+    assert any(norms)
+    # Largest last, the dense one aside.
+    forms = [
+        part[-1 if norm is None else -2] for part, norm in zip(fitter.forms, norms, strict=True)
+    ]
+    assert "folded" in [form.kind for form in forms]
+    small = fitter.assemble(fitter.fit(forms))
+    assert_close(outputs(small, batch), outputs(model, batch), 1e-4)
+    kinds = [type(layer) for layer in flatten_layers(small)]
+    assert kinds.count(FoldedBatchNormalization) == len(norms) - norms.count(None)
+    small.save(tmp_path / "small.keras")
+    loaded = keras.saving.load_model(tmp_path / "small.keras")
+    assert_close(outputs(loaded, batch), outputs(small, batch), 1e-6)

@@ -1,0 +1,146 @@
+import dataclasses
+import json
+
+import pytest
+
+from dart_keras.compression import CompressionReport, LayerReport, compress
+from dart_keras.selection import Budget
+from tests.compression import models
+
+
+def layer(name, form, ranks, reason=None, errors=(0.25, 0.5), **numbers):
+    numbers = {"parameters_before": 12_000, "parameters_after": 3_400, **numbers}
+    return LayerReport(
+        name,
+        form,
+        ranks,
+        reason,
+        bytes_before=48_000,
+        bytes_after=13_600,
+        multiply_adds_before=numbers.pop("products_before", 7_000_000),
+        multiply_adds_after=numbers.pop("products_after", 2_000_000),
+        error=errors[0],
+        end_error=errors[1],
+        **numbers,
+    )
+
+
+@pytest.fixture
+def report():
+    rows = (
+        layer("encoder/attention/query", "low rank", (1, 7, 1)),
+        layer("stem", "convolutions", (None, 4), errors=(0.125, None)),
+        layer("head", "dense", (), "it is a test", errors=(0.0, 0.75)),
+        layer("norm", "", (), "of type Norm", products_before=None, products_after=None),
+    )
+    measured = {"flash_bytes": 43_210, "arena_bytes": 9_876}
+    return CompressionReport("small one", rows, 50_000, 15_000, 200_000, 60_000, 0.0625, measured)
+
+
+@pytest.fixture(scope="module")
+def made():
+    model, batch = models.build("residual_block")
+    return compress(model, Budget(700), batch)[1]
+
+
+def test_it_prints_each_layer_with_its_numbers(report):
+    lines = str(report).splitlines()
+    assert lines[0] == "Model 'small one'"
+    query, stem, head, norm = lines[3:7]
+    assert query.split() == [
+        "encoder/attention/query", "low", "rank", "1-7-1", "12,000", "3,400", "48,000", "13,600",
+        "7,000,000", "2,000,000", "25.00%", "50.00%",
+    ]  # fmt: skip
+    assert " *-4 " in stem
+    assert stem.endswith("12.50%")
+    # Layers that stay have nothing lost to tell of.
+    assert "%" not in head + norm
+    assert "7,000,000" not in norm
+    [whole] = [line for line in lines if line.startswith("whole model")]
+    assert whole.split() == [
+        "whole", "model", "50,000", "15,000", "200,000", "60,000", "21,000,000", "6,000,000",
+        "6.25%",
+    ]  # fmt: skip
+
+
+def test_it_prints_what_a_file_takes_and_why_layers_stay(report):
+    tail = str(report).splitlines()[-4:]
+    assert tail == [
+        "flash bytes: 43,210",
+        "arena bytes: 9,876",
+        "head stays: it is a test",
+        "norm stays: of type Norm",
+    ]
+
+
+def test_nothing_is_printed_of_what_is_not_known(report):
+    rows = [
+        dataclasses.replace(row, multiply_adds_before=None, multiply_adds_after=None)
+        for row in report.layers
+    ]
+    known = dataclasses.replace(report, layers=tuple(rows), end_error=None, measured={})
+    text = str(known)
+    assert "None" not in text
+    assert "flash" not in text
+    [whole] = [line for line in text.splitlines() if line.startswith("whole model")]
+    assert whole.split()[2:] == ["50,000", "15,000", "200,000", "60,000"]
+    broken = dataclasses.replace(report, end_error=float("nan"))
+    assert "nan" not in str(broken)
+
+
+def test_the_columns_are_aligned(made):
+    lines = str(made).splitlines()
+    end = 2 + len(made.layers) + 2
+    ruled = [line for line in lines[: end + 1] if set(line) == {"-"}]
+    assert len(ruled) == 2
+    width = len(ruled[0])
+    assert all(len(line) <= width for line in lines[1 : end + 1])
+    for row, line in zip(made.layers, lines[3:], strict=False):
+        column = lines[1].index("parameters") + len("parameters")
+        assert line[:column].endswith(f" {row.parameters_before:,}")
+
+
+def test_a_printed_report_names_every_layer(made):
+    lines = str(made).splitlines()
+    for row in made.layers:
+        assert len([line for line in lines if line.split()[0] == row.name]) == 1 + bool(row.reason)
+
+
+def test_all_of_it_is_in_what_json_holds(report, made):
+    for each in (report, made):
+        read = each.as_dict()
+        assert json.loads(json.dumps(read)) == read
+        assert {field.name for field in dataclasses.fields(each)} == set(read)
+        for row, kept in zip(each.layers, read["layers"], strict=True):
+            assert kept == {**dataclasses.asdict(row), "ranks": list(row.ranks)}
+        assert read["end_error"] == each.end_error
+
+
+def test_a_plot_shows_sizes_and_errors_of_every_layer(report, made, tmp_path):
+    for each in (report, made):
+        figure = each.plot(tmp_path / "report.png")
+        assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+        sizes, errors = figure.axes
+        assert [label.get_text() for label in sizes.get_yticklabels()] == [
+            row.name for row in each.layers
+        ]
+        widths = [bar.get_width() for bar in sizes.patches]
+        assert widths == [row.parameters_before for row in each.layers] + [
+            row.parameters_after for row in each.layers
+        ]
+        assert {row.error for row in each.layers} <= {bar.get_width() for bar in errors.patches}
+        assert f"{each.parameters_after:,}" in figure.get_suptitle()
+
+
+def test_a_plot_without_data_shows_no_errors_at_the_end(report, tmp_path):
+    rows = tuple(dataclasses.replace(row, end_error=None) for row in report.layers)
+    known = dataclasses.replace(report, layers=rows, end_error=None)
+    _, errors = known.plot(tmp_path / "report.svg").axes
+    assert len(errors.patches) == len(rows)
+    assert not errors.lines
+    assert "<svg" in (tmp_path / "report.svg").read_text()
+
+
+def test_a_report_cannot_be_changed(report):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.parameters_after = 0

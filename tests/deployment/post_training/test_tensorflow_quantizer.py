@@ -1,0 +1,58 @@
+import keras
+import numpy as np
+import pytest
+
+from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
+from dart_keras.deployment.flatbuffer.reader import ordered
+from dart_keras.deployment.flatbuffer.serialization import unpack
+from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.tensorflow_quantizer import measure_ranges, quantize
+from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.tracing.contraction_plans import DevicePlans
+from dart_keras.deployment.tracing.function import export
+from dart_keras.deployment.tracing.signature import model_signature
+from dart_keras.utils.quiet import quiet
+from tests.deployment import models
+
+
+def lowering(model, quantization):
+    signature = model_signature(model)
+    arrays = [
+        models.IDS if spec.dtype == "int32" else models.RNG.normal(size=(16, *spec.shape))
+        for spec in signature.inputs
+    ]
+    arrays = [
+        array.astype(spec.dtype) for array, spec in zip(arrays, signature.inputs, strict=True)
+    ]
+    recipe = RECIPES[quantization]
+    exported = export(model, signature, DevicePlans("raspberry-pi", recipe))
+    return Lowering(exported, recipe, arrays)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+@pytest.mark.parametrize("build", [models.tt_embedding, models.two_in_three_out])
+def test_both_halves_make_what_the_converter_makes(build, quantization):
+    halves = lowering(build(), quantization)
+    for per_channel in (True, False):
+        converter = halves._converter(per_channel)
+        with quiet():
+            whole = converter.convert()
+            # By the calibrator's ranges, which `Lowering.file` does not take as they are.
+            measured = measure_ranges(halves._converter())
+            made = quantize(measured, halves.recipe, per_channel)
+        names = [spec.name for spec in halves.exported.signature.inputs]
+        assert slim(ordered(made, names), True) == slim(ordered(whole, names), True)
+
+
+def test_ranges_are_those_of_the_rows():
+    model = keras.Sequential([keras.Input((20,), name="features"), keras.layers.ReLU()])
+    halves = lowering(model, "int8")
+    with quiet():
+        measured = measure_ranges(halves._converter())
+    ranges = [
+        (float(tensor.quantization.min[0]), float(tensor.quantization.max[0]))
+        for tensor in unpack(measured).subgraphs[0].tensors
+    ]
+    [rows] = halves.arrays
+    low, high = np.float32(rows.min()), np.float32(rows.max())
+    assert ranges == [(low, high), (0, high)]

@@ -1,0 +1,148 @@
+import keras
+import numpy as np
+import pytest
+
+from dart_keras.deployment import convert
+from dart_keras.deployment.flatbuffer.serialization import unpack
+from dart_keras.deployment.post_training.weight_scales import EXTRA_TOLERANCE, choose_scales
+from tests.deployment import models
+
+TOLERANCE = 0.5
+
+
+def is_fine(content):
+    """Stands for files that are small enough whatever their scales are."""
+    return True
+
+
+def count_scales(content):
+    """For each operator with quantized weights, how many scales they have."""
+    model = unpack(content)
+    [graph] = model.subgraphs
+    weights = [graph.tensors[o.inputs[1]] for o in graph.operators if len(o.inputs) == 3]
+    scales = [tensor.quantization and tensor.quantization.scale for tensor in weights]
+    return [len(found) for found in scales if found is not None]
+
+
+def measured(model, rows):
+    return lambda content: [models.decibels(content, model, rows, "litert")]
+
+
+def pair(model, rows, quantization="int8"):
+    return [
+        models.lowered(model, quantization, rows, per_channel=per_channel)
+        for per_channel in (True, False)
+    ]
+
+
+def uneven(rng, units, spread):
+    """A layer the columns of whose kernel differ by so many orders of magnitude."""
+    layer = keras.layers.Dense(units)
+    layer.build((None, 16))
+    kernel = rng.normal(size=(16, units)) * np.logspace(0, -spread, units)
+    layer.set_weights([kernel, rng.normal(size=units)])
+    return layer
+
+
+def large_and_small_channels():
+    """A model whose middle layer has them, and rows; they weigh the same in the end."""
+    rng = np.random.default_rng(0)
+    first, second = uneven(rng, 16, 0), uneven(rng, 16, 2.5)
+    last = keras.layers.Dense(4)
+    model = keras.Sequential([keras.Input((16,)), first, second, last])
+    last.set_weights([np.logspace(0, 2.5, 16)[:, None] * np.ones((16, 4)), np.zeros(4)])
+    return model, rng.normal(size=(64, 16)).astype("float32")
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8", "dynamic"])
+def test_the_switch_for_a_single_scale_still_works(quantization):
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64), keras.layers.Dense(32)])
+    rows = models.RNG.normal(size=(16, 64))
+    per_channel, per_tensor = pair(model, rows, quantization)
+    assert count_scales(per_channel) == [64, 32]
+    assert count_scales(per_tensor) == [1, 1]
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8", "dynamic"])
+def test_the_chosen_file_is_no_larger_and_hardly_worse(quantization):
+    model = models.three_cores()
+    rows = models.RNG.normal(size=(64, 60)).astype("float32")
+    per_channel, per_tensor = pair(model, rows, quantization)
+    measure = measured(model, rows)
+    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE, is_fine)
+    assert len(scaled.content) <= len(per_channel)
+    assert measure(scaled.content)[0] >= measure(per_channel)[0] - TOLERANCE
+    assert sum(count > 1 for count in count_scales(scaled.content)) == scaled.per_channel
+
+
+def test_one_scale_for_all_where_the_channels_are_alike():
+    model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(64), keras.layers.Dense(32)])
+    for layer in model.layers:
+        signs = np.sign(models.RNG.normal(size=layer.kernel.shape))
+        layer.kernel.assign(signs)
+    rows = models.RNG.normal(size=(32, 16)).astype("float32")
+    scaled = choose_scales(*pair(model, rows), measured(model, rows), TOLERANCE, is_fine)
+    assert scaled.kind == "per-tensor"
+    assert count_scales(scaled.content) == [1, 1]
+
+
+def test_a_scale_for_each_channel_only_where_it_is_worth_it():
+    model, rows = large_and_small_channels()
+    scaled = choose_scales(*pair(model, rows, "int16x8"), measured(model, rows), TOLERANCE, is_fine)
+    assert scaled.kind == "mixed"
+    counts = count_scales(scaled.content)
+    assert counts[1] == 16
+    assert 1 in counts
+
+
+def test_a_file_that_is_mostly_scales_may_cost_more():
+    model = keras.Sequential([keras.Input((32,)), keras.layers.Dense(2), keras.layers.Dense(512)])
+    rows = np.random.default_rng(0).normal(size=(32, 32)).astype("float32")
+    files, measure = pair(model, rows), measured(model, rows)
+    best = measure(files[0])[0]
+
+    def has_few_scales(content):
+        return sum(count_scales(content)) <= 3
+
+    strict = choose_scales(*files, measure, 0.0, is_fine)
+    assert not has_few_scales(strict.content)
+    wide = choose_scales(*files, measure, 0.0, has_few_scales)
+    assert count_scales(wide.content) == [2, 1]
+    assert best - EXTRA_TOLERANCE <= measure(wide.content)[0] < best
+    # Where the file gets no smaller than that, nothing is lost for it.
+    assert choose_scales(*files, measure, 0.0, lambda content: False) == strict
+
+
+def test_no_file_costs_more_than_that():
+    model, rows = large_and_small_channels()
+    files, measure = pair(model, rows, "int16x8"), measured(model, rows)
+    scaled = choose_scales(
+        *files, measure, TOLERANCE, lambda content: max(count_scales(content)) == 1
+    )
+    assert measure(files[1])[0] < measure(files[0])[0] - TOLERANCE - EXTRA_TOLERANCE
+    assert count_scales(scaled.content)[1] == 16
+    assert measure(scaled.content)[0] >= measure(files[0])[0] - TOLERANCE
+
+
+def test_weights_that_two_operators_share_are_changed_for_both():
+    layer = keras.layers.Dense(16)
+    inputs = keras.Input((16,))
+    model = keras.Model(inputs, layer(keras.ops.relu(layer(inputs))))
+    layer.set_weights([np.sign(models.RNG.normal(size=(16, 16))), models.RNG.normal(size=16)])
+    rows = models.RNG.normal(size=(32, 16)).astype("float32")
+    measure = measured(model, rows)
+    per_channel, per_tensor = pair(model, rows)
+    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE, is_fine)
+    assert scaled.kind == "per-tensor"
+    assert measure(scaled.content) == measure(per_tensor)
+
+
+def test_the_artifact_tells():
+    artifact = convert(
+        models.dense(), "microcontroller", quantization="int8", representative_data=models.ROWS
+    )
+    assert sum(artifact.report["weight_scales"].values()) == 2
+    assert artifact.weight_scales in ("per-channel", "per-tensor", "mixed")
+    assert artifact.weight_scales in str(artifact)
+    assert convert(models.dense()).weight_scales is None
+    assert "scales" not in repr(convert(models.dense()))

@@ -1,0 +1,54 @@
+import pytest
+
+from dart_keras.utils.atomic_write import write_files
+
+
+def test_folders_are_made_and_files_replaced(tmp_path):
+    folder = tmp_path / "a" / "b"
+    write_files(folder, {"x": b"old", "y": b"1"})
+    (folder / "other").write_bytes(b"kept")
+    write_files(folder, {"x": b"new"})
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert found == {"x": b"new", "y": b"1", "other": b"kept"}
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match=r"Cannot save to the folder.*file/out"):
+        write_files(tmp_path / "file" / "out", {"x": b"1"})
+    with pytest.raises(OSError, match=r"Cannot save to the folder.*file"):
+        write_files(tmp_path / "file", {"x": b"1"})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_failure_half_way_leaves_nothing(tmp_path):
+    # No file can be called b, in a folder that does not exist.
+    with pytest.raises(OSError, match="Cannot save"):
+        write_files(tmp_path / "new" / "deep", {"a": b"1", "no/b": b"2"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_half_way_keeps_what_was_there(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "c").mkdir()
+    with pytest.raises(OSError, match="c is a folder"):
+        write_files(tmp_path, {"a": b"new", "b": b"new", "c": b"new"})
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "c"}
+
+
+def test_moves_are_undone(tmp_path, monkeypatch):
+    import os
+
+    (tmp_path / "a").write_bytes(b"old")
+    replace = os.replace
+
+    def failing(source, destination):
+        if destination == tmp_path / "b":
+            raise OSError(28, "No space left on device")
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OSError, match="No space left"):
+        write_files(tmp_path, {"a": b"new", "b": b"new"})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old"}
