@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.private_apis import flatten_layers
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import keras
 from dart_keras.callbacks.convergence import Convergence
 from dart_keras.callbacks.tt_layers import tt_layers_of
 from dart_keras.distribution.replicas import as_on_chief
-from dart_keras.keras_internals import add_owner, callbacks_beside
 from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.private_apis import add_owner, callbacks_beside
 from dart_keras.selection.selection import Selection
 from dart_keras.tensor_train.modes import is_integer
 

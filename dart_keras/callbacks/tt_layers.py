@@ -1,7 +1,7 @@
 import keras
 
-from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.private_apis import flatten_layers
 
 
 def tt_layers_of(model: keras.Model, callback: keras.callbacks.Callback) -> list[TTLayer]:

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from dart_keras.keras_internals import compiling_with_xla
 from dart_keras.layers.lookup_gradient import repeated_rows, rows_with_own_gradient
 from dart_keras.layers.lookup_steps import multiply
 from dart_keras.layers.planning import planned_device
+from dart_keras.private_apis import compiling_with_xla
 from dart_keras.tensor_train.contraction import UNKNOWN_ROWS, present_steps
 from dart_keras.tensor_train.lookup import LookupPlan, plan_lookup
 

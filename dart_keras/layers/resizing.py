@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from dart_keras.distribution.replicas import as_on_chief, scope_of
-from dart_keras.keras_internals import (
+from dart_keras.private_apis import (
     Carry,
     Replacement,
     owners_of,

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.keras_internals import owners_of
 from dart_keras.layers.resizing import Resizing, resize, update_owner
+from dart_keras.private_apis import owners_of
 from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 if TYPE_CHECKING:

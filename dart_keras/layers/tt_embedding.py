@@ -5,12 +5,12 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from dart_keras.keras_internals import set_mask
 from dart_keras.layers.from_dense import check_embedding, take_matrix
 from dart_keras.layers.lookup import checked_ids, lookup, lookup_plan_for
 from dart_keras.layers.padding import first_columns, pad_columns
 from dart_keras.layers.planning import count_rows, plan_for
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.private_apis import set_mask
 from dart_keras.tensor_train.contraction import ContractionPlan, contract
 from dart_keras.tensor_train.lookup import LookupPlan
 from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer

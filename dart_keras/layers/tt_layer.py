@@ -7,17 +7,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.keras_internals import (
-    changing_state,
-    note_calling_model,
-    owners_of,
-    read_state_back,
-    replace_variables,
-)
 from dart_keras.layers.core_initializer import initial_cores
 from dart_keras.layers.rank_gates import RankGates
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.layers.saving import load_variables, save_variables
+from dart_keras.private_apis import (
+    changing_state,
+    note_calling_model,
+    owners_of,
+    read_state_back,
+    remove_sublayer,
+    replace_variables,
+)
 from dart_keras.tensor_train.modes import check_modes, check_same_length, complete_modes
 from dart_keras.tensor_train.ranks import Ranks, check_ranks, complete_ranks
 from dart_keras.tensor_train.tt_matrix import TTMatrix
@@ -229,9 +230,7 @@ class TTLayer(keras.layers.Layer):
 
     def _drop_rank_gates(self) -> None:
         if self.rank_gates is not None:
-            with changing_state(self):
-                self._tracker.untrack(self.rank_gates)
-            self.rank_gates = None
+            remove_sublayer(self, "rank_gates")
 
     def save_own_variables(self, store: Any) -> None:
         """Save cores and bias by name, and how far their ranks are settled."""

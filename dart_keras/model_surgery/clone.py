@@ -3,7 +3,7 @@ import warnings
 
 import keras
 
-from dart_keras.keras_internals import flatten_layers, replace_sublayers, sublayers
+from dart_keras.private_apis import flatten_layers, replace_sublayers, sublayers
 
 
 def copy_model(model: keras.Model) -> tuple[keras.Model, dict[int, keras.Layer]]:

@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from dart_keras.keras_internals import replace_sublayers, sublayers
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.model_surgery.replaced_sublayers import remember_replaced
+from dart_keras.private_apis import replace_sublayers, sublayers
 
 Replacement = Callable[[keras.Layer], keras.Layer | None]
 

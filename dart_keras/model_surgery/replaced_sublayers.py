@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from dart_keras.keras_internals import (
+from dart_keras.private_apis import (
     describes_its_layers,
     replace_sublayers,
     sublayer_at,

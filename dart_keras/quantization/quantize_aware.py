@@ -2,8 +2,8 @@ from typing import Any
 
 import keras
 
-from dart_keras.keras_internals import is_looked_up, is_reversed, nodes_of
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.private_apis import is_looked_up, is_reversed, nodes_of
 from dart_keras.quantization.coverage import (
     COMPUTING,
     MOVING_OPERATIONS,

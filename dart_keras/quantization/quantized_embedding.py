@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from dart_keras.keras_internals import set_mask
 from dart_keras.layers import TTEmbedding
+from dart_keras.private_apis import set_mask
 from dart_keras.quantization.lookups import Table, TrainLookup
 from dart_keras.quantization.products import TrainProducts
 from dart_keras.quantization.quantized_layer import is_exporting

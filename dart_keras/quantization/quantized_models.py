@@ -2,7 +2,7 @@ from typing import Any
 
 import keras
 
-from dart_keras.keras_internals import flatten_layers
+from dart_keras.private_apis import flatten_layers
 from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
 from dart_keras.quantization.quantized_layer import QuantizedLayer, QuantizedOutput
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from dart_keras.keras_internals import compiled_loss
+from dart_keras.private_apis import compiled_loss
 
 
 def loss_gradients(

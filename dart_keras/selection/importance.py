@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.keras_internals import read_state_back
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.private_apis import read_state_back
 from dart_keras.selection.gradients import loss_gradients
 from dart_keras.tensor_train.canonical import left_factors, right_factors
 

@@ -5,9 +5,9 @@ import keras
 import numpy as np
 import pytest
 
-from dart_keras.keras_internals import add_owner
 from dart_keras.layers import TTDense
 from dart_keras.layers.resizing import Resizing, resize, update_owner
+from dart_keras.private_apis import add_owner
 from dart_keras.tensor_train.rounding import bond_maps, project
 
 X = np.random.default_rng(0).normal(size=(8, 16)).astype("float32")

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 import dart_keras as dk
-from dart_keras.keras_internals import changing_state
 from dart_keras.layers import TTEinsumDense
+from dart_keras.private_apis import changing_state
 from dart_keras.tensor_train.ranks import rank_limits
 
 RNG = np.random.default_rng(0)

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
+from dart_keras.private_apis import flatten_layers
 
 
 def two_balanced_trains():

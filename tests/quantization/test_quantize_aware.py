@@ -6,9 +6,9 @@ from keras import layers
 import dart_keras as dk
 from dart_keras.deployment import convert
 from dart_keras.deployment.flatbuffer.serialization import operator_name, unpack
-from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.layers.rank_gates import RankGates
+from dart_keras.private_apis import flatten_layers
 from dart_keras.quantization import quantize_aware
 from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
 from dart_keras.quantization.quantized_layer import QuantizedLayer

@@ -11,7 +11,7 @@ from keras import ops
 from dart_keras.compression.calibration.hooks import listening
 from dart_keras.compression.calibration.inference import infer, infer_checked
 from dart_keras.compression.compressible import Part
-from dart_keras.keras_internals import GraphRun, can_be_stepped
+from dart_keras.private_apis import GraphRun, can_be_stepped
 
 # Of what is kept between the runs of all batches; the others are run from their beginning.
 _MOST_BYTES = 2**30

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.keras_internals import flatten_layers, nodes_of, sublayers
+from dart_keras.private_apis import flatten_layers, nodes_of, sublayers
 
 
 def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:

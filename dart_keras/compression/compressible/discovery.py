@@ -13,10 +13,10 @@ from dart_keras.compression.compressible.batch_norm import norms_behind
 from dart_keras.compression.compressible.conv2d import ConvolutionPart
 from dart_keras.compression.compressible.dense import MatrixPart
 from dart_keras.compression.compressible.embedding import EmbeddingPart
-from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers.einsum_axes import einsum_axes
 from dart_keras.layers.from_dense import check_embedding
 from dart_keras.model_surgery.replace import layers_with_paths
+from dart_keras.private_apis import flatten_layers
 
 LayerFilter = str | type | Callable[[keras.Layer], bool]
 

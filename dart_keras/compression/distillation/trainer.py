@@ -21,8 +21,8 @@ from dart_keras.compression.calibration.output_loss import (
     end_error,
     float_outputs,
 )
-from dart_keras.keras_internals import flatten_layers
 from dart_keras.model_surgery.clone import states_of
+from dart_keras.private_apis import flatten_layers
 from dart_keras.utils.progress import progress_of_training
 
 # The share of the steps in which the rate rises.

@@ -2,6 +2,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dart_keras.private_apis import set_per_channel
+
 # TensorFlow's converter leaves constants of fewer numbers in float, if activations are.
 _SMALLEST_QUANTIZED = 1024
 
@@ -60,8 +62,7 @@ class Recipe:
         ]
         if self.optimized:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            # TensorFlow has no public switch for it.
-            converter._experimental_disable_per_channel = not per_channel
+            set_per_channel(converter, per_channel)
         if self.needs_data:
             converter.representative_dataset = rows
         if self.calibrated:

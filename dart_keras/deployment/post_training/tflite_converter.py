@@ -14,8 +14,8 @@ from dart_keras.deployment.post_training.activation_ranges import (
 )
 from dart_keras.deployment.post_training.attention_masks import with_masks_in_range
 from dart_keras.deployment.post_training.schemes import RECIPES, Recipe
-from dart_keras.deployment.post_training.tensorflow_quantizer import measure_ranges, quantize
 from dart_keras.deployment.tracing.function import Exported
+from dart_keras.private_apis import measure_ranges, quantize
 from dart_keras.utils.quiet import quiet
 
 # How TensorFlow's converter says what it cannot do.
@@ -56,7 +56,9 @@ class Lowering:
             ConversionError: If an operation has no builtin operator, or none that is quantized.
         """
         if self.recipe.needs_data:
-            return self._try(partial(quantize, self._with_ranges, self.recipe, per_channel))
+            return self._try(
+                partial(quantize, self._with_ranges, self.recipe.interface, per_channel)
+            )
         return self._try(lambda: self._converter(per_channel).convert())
 
     @cached_property

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dart_keras.keras_internals import flatten_layers
+from dart_keras.private_apis import flatten_layers
 
 # Klambauer et al. 2017, "Self-normalizing neural networks", equation 2.
 _SELU_SCALE = 1.0507009873554805

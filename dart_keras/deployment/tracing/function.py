@@ -12,7 +12,7 @@ from dart_keras.deployment.post_training.schemes import RECIPES
 from dart_keras.deployment.tracing.activations import in_bounded_form
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.signature import ModelSignature
-from dart_keras.keras_internals import flatten_layers
+from dart_keras.private_apis import flatten_layers, freeze
 from dart_keras.utils.quiet import quiet
 
 
@@ -74,7 +74,6 @@ def export(
         ConversionError: If the model cannot be traced by TensorFlow.
     """
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     def infer(*tensors: Any) -> list[Any]:
         if not replaced:
@@ -93,22 +92,11 @@ def export(
                 f"The model does not run with a batch size of 1 inside a tf.function: {error}"
             ) from error
     with quiet():
-        # Loops stay loops: taken apart, they would make a larger file.
-        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
-    _drop_custom_gradients(frozen.graph)
+        frozen = freeze(function)
     names = getattr(model, "output_names", None) or []
     if len(set(names)) != len(frozen.outputs):
         names = [f"output_{index}" for index in range(len(frozen.outputs))]
     return Exported(frozen, signature, tuple(names), scopes)
-
-
-def _drop_custom_gradients(graph: Any) -> None:
-    # Of an activation such as SiLU. TensorFlow's converter would look for them, fail without a
-    # word, and make a file without a signature.
-    for operation in graph.get_operations():
-        if "_gradient_op_type" in operation.node_def.attr:
-            # TensorFlow has no public way to take an attribute from an operation.
-            operation._clear_attr("_gradient_op_type")
 
 
 @contextmanager

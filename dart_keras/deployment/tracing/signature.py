@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from dart_keras.keras_internals import flatten_layers, is_looked_up, recorded_shapes
 from dart_keras.layers import TTEmbedding
+from dart_keras.private_apis import flatten_layers, input_structure, is_looked_up, recorded_shapes
 from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
 
 _TABLES = (keras.layers.Embedding, TTEmbedding, QuantizedEmbedding)
@@ -72,7 +72,7 @@ def model_signature(model: keras.Model) -> ModelSignature:
         names = [_identifier(tensor.name) for tensor in tensors]
         shapes = [tensor.shape[1:] for tensor in tensors]
         dtypes: list[str | None] = [_file_dtype(model, tensor) for tensor in tensors]
-        packed = getattr(model, "_inputs_struct", tensors[0])
+        packed = input_structure(model)
 
         def arguments(values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
             return [keras.tree.pack_sequence_as(packed, list(values))], {}

@@ -7,8 +7,8 @@ from keras import layers
 
 from dart_keras.compression.calibration.hooks import listening, route
 from dart_keras.compression.compressible import parts_of
-from dart_keras.keras_internals import flatten_layers
 from dart_keras.model_surgery.clone import copy_model
+from dart_keras.private_apis import flatten_layers
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs
 

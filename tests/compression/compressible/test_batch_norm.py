@@ -8,8 +8,8 @@ from keras import layers
 from dart_keras.compression.compressible import parts_of
 from dart_keras.compression.compressible.batch_norm import fold_batch_norm, norms_behind
 from dart_keras.compression.search.student import Fitter
-from dart_keras.keras_internals import flatten_layers
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
+from dart_keras.private_apis import flatten_layers
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs, saved_and_loaded
 

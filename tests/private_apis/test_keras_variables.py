@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from dart_keras.keras_internals import changing_state, replace_variables
+from dart_keras.private_apis import changing_state, remove_sublayer, replace_variables
 
 
 class Three(keras.layers.Layer):
@@ -72,3 +72,16 @@ def test_a_model_sees_the_new_variables():
     assert len(model.trainable_variables) == 3
     assert model.trainable_variables[0] is new[0]
     assert model.count_params() == 5 + 5 + 3 + 1
+
+
+def test_a_sublayer_is_removed_with_its_variables():
+    layer = built()
+    with changing_state(layer):
+        layer.gates = keras.layers.Dense(2)
+    layer.gates.build((None, 2))
+    assert len(layer.weights) == 6
+    remove_sublayer(layer, "gates")
+    assert layer.gates is None
+    assert len(layer.weights) == 4
+    with pytest.raises(ValueError, match="cannot add new elements"):
+        layer.more = keras.Variable(1.0)

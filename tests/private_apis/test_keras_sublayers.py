@@ -2,13 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from dart_keras.keras_internals import (
+from dart_keras.private_apis import (
     describes_its_layers,
     replace_sublayers,
     sublayer_at,
     sublayers,
 )
-from dart_keras.keras_internals.sublayers import OF_TENSORFLOW
+from dart_keras.private_apis.keras_sublayers import OF_TENSORFLOW
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
 

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from dart_keras.keras_internals import callbacks_beside
+from dart_keras.private_apis import callbacks_beside
 
 X = np.ones((4, 2), "float32")
 

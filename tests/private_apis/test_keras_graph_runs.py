@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dart_keras.keras_internals import GraphRun, can_be_stepped
+from dart_keras.private_apis import GraphRun, can_be_stepped
 
 
 def shared_inside():

@@ -1,11 +1,12 @@
 import keras
+import numpy as np
 
-from dart_keras.keras_internals import (
+from dart_keras.private_apis import (
     flatten_layers,
     is_looked_up,
     is_reversed,
     nodes_of,
-    recorded_shapes,
+    set_mask,
 )
 
 
@@ -42,21 +43,6 @@ def test_ids_of_an_embedding_are_told_from_what_it_projects_back():
     assert sorted(calls) == [False, True]
 
 
-def test_recorded_shapes_are_those_of_the_first_call():
-    class Subclassed(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.dense = keras.layers.Dense(2)
-
-        def call(self, x):
-            return self.dense(x)
-
-    model = Subclassed()
-    assert recorded_shapes(model) is None
-    model(keras.ops.ones((3, 4)))
-    assert recorded_shapes(model) == {"input_shape": (3, 4)}
-
-
 def test_calls_of_operations_and_repeated_ones_are_among_the_nodes():
     inputs = keras.Input((4,))
     dense = keras.layers.Dense(4)
@@ -72,3 +58,35 @@ def test_nodes_of_a_stack_that_grew_are_those_of_its_layers():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
     model.add(keras.layers.ReLU())
     assert {id(each) for each in model.layers} <= {id(node.operation) for node in nodes_of(model)}
+
+
+class Masked(keras.layers.Layer):
+    """Masks from within its call, and by nothing else."""
+
+    def call(self, inputs):
+        outputs = keras.ops.expand_dims(keras.ops.cast(inputs, "float32"), -1)
+        set_mask(outputs, keras.ops.not_equal(inputs, 0))
+        return outputs
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+
+IDS = np.array([[3, 4, 0, 0], [5, 0, 0, 0]])
+
+
+def test_later_layers_get_the_mask():
+    mean = keras.layers.GlobalAveragePooling1D()(Masked()(IDS))
+    np.testing.assert_allclose(mean, [[3.5], [5.0]])
+
+
+def test_later_layers_of_a_model_get_the_mask():
+    inputs = keras.Input((4,), dtype="int32")
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(Masked()(inputs)))
+    np.testing.assert_allclose(model.predict(IDS, verbose=0), [[3.5], [5.0]])
+
+
+def test_it_is_the_mask_that_reversible_embedding_sets():
+    twin = keras.layers.ReversibleEmbedding(6, 2, mask_zero=True)
+    outputs = Masked()(IDS)
+    np.testing.assert_array_equal(outputs._keras_mask, twin(IDS)._keras_mask)

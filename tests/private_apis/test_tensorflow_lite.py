@@ -1,16 +1,17 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
 from dart_keras.deployment.flatbuffer.reader import ordered
 from dart_keras.deployment.flatbuffer.serialization import unpack
 from dart_keras.deployment.post_training.schemes import RECIPES
-from dart_keras.deployment.post_training.tensorflow_quantizer import measure_ranges, quantize
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
+from dart_keras.private_apis import measure_ranges, quantize, set_per_channel
 from dart_keras.utils.quiet import quiet
 from tests.deployment import models
 
@@ -39,7 +40,7 @@ def test_both_halves_make_what_the_converter_makes(build, quantization):
             whole = converter.convert()
             # By the calibrator's ranges, which `Lowering.file` does not take as they are.
             measured = measure_ranges(halves._converter())
-            made = quantize(measured, halves.recipe, per_channel)
+            made = quantize(measured, halves.recipe.interface, per_channel)
         names = [spec.name for spec in halves.exported.signature.inputs]
         assert slim(ordered(made, names), True) == slim(ordered(whole, names), True)
 
@@ -56,3 +57,21 @@ def test_ranges_are_those_of_the_rows():
     [rows] = halves.arrays
     low, high = np.float32(rows.min()), np.float32(rows.max())
     assert ranges == [(low, high), (0, high)]
+
+
+def test_a_single_scale_is_asked_for_by_a_switch_that_tensorflow_has():
+    converter = tf.lite.TFLiteConverter([], None)
+    assert hasattr(converter, "_experimental_disable_per_channel")
+    assert hasattr(converter, "_experimental_calibrate_only")
+    for per_channel, scales in ((True, 30), (False, 1)):
+        halves = lowering(keras.Sequential([keras.Input((20,)), keras.layers.Dense(30)]), "int8")
+        converter = halves._converter()
+        set_per_channel(converter, per_channel)
+        with quiet():
+            model = unpack(converter.convert())
+        lengths = [
+            len(tensor.quantization.scale)
+            for tensor in model.subgraphs[0].tensors
+            if list(tensor.shape) == [30, 20]
+        ]
+        assert lengths == [scales]

@@ -18,6 +18,18 @@ def changing_state(layer: keras.Layer) -> Iterator[None]:
             layer._tracker.lock()
 
 
+def remove_sublayer(layer: keras.Layer, name: str) -> None:
+    """Take a sublayer, with its variables, from a built layer; the attribute becomes `None`.
+
+    Args:
+        layer: A built layer.
+        name: The attribute that holds the sublayer.
+    """
+    with changing_state(layer):
+        layer._tracker.untrack(getattr(layer, name))
+    setattr(layer, name, None)
+
+
 def replace_variables(
     layer: keras.Layer,
     old: Sequence[keras.Variable],

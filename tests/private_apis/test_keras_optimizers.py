@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from keras import optimizers
 
-from dart_keras.keras_internals import Replacement, rebuild_optimizer
 from dart_keras.layers import TTDense
 from dart_keras.layers.rank_gates import RankGates
+from dart_keras.private_apis import Replacement, rebuild_optimizer
 
 X = np.random.default_rng(0).normal(size=(8, 12)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(8, 3)).astype("float32")

@@ -1,25 +1,18 @@
+"""The layers of a model at any depth, their calls, and the masks of what they return."""
+
 from typing import Any
 
 import keras
+from keras.src import backend
 
 
 def flatten_layers(model: keras.Model) -> list[keras.Layer]:
-    """All layers of a model at any depth, each once, those of custom layers included."""
+    """Return all layers of a model at any depth, each once, those of custom layers included."""
     return model._flatten_layers(include_self=False)
 
 
-def is_reversed(node: Any) -> bool:
-    """Whether a call of an embedding was made with `reverse=True`."""
-    return bool(node.arguments.kwargs.get("reverse"))
-
-
-def recorded_shapes(model: keras.Model) -> dict[str, Any] | None:
-    """The shapes of `call`'s arguments that a subclassed model was built with, by name."""
-    return model._build_shapes_dict
-
-
 def nodes_of(model: Any) -> list[Any]:
-    """Every call of a layer or an operation in a Sequential or functional model, in no order.
+    """Return every call of a layer or an operation in a Sequential or functional model, unordered.
 
     Unlike `model.layers` these have operations such as `+`, and unlike `layer.output` all calls.
     """
@@ -27,8 +20,13 @@ def nodes_of(model: Any) -> list[Any]:
     return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
 
 
+def is_reversed(node: Any) -> bool:
+    """Return whether a call of an embedding was made with `reverse=True`."""
+    return bool(node.arguments.kwargs.get("reverse"))
+
+
 def is_looked_up(model: Any, tensor: keras.KerasTensor, tables: tuple[type, ...]) -> bool:
-    """Whether a tensor of a Sequential or functional model goes straight into an embedding, as ids.
+    """Return whether a tensor of a Sequential or functional model is an embedding's ids.
 
     Args:
         model: The model.
@@ -41,3 +39,8 @@ def is_looked_up(model: Any, tensor: keras.KerasTensor, tables: tuple[type, ...]
         if isinstance(node.operation, tables) and not is_reversed(node)
         for given in node.input_tensors
     )
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Attach a mask to a tensor, as `keras.layers.ReversibleEmbedding` does from within `call`."""
+    backend.set_keras_mask(tensor, mask)

@@ -1,0 +1,80 @@
+"""Private parts of Keras, TensorFlow and flatbuffers that the package needs.
+
+Nothing else in the package touches any. tests/private_apis/ notices when one of them changes.
+"""
+
+from dart_keras.private_apis.flatbuffers_builder import deduplicating_builder
+from dart_keras.private_apis.keras_callbacks import callbacks_beside
+from dart_keras.private_apis.keras_graph_runs import GraphRun, can_be_stepped
+from dart_keras.private_apis.keras_layers import (
+    flatten_layers,
+    is_looked_up,
+    is_reversed,
+    nodes_of,
+    set_mask,
+)
+from dart_keras.private_apis.keras_models import (
+    add_owner,
+    compiled_loss,
+    input_structure,
+    note_calling_model,
+    owners_of,
+    read_state_back,
+    recorded_shapes,
+    retrace,
+)
+from dart_keras.private_apis.keras_optimizers import Carry, Replacement, rebuild_optimizer
+from dart_keras.private_apis.keras_sublayers import (
+    describes_its_layers,
+    replace_sublayers,
+    sublayer_at,
+    sublayers,
+)
+from dart_keras.private_apis.keras_variables import (
+    changing_state,
+    remove_sublayer,
+    replace_variables,
+)
+from dart_keras.private_apis.tensorflow_graphs import compiling_with_xla, freeze
+from dart_keras.private_apis.tensorflow_lite import (
+    load_schema,
+    measure_ranges,
+    quantize,
+    set_per_channel,
+)
+
+__all__ = [
+    "Carry",
+    "GraphRun",
+    "Replacement",
+    "add_owner",
+    "callbacks_beside",
+    "can_be_stepped",
+    "changing_state",
+    "compiled_loss",
+    "compiling_with_xla",
+    "deduplicating_builder",
+    "describes_its_layers",
+    "flatten_layers",
+    "freeze",
+    "input_structure",
+    "is_looked_up",
+    "is_reversed",
+    "load_schema",
+    "measure_ranges",
+    "nodes_of",
+    "note_calling_model",
+    "owners_of",
+    "quantize",
+    "read_state_back",
+    "rebuild_optimizer",
+    "recorded_shapes",
+    "remove_sublayer",
+    "replace_sublayers",
+    "replace_variables",
+    "retrace",
+    "set_mask",
+    "set_per_channel",
+    "sublayer_at",
+    "sublayers",
+]
