@@ -5,7 +5,7 @@ import keras
 
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
-from dart_keras.compression.compressible import LayerFilter, parts_of
+from dart_keras.compression.compressible import LayerFilter, find_compressible_layers
 from dart_keras.compression.compression_report import CompressionReport, make_report
 from dart_keras.compression.distillation.trainer import Distillation, check_repeatable
 from dart_keras.compression.search.file_size import solve_measured, with_file
@@ -93,7 +93,7 @@ def compress(
             "Expected `recovery_epochs` to be an integer of 0 or more. "
             f"Received: recovery_epochs={recovery_epochs!r}"
         )
-    parts, others, found = parts_of(model, layers)
+    compressibles, others, found = find_compressible_layers(model, layers)
     if recovery_epochs and calibration_data is None:
         raise ValueError(
             "Expected `calibration_data` to recover on. Received: calibration_data=None with "
@@ -102,8 +102,8 @@ def compress(
     if recovery_epochs:
         check_repeatable(calibration_data)
     batches = [] if calibration_data is None else calibration_batches(model, calibration_data)
-    observer = Observer(model, parts, batches, others) if batches else None
-    fitter = Fitter(model, parts, observer)
+    observer = Observer(model, compressibles, batches, others) if batches else None
+    fitter = Fitter(model, compressibles, observer)
     if sensitivity is not None:
         take_measurements(fitter, sensitivity)
     solutions = _solutions(fitter, budget, with_balanced=recovery_epochs > 0)
@@ -145,6 +145,6 @@ def _solutions(fitter: Fitter, budget: Budget | Energy, with_balanced: bool) -> 
     solution = solve_cost(fitter, budget.kind, budget.limit)
     if not with_balanced:
         return [solution]
-    forms = [new.form for new in solution.fitted]
-    balanced = solve_cost_balanced(fitter, budget.kind, budget.limit, forms)
+    factorizations = [new.factorization for new in solution.fitted]
+    balanced = solve_cost_balanced(fitter, budget.kind, budget.limit, factorizations)
     return [solution] if balanced is None else [solution, balanced]

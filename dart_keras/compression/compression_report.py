@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import keras
 
-from dart_keras.compression.compressible import Candidate, Form
+from dart_keras.compression.compressible import Candidate, Factorization
 from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import Fitted, Fitter
 from dart_keras.model_surgery.replace import own_weights
@@ -24,8 +24,8 @@ class LayerReport:
 
     Args:
         name: The names that lead to the layer, such as "encoder/attention/query".
-        form: What it is now: "dense", "folded" with its normalization taken in, "corrected" with
-            as many, other numbers, "low rank", "tensor train" or "convolutions".
+        factorization: What it is now: "dense"; "folded", with its normalization folded in;
+            "corrected", refitted at the same size; "low rank"; "tensor train"; or "convolutions".
         ranks: All d + 1 ranks of a train, (r_in, r_out) of convolutions with `None` where a side
             is whole, empty for a layer that stays.
         reason: Why the layer stays as large as it is, `None` if it does not.
@@ -34,7 +34,7 @@ class LayerReport:
         bytes_before: Bytes of these numbers in the layer's dtype.
         bytes_after: Bytes of those that it holds now.
         multiply_adds_before: Products by its weights for one row of the model's inputs; `None` for
-            layers that compression knows no form of.
+            layers that compression does not replace.
         multiply_adds_after: The same now.
         error: The relative error, a root of mean squares, of its outputs on the calibration data,
             or without these of its matrix.
@@ -43,7 +43,7 @@ class LayerReport:
     """
 
     name: str
-    form: str
+    factorization: str
     ranks: tuple[int | None, ...]
     reason: str | None
     parameters_before: int
@@ -84,7 +84,7 @@ class CompressionReport:
 
     def __str__(self) -> str:
         counts = ("parameters", "", "bytes", "", "multiply-adds", "")
-        header = ("layer", "form", "ranks", *counts, "error", "at the end")
+        header = ("layer", "factorization", "ranks", *counts, "error", "at the end")
         rows: list[tuple[str, ...]] = [header, *map(_row, self.layers)]
         rows.append(
             (
@@ -165,10 +165,10 @@ class CompressionReport:
 
 
 def _row(layer: LayerReport) -> tuple[str, ...]:
-    unchanged = layer.reason is not None and layer.form != "corrected"
+    unchanged = layer.reason is not None and layer.factorization != "corrected"
     return (
         layer.name,
-        layer.form,
+        layer.factorization,
         "-".join("*" if rank is None else str(rank) for rank in layer.ranks),
         f"{layer.parameters_before:,}",
         f"{layer.parameters_after:,}",
@@ -200,23 +200,23 @@ def make_report(
 
     Args:
         found: The original's layers with weights.
-        fitter: What fitted the parts.
+        fitter: What fitted the layers.
         solution: What has been made of the model.
         ends: As from `fitter.end_errors` before any recovery; `None` without calibration data.
     """
     model, small, fitted = fitter.model, solution.model, solution.fitted
-    by_path = {part.path: k for k, part in enumerate(fitter.parts)}
+    by_path = {each.path: k for k, each in enumerate(fitter.compressibles)}
     taken_in = {
-        id(part.norm)
-        for part, new in zip(fitter.parts, fitted, strict=True)
-        if part.norm is not None and new.layer is not None
+        id(each.norm)
+        for each, new in zip(fitter.compressibles, fitted, strict=True)
+        if each.norm is not None and new.layer is not None
     }
     rows = []
     for path, layer, reason in found:
         if path in by_path:
             k = by_path[path]
             end = None if ends is None else math.sqrt(ends[k])
-            rows.append(_part_row(fitter, k, fitted[k], end, solution.reason))
+            rows.append(_layer_row(fitter, k, fitted[k], end, solution.reason))
         elif id(layer) not in taken_in:
             count, size = _sizes(own_weights(layer))
             rows.append(
@@ -235,42 +235,44 @@ def make_report(
     )
 
 
-def _part_row(
+def _layer_row(
     fitter: Fitter, k: int, fitted: Fitted, end_error: float | None, reason: str
 ) -> LayerReport:
-    part = fitter.parts[k]
+    compressible = fitter.compressibles[k]
     stays = fitted.layer is None
-    is_corrected = fitted.form.is_exact and fitted.error > 0
+    is_corrected = fitted.factorization.is_exact and fitted.error > 0
     # A normalization that was not taken in has a row of its own.
     held = (
-        part.layer.weights if stays or part.norm is None else part.layer.weights + part.norm.weights
+        compressible.layer.weights
+        if stays or compressible.norm is None
+        else compressible.layer.weights + compressible.norm.weights
     )
     before, size = _sizes(held)
     after, size_after = before, size
     if not stays:
-        after = fitted.form.parameters
-        size_after = after * _width(part.layer.variable_dtype)
-    if len(fitter.forms[k]) == 1:
-        reason = "no form of it has fewer parameters"
+        after = fitted.factorization.parameters
+        size_after = after * _width(compressible.layer.variable_dtype)
+    if len(fitter.factorizations[k]) == 1:
+        reason = "no factorization of it has fewer parameters"
     return LayerReport(
-        part.path,
-        "corrected" if is_corrected else fitted.form.kind,
-        fitted.form.ranks,
-        reason if fitted.form.kind == "dense" else None,
+        compressible.path,
+        "corrected" if is_corrected else fitted.factorization.kind,
+        fitted.factorization.ranks,
+        reason if fitted.factorization.kind == "dense" else None,
         before,
         after,
         size,
         size_after,
-        _products(part.dense, fitter, k),
-        _products(fitted.form, fitter, k),
+        _products(compressible.dense, fitter, k),
+        _products(fitted.factorization, fitter, k),
         math.sqrt(fitted.error),
         end_error,
     )
 
 
-def _products(form: Form, fitter: Fitter, k: int) -> int | None:
+def _products(factorization: Factorization, fitter: Fitter, k: int) -> int | None:
     rows = fitter.observer.rows[k] if fitter.observer else None
-    return None if rows is None else round(form.multiply_adds * rows)
+    return None if rows is None else round(factorization.multiply_adds * rows)
 
 
 def _sizes(weights: Sequence[keras.Variable]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
-from dart_keras.compression.compressible import Form, LayerFilter, parts_of
+from dart_keras.compression.compressible import Factorization, LayerFilter, find_compressible_layers
 from dart_keras.compression.search.student import Fitter
 from dart_keras.utils.progress import progress
 
@@ -24,17 +24,17 @@ _SHARES = tuple(0.5**k for k in range(1, 8))
 
 @dataclass(frozen=True)
 class Measurement:
-    """One layer in one form, all others being as they were.
+    """One layer in one of its factorizations, all others being as they were.
 
     Args:
         name: The names that lead to the layer.
-        form: What it was made.
+        factorization: The factorization.
         error: The relative error of its outputs, a root of mean squares.
         end_error: The relative error of the model's outputs, a root of mean squares.
     """
 
     name: str
-    form: Form
+    factorization: Factorization
     error: float
     end_error: float
 
@@ -59,15 +59,15 @@ class Sensitivity:
 
     def __str__(self) -> str:
         width = max(map(len, [*self.parameters, "layer"]))
-        titles = ("form", "ranks", "parameters", "of", "error", "at the end")
-        form, ranks, *numbers = titles
+        titles = ("factorization", "ranks", "parameters", "of", "error", "at the end")
+        factorization, ranks, *numbers = titles
         lines = [
-            f"{'layer':<{width}}  {form:<12}  {ranks:<10}"
+            f"{'layer':<{width}}  {factorization:<13}  {ranks:<10}"
             + "".join(f"  {title:>10}" for title in numbers)
         ]
         lines += [
-            f"{row.name:<{width}}  {row.form.kind:<12}  {_ranks(row.form):<10}"
-            f"  {row.form.parameters:>10,}  {self.parameters[row.name]:>10,}"
+            f"{row.name:<{width}}  {row.factorization.kind:<13}  {_ranks(row.factorization):<10}"
+            f"  {row.factorization.parameters:>10,}  {self.parameters[row.name]:>10,}"
             f"  {row.error:>10.2%}  {row.end_error:>10.2%}"
             for row in self.rows
         ]
@@ -76,8 +76,9 @@ class Sensitivity:
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""
         rows = [
-            {**asdict(row), "form": {**row.form._asdict(), "ranks": list(row.form.ranks)}}
+            {**asdict(row), "factorization": {**found._asdict(), "ranks": list(found.ranks)}}
             for row in self.rows
+            for found in [row.factorization]
         ]
         return {"model": self.model, "rows": rows, "parameters": self.parameters}
 
@@ -103,7 +104,7 @@ class Sensitivity:
                 fitting = [
                     row.end_error
                     for row in self.of(name)
-                    if row.form.parameters <= share * self.parameters[name] * 1.1
+                    if row.factorization.parameters <= share * self.parameters[name] * 1.1
                 ]
                 values[i, j] = min(fitting, default=np.nan)
         figure = Figure(figsize=(9, 1.8 + 0.35 * len(names)), layout="constrained")
@@ -161,29 +162,35 @@ def sensitivity(
         >>> table.of("only")[0].end_error > table.of("only")[-1].end_error
         True
     """
-    parts, _, _ = parts_of(model, layers)
-    observer = Observer(model, parts, calibration_batches(model, data))
-    fitter = Fitter(model, parts, observer)
+    compressibles, _, _ = find_compressible_layers(model, layers)
+    observer = Observer(model, compressibles, calibration_batches(model, data))
+    fitter = Fitter(model, compressibles, observer)
     rows = []
-    work = [(k, form) for k in range(len(parts)) for form in _spread(fitter.forms[k])]
-    for k, form in progress(work, "measuring layers"):
-        forms = [form if i == k else part[-1] for i, part in enumerate(fitter.forms)]
-        fitted = fitter.fit(forms, correct=False)
+    work = [
+        (k, each) for k, options in enumerate(fitter.factorizations) for each in _spread(options)
+    ]
+    for k, factorization in progress(work, "measuring layers"):
+        factorizations = [
+            factorization if i == k else options[-1]
+            for i, options in enumerate(fitter.factorizations)
+        ]
+        fitted = fitter.fit(factorizations, correct=False)
         end = fitter.end_errors(fitted, observer)[k]
-        rows.append(Measurement(parts[k].path, form, math.sqrt(fitted[k].error), math.sqrt(end)))
+        errors = math.sqrt(fitted[k].error), math.sqrt(end)
+        rows.append(Measurement(compressibles[k].path, factorization, *errors))
     return Sensitivity(
-        model.name, tuple(rows), {part.path: part.dense.parameters for part in parts}
+        model.name, tuple(rows), {each.path: each.dense.parameters for each in compressibles}
     )
 
 
 def take_measurements(fitter: Fitter, sensitivity: Sensitivity) -> None:
-    """Let a fitter choose among the forms that were measured, by what was measured.
+    """Let a fitter choose among the factorizations that were measured, by what was measured.
 
     Raises:
-        ValueError: If the table is not one of the fitter's parts.
+        ValueError: If the table is not one of the fitter's compressible layers.
     """
-    names = [part.path for part in fitter.parts]
-    sizes = {part.path: part.dense.parameters for part in fitter.parts}
+    names = [each.path for each in fitter.compressibles]
+    sizes = {each.path: each.dense.parameters for each in fitter.compressibles}
     if not isinstance(sensitivity, Sensitivity) or any(
         sensitivity.parameters.get(name) != sizes[name] for name in names
     ):
@@ -192,20 +199,21 @@ def take_measurements(fitter: Fitter, sensitivity: Sensitivity) -> None:
         )
     for k, name in enumerate(names):
         measured = sensitivity.of(name)
-        fitter.forms[k] = [*(row.form for row in measured), fitter.forms[k][-1]]
+        whole = fitter.factorizations[k][-1]
+        fitter.factorizations[k] = [*(row.factorization for row in measured), whole]
         fitter.losses[k] = [*(row.end_error**2 for row in measured), 0.0]
 
 
-def _spread(forms: Sequence[Form]) -> list[Form]:
-    """The least harmful forms at each halving of the layer's parameters."""
-    *others, dense = forms
+def _spread(factorizations: Sequence[Factorization]) -> list[Factorization]:
+    """The least harmful factorizations at each halving of the layer's parameters."""
+    *others, dense = factorizations
     found = []
     for share in reversed(_SHARES):
-        within = [form for form in others if form.parameters <= share * dense.parameters]
+        within = [each for each in others if each.parameters <= share * dense.parameters]
         if within:
-            found.append(min(within, key=lambda form: form.error))
+            found.append(min(within, key=lambda each: each.error))
     return list(dict.fromkeys(found))
 
 
-def _ranks(form: Form) -> str:
-    return "-".join("*" if rank is None else str(rank) for rank in form.ranks)
+def _ranks(factorization: Factorization) -> str:
+    return "-".join("*" if rank is None else str(rank) for rank in factorization.ranks)

@@ -1,4 +1,4 @@
-"""Models that have a smaller form which computes the same."""
+"""Models that have a smaller factorization which computes the same."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ FACTORS = (-0.5, 0.5, 1.0, 1.0)
 
 
 def matrix_of(layer):
-    """The variable of a layer that compression gives another form."""
+    """The variable of a layer that compression gives another factorization."""
     return layer.embeddings if hasattr(layer, "embeddings") else layer.kernel
 
 

@@ -177,6 +177,6 @@ def test_a_sensitivity_of_another_model_is_refused():
     other, rows = models.build("one_layer_without_bias")
     table = sensitivity(other, rows)
     assert_refused(model, batch, "`sensitivity`", Budget(100), batch, sensitivity=table)
-    part = sensitivity(model, batch, layers=lambda layer: layer is model.layers[0])
-    assert_refused(model, batch, "`sensitivity`", Budget(100), batch, sensitivity=part)
+    compressible = sensitivity(model, batch, layers=lambda layer: layer is model.layers[0])
+    assert_refused(model, batch, "`sensitivity`", Budget(100), batch, sensitivity=compressible)
     assert_refused(model, batch, "`sensitivity`", Budget(100), sensitivity={"dense": 0.5})

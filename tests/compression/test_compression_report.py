@@ -8,11 +8,11 @@ from dart_keras.selection import Budget
 from tests.compression import models
 
 
-def layer(name, form, ranks, reason=None, errors=(0.25, 0.5), **numbers):
+def layer(name, factorization, ranks, reason=None, errors=(0.25, 0.5), **numbers):
     numbers = {"parameters_before": 12_000, "parameters_after": 3_400, **numbers}
     return LayerReport(
         name,
-        form,
+        factorization,
         ranks,
         reason,
         bytes_before=48_000,

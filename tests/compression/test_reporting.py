@@ -63,7 +63,7 @@ def test_the_numbers_are_those_of_the_models_and_add_up(name, calibrated):
     assert sum(row.bytes_before for row in report.layers) == report.bytes_before
     assert sum(row.bytes_after for row in report.layers) == report.bytes_after
     assert (report.end_error is not None) == calibrated
-    assert {row.end_error is None for row in report.layers if row.form} == {not calibrated}
+    assert {row.end_error is None for row in report.layers if row.factorization} == {not calibrated}
     assert report.measured == {}
 
 
@@ -102,7 +102,7 @@ def test_normalizations_count_once_whether_taken_in_or_not(policy):
     # Measurements are never quite zero, so that with them even folding has a price.
     for budget, table in ((Energy(0.7), None), (Budget(10_000), sensitivity(model, ROWS))):
         _, report = compress(model, budget, ROWS, sensitivity=table)
-        assert (report.layers[0].form == "dense") == (table is not None)
+        assert (report.layers[0].factorization == "dense") == (table is not None)
         assert_rows_add_up(report)
 
 
@@ -118,11 +118,11 @@ def test_every_layer_with_weights_has_a_row_with_what_it_has_become(name):
     for path, row in rows.items():
         if path not in there:
             # Several convolutions now.
-            assert row.form == "convolutions"
+            assert row.factorization == "convolutions"
             continue
         assert row.parameters_after == there[path].count_params()
-        assert hasattr(there[path], "cores") == (row.form in ("low rank", "tensor train"))
-        if row.form in ("low rank", "tensor train"):
+        assert hasattr(there[path], "cores") == (row.factorization in ("low rank", "tensor train"))
+        if row.factorization in ("low rank", "tensor train"):
             assert row.ranks == there[path].ranks
         assert (row.reason is None) == (type(there[path]) is not type(here[path]))
 
@@ -135,7 +135,7 @@ def test_layers_that_stay_say_why():
     assert {row.name: row.reason for row in report.layers} == {
         "long": None,
         "bend": "of type PReLU",
-        "last": "no form of it has fewer parameters",
+        "last": "no factorization of it has fewer parameters",
     }
     models.randomize(model)
     _, report = compress(model, Budget(model.count_params()))
@@ -162,7 +162,7 @@ def test_products_of_dense_layers_counted_by_hand():
     ]
     assert before == [7 * 128 * 128, 7 * 128 * 5, 5 * 3]
     cut = rows["rows_of_sequences"]
-    assert cut.form == "low rank"
+    assert cut.factorization == "low rank"
     assert cut.multiply_adds_after == 7 * cut.ranks[1] * (128 + 128)
     assert rows["one"].multiply_adds_after == 5 * 3
 
@@ -181,7 +181,7 @@ def test_products_of_convolutions_counted_by_hand():
         (plain, (48, 48), (12, 16), 9),
         (strided, (48, 12), (16, 12), 6),
     ):
-        assert row.form == "convolutions"
+        assert row.factorization == "convolutions"
         first, last = row.ranks
         expected = outside * size * (first or channels) * (last or filters)
         expected += places * channels * first if first else 0
@@ -246,7 +246,7 @@ def test_layers_that_make_up_for_others_say_so_with_their_errors():
     rows = np.random.default_rng(0).normal(size=(300, 64)).astype("float32")
     small, report = compress(model, Budget(2000), rows)
     first, last = report.layers
-    assert (first.form, last.form) == ("low rank", "corrected")
+    assert (first.factorization, last.factorization) == ("low rank", "corrected")
     assert last.parameters_after == last.parameters_before == small.layers[-1].count_params()
     assert "more damage" in last.reason
     [line] = [line for line in str(report).splitlines() if line.startswith("last  ")]

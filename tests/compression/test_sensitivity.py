@@ -39,7 +39,7 @@ def test_a_table_has_each_layer_in_forms_of_more_and_more_parameters(measured):
     assert table.parameters == {"first": 408, "second": 600, "third": 300}
     assert [row.name for row in table.rows] == sorted(row.name for row in table.rows)
     for name, parameters in table.parameters.items():
-        sizes = [row.form.parameters for row in table.of(name)]
+        sizes = [row.factorization.parameters for row in table.of(name)]
         assert len(sizes) >= 2
         assert sizes == sorted(set(sizes))
         assert sizes[-1] <= parameters / 2
@@ -86,10 +86,10 @@ def test_compressing_one_layer_loses_what_the_table_says(name):
     table = sensitivity(model, batch, layers=path)
     assert list(table.parameters) == [path]
     row = min(table.rows, key=lambda row: row.end_error)
-    limit = model.count_params() - table.parameters[path] + row.form.parameters
+    limit = model.count_params() - table.parameters[path] + row.factorization.parameters
     _, report = compress(model, Budget(limit), batch, layers=path, sensitivity=table)
     [ours] = [each for each in report.layers if each.name == path]
-    assert (ours.form, ours.ranks) == (row.form.kind, row.form.ranks)
+    assert (ours.factorization, ours.ranks) == (row.factorization.kind, row.factorization.ranks)
     np.testing.assert_allclose(ours.error, row.error, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(report.end_error, row.end_error, rtol=1e-3, atol=1e-6)
 
@@ -105,7 +105,7 @@ def test_compression_gives_out_the_budget_by_the_table(measured, with_data):
             for row in table.rows
         ]
         edited = dataclasses.replace(table, rows=tuple(rows))
-        smallest = table.of(free)[0].form.parameters
+        smallest = table.of(free)[0].factorization.parameters
         limit = model.count_params() - table.parameters[free] + smallest
         small, report = compress(model, Budget(limit), data, sensitivity=edited)
         assert small.count_params() == limit
@@ -117,12 +117,12 @@ def test_compression_gives_out_the_budget_by_the_table(measured, with_data):
 def test_it_prints_a_line_for_each_measurement(measured):
     _, table = measured
     header, *lines = str(table).splitlines()
-    assert header.split()[:3] == ["layer", "form", "ranks"]
+    assert header.split()[:3] == ["layer", "factorization", "ranks"]
     assert len({len(line) for line in (header, *lines)}) == 1
     for line, row in zip(lines, table.rows, strict=True):
         assert line.split()[0] == row.name
-        assert row.form.kind in line
-        assert "-".join(map(str, row.form.ranks)) in line
+        assert row.factorization.kind in line
+        assert "-".join(map(str, row.factorization.ranks)) in line
         assert f"{row.error:.2%}" in line
         assert line.endswith(f"{row.end_error:.2%}")
 
@@ -130,7 +130,7 @@ def test_it_prints_a_line_for_each_measurement(measured):
 def test_convolutions_print_a_star_for_a_side_that_is_whole():
     model, batch = models.build("strided_convolutions")
     table = sensitivity(model, batch)
-    ranks = {row.form.ranks for row in table.rows}
+    ranks = {row.factorization.ranks for row in table.rows}
     assert any(None in each for each in ranks)
     assert "None" not in str(table)
     json.dumps(table.as_dict())
@@ -146,9 +146,9 @@ def test_all_of_it_is_in_what_json_holds(measured):
             "error": row.error,
             "end_error": row.end_error,
         }
-        assert ours["form"]["kind"] == row.form.kind
-        assert ours["form"]["ranks"] == list(row.form.ranks)
-        assert ours["form"]["parameters"] == row.form.parameters
+        assert ours["factorization"]["kind"] == row.factorization.kind
+        assert ours["factorization"]["ranks"] == list(row.factorization.ranks)
+        assert ours["factorization"]["parameters"] == row.factorization.parameters
 
 
 def test_a_plot_has_a_row_for_each_layer(measured, tmp_path):

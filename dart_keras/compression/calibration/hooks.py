@@ -7,22 +7,23 @@ from typing import Any
 import keras
 from keras import ops
 
-from dart_keras.compression.compressible.base import Part
+from dart_keras.compression.compressible.base import CompressibleLayer
 
-# A part's place in the list, the inputs of a call and its outputs before the activation.
+# A compressible layer's place in the list, the inputs of a call and its outputs before the
+# activation.
 Listener = Callable[[int, Any, Any], None]
 
 
 @contextmanager
 def listening(
-    copies: dict[int, keras.Layer], parts: Sequence[Part], listener: Listener
+    copies: dict[int, keras.Layer], compressibles: Sequence[CompressibleLayer], listener: Listener
 ) -> Iterator[None]:
-    """Tell a listener of every call of the parts' layers in a copy of their model.
+    """Tell a listener of every call of compressible layers in a copy of their model.
 
     Args:
         copies: By the `id` of a layer of the model its copy, as `copy_model` gives them.
-        parts: Parts of the model.
-        listener: Called after each call of a part, and of the normalization behind it. Calls inside
+        compressibles: Compressible layers of the model.
+        listener: Called after each call of a layer, and of the normalization after it. Calls inside
             loops that the backend compiles, whose values cannot be seen, are passed over, and
             reversed ones of embeddings.
     """
@@ -33,18 +34,18 @@ def listening(
         setattr(layer, name, value)
 
     try:
-        for place, part in enumerate(parts):
-            layer: Any = copies[id(part.layer)]
-            watch = _Watch(part, place, listener)
-            change(layer, "call", watch.noting_inputs(layer.call, part.norm is None))
-            if part.norm is not None:
-                norm: Any = copies[id(part.norm)]
+        for place, compressible in enumerate(compressibles):
+            layer: Any = copies[id(compressible.layer)]
+            watch = _Watch(compressible, place, listener)
+            change(layer, "call", watch.noting_inputs(layer.call, compressible.norm is None))
+            if compressible.norm is not None:
+                norm: Any = copies[id(compressible.norm)]
                 change(norm, "call", watch.noting_outputs(norm.call))
             elif getattr(layer, "activation", None) is not None:
                 change(layer, "activation", watch.before(layer.activation))
         yield
     finally:
-        # The last change first: a layer may be that of several parts.
+        # The last change first: several compressible layers may share a layer.
         for layer, name, before in reversed(changed):
             if before is None:
                 delattr(layer, name)
@@ -61,10 +62,10 @@ def route(layer: Any, replacement: keras.Layer | None) -> None:
 
 
 class _Watch:
-    """Brings together what a part is given and what it makes of it."""
+    """Brings together what a layer is given and what it makes of it."""
 
-    def __init__(self, part: Part, place: int, listener: Listener) -> None:
-        self._part = part
+    def __init__(self, compressible: CompressibleLayer, place: int, listener: Listener) -> None:
+        self._compressible = compressible
         self._place = place
         self._listener = listener
         self._inputs: Any = None
@@ -98,7 +99,7 @@ class _Watch:
         return wrapped
 
     def _tell(self, outputs: Any) -> None:
-        if self._part.is_forward(self._inputs, outputs) and not _is_symbolic(outputs):
+        if self._compressible.is_forward(self._inputs, outputs) and not _is_symbolic(outputs):
             self._listener(self._place, self._inputs, outputs)
 
 

@@ -1,4 +1,4 @@
-"""What calibration batches show of a model's parts."""
+"""What calibration batches show of a model's compressible layers."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from dart_keras.compression.calibration.output_loss import (
     sensitivities,
 )
 from dart_keras.compression.calibration.partial_runs import Outputs, Runs, spans_of
-from dart_keras.compression.compressible import Part
+from dart_keras.compression.compressible import CompressibleLayer
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.utils.progress import progress
 
@@ -27,52 +27,56 @@ _ROWS_PER_INPUT = 16
 
 
 class Observer:
-    """A copy of a model, and what its parts do with calibration batches.
+    """A copy of a model, and what its compressible layers do with calibration batches.
 
     Args:
         model: A built model. It is left as it is.
-        parts: Parts of it.
+        compressibles: Compressible layers of it.
         batches: Calibration batches, one or more.
-        others: Parts whose products are counted, too.
+        others: Layers whose products are counted, too.
 
     Attributes:
         batches: The batches.
-        evidence: For each part what is known of it, `None` where it is not called.
-        order: The parts' places in the order in which they are called.
-        weights: For each part, how much of the relative squared error at the model's end a relative
-            squared error of 1 at its outputs makes, to first order; 1 where this is not known.
-        rows: For each part, how many rows its matrix is multiplied by for one row of the model's
+        evidence: For each layer what is known of it, `None` where it is not called.
+        order: The layers' places in the order in which they are called.
+        weights: For each layer, how much of the relative squared error at the model's end a
+            relative squared error of 1 at its outputs makes, to first order; 1 where this is not
+            known.
+        rows: For each layer, how many rows its matrix is multiplied by for one row of the model's
             inputs.
-        other_multiply_adds: Products by the matrices of the other parts for one row.
+        other_multiply_adds: Products by the matrices of the other layers for one row.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        parts: Sequence[Part],
+        compressibles: Sequence[CompressibleLayer],
         batches: Sequence[Any],
-        others: Sequence[Part] = (),
+        others: Sequence[CompressibleLayer] = (),
     ) -> None:
-        self._parts = parts
+        self._compressibles = compressibles
         self.batches = batches
         self._reference, self._copies = copy_model(model)
         self.rows: list[float] = []
-        statistics = self._count([*parts, *others])
-        rows, self.rows = self.rows, self.rows[: len(parts)]
+        statistics = self._count([*compressibles, *others])
+        rows, self.rows = self.rows, self.rows[: len(compressibles)]
         self.other_multiply_adds = sum(
-            part.dense.multiply_adds * count
-            for part, count in zip(others, rows[len(parts) :], strict=True)
+            each.dense.multiply_adds * count
+            for each, count in zip(others, rows[len(compressibles) :], strict=True)
         )
-        self._spans = spans_of(self._reference, self._copies, parts, batches[0])
+        self._spans = spans_of(self._reference, self._copies, compressibles, batches[0])
         if self._spans.keys() < {k for k, count in enumerate(self.rows) if count}:
             self._spans = {}  # the first batch does not show where all of them are
-        # Runs go forward only, and some parts begin before others whose outputs are told earlier.
+        # Runs go forward only, and some layers begin before others whose outputs are told earlier.
         self.order.sort(key=lambda k: self._spans.get(k, (0, 0))[0])
-        found = sensitivities(self._reference, self._copies, parts, batches, statistics.variances())
+        variances = statistics.variances()
+        found = sensitivities(self._reference, self._copies, compressibles, batches, variances)
         self.evidence = self._collect(found)
         self.weights = [
-            1.0 if known is None else part.variance(seen, known) * count
-            for part, seen, known, count in zip(parts, self.evidence, found, self.rows, strict=True)
+            1.0 if known is None else each.variance(seen, known) * count
+            for each, seen, known, count in zip(
+                compressibles, self.evidence, found, self.rows, strict=True
+            )
         ]
 
     def runs_of(self, student: keras.Model) -> Runs:
@@ -86,16 +90,16 @@ class Observer:
     def evidence_in(
         self, k: int, student: Runs, copies: dict[int, keras.Layer], originals: Runs
     ) -> Any:
-        """What a part sees in a student, and is to make of it.
+        """What a layer sees in a student, and is to make of it.
 
         Args:
-            k: The part's place.
-            student: Runs of a copy of the model in which parts before this one are others.
+            k: The layer's place.
+            student: Runs of a copy of the model in which layers before this one are others.
             copies: By the `id` of a layer of the model the student's.
-            originals: As from `runs`, for all parts that are asked for in their order.
+            originals: As from `runs`, for all layers that are asked for in their order.
         """
-        part = self._parts[k]
-        # A part that was never called gets no evidence here, either.
+        compressible = self._compressibles[k]
+        # A layer that was never called gets no evidence here, either.
         evidence = None if self.evidence[k] is None else self.evidence[k].emptied()
         student.forward_to(k)
         originals.forward_to(k)
@@ -104,7 +108,7 @@ class Observer:
             expected = self._calls_in(k, place, originals, self._copies)
             seen = self._calls_in(k, place, student, copies)
             for (inputs, _), (_, outputs) in zip(seen, expected, strict=True):
-                part.add(evidence, _array(inputs), _array(outputs), self._steps[k])
+                compressible.add(evidence, _array(inputs), _array(outputs), self._steps[k])
                 rows += 1
         return evidence if rows else None
 
@@ -121,8 +125,8 @@ class Observer:
         """The relative squared error of the outputs of another model."""
         return self.error_of(lambda place: infer(student, self.batches[place]))
 
-    def _count(self, every: Sequence[Part]) -> OutputStatistics:
-        """Find out how often parts are called and for how many rows."""
+    def _count(self, every: Sequence[CompressibleLayer]) -> OutputStatistics:
+        """Find out how often layers are called and for how many rows."""
         statistics = OutputStatistics()
         counts: dict[int, int] = {}
         calls: dict[int, int] = {}
@@ -142,21 +146,22 @@ class Observer:
         }
         samples = sum(len(keras.tree.flatten(batch)[0]) for batch in self.batches)
         self.rows = [counts.get(place, 0) / samples for place in range(len(every))]
-        places = range(len(self._parts))
+        places = range(len(self._compressibles))
         self.order = [k for k in counts if k in places] + [k for k in places if k not in counts]
-        self._steps = [_step(part, counts.get(k, 0)) for k, part in enumerate(self._parts)]
+        self._steps = [_step(each, counts.get(k, 0)) for k, each in enumerate(self._compressibles)]
         return statistics
 
     def _collect(self, sensitivities: Sequence[np.ndarray | None]) -> list[Any]:
-        """What the parts see in the original model."""
+        """What the layers see in the original model."""
         evidence = [
-            part.evidence(known) for part, known in zip(self._parts, sensitivities, strict=True)
+            each.evidence(known)
+            for each, known in zip(self._compressibles, sensitivities, strict=True)
         ]
 
         def take(k: int, inputs: Any, outputs: Any) -> None:
-            self._parts[k].add(evidence[k], _array(inputs), _array(outputs), self._steps[k])
+            self._compressibles[k].add(evidence[k], _array(inputs), _array(outputs), self._steps[k])
 
-        with listening(self._copies, self._parts, take):
+        with listening(self._copies, self._compressibles, take):
             for batch in progress(self.batches, "calibrating"):
                 infer(self._reference, batch)
         return [known if self.rows[k] else None for k, known in enumerate(evidence)]
@@ -164,7 +169,7 @@ class Observer:
     def _calls_in(
         self, k: int, place: int, runs: Runs, copies: dict[int, keras.Layer]
     ) -> list[tuple[Any, Any]]:
-        """What a part is given and makes of it in a batch, in all of its calls or so many."""
+        """What a layer is given and makes of it in a batch, in all of its calls or so many."""
         calls: list[tuple[Any, Any]] = []
         most = self._calls.get(k)
 
@@ -173,7 +178,7 @@ class Observer:
             if len(calls) == most:
                 raise _Enough
 
-        with listening(copies, [self._parts[k]], take), contextlib.suppress(_Enough):
+        with listening(copies, [self._compressibles[k]], take), contextlib.suppress(_Enough):
             runs.through(k, place)
         return calls
 
@@ -182,9 +187,9 @@ class _Enough(BaseException):
     """Ends a model's run early; Keras takes hold of what is an `Exception`."""
 
 
-def _step(part: Part, rows: int) -> int:
+def _step(compressible: CompressibleLayer, rows: int) -> int:
     """Of how many rows one is taken, so that there are enough of them and not many more."""
-    return max(1, rows // max(_ENOUGH_ROWS, _ROWS_PER_INPUT * len(part.kernel)))
+    return max(1, rows // max(_ENOUGH_ROWS, _ROWS_PER_INPUT * len(compressible.kernel)))
 
 
 def _array(tensor: Any) -> np.ndarray:

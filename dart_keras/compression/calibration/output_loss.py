@@ -10,7 +10,7 @@ from keras import ops
 
 from dart_keras.compression.calibration.hooks import listening
 from dart_keras.compression.calibration.inference import infer
-from dart_keras.compression.compressible import Part
+from dart_keras.compression.compressible import CompressibleLayer
 
 # Random directions in the outputs for each batch, and rows that are enough of them.
 _PROBES = 8
@@ -123,35 +123,35 @@ def end_error(expected: Iterable[Any], received: Iterable[Any]) -> float:
 def sensitivities(
     model: keras.Model,
     copies: dict[int, keras.Layer],
-    parts: Sequence[Part],
+    compressibles: Sequence[CompressibleLayer],
     batches: Sequence[Any],
     variances: Sequence[float],
 ) -> list[np.ndarray | None]:
-    """For each part E[J'J], J being the derivative of the model's outputs by the part's.
+    """For each compressible layer E[J'J], J the derivative of the model's outputs by the layer's.
 
     Estimated by random directions v in the outputs, for which E[v v'] is the identity (Hutchinson
     1990), the outputs divided by the root of their variance; exact for the rows at hand where an
     output row holds few numbers.
 
     Args:
-        model: A copy of the model that the parts are of.
+        model: A copy of the model that the layers are of.
         copies: By the `id` of a layer of the model its copy.
-        parts: Parts of the model.
+        compressibles: Compressible layers of the model.
         batches: Inputs.
         variances: Of the outputs, as from `OutputStatistics`.
 
     Returns:
-        Arrays of shape (M, M), an error of one row at the part giving the relative squared error at
-        the end; `None` for parts that the outputs do not depend on, and for all of them where Keras
+        Arrays of shape (M, M), an error of one row at the layer giving the relative squared error
+        at the end; `None` for layers that the outputs do not depend on, and for all where Keras
         does not run on TensorFlow.
     """
     if keras.backend.backend() != "tensorflow":
-        return [None] * len(parts)
+        return [None] * len(compressibles)
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
-    sums: list[Any] = [0.0] * len(parts)
-    counts = [0] * len(parts)
+    sums: list[Any] = [0.0] * len(compressibles)
+    counts = [0] * len(compressibles)
     rows = 0
     for batch in batches:
         seen: list[tuple[int, Any]] = []
@@ -161,7 +161,7 @@ def sensitivities(
                 tape.watch(outputs)
                 seen.append((place, outputs))
 
-            with listening(copies, parts, watch):
+            with listening(copies, compressibles, watch):
                 outputs = infer(model, batch)
                 outputs = compared_outputs(outputs, outputs)
         # A row of the calibration data may make several rows of an output.
@@ -172,8 +172,8 @@ def sensitivities(
         # More rows would say the same of a layer in sequences or pictures.
         unknown = [
             place
-            for place, part in enumerate(parts)
-            if counts[place] < max(_ENOUGH_ROWS, _ROWS_PER_OUTPUT * part.kernel.shape[1])
+            for place, compressible in enumerate(compressibles)
+            if counts[place] < max(_ENOUGH_ROWS, _ROWS_PER_OUTPUT * compressible.kernel.shape[1])
         ]
         shapes = [tuple(y.shape) for y in outputs]
         for directions in _directions(shapes, rng):
@@ -184,7 +184,7 @@ def sensitivities(
             gradients = tape.gradient(outputs, [z for _, z in seen], output_gradients=probes)
             for (place, _), gradient in zip(seen, gradients, strict=True):
                 if gradient is not None and place in unknown:
-                    g = parts[place].output_rows(np.asarray(gradient, np.float32))
+                    g = compressibles[place].output_rows(np.asarray(gradient, np.float32))
                     # TensorFlow's product in single precision takes a fraction of NumPy's time.
                     sums[place] = sums[place] + tf.matmul(g, g, True).numpy().astype(np.float64)
                     counts[place] += len(g)

@@ -10,25 +10,28 @@ from keras import ops
 
 from dart_keras.compression.calibration.hooks import listening
 from dart_keras.compression.calibration.inference import infer, infer_checked
-from dart_keras.compression.compressible import Part
+from dart_keras.compression.compressible import CompressibleLayer
 from dart_keras.private_apis import GraphRun, can_be_stepped
 
 # Of what is kept between the runs of all batches; the others are run from their beginning.
 _MOST_BYTES = 2**30
 
-# For each part the places of the operations that call it first and last.
+# For each compressible layer the places of the operations that call it first and last.
 Spans = dict[int, tuple[int, int]]
 
 
 def spans_of(
-    model: keras.Model, copies: dict[int, keras.Layer], parts: Sequence[Part], batch: Any
+    model: keras.Model,
+    copies: dict[int, keras.Layer],
+    compressibles: Sequence[CompressibleLayer],
+    batch: Any,
 ) -> Spans:
-    """Where in a model its parts are called; nothing of a model that cannot be run in steps.
+    """Where in a model its compressible layers are called; nothing if it cannot be run in steps.
 
     Args:
-        model: A copy of the model that the parts are of.
+        model: A copy of the model that the layers are of.
         copies: By the `id` of a layer of the model its copy.
-        parts: Parts of the model.
+        compressibles: Compressible layers of the model.
         batch: Inputs that show whether steps give what the model gives.
     """
     if not can_be_stepped(model):
@@ -38,11 +41,11 @@ def spans_of(
         run = GraphRun(model, batch)
 
         def note(place: int, _: Any, outputs: Any) -> None:
-            k = place % len(parts)
+            k = place % len(compressibles)
             found[k] = found.get(k, (run.place,))[0], run.place
 
-        # Parts with a normalization begin at the layer and end at what is behind it.
-        every = [*parts, *map(_without_norm, parts)]
+        # Layers with a normalization begin at the layer and end at what is behind it.
+        every = [*compressibles, *map(_without_norm, compressibles)]
         with listening(copies, every, note), keras.StatelessScope():
             received = run.outputs()
     # Whatever is unusual about the model, it can be run as a whole.
@@ -53,8 +56,8 @@ def spans_of(
     return found if same else {}
 
 
-def _without_norm(part: Part) -> Part:
-    plain = copy.copy(part)
+def _without_norm(compressible: CompressibleLayer) -> CompressibleLayer:
+    plain = copy.copy(compressible)
     plain.norm = None
     return plain
 
@@ -65,7 +68,7 @@ class Runs:
     Args:
         model: A built model.
         batches: Inputs.
-        spans: Where its parts are called, as from `spans_of`. Parts that are not in it are looked
+        spans: Where its layers are called, as from `spans_of`. Layers that are not in it are looked
             for in runs of the whole model.
     """
 
@@ -78,7 +81,7 @@ class Runs:
         ]
 
     def forward_to(self, k: int) -> None:
-        """Go on to where a part is first called. What is before must not change any more."""
+        """Go on to where a layer is first called. What is before must not change any more."""
         if k not in self._spans:
             return
         left = _MOST_BYTES
@@ -91,7 +94,7 @@ class Runs:
                     self._runs[place] = None
 
     def through(self, k: int, place: int) -> None:
-        """Run a batch to where a part is last called, from where `forward_to` has left it."""
+        """Run a batch to where a layer is last called, from where `forward_to` has left it."""
         run = self._runs[place]
         if run is None or k not in self._spans:
             infer(self._model, self._batches[place])

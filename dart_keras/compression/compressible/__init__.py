@@ -1,11 +1,18 @@
-"""The layers that compression can hold in other forms."""
+"""Compressible layers and their factorizations."""
 
-from dart_keras.compression.compressible.base import Form, Part
+from dart_keras.compression.compressible.base import CompressibleLayer, Factorization
 from dart_keras.compression.compressible.discovery import (
     Candidate,
     LayerFilter,
     candidates,
-    parts_of,
+    find_compressible_layers,
 )
 
-__all__ = ["Candidate", "Form", "LayerFilter", "Part", "candidates", "parts_of"]
+__all__ = [
+    "Candidate",
+    "CompressibleLayer",
+    "Factorization",
+    "LayerFilter",
+    "candidates",
+    "find_compressible_layers",
+]

@@ -1,4 +1,4 @@
-"""A layer that compression can hold in another form, seen as a matrix."""
+"""A compressible layer, seen as a matrix, and its factorizations."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from dart_keras.compression.factorization.moments import Moments
 from dart_keras.compression.factorization.tt_decomposition import corrected
 
 
-class Form(NamedTuple):
-    """A way to hold a layer.
+class Factorization(NamedTuple):
+    """A way to hold a layer's matrix.
 
     Args:
         kind: "dense" as it is, "folded" with its normalization taken in, "low rank", "tensor train"
@@ -41,17 +41,18 @@ class Form(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        """Whether the layer does in this form just what it does as it is."""
+        """Whether the layer's outputs are the same as those of the original."""
         return self.kind in ("dense", "folded")
 
 
-class Part(ABC):
-    """A layer of a model, and the forms that it can take.
+class CompressibleLayer(ABC):
+    """A layer of a model seen as a matrix, and the factorizations that can replace it.
 
     Args:
         path: The names that lead to the layer.
         layer: The built layer. It is never changed.
-        norm: The `BatchNormalization` right behind it, which its other forms take in, or `None`.
+        norm: The `BatchNormalization` directly after it, which is folded into its other
+            factorizations, or `None`.
 
     Attributes:
         kernel: The layer's matrix of shape (N, M) in float64, the normalization taken in.
@@ -67,12 +68,12 @@ class Part(ABC):
         self.norm = norm
 
     @property
-    def dense(self) -> Form:
+    def dense(self) -> Factorization:
         """The layer as it is."""
         parameters = self.layer.count_params()
         if self.norm is not None:
             parameters += self.norm.count_params()
-        return Form("dense", (), (), parameters, self.kernel.size, 0.0)
+        return Factorization("dense", (), (), parameters, self.kernel.size, 0.0)
 
     def is_forward(self, inputs: Any, outputs: Any) -> bool:
         """Whether outputs are those of the matrix, not of its transpose."""
@@ -106,46 +107,49 @@ class Part(ABC):
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs, before the activation, as rows of M numbers."""
 
-    def can_correct(self, form: Form) -> bool:
-        """Whether the layer, whole as it is in a form, can be given other numbers, as many."""
+    def can_correct(self, factorization: Factorization) -> bool:
+        """Whether the layer, at its full size in a factorization, can be refitted."""
         return False
 
     @property
-    def _whole(self) -> Form:
-        """The largest form: the layer, its normalization taken in if it has one."""
+    def _whole(self) -> Factorization:
+        """The largest factorization: the layer, its normalization taken in if it has one."""
         if self.norm is None:
             return self.dense
         assert self.bias is not None
         parameters = self.kernel.size + self.bias.size
-        return Form("folded", (), (), parameters, self.kernel.size, 0.0)
+        return Factorization("folded", (), (), parameters, self.kernel.size, 0.0)
 
-    def _saving(self, forms: Iterable[Form]) -> list[Form]:
-        """Those of some forms that save parameters and cost no multiply-adds."""
+    def _saving(self, factorizations: Iterable[Factorization]) -> list[Factorization]:
+        """Those of some factorizations that save parameters and cost no multiply-adds."""
         whole = self._whole
         return [
-            form
-            for form in forms
-            if form.parameters < whole.parameters and form.multiply_adds <= whole.multiply_adds
+            factorization
+            for factorization in factorizations
+            if factorization.parameters < whole.parameters
+            and factorization.multiply_adds <= whole.multiply_adds
         ]
 
-    def _with_whole(self, forms: list[Form]) -> list[Form]:
-        """Some forms, and the one that has only taken the normalization in, if there is one."""
-        return forms if self.norm is None else [*forms, self._whole]
+    def _with_whole(self, factorizations: list[Factorization]) -> list[Factorization]:
+        """Some factorizations, and the one that only folds the normalization, if there is one."""
+        return factorizations if self.norm is None else [*factorizations, self._whole]
 
     @abstractmethod
-    def forms(self, evidence: Any = None) -> list[Form]:
-        """Forms with fewer parameters than the layer has and no more multiply-adds."""
+    def factorizations(self, evidence: Any = None) -> list[Factorization]:
+        """Factorizations with fewer parameters than the layer has and no more multiply-adds."""
 
     @abstractmethod
-    def build(self, form: Form, evidence: Any = None) -> tuple[keras.Layer, float]:
-        """The layer in one of its forms, built and with its weights, and its error.
+    def build(
+        self, factorization: Factorization, evidence: Any = None
+    ) -> tuple[keras.Layer, float]:
+        """The layer in one of its factorizations, built and with its weights, and its error.
 
         Args:
-            form: One of `forms`; also the dense one where `can_correct` says so.
+            factorization: One of `factorizations`; also the dense one where `can_correct` says so.
             evidence: What is known of the layer where it is to work; `None` to keep to its weights.
 
         Returns:
-            The new layer, and its error as in `Form`.
+            The new layer, and its error as in `Factorization`.
         """
 
 
@@ -163,7 +167,7 @@ def rank_ladder(largest: int) -> list[int]:
     return [*ladder, largest]
 
 
-class LinearPart(Part):
+class CompressibleLinear(CompressibleLayer):
     """A layer whose outputs are input rows times its matrix, and a bias.
 
     The rows are what moments are taken of, to fit another matrix to.
@@ -177,10 +181,11 @@ class LinearPart(Part):
         """The outputs' variance, which the moments hold."""
         return evidence.target_variance
 
-    def can_correct(self, form: Form) -> bool:
+    def can_correct(self, factorization: Factorization) -> bool:
         """Where there is a bias to take the means, and no normalization that is left behind it."""
         kinds = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv2D)
-        is_whole = form.kind == "folded" or (form.kind == "dense" and self.norm is None)
+        kind = factorization.kind
+        is_whole = kind == "folded" or (kind == "dense" and self.norm is None)
         return is_whole and self.bias is not None and type(self.layer) in kinds
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Convolutions as parts."""
+"""Compressible convolutions."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.compressible.base import Form, LinearPart
+from dart_keras.compression.compressible.base import CompressibleLinear, Factorization
 from dart_keras.compression.compressible.batch_norm import fold_batch_norm
 from dart_keras.compression.factorization.convolution import (
     convolution_options,
@@ -20,8 +20,8 @@ from dart_keras.compression.factorization.moments import Moments
 _MOST_NUMBERS = 2**25
 
 
-class ConvolutionPart(LinearPart):
-    """A `Conv2D` layer, whose other forms are two or three smaller ones."""
+class CompressibleConv2D(CompressibleLinear):
+    """A `Conv2D` layer, whose factorizations are two or three smaller ones."""
 
     def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
         super().__init__(path, layer, norm)
@@ -55,11 +55,11 @@ class ConvolutionPart(LinearPart):
         """Outputs, before the activation, as rows of M numbers."""
         return outputs.reshape(-1, self.kernel.shape[1])
 
-    def forms(self, evidence: Moments | None = None) -> list[Form]:
-        """Tucker-2 forms of the kernel."""
+    def factorizations(self, evidence: Moments | None = None) -> list[Factorization]:
+        """Tucker-2 factorizations of the kernel."""
         return self._with_whole(
             self._saving(
-                Form(
+                Factorization(
                     "convolutions",
                     option.ranks,
                     (),
@@ -72,16 +72,18 @@ class ConvolutionPart(LinearPart):
             )
         )
 
-    def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:
-        """A small Sequential model of convolutions, or for forms that are whole one of them."""
-        if form.is_exact:
+    def build(
+        self, factorization: Factorization, evidence: Moments | None = None
+    ) -> tuple[keras.Layer, float]:
+        """A Sequential model of smaller convolutions, or for exact factorizations one layer."""
+        if factorization.is_exact:
             return self._whole_layer(evidence)
-        input_rank, output_rank = form.ranks
+        input_rank, output_rank = factorization.ranks
         small = factorize_convolution(self._folded, (input_rank, output_rank), evidence)
-        return small, form.error
+        return small, factorization.error
 
     def _products(self, ranks: tuple[int | None, int | None]) -> float:
-        """Multiply-adds at one place of the output; the first part works at all of the input's."""
+        """Multiply-adds at one place of the output; the first kernel works at all the input's."""
         dense: Any = self.layer
         inputs, outputs = self._places_seen
         ratio = inputs / outputs if outputs else math.prod(dense.strides)

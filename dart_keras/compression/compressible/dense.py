@@ -1,4 +1,4 @@
-"""Dense and EinsumDense layers as parts."""
+"""Compressible Dense and EinsumDense layers."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.compressible.base import Form, LinearPart, rank_ladder
+from dart_keras.compression.compressible.base import CompressibleLinear, Factorization, rank_ladder
 from dart_keras.compression.compressible.batch_norm import fold_batch_norm
 from dart_keras.compression.factorization.moments import Moments
 from dart_keras.compression.factorization.tt_decomposition import decompose, train_errors
@@ -34,15 +34,15 @@ def shapes_of(n: int, m: int) -> list[Modes]:
     return list(dict.fromkeys([low_rank, automatic_modes(n, m)]))
 
 
-def full_ranks(form: Form) -> tuple[int, ...]:
-    """All ranks of a train's form, none of which is missing."""
-    return tuple(rank for rank in form.ranks if rank is not None)
+def full_ranks(factorization: Factorization) -> tuple[int, ...]:
+    """All ranks of a TT matrix, none of which is missing."""
+    return tuple(rank for rank in factorization.ranks if rank is not None)
 
 
-def train_forms(
+def two_core_factorizations(
     modes: Modes, ranks: Sequence[int], errors: Sequence[float], extra: int
-) -> list[Form]:
-    """Forms with two cores at some ranks.
+) -> list[Factorization]:
+    """Factorizations with two cores at some ranks.
 
     Args:
         modes: Input and output modes.
@@ -51,18 +51,20 @@ def train_forms(
         extra: How many numbers come on top of the cores.
     """
     kind = "low rank" if modes[0][1] == modes[1][0] == 1 else "tensor train"
-    forms = []
+    factorizations = []
     for rank, error in zip(ranks, errors, strict=True):
         every = complete_ranks(rank, *modes)
         parameters = count_parameters(*modes, every) + extra
         # Merging cores to a larger matrix is for those who have the flash to spare.
         plans = candidate_plans(*modes, every, 1, machine="raspberry-pi")
         [plan, *_] = (each for each in plans if each.weights <= parameters - extra)
-        forms.append(Form(kind, every, modes, parameters, plan.multiply_adds, float(error)))
-    return forms
+        factorizations.append(
+            Factorization(kind, every, modes, parameters, plan.multiply_adds, float(error))
+        )
+    return factorizations
 
 
-class MatrixPart(LinearPart):
+class CompressibleDense(CompressibleLinear):
     """A `Dense` layer, or an `EinsumDense` whose kernel is one matrix."""
 
     def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
@@ -71,7 +73,7 @@ class MatrixPart(LinearPart):
         matrix = layer.kernel if self._axes is None else einsum_matrix(layer)
         kernel = np.asarray(ops.convert_to_numpy(matrix), np.float64)
         bias = None
-        # A bias that not every column has a number of its own of is no part of the matrix.
+        # A bias that not every column has an element of its own of does not belong to the matrix.
         self._columns_have_bias = self._axes is None or (
             set(layer.bias_axes or self._axes.new) == set(self._axes.new)
         )
@@ -96,7 +98,7 @@ class MatrixPart(LinearPart):
             outputs = np.transpose(outputs, _places(axes.kept + axes.new, axes.output))
         return outputs.reshape(-1, self.kernel.shape[1])
 
-    def forms(self, evidence: Moments | None = None) -> list[Form]:
+    def factorizations(self, evidence: Moments | None = None) -> list[Factorization]:
         """Trains of two cores, low-rank ones and balanced ones."""
         moments = self._usable(evidence)
         most = self._whole.parameters
@@ -105,29 +107,32 @@ class MatrixPart(LinearPart):
             extra = self.kernel.shape[1]
         elif self.layer.bias is not None:
             extra = math.prod(self.layer.bias.shape)
-        found: list[tuple[Modes, list[Form]]] = []
+        found: list[tuple[Modes, list[Factorization]]] = []
         for modes in shapes_of(*self.kernel.shape):
             largest = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
             ranks = rank_ladder(min(largest, most // count_parameters(*modes, (1, 1, 1)) + 1))
-            smaller = self._saving(train_forms(modes, ranks, [0.0] * len(ranks), extra))
+            smaller = self._saving(two_core_factorizations(modes, ranks, [0.0] * len(ranks), extra))
             if smaller:
                 found.append((modes, smaller))
-        wanted = [(modes, [full_ranks(form)[1] for form in smaller]) for modes, smaller in found]
+        wanted = [(modes, [full_ranks(each)[1] for each in smaller]) for modes, smaller in found]
         errors = train_errors(self.kernel, wanted, moments)
-        forms = [
-            form._replace(error=float(error))
+        factorizations = [
+            each._replace(error=float(error))
             for (_, smaller), errors_here in zip(found, errors, strict=True)
-            for form, error in zip(smaller, errors_here, strict=True)
+            for each, error in zip(smaller, errors_here, strict=True)
         ]
-        return self._with_whole(forms)
+        return self._with_whole(factorizations)
 
-    def build(self, form: Form, evidence: Moments | None = None) -> tuple[keras.Layer, float]:
-        """A `TTDense` or `TTEinsumDense`, or for forms that are whole a layer of the same class."""
+    def build(
+        self, factorization: Factorization, evidence: Moments | None = None
+    ) -> tuple[keras.Layer, float]:
+        """A `TTDense` or `TTEinsumDense`, or for exact factorizations a layer of the same class."""
         moments = self._usable(evidence)
-        if form.is_exact:
+        if factorization.is_exact:
             return self._whole_layer(moments)
-        inputs, outputs = form.modes
-        found = decompose(self.kernel, inputs, outputs, full_ranks(form), moments, self.bias)
+        inputs, outputs = factorization.modes
+        ranks = full_ranks(factorization)
+        found = decompose(self.kernel, inputs, outputs, ranks, moments, self.bias)
         layer: Any = self._layer(found.train, found.bias)
         return layer, found.error
 

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.compressible.base import Part
+from dart_keras.compression.compressible.base import CompressibleLayer
 from dart_keras.compression.compressible.batch_norm import norms_behind
-from dart_keras.compression.compressible.conv2d import ConvolutionPart
-from dart_keras.compression.compressible.dense import MatrixPart
-from dart_keras.compression.compressible.embedding import EmbeddingPart
+from dart_keras.compression.compressible.conv2d import CompressibleConv2D
+from dart_keras.compression.compressible.dense import CompressibleDense
+from dart_keras.compression.compressible.embedding import CompressibleEmbedding
 from dart_keras.layers.einsum_axes import einsum_axes
 from dart_keras.layers.from_dense import check_embedding
 from dart_keras.model_surgery.replace import layers_with_paths
@@ -22,12 +22,12 @@ LayerFilter = str | type | Callable[[keras.Layer], bool]
 
 _NOT_CHOSEN = "not chosen by `layers`"
 
-_PARTS: dict[Any, type[Part]] = {
-    keras.layers.Dense: MatrixPart,
-    keras.layers.EinsumDense: MatrixPart,
-    keras.layers.ReversibleEmbedding: EmbeddingPart,
-    keras.layers.Embedding: EmbeddingPart,
-    keras.layers.Conv2D: ConvolutionPart,
+_KINDS: dict[Any, type[CompressibleLayer]] = {
+    keras.layers.Dense: CompressibleDense,
+    keras.layers.EinsumDense: CompressibleDense,
+    keras.layers.ReversibleEmbedding: CompressibleEmbedding,
+    keras.layers.Embedding: CompressibleEmbedding,
+    keras.layers.Conv2D: CompressibleConv2D,
 }
 
 
@@ -79,10 +79,10 @@ def candidates(
     ]
 
 
-def parts_of(
+def find_compressible_layers(
     model: keras.Model, layers: LayerFilter | Sequence[LayerFilter] | None = None
-) -> tuple[list[Part], list[Part], list[Candidate]]:
-    """The parts of a model that may be replaced, other parts, and all candidates.
+) -> tuple[list[CompressibleLayer], list[CompressibleLayer], list[Candidate]]:
+    """The compressible layers of a model that may be replaced, the others, and all candidates.
 
     Raises:
         ValueError: If there are none, or weights that are not finite, or as from `candidates`.
@@ -103,11 +103,13 @@ def parts_of(
                     "Expected finite weights, which compression could keep. Received: layer "
                     f"{path!r} with NaN or infinite values in {weight.name!r}"
                 )
-    parts = [_PARTS[_kind(layer)](path, layer, norms.get(id(layer))) for path, layer, _ in chosen]
-    others = [
-        _PARTS[_kind(layer)](path, layer) for path, layer, reason in found if reason == _NOT_CHOSEN
+    compressibles = [
+        _KINDS[_kind(layer)](path, layer, norms.get(id(layer))) for path, layer, _ in chosen
     ]
-    return parts, others, found
+    others = [
+        _KINDS[_kind(layer)](path, layer) for path, layer, reason in found if reason == _NOT_CHOSEN
+    ]
+    return compressibles, others, found
 
 
 def _filters(layers: Any) -> list[Callable[[str, keras.Layer], bool]]:
@@ -129,7 +131,7 @@ def _filters(layers: Any) -> list[Callable[[str, keras.Layer], bool]]:
 
 def _kind(layer: keras.Layer) -> Any:
     # A subclass that calls itself in another way is another layer.
-    for kind in _PARTS:
+    for kind in _KINDS:
         if isinstance(layer, kind) and type(layer).call is kind.call:
             return kind
     return None
@@ -169,7 +171,7 @@ def _reason(
     try:
         if kind is keras.layers.EinsumDense:
             einsum_axes(layer.equation)
-        elif _PARTS[kind] is EmbeddingPart:
+        elif _KINDS[kind] is CompressibleEmbedding:
             check_embedding(layer)
     except ValueError as error:
         return str(error).partition("Received: ")[0].strip()

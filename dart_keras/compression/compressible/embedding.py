@@ -1,4 +1,4 @@
-"""Embedding tables as parts."""
+"""Compressible embedding tables."""
 
 from typing import Any
 
@@ -6,8 +6,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.compressible.base import Form, Part, rank_ladder
-from dart_keras.compression.compressible.dense import Modes, full_ranks, shapes_of, train_forms
+from dart_keras.compression.compressible.base import CompressibleLayer, Factorization, rank_ladder
+from dart_keras.compression.compressible.dense import (
+    Modes,
+    full_ranks,
+    shapes_of,
+    two_core_factorizations,
+)
 from dart_keras.compression.factorization.two_core_svd import truncation_errors, two_core_train
 from dart_keras.layers import TTEmbedding
 from dart_keras.layers.resizing import Resizing, resize
@@ -37,7 +42,7 @@ class Frequencies:
         return (self.counts + 1) / (self.counts.sum() + len(self.counts))
 
 
-class EmbeddingPart(Part):
+class CompressibleEmbedding(CompressibleLayer):
     """An `Embedding`, or a tied `ReversibleEmbedding`.
 
     With evidence, a row's errors count as often as it is looked up.
@@ -50,7 +55,7 @@ class EmbeddingPart(Part):
         self.bias = None
 
     @property
-    def dense(self) -> Form:
+    def dense(self) -> Factorization:
         """The table as it is. A lookup multiplies nothing."""
         return super().dense._replace(multiply_adds=0)
 
@@ -84,11 +89,11 @@ class EmbeddingPart(Part):
         """Outputs as rows of M numbers."""
         return outputs.reshape(-1, outputs.shape[-1])
 
-    def forms(self, evidence: Frequencies | None = None) -> list[Form]:
+    def factorizations(self, evidence: Frequencies | None = None) -> list[Factorization]:
         """Trains of two cores, low-rank ones and balanced ones."""
         most = self.kernel.size
         weights = self._weights(evidence)
-        forms = []
+        factorizations = []
         for modes in shapes_of(*self.kernel.shape):
             largest = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
             ranks = rank_ladder(min(largest, most // count_parameters(*modes, (1, 1, 1)) + 1))
@@ -98,14 +103,16 @@ class EmbeddingPart(Part):
             else:
                 first, last = two_core_train(self.kernel, *modes, max(ranks)).cores
                 lost = np.array([self._lost(first[..., :r], last[:r], weights) for r in ranks])
-            forms += train_forms(modes, ranks, lost / norm, 0)
-        return self._saving(form._replace(multiply_adds=0) for form in forms)
+            factorizations += two_core_factorizations(modes, ranks, lost / norm, 0)
+        return self._saving(each._replace(multiply_adds=0) for each in factorizations)
 
-    def build(self, form: Form, evidence: Frequencies | None = None) -> tuple[keras.Layer, float]:
+    def build(
+        self, factorization: Factorization, evidence: Frequencies | None = None
+    ) -> tuple[keras.Layer, float]:
         """A `TTEmbedding`."""
-        modes = form.modes[0], form.modes[1]
+        modes = factorization.modes[0], factorization.modes[1]
         weights = self._weights(evidence) if _is_low_rank(modes) else np.ones((1, 1))
-        _, rank, _ = full_ranks(form)
+        _, rank, _ = full_ranks(factorization)
         weighted = two_core_train(self.kernel * weights, *modes, rank)
         first, *others = weighted.cores
         if weights.size > 1:
@@ -125,7 +132,7 @@ class EmbeddingPart(Part):
         )
         tt.build()
         resize([Resizing(tt, (first, *others))])
-        return tt, form.error
+        return tt, factorization.error
 
     def _lost(self, first: np.ndarray, last: np.ndarray, weights: np.ndarray) -> float:
         """The squared error of two cores, rows counting as they are looked up."""

@@ -26,7 +26,7 @@ _ENDING = (
 
 
 class ConvolutionOption(NamedTuple):
-    """A form that a convolution can take.
+    """A factorization of a convolution.
 
     Args:
         ranks: (r_in, r_out), `None` where a side is whole.
@@ -41,7 +41,7 @@ class ConvolutionOption(NamedTuple):
 
 
 def reason_to_keep(layer: keras.Layer) -> str | None:
-    """Why a layer has no form made of smaller convolutions, or `None` if it has one.
+    """Why a layer cannot become smaller convolutions, or `None` if it can.
 
     Args:
         layer: Any Keras layer.
@@ -107,7 +107,7 @@ def patch_rows(layer: keras.layers.Conv2D, inputs: Any) -> np.ndarray:
 def factorize_convolution(
     layer: keras.layers.Conv2D, ranks: ConvolutionRanks, moments: Moments | None = None
 ) -> keras.Sequential:
-    """Up to three smaller convolutions in the place of one, its Tucker-2 form.
+    """Up to three smaller convolutions in the place of one, its Tucker-2 factorization.
 
     A 1 x 1 convolution to r_in channels, one with the layer's kernel size, strides, padding and
     dilation to r_out channels, and a 1 x 1 convolution to the outputs, with bias and activation
@@ -190,7 +190,7 @@ def convolution_options(
         moments: As for `factorize_convolution`.
 
     Returns:
-        Forms of more and more parameters and less and less error; the last one is the layer as it
+        Factorizations of more and more parameters and less error; the last one is the layer as it
         is, with ranks (None, None) and no error. `factorize_convolution` ends at these errors or
         below.
 
@@ -214,19 +214,19 @@ def convolution_options(
         # With a single channel TensorFlow 2.21 computes outputs one column wide wrongly, by oneDNN
         # on processors with AVX-512.
         input_ranks = [rank for rank in input_ranks if rank > 1] or [channels]
-    forms = [((None, None), layer.count_params(), 0.0)]
+    found = [((None, None), layer.count_params(), 0.0)]
     for input_rank, losses in zip(input_ranks, rank_losses(error, input_ranks), strict=True):
         sides = (None,) if input_rank == channels else (input_rank,)
         for output_rank in _candidates(len(losses)):
             ranks = (*sides, None if output_rank == filters else output_rank)
             if ranks != (None, None):
                 lost = float(losses[output_rank - 1]) / norm
-                forms.append((ranks, _parameters(layer, ranks, moments is not None), lost))
-    # What costs more than another form has to lose less.
+                found.append((ranks, _parameters(layer, ranks, moments is not None), lost))
+    # What costs more than another factorization has to lose less.
     options: list[ConvolutionOption] = []
-    for form in sorted(forms, key=lambda form: form[1:]):
-        if form[1] <= forms[0][1] and (not options or form[2] < options[-1].error):
-            options.append(ConvolutionOption(*form))
+    for each in sorted(found, key=lambda each: each[1:]):
+        if each[1] <= found[0][1] and (not options or each[2] < options[-1].error):
+            options.append(ConvolutionOption(*each))
     return options
 
 

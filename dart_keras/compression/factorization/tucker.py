@@ -1,4 +1,4 @@
-"""The Tucker-2 form of a convolution's kernel: its input and its output channels cut."""
+"""The Tucker-2 factorization of a convolution's kernel: fewer input and output channels."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -88,7 +88,7 @@ class KernelError:
 
 
 def tucker2(error: KernelError, input_rank: int | None, output_rank: int | None) -> Tucker2:
-    """The Tucker-2 form of given ranks with little error (Kim et al. 2016, section 3.1).
+    """The Tucker-2 factorization of given ranks with little error (Kim et al. 2016, section 3.1).
 
     For a given input factor the rest is reduced-rank regression, which has an exact answer, and for
     the rest given the input factor solves linear equations. They take turns for as long as it

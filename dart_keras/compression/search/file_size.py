@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from dart_keras.compression.calibration.batches import MOST_ROWS
-from dart_keras.compression.compressible import Form
+from dart_keras.compression.compressible import Factorization
 from dart_keras.compression.search.solution import (
     Solution,
     choose,
@@ -35,7 +35,8 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
     """The largest estimate of a file, given out as it does most, with which it keeps to a budget.
 
     Raises:
-        ValueError: If the smallest forms of all parts need more, or the quantization needs data.
+        ValueError: If the smallest factorizations of all layers need more, or the quantization
+            needs data.
         ConversionError: If the model cannot be converted.
     """
     name = budget.kind
@@ -45,17 +46,17 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
             f"Expected `calibration_data` for a file with quantization={budget.quantization!r}. "
             "Received: calibration_data=None"
         )
-    whole = [part[-1] for part in fitter.forms]
+    whole = [options[-1] for options in fitter.factorizations]
     dense = with_file(fitter, budget, solution_of(fitter, whole))
     if dense.measured[name] <= budget.limit:
         return dense._replace(reason="the file keeps to the budget with it")
-    forms = choose(fitter, _KIND, smallest_cost(fitter, _KIND))
-    smallest = with_file(fitter, budget, solution_of(fitter, forms))
+    factorizations = choose(fitter, _KIND, smallest_cost(fitter, _KIND))
+    smallest = with_file(fitter, budget, solution_of(fitter, factorizations))
     if smallest.measured[name] > budget.limit:
         least = min(dense.measured[name], smallest.measured[name])
         raise ValueError(
             f"Expected a budget of at least {least} bytes, which the smaller of the files takes "
-            "with all layers as they are and with the smallest forms of all. "
+            "with all layers as they are and with the smallest factorizations of all. "
             f"Received: {name}={budget.limit}"
         )
     return _Search(fitter, budget, dense, smallest).solution()
@@ -77,11 +78,11 @@ class _Search:
     def __init__(self, fitter: Fitter, budget: Budget, dense: Solution, smallest: Solution) -> None:
         self._fitter, self._budget = fitter, budget
         self._best = smallest
-        self._made = [_forms(smallest)]
+        self._made = [_factorizations(smallest)]
         self._exponent: int | None = None
         # The estimate known to fit, and those known not to with their sizes, the smallest last.
-        self._fewest = cost_of(fitter, _KIND, _forms(smallest))
-        self._refused = [(cost_of(fitter, _KIND, _forms(dense)), self._size(dense))]
+        self._fewest = cost_of(fitter, _KIND, _factorizations(smallest))
+        self._refused = [(cost_of(fitter, _KIND, _factorizations(dense)), self._size(dense))]
 
     def solution(self) -> Solution:
         """The best of the files that fit."""
@@ -93,22 +94,22 @@ class _Search:
             if self._size(found) <= self._budget.limit:
                 self._fewest, self._best = guess, found
             else:
-                cost = cost_of(self._fitter, _KIND, _forms(found))
+                cost = cost_of(self._fitter, _KIND, _factorizations(found))
                 self._refused.append((cost, self._size(found)))
         return self._best
 
     def _next(self) -> tuple[int, Solution | None]:
-        """The next estimate that gives other forms than those made, and what it gives."""
+        """The next estimate that gives other factorizations than those made, and what it gives."""
         while (guess := self._guess()) is not None:
             found = None
             if self._exponent is None:
                 found = solve_cost(self._fitter, _KIND, guess)
-                self._exponent, forms = found.exponent, _forms(found)
+                self._exponent, factorizations = found.exponent, _factorizations(found)
             else:
-                forms = choose(self._fitter, _KIND, guess, self._exponent)
-            if forms not in self._made:
-                self._made.append(forms)
-                return guess, found or solution_of(self._fitter, forms, self._exponent)
+                factorizations = choose(self._fitter, _KIND, guess, self._exponent)
+            if factorizations not in self._made:
+                self._made.append(factorizations)
+                return guess, found or solution_of(self._fitter, factorizations, self._exponent)
             self._fewest = guess
         return self._fewest, None
 
@@ -132,8 +133,8 @@ class _Search:
         return solution.measured[self._budget.kind]
 
 
-def _forms(solution: Solution) -> list[Form]:
-    return [fitted.form for fitted in solution.fitted]
+def _factorizations(solution: Solution) -> list[Factorization]:
+    return [fitted.factorization for fitted in solution.fitted]
 
 
 def with_file(fitter: Fitter, budget: Budget, solution: Solution) -> Solution:
@@ -162,7 +163,7 @@ def measured_file(
     """
     data = None
     if batches:
-        whole = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+        whole = keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *batches)
         data = whole if isinstance(whole, dict) else tuple(keras.tree.flatten(whole))
     artifact = convert(model, target, quantization=quantization, representative_data=data)
     sizes = {"flash_bytes": artifact.size}

@@ -1,4 +1,4 @@
-"""Which form each layer takes under a budget."""
+"""Which factorization each layer takes under a budget."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import keras
 
-from dart_keras.compression.compressible import Form
+from dart_keras.compression.compressible import Factorization
 from dart_keras.compression.search.knapsack import Option, allocate
 from dart_keras.compression.search.student import Fitted, Fitter
 from dart_keras.selection import Energy
@@ -27,9 +27,9 @@ class Solution(NamedTuple):
 
     Args:
         model: The model.
-        fitted: For each part what has become of it.
+        fitted: For each layer what has become of it.
         measured: What was measured of its file, as in `CompressionReport`.
-        reason: Why a part stays as it is.
+        reason: Why a layer stays as it is.
         exponent: The power of the losses by which it was chosen.
     """
 
@@ -41,21 +41,21 @@ class Solution(NamedTuple):
 
 
 def solve_tolerance(fitter: Fitter, energy: Energy) -> Solution:
-    """Each part in its smallest form whose relative error, a root, is within the tolerance."""
-    forms = [
+    """Each layer in its smallest factorization with a relative error, a root, in the tolerance."""
+    factorizations = [
         min(
-            (form for form in part if form.error**0.5 <= energy.tolerance),
-            key=lambda form: form.parameters,
+            (each for each in options if each.error**0.5 <= energy.tolerance),
+            key=lambda each: each.parameters,
         )
-        for part in fitter.forms
+        for options in fitter.factorizations
     ]
-    fitted = fitter.fit(forms)
-    reason = "no smaller form of it is within the tolerance"
+    fitted = fitter.fit(factorizations)
+    reason = "no smaller factorization of it is within the tolerance"
     return Solution(fitter.assemble(fitted), fitted, {}, reason)
 
 
 def solve_cost(fitter: Fitter, kind: str, limit: int) -> Solution:
-    """The parts in forms that together cost no more than a limit and do the least damage.
+    """The factorizations that together cost no more than a limit and do the least damage.
 
     What each layer would lose alone does not add up: what several lose together is more, as the
     errors of one meet those of others. So large losses are to weigh more than in a plain sum. Of
@@ -68,16 +68,16 @@ def solve_cost(fitter: Fitter, kind: str, limit: int) -> Solution:
         limit: The most of these that the whole model may need.
 
     Raises:
-        ValueError: If the smallest forms of all parts need more.
+        ValueError: If the smallest factorizations of all layers need more.
     """
     best: Solution | None = None
     least, tried = float("inf"), []
     for exponent in _EXPONENTS if fitter.observer else _EXPONENTS[:1]:
-        forms = choose(fitter, kind, limit, exponent)
-        if forms in tried:
+        factorizations = choose(fitter, kind, limit, exponent)
+        if factorizations in tried:
             continue
-        tried.append(forms)
-        solution = solution_of(fitter, forms, exponent)
+        tried.append(factorizations)
+        solution = solution_of(fitter, factorizations, exponent)
         error = fitter.observer.error_of_model(solution.model) if fitter.observer else 0.0
         if error >= least:
             break
@@ -86,14 +86,16 @@ def solve_cost(fitter: Fitter, kind: str, limit: int) -> Solution:
     return best
 
 
-def solution_of(fitter: Fitter, forms: Sequence[Form], exponent: int = 1) -> Solution:
-    """The parts in some of their forms, as `choose` has chosen them."""
-    fitted = fitter.fit(forms)
+def solution_of(
+    fitter: Fitter, factorizations: Sequence[Factorization], exponent: int = 1
+) -> Solution:
+    """The layers in some of their factorizations, as `choose` has chosen them."""
+    fitted = fitter.fit(factorizations)
     return Solution(fitter.assemble(fitted), fitted, {}, exponent=exponent)
 
 
 def solve_cost_balanced(
-    fitter: Fitter, kind: str, limit: int, forms: Sequence[Form]
+    fitter: Fitter, kind: str, limit: int, factorizations: Sequence[Factorization]
 ) -> Solution | None:
     """The same with balanced trains in place of low-rank ones, all of the largest rank that fits.
 
@@ -109,90 +111,96 @@ def solve_cost_balanced(
         fitter: Of the model.
         kind: As for `solve_cost`.
         limit: As for `solve_cost`.
-        forms: Of the parts, within the limit. Those of large parts that are not of low rank stay.
+        factorizations: Of the layers, within the limit. Those of large layers that are not of low
+            rank stay.
 
     Returns:
         `None` where nothing can be balanced within the limit.
     """
     trains = {
-        k: [form for form in fitter.forms[k] if form.kind == "tensor train"]
-        for k, form in enumerate(forms)
-        if form.kind == "low rank"
+        k: [each for each in fitter.factorizations[k] if each.kind == "tensor train"]
+        for k, factorization in enumerate(factorizations)
+        if factorization.kind == "low rank"
     }
-    trains = {k: part for k, part in trains.items() if part}
+    trains = {k: options for k, options in trains.items() if options}
     most = _SMALL * fitter.model.count_params()
-    small = [k for k in trains if fitter.parts[k].dense.parameters < most]
-    chosen = list(forms)
+    small = [k for k in trains if fitter.compressibles[k].dense.parameters < most]
+    chosen = list(factorizations)
     for k in small:
-        chosen[k] = fitter.forms[k][-1]
-    large = {k: part for k, part in trains.items() if k not in small}
+        chosen[k] = fitter.factorizations[k][-1]
+    large = {k: options for k, options in trains.items() if k not in small}
     found = _of_one_rank(fitter, kind, limit, chosen, large)
-    return found or _of_one_rank(fitter, kind, limit, forms, trains)
+    return found or _of_one_rank(fitter, kind, limit, factorizations, trains)
 
 
 def _of_one_rank(
     fitter: Fitter,
     kind: str,
     limit: int,
-    forms: Sequence[Form],
-    trains: dict[int, list[Form]],
+    factorizations: Sequence[Factorization],
+    trains: dict[int, list[Factorization]],
 ) -> Solution | None:
-    """Some forms, and for some parts trains of the largest rank with which all fit."""
-    for rank in sorted({_rank(form) for part in trains.values() for form in part}, reverse=True):
-        chosen = list(forms)
-        for k, part in trains.items():
-            # A part without a rank so small has its smallest.
-            within = [form for form in part if _rank(form) <= rank]
-            chosen[k] = max(within, key=_rank) if within else min(part, key=_rank)
+    """Some factorizations, and for some layers trains of the largest rank with which all fit."""
+    ranks = {_rank(each) for options in trains.values() for each in options}
+    for rank in sorted(ranks, reverse=True):
+        chosen = list(factorizations)
+        for k, options in trains.items():
+            # A layer without a rank so small has its smallest.
+            within = [each for each in options if _rank(each) <= rank]
+            chosen[k] = max(within, key=_rank) if within else min(options, key=_rank)
         if cost_of(fitter, kind, chosen) <= limit:
             fitted = fitter.decompose(chosen)
             return Solution(fitter.assemble(fitted), fitted, {})
     return None
 
 
-def _rank(form: Form) -> int:
-    return max(rank for rank in form.ranks if rank is not None)
+def _rank(factorization: Factorization) -> int:
+    return max(rank for rank in factorization.ranks if rank is not None)
 
 
-def choose(fitter: Fitter, kind: str, limit: int, exponent: int = 1) -> list[Form]:
-    """For each part a form, all together within a limit, by the sum of losses to a power."""
+def choose(fitter: Fitter, kind: str, limit: int, exponent: int = 1) -> list[Factorization]:
+    """For each layer a factorization, all within a limit, by the sum of losses to a power."""
     costs, rest = _costs(fitter, kind)
     smallest = smallest_cost(fitter, kind)
     if smallest > limit:
         name = kind.replace("_", "-")
         raise ValueError(
-            f"Expected a budget of at least {smallest} {name}, which the smallest forms of all "
-            f"layers and the rest of the model take. Received: {kind}={limit}"
+            f"Expected a budget of at least {smallest} {name}, which the smallest factorizations "
+            f"of all layers and the rest of the model take. Received: {kind}={limit}"
         )
     choices = [
-        [Option(cost, loss**exponent) for cost, loss in zip(part, losses, strict=True)]
-        for part, losses in zip(costs, fitter.losses, strict=True)
+        [Option(cost, loss**exponent) for cost, loss in zip(options, losses, strict=True)]
+        for options, losses in zip(costs, fitter.losses, strict=True)
     ]
     picks = allocate(choices, limit - rest)
-    return [part[k] for part, k in zip(fitter.forms, picks, strict=True)]
+    return [options[k] for options, k in zip(fitter.factorizations, picks, strict=True)]
 
 
 def smallest_cost(fitter: Fitter, kind: str) -> int:
-    """What the model costs with all parts in their cheapest forms."""
+    """What the model costs with all layers in their cheapest factorizations."""
     costs, rest = _costs(fitter, kind)
     return math.ceil(rest + sum(map(min, costs)) - 1e-6)
 
 
-def cost_of(fitter: Fitter, kind: str, forms: Sequence[Form]) -> int:
-    """What the model costs with its parts in some of their forms."""
+def cost_of(fitter: Fitter, kind: str, factorizations: Sequence[Factorization]) -> int:
+    """What the model costs with its layers in some of their factorizations."""
     costs, rest = _costs(fitter, kind)
-    places = [part.index(form) for part, form in zip(fitter.forms, forms, strict=True)]
-    return round(rest + sum(part[place] for part, place in zip(costs, places, strict=True)))
+    places = [
+        options.index(chosen)
+        for options, chosen in zip(fitter.factorizations, factorizations, strict=True)
+    ]
+    return round(rest + sum(each[place] for each, place in zip(costs, places, strict=True)))
 
 
 def _costs(fitter: Fitter, kind: str) -> tuple[Sequence[Sequence[float]], float]:
-    """What each form of each part costs, and the rest of the model."""
+    """What each factorization of each layer costs, and the rest of the model."""
     if kind in ("parameters", "file_bytes"):
         each = _BYTES_OF_A_PRODUCT if kind == "file_bytes" else 0
         counts = [
-            [form.parameters + each * form.products for form in part] for part in fitter.forms
+            [factorization.parameters + each * factorization.products for factorization in options]
+            for options in fitter.factorizations
         ]
-        dense = sum(part.dense.parameters for part in fitter.parts)
+        dense = sum(layer.dense.parameters for layer in fitter.compressibles)
         return counts, fitter.model.count_params() - dense
     if fitter.observer is None:
         raise ValueError(
@@ -200,6 +208,6 @@ def _costs(fitter: Fitter, kind: str) -> tuple[Sequence[Sequence[float]], float]
             "of multiply-adds. Received: calibration_data=None"
         )
     return [
-        [form.multiply_adds * rows for form in part]
-        for part, rows in zip(fitter.forms, fitter.observer.rows, strict=True)
+        [each.multiply_adds * rows for each in options]
+        for options, rows in zip(fitter.factorizations, fitter.observer.rows, strict=True)
     ], fitter.observer.other_multiply_adds

@@ -8,7 +8,7 @@ import keras
 
 from dart_keras.compression.calibration.hooks import route
 from dart_keras.compression.calibration.layer_statistics import Observer
-from dart_keras.compression.compressible import Form, Part
+from dart_keras.compression.compressible import CompressibleLayer, Factorization
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.model_surgery.replace import replace_layers
@@ -17,72 +17,76 @@ from dart_keras.utils.progress import progress
 
 @dataclass(frozen=True)
 class Fitted:
-    """A part in its new form.
+    """A compressible layer in its new factorization.
 
     Args:
-        form: The form that was asked for.
-        layer: The new layer, `None` where the part stays as it is. For the dense form one with
+        factorization: The factorization that was asked for.
+        layer: The new layer, `None` where it stays as it is. For the dense factorization one with
             other numbers, that corrects errors of layers before it.
-        error: Its squared error, as in `Form`.
+        error: Its squared error, as in `Factorization`.
     """
 
-    form: Form
+    factorization: Factorization
     layer: keras.Layer | None
     error: float
 
 
 class Fitter:
-    """What is known of a model's parts, and how to make smaller layers of them.
+    """What is known of a model's compressible layers, and how to make smaller ones of them.
 
     Args:
         model: A built model. It is left as it is.
-        parts: Parts of it.
-        observer: What calibration batches show of the parts; without it, weights are all that is
-            known.
+        compressibles: Compressible layers of it.
+        observer: What calibration batches show of them; without it, weights are all that is known.
 
     Attributes:
-        losses: For each part what its forms do to the model's end: the form's error times the
-            part's weight, as `Observer` has it, and 1 without one.
-        forms: For each part the forms that it can take, the dense one last.
+        losses: For each layer what its factorizations do to the model's end: the error of each
+            times the layer's weight, as `Observer` has it, and 1 without one.
+        factorizations: For each layer the factorizations that it can take, the dense one last.
     """
 
     def __init__(
-        self, model: keras.Model, parts: Sequence[Part], observer: Observer | None = None
+        self,
+        model: keras.Model,
+        compressibles: Sequence[CompressibleLayer],
+        observer: Observer | None = None,
     ) -> None:
         self.model = model
-        self.parts = parts
+        self.compressibles = compressibles
         self.observer = observer
-        weights = [1.0] * len(parts)
-        self._order = list(range(len(parts)))
-        self._evidence: list[Any] = [None] * len(parts)
+        weights = [1.0] * len(compressibles)
+        self._order = list(range(len(compressibles)))
+        self._evidence: list[Any] = [None] * len(compressibles)
         if observer is not None:
             weights, self._order, self._evidence = (
                 observer.weights,
                 observer.order,
                 observer.evidence,
             )
-        self.forms = [
-            [*part.forms(known), part.dense]
-            for part, known in progress(
-                zip(parts, self._evidence, strict=True), "decomposing layers", len(parts)
+        self.factorizations = [
+            [*each.factorizations(known), each.dense]
+            for each, known in progress(
+                zip(compressibles, self._evidence, strict=True),
+                "decomposing layers",
+                len(compressibles),
             )
         ]
         self.losses = [
-            [weight * form.error for form in part]
-            for part, weight in zip(self.forms, weights, strict=True)
+            [weight * each.error for each in options]
+            for options, weight in zip(self.factorizations, weights, strict=True)
         ]
 
-    def fit(self, forms: Sequence[Form], correct: bool = True) -> list[Fitted]:
+    def fit(self, factorizations: Sequence[Factorization], correct: bool = True) -> list[Fitted]:
         """Make the layers, one after another, so that each sees the errors of those before it.
 
         Args:
-            forms: For each part one of its forms.
+            factorizations: For each layer one of its factorizations.
             correct: Whether layers that stay whole are to correct errors of those before them.
 
         Returns:
-            For each part what has become of it.
+            For each layer what has become of it.
         """
-        fitted = [Fitted(form, None, 0.0) for form in forms]
+        fitted = [Fitted(factorization, None, 0.0) for factorization in factorizations]
         observer = self.observer
         if observer is not None:
             student, copies = copy_model(self.model)
@@ -90,48 +94,52 @@ class Fitter:
         # For as long as both models are the same, what was observed in the original holds.
         same = True
         for k in progress(self._order, "fitting layers"):
-            part, form, known = self.parts[k], forms[k], self._evidence[k]
-            if form.is_exact and (same or not correct or not part.can_correct(form)):
+            compressible, factorization = self.compressibles[k], factorizations[k]
+            known = self._evidence[k]
+            corrects = correct and not same and compressible.can_correct(factorization)
+            if factorization.is_exact and not corrects:
                 known = None
             elif observer is not None and not same:
                 known = observer.evidence_in(k, runs, copies, originals)
-            same = same and form.is_exact
-            if form.kind == "dense" and known is None:
+            same = same and factorization.is_exact
+            if factorization.kind == "dense" and known is None:
                 continue
-            layer, error = part.build(form, known)
-            fitted[k] = Fitted(form, layer, error)
+            layer, error = compressible.build(factorization, known)
+            fitted[k] = Fitted(factorization, layer, error)
             if observer is not None:
-                self._install(part, layer, copies)
+                self._install(compressible, layer, copies)
         return fitted
 
-    def decompose(self, forms: Sequence[Form]) -> list[Fitted]:
-        """Make the layers as near to their weights as their forms allow, whatever they will see.
+    def decompose(self, factorizations: Sequence[Factorization]) -> list[Fitted]:
+        """Make the layers as near to their weights as their ranks allow, whatever they will see.
 
         Args:
-            forms: For each part one of its forms.
+            factorizations: For each layer one of its factorizations.
 
         Returns:
-            For each part what has become of it.
+            For each layer what has become of it.
         """
         return [
-            Fitted(form, None, 0.0) if form.kind == "dense" else Fitted(form, *part.build(form))
-            for part, form in zip(self.parts, forms, strict=True)
+            Fitted(wanted, None, 0.0)
+            if wanted.kind == "dense"
+            else Fitted(wanted, *compressible.build(wanted))
+            for compressible, wanted in zip(self.compressibles, factorizations, strict=True)
         ]
 
     def assemble(self, fitted: Sequence[Fitted]) -> keras.Model:
         """The model with the fitted layers in it."""
         replacements: dict[int, keras.Layer] = {}
-        for part, found in zip(self.parts, fitted, strict=True):
+        for compressible, found in zip(self.compressibles, fitted, strict=True):
             if found.layer is not None:
-                replacements[id(part.layer)] = found.layer
-                if part.norm is not None:
-                    folded = FoldedBatchNormalization(dtype=part.norm.dtype_policy)
+                replacements[id(compressible.layer)] = found.layer
+                if compressible.norm is not None:
+                    folded = FoldedBatchNormalization(dtype=compressible.norm.dtype_policy)
                     folded.build(None)
-                    replacements[id(part.norm)] = folded
+                    replacements[id(compressible.norm)] = folded
         return replace_layers(self.model, lambda layer: replacements.get(id(layer)))
 
     def end_errors(self, fitted: Sequence[Fitted], observer: Observer) -> list[float]:
-        """The relative squared error at the end with the parts replaced up to each of them."""
+        """The relative squared error at the end with the layers replaced up to each of them."""
         student, copies = copy_model(self.model)
         errors, error = [0.0] * len(fitted), 0.0
         runs = observer.runs_of(student)
@@ -139,13 +147,15 @@ class Fitter:
             if (layer := fitted[k].layer) is not None:
                 # Before the layer is in: it may work in the operation that is next.
                 runs.forward_to(k)
-                self._install(self.parts[k], layer, copies)
+                self._install(self.compressibles[k], layer, copies)
                 error = observer.error_of(runs.outputs)
             errors[k] = error
         return errors
 
     @staticmethod
-    def _install(part: Part, layer: keras.Layer, copies: dict[int, keras.Layer]) -> None:
-        route(copies[id(part.layer)], layer)
-        if part.norm is not None:
-            route(copies[id(part.norm)], None)
+    def _install(
+        compressible: CompressibleLayer, layer: keras.Layer, copies: dict[int, keras.Layer]
+    ) -> None:
+        route(copies[id(compressible.layer)], layer)
+        if compressible.norm is not None:
+            route(copies[id(compressible.norm)], None)

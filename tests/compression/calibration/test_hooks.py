@@ -6,23 +6,23 @@ import pytest
 from keras import layers
 
 from dart_keras.compression.calibration.hooks import listening, route
-from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.private_apis import flatten_layers
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs
 
 
-def recorded(model, batch, parts=None):
+def recorded(model, batch, compressibles=None):
     """What is told of a copy of a model: names, inputs and outputs."""
     copy, copies = copy_model(model)
-    parts = parts or parts_of(model)[0]
+    compressibles = compressibles or find_compressible_layers(model)[0]
     told = []
 
     def listener(place, inputs, made):
-        told.append((parts[place], np.asarray(inputs), np.asarray(made)))
+        told.append((compressibles[place], np.asarray(inputs), np.asarray(made)))
 
-    with listening(copies, parts, listener):
+    with listening(copies, compressibles, listener):
         copy(batch, training=False)
     return told
 
@@ -45,8 +45,8 @@ def test_outputs_are_told_as_they_are_before_the_activation(activation, use_bias
     dense = layers.Dense(4, activation, use_bias=use_bias, bias_initializer="random_normal")
     model = keras.Sequential([keras.Input((3, 8)), layers.Rescaling(2.0), dense])
     batch = np.random.default_rng(0).normal(size=(5, 3, 8)).astype("float32")
-    [(part, inputs, made)] = recorded(model, batch)
-    assert part.layer is dense
+    [(compressible, inputs, made)] = recorded(model, batch)
+    assert compressible.layer is dense
     np.testing.assert_allclose(inputs, 2 * batch, rtol=1e-6)
     bias = np.asarray(dense.bias) if use_bias else 0
     np.testing.assert_allclose(made, 2 * batch @ np.asarray(dense.kernel) + bias, atol=1e-5)
@@ -56,18 +56,20 @@ def test_outputs_are_told_as_they_are_before_the_activation(activation, use_bias
 def test_what_is_told_is_what_each_parts_matrix_makes_of_it(name):
     model, batch = models.build(name)
     told = recorded(model, batch)
-    assert {part.path for part, _, _ in told} == {part.path for part in parts_of(model)[0]}
-    for part, inputs, made in told:
-        evidence = part.evidence(None)
-        part.add(evidence, inputs, made)
+    assert {compressible.path for compressible, _, _ in told} == {
+        compressible.path for compressible in find_compressible_layers(model)[0]
+    }
+    for compressible, inputs, made in told:
+        evidence = compressible.evidence(None)
+        compressible.add(evidence, inputs, made)
         if not hasattr(evidence, "target_mean"):
-            np.testing.assert_allclose(made, part.kernel[inputs], atol=1e-5)
+            np.testing.assert_allclose(made, compressible.kernel[inputs], atol=1e-5)
             continue
         # Means and covariances of outputs follow from those of inputs, if the matrix is the one.
-        bias = 0 if part.bias is None else part.bias
-        made = evidence.input_mean @ part.kernel + bias
+        bias = 0 if compressible.bias is None else compressible.bias
+        made = evidence.input_mean @ compressible.kernel + bias
         np.testing.assert_allclose(made, evidence.target_mean, atol=1e-4)
-        cross = evidence.input_covariance @ part.kernel
+        cross = evidence.input_covariance @ compressible.kernel
         np.testing.assert_allclose(cross, evidence.cross_covariance, atol=1e-4)
 
 
@@ -76,8 +78,8 @@ def test_outputs_are_those_of_a_normalization_behind():
     model = keras.Sequential(stack)
     models.randomize(model)
     batch = np.random.default_rng(0).normal(size=(5, 8)).astype("float32")
-    [(part, inputs, made)] = recorded(model, batch)
-    assert part.norm is model.layers[1]
+    [(compressible, inputs, made)] = recorded(model, batch)
+    assert compressible.norm is model.layers[1]
     np.testing.assert_array_equal(inputs, batch)
     np.testing.assert_allclose(made, model.layers[1](model.layers[0](batch)), atol=1e-6)
     assert made.min() < 0
@@ -93,9 +95,9 @@ def test_every_call_is_told_in_order():
 
 def test_a_table_is_told_of_lookups_only():
     model, batch = models.build("reversed_table")
-    [(part, inputs, made)] = recorded(model, batch)
+    [(compressible, inputs, made)] = recorded(model, batch)
     np.testing.assert_array_equal(inputs, batch)
-    np.testing.assert_allclose(made, part.kernel[batch], atol=1e-6)
+    np.testing.assert_allclose(made, compressible.kernel[batch], atol=1e-6)
 
 
 @keras.saving.register_keras_serializable("compression_recording")
@@ -113,18 +115,21 @@ def test_calls_in_compiled_loops_are_passed_over():
         [keras.Input((4,)), layers.Dense(4, name="outer"), Looped(name="loop")]
     )
     batch = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
-    assert [part.path for part in parts_of(model)[0]] == ["outer", "loop/inner"]
-    assert [part.path for part, _, _ in recorded(model, batch)] == ["outer"]
+    assert [compressible.path for compressible in find_compressible_layers(model)[0]] == [
+        "outer",
+        "loop/inner",
+    ]
+    assert [compressible.path for compressible, _, _ in recorded(model, batch)] == ["outer"]
 
 
 @pytest.mark.parametrize("name", ["sequential", "nested_three_deep", "blocks", "reversed_table"])
 def test_nothing_stays_changed(name):
     model, batch = models.build(name)
-    parts = parts_of(model)[0]
+    compressibles = find_compressible_layers(model)[0]
     copies = every_layer(model)
     expected, before = outputs(model, batch), state(model)
     told = []
-    with listening(copies, parts, lambda place, *_: told.append(place)):
+    with listening(copies, compressibles, lambda place, *_: told.append(place)):
         assert state(model) != before
         # Watching does not change what is computed.
         assert_close(outputs(model, batch), expected, 0)
@@ -138,16 +143,16 @@ def test_nothing_stays_changed(name):
 @pytest.mark.parametrize("where", ["listener", "body", "beginning"])
 def test_nothing_stays_changed_after_an_exception(where):
     model, batch = models.build("nested_three_deep")
-    parts = parts_of(model)[0]
+    compressibles = find_compressible_layers(model)[0]
     copies = every_layer(model)
     if where == "beginning":
-        del copies[id(parts[-1].layer)]
+        del copies[id(compressibles[-1].layer)]
     before, expected = state(model), outputs(model, batch)
 
     def listener(*_):
         raise KeyError("told")
 
-    with pytest.raises(KeyError), listening(copies, parts, listener):  # noqa: PT012
+    with pytest.raises(KeyError), listening(copies, compressibles, listener):  # noqa: PT012
         if where == "body":
             raise KeyError("body")
         model(batch)
@@ -157,15 +162,15 @@ def test_nothing_stays_changed_after_an_exception(where):
 
 def test_listeners_in_each_other_all_hear():
     model, batch = models.build("sequential")
-    parts = parts_of(model)[0]
+    compressibles = find_compressible_layers(model)[0]
     copies = every_layer(model)
     before, outer, inner = state(model), [], []
-    with listening(copies, parts, lambda place, x, y: outer.append(np.asarray(y))):
-        with listening(copies, parts, lambda place, x, y: inner.append(np.asarray(y))):
+    with listening(copies, compressibles, lambda place, x, y: outer.append(np.asarray(y))):
+        with listening(copies, compressibles, lambda place, x, y: inner.append(np.asarray(y))):
             model(batch)
         model(batch)
-    assert len(inner) == len(parts)
-    assert len(outer) == 2 * len(parts)
+    assert len(inner) == len(compressibles)
+    assert len(outer) == 2 * len(compressibles)
     assert_close(outer[: len(inner)], inner, 0)
     assert state(model) == before
 
@@ -179,7 +184,7 @@ def test_another_layer_answers():
     route(copies[id(first)], other)
     expected = last(other(batch))
     np.testing.assert_allclose(copy(batch, training=False), expected, atol=1e-6)
-    # It is no part of the layer that it answers for.
+    # It is no layer of the layer that it answers for.
     assert len(copies[id(first)].weights) == 2
     route(copies[id(last)], None)
     np.testing.assert_allclose(copy(batch, training=False), other(batch), atol=1e-6)
@@ -191,9 +196,11 @@ def test_a_routed_layer_can_be_listened_to():
     other = layers.Dense(16, "relu")
     other.build((None, 12))
     route(copies[id(model.layers[0])], other)
-    parts, told = parts_of(model)[0], []
+    compressibles, told = find_compressible_layers(model)[0], []
     for _ in range(2):
-        with listening(copies, parts, lambda place, x, y: told.append((place, np.asarray(x)))):
+        with listening(
+            copies, compressibles, lambda place, x, y: told.append((place, np.asarray(x)))
+        ):
             copy(batch, training=False)
     assert [place for place, _ in told] == [0, 1, 0, 1]
     np.testing.assert_allclose(told[-1][1], other(batch), atol=1e-6)
@@ -205,6 +212,6 @@ def test_a_square_table_is_told_of_lookups_only():
     model = keras.Model(ids, table(layers.Dense(8)(table(ids)), reverse=True))
     batch = np.random.default_rng(0).integers(0, 8, (5, 6))
     told = [each for each in recorded(model, batch) if each[0].layer is table]
-    [(part, inputs, made)] = told
+    [(compressible, inputs, made)] = told
     np.testing.assert_array_equal(inputs, batch)
-    np.testing.assert_allclose(made, part.kernel[batch], atol=1e-6)
+    np.testing.assert_allclose(made, compressible.kernel[batch], atol=1e-6)

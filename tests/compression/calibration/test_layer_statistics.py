@@ -6,7 +6,7 @@ from keras import layers
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.layer_statistics import Observer
-from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.model_surgery.clone import copy_model
 from tests.compression import models
 
@@ -14,8 +14,8 @@ RNG = np.random.default_rng(0)
 
 
 def observer_of(model, data, chosen=None):
-    parts, others, _ = parts_of(model, chosen)
-    return Observer(model, parts, calibration_batches(model, data), others)
+    compressibles, others, _ = find_compressible_layers(model, chosen)
+    return Observer(model, compressibles, calibration_batches(model, data), others)
 
 
 def test_rows_count_calls_and_positions():

@@ -15,7 +15,7 @@ from dart_keras.compression.calibration.output_loss import (
     float_outputs,
     sensitivities,
 )
-from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.model_surgery.clone import copy_model
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -132,9 +132,11 @@ def found_sensitivities(model, data):
     statistics = OutputStatistics()
     for batch in batches:
         statistics.add(copy(batch, training=False))
-    parts, variances = parts_of(model)[0], statistics.variances()
-    found = sensitivities(copy, copies, parts, batches, variances)
-    return dict(zip([part.path for part in parts], found, strict=True)), variances
+    compressibles, variances = find_compressible_layers(model)[0], statistics.variances()
+    found = sensitivities(copy, copies, compressibles, batches, variances)
+    return dict(
+        zip([compressible.path for compressible in compressibles], found, strict=True)
+    ), variances
 
 
 def assert_near(found, expected):

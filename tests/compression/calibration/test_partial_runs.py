@@ -7,7 +7,7 @@ from dart_keras.compression.calibration import partial_runs
 from dart_keras.compression.calibration.hooks import listening
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.partial_runs import Outputs, Runs, spans_of
-from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.model_surgery.clone import copy_model
 from tests.compression import models
 
@@ -18,9 +18,9 @@ def stack(*each):
 
 def prepared(model, batches):
     """A copy, and what `Runs` needs of it."""
-    parts, _, _ = parts_of(model)
+    compressibles, _, _ = find_compressible_layers(model)
     copy, copies = copy_model(model)
-    return copy, copies, parts, spans_of(copy, copies, parts, batches[0])
+    return copy, copies, compressibles, spans_of(copy, copies, compressibles, batches[0])
 
 
 BATCHES = [np.random.default_rng(k).normal(size=(4, 6)).astype("float32") for k in range(3)]
@@ -28,12 +28,12 @@ BATCHES = [np.random.default_rng(k).normal(size=(4, 6)).astype("float32") for k 
 
 def test_a_part_is_told_of_without_a_run_of_what_is_before_and_behind_it():
     model = stack(*[layers.Dense(6, name=f"dense_{k}") for k in range(4)])
-    copy, copies, parts, spans = prepared(model, BATCHES)
+    copy, copies, compressibles, spans = prepared(model, BATCHES)
     assert spans == {k: (k, k) for k in range(4)}
     runs = Runs(copy, BATCHES, spans)
     called = []
     runs.forward_to(2)
-    with listening(copies, parts, lambda k, *_: called.append(k)):
+    with listening(copies, compressibles, lambda k, *_: called.append(k)):
         for place in range(3):
             runs.through(2, place)
     assert called == [2, 2, 2]
@@ -46,20 +46,22 @@ def test_a_part_is_told_of_without_a_run_of_what_is_before_and_behind_it():
 )
 def test_runs_see_what_whole_runs_see(name):
     model, batch = models.build(name)
-    copy, copies, parts, spans = prepared(model, [batch])
+    copy, copies, compressibles, spans = prepared(model, [batch])
     runs = Runs(copy, [batch], spans)
 
-    def seen_by(part, run):
+    def seen_by(compressible, run):
         calls = []
-        with listening(copies, [part], lambda _, x, y: calls.append((np.array(x), np.array(y)))):
+        with listening(
+            copies, [compressible], lambda _, x, y: calls.append((np.array(x), np.array(y)))
+        ):
             run()
         return calls
 
-    # The order in which the parts are called is the order in which they are asked for.
+    # The order in which the layers are called is the order in which they are asked for.
     for k in sorted(spans, key=lambda k: spans[k][0]):
-        whole = seen_by(parts[k], lambda: infer(copy, batch))
+        whole = seen_by(compressibles[k], lambda: infer(copy, batch))
         runs.forward_to(k)
-        found = seen_by(parts[k], lambda k=k: runs.through(k, 0))
+        found = seen_by(compressibles[k], lambda k=k: runs.through(k, 0))
         assert len(found) == len(whole) > 0
         for pair, expected in zip(found, whole, strict=True):
             for a, b in zip(pair, expected, strict=True):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dart_keras.compression.compressible import Form, parts_of
+from dart_keras.compression.compressible import Factorization, find_compressible_layers
 from dart_keras.compression.compressible.base import rank_ladder
 from tests.compression import models
 
@@ -26,37 +26,37 @@ def test_ranks_go_up_to_the_largest_in_small_steps(largest):
 @pytest.mark.parametrize("name", ["convolutional", "masked_attention", "encoders", "frozen"])
 def test_the_dense_form_is_the_layer_and_others_are_smaller(name):
     model, _ = models.build(name)
-    parts, _, _ = parts_of(model)
-    assert parts
-    for part in parts:
-        held = part.layer.count_params()
-        if part.norm is not None:
-            held += part.norm.count_params()
-        assert part.dense.parameters == held
-        assert part.dense.error == 0
-        assert part.dense.is_exact
-        forms = part.forms()
-        assert len(set(forms)) == len(forms)
-        for form in forms:
-            assert form.parameters < held
-            assert 0 <= form.multiply_adds <= part.dense.multiply_adds
-            assert 0 <= form.error <= 1
-            assert form.is_exact == (form.kind == "folded")
+    compressibles, _, _ = find_compressible_layers(model)
+    assert compressibles
+    for compressible in compressibles:
+        held = compressible.layer.count_params()
+        if compressible.norm is not None:
+            held += compressible.norm.count_params()
+        assert compressible.dense.parameters == held
+        assert compressible.dense.error == 0
+        assert compressible.dense.is_exact
+        factorizations = compressible.factorizations()
+        assert len(set(factorizations)) == len(factorizations)
+        for factorization in factorizations:
+            assert factorization.parameters < held
+            assert 0 <= factorization.multiply_adds <= compressible.dense.multiply_adds
+            assert 0 <= factorization.error <= 1
+            assert factorization.is_exact == (factorization.kind == "folded")
 
 
 @pytest.mark.parametrize("name", ["convolutional", "masked_attention", "encoders", "frozen"])
 def test_building_a_form_leaves_the_layer_alone(name):
     model, _ = models.build(name)
     weights = model.get_weights()
-    for part in parts_of(model)[0]:
-        forms = part.forms()
-        for form in forms[:: max(1, len(forms) - 1)]:
-            layer, _ = part.build(form)
+    for compressible in find_compressible_layers(model)[0]:
+        factorizations = compressible.factorizations()
+        for factorization in factorizations[:: max(1, len(factorizations) - 1)]:
+            layer, _ = compressible.build(factorization)
             assert layer.built
-            assert layer is not part.layer
-            assert layer.name == part.layer.name
+            assert layer is not compressible.layer
+            assert layer.name == compressible.layer.name
             assert {weight.trainable for weight in layer.weights} == {
-                weight.trainable for weight in part.layer.weights
+                weight.trainable for weight in compressible.layer.weights
             }
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
 
@@ -64,11 +64,11 @@ def test_building_a_form_leaves_the_layer_alone(name):
 def test_layers_too_small_for_any_other_form_have_none():
     for layer in (layers.Dense(2), layers.Conv2D(1, 1), layers.Embedding(2, 2)):
         model = keras.Sequential([keras.Input((4, 4, 2)), layer])
-        [part] = parts_of(model)[0]
-        assert part.forms() == []
+        [compressible] = find_compressible_layers(model)[0]
+        assert compressible.factorizations() == []
 
 
 def test_kinds_of_exact_forms():
     kinds = ["dense", "folded", "low rank", "tensor train", "convolutions"]
-    exact = [kind for kind in kinds if Form(kind, (), (), 1, 1, 0.0).is_exact]
+    exact = [kind for kind in kinds if Factorization(kind, (), (), 1, 1, 0.0).is_exact]
     assert exact == ["dense", "folded"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.compressible.batch_norm import fold_batch_norm, norms_behind
 from dart_keras.compression.search.student import Fitter
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
@@ -25,12 +25,16 @@ def names_behind(model):
 
 def with_norms_folded(model):
     """The model with every normalization taken in that can be."""
-    parts, _, _ = parts_of(model)
-    fitter = Fitter(model, parts)
-    forms = [
-        next((form for form in forms if form.kind == "folded"), forms[-1]) for forms in fitter.forms
+    compressibles, _, _ = find_compressible_layers(model)
+    fitter = Fitter(model, compressibles)
+    factorizations = [
+        next(
+            (each for each in options if each.kind == "folded"),
+            options[-1],
+        )
+        for options in fitter.factorizations
     ]
-    return fitter.assemble(fitter.fit(forms))
+    return fitter.assemble(fitter.fit(factorizations))
 
 
 @given(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))

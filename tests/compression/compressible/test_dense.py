@@ -5,7 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dart_keras.compression.compressible.dense import MatrixPart, shapes_of, train_forms
+from dart_keras.compression.compressible.dense import (
+    CompressibleDense,
+    shapes_of,
+    two_core_factorizations,
+)
 from dart_keras.layers import TTDense, TTEinsumDense
 
 RNG = np.random.default_rng(0)
@@ -34,43 +38,43 @@ LAYERS = {
 }
 
 
-def part_of(name, rows=1500):
-    """A part, correlated inputs with a mean and the layer's outputs for them."""
+def compressible_of(name, rows=1500):
+    """A layer, correlated inputs with a mean and the layer's outputs for them."""
     layer, shape = LAYERS[name]()
     layer.build((None, *shape))
     size = shape[-1]
     mixing = np.linalg.qr(RNG.normal(size=(size, size)))[0] * np.geomspace(2, 0.3, size)
     inputs = (RNG.normal(size=(rows, *shape)) @ mixing + RNG.normal(size=size)).astype("float32")
-    return MatrixPart("path", layer), inputs, np.asarray(layer(inputs))
+    return CompressibleDense("path", layer), inputs, np.asarray(layer(inputs))
 
 
-def evidence_of(part, inputs, targets, sensitivity=None):
-    evidence = part.evidence(sensitivity)
+def evidence_of(compressible, inputs, targets, sensitivity=None):
+    evidence = compressible.evidence(sensitivity)
     for x, y in zip(np.array_split(inputs, 3), np.array_split(targets, 3), strict=True):
-        part.add(evidence, x, y)
+        compressible.add(evidence, x, y)
     return evidence
 
 
-def output_error(part, layer, inputs, targets):
-    lost = part.output_rows(np.asarray(layer(inputs)) - targets)
-    rows = part.output_rows(targets)
+def output_error(compressible, layer, inputs, targets):
+    lost = compressible.output_rows(np.asarray(layer(inputs)) - targets)
+    rows = compressible.output_rows(targets)
     return np.sum(lost**2) / np.sum((rows - rows.mean(0)) ** 2)
 
 
-def full_rank(part, which):
-    """Of one of the shapes that are tried, the form that loses nothing."""
-    modes = shapes_of(*part.kernel.shape)[which]
+def full_rank(compressible, which):
+    """Of one of the shapes that are tried, the factorization that loses nothing."""
+    modes = shapes_of(*compressible.kernel.shape)[which]
     rank = min(modes[0][0] * modes[1][0], modes[0][1] * modes[1][1])
-    return train_forms(modes, [rank], [0.0], 0)[0]
+    return two_core_factorizations(modes, [rank], [0.0], 0)[0]
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["low rank", "balanced"])
 @pytest.mark.parametrize("with_data", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_full_ranks_give_the_layers_outputs(name, with_data, which):
-    part, inputs, targets = part_of(name, rows=300)
-    evidence = evidence_of(part, inputs, targets) if with_data else None
-    layer, error = part.build(full_rank(part, which), evidence)
+    compressible, inputs, targets = compressible_of(name, rows=300)
+    evidence = evidence_of(compressible, inputs, targets) if with_data else None
+    layer, error = compressible.build(full_rank(compressible, which), evidence)
     assert isinstance(layer, TTDense if name.startswith("Dense") else TTEinsumDense)
     assert error < 1e-9
     np.testing.assert_allclose(layer(inputs), targets, atol=1e-4)
@@ -79,42 +83,45 @@ def test_full_ranks_give_the_layers_outputs(name, with_data, which):
 @pytest.mark.parametrize("with_data", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_forms_are_as_large_as_they_say(name, with_data):
-    part, inputs, targets = part_of(name, rows=50)
-    evidence = evidence_of(part, inputs, targets) if with_data else None
-    forms = part.forms(evidence)
-    assert forms
-    for form in forms:
-        layer, _ = part.build(form, evidence)
-        assert layer.count_params() == form.parameters
-        assert (layer.input_modes, layer.output_modes, layer.ranks) == (*form.modes, form.ranks)
-        if form.kind == "low rank":
-            assert form.multiply_adds == sum(np.size(core) for core in layer.cores)
+    compressible, inputs, targets = compressible_of(name, rows=50)
+    evidence = evidence_of(compressible, inputs, targets) if with_data else None
+    factorizations = compressible.factorizations(evidence)
+    assert factorizations
+    for factorization in factorizations:
+        layer, _ = compressible.build(factorization, evidence)
+        assert layer.count_params() == factorization.parameters
+        assert (layer.input_modes, layer.output_modes, layer.ranks) == (
+            *factorization.modes,
+            factorization.ranks,
+        )
+        if factorization.kind == "low rank":
+            assert factorization.multiply_adds == sum(np.size(core) for core in layer.cores)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_without_data_errors_are_those_of_the_matrix(name):
-    part, _, _ = part_of(name, rows=1)
-    for form in part.forms():
-        layer, error = part.build(form)
-        lost = np.linalg.norm(layer.to_tt().to_dense() - part.kernel)
-        measured = (lost / np.linalg.norm(part.kernel)) ** 2
-        assert measured == pytest.approx(form.error, rel=1e-4, abs=1e-9)
-        assert error == pytest.approx(form.error, rel=1e-6, abs=1e-9)
+    compressible, _, _ = compressible_of(name, rows=1)
+    for factorization in compressible.factorizations():
+        layer, error = compressible.build(factorization)
+        lost = np.linalg.norm(layer.to_tt().to_dense() - compressible.kernel)
+        measured = (lost / np.linalg.norm(compressible.kernel)) ** 2
+        assert measured == pytest.approx(factorization.error, rel=1e-4, abs=1e-9)
+        assert error == pytest.approx(factorization.error, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name != "abc,cde->abde e"])
 def test_with_data_errors_are_those_of_outputs(name):
-    part, inputs, targets = part_of(name)
-    evidence = evidence_of(part, inputs, targets)
-    for form in part.forms(evidence):
-        layer, error = part.build(form, evidence)
-        measured = output_error(part, layer, inputs, targets)
+    compressible, inputs, targets = compressible_of(name)
+    evidence = evidence_of(compressible, inputs, targets)
+    for factorization in compressible.factorizations(evidence):
+        layer, error = compressible.build(factorization, evidence)
+        measured = output_error(compressible, layer, inputs, targets)
         # What few rows would not have told counts a little.
         assert measured == pytest.approx(error, rel=0.05, abs=1e-3)
-        if form.kind == "low rank":
-            assert error == pytest.approx(form.error, rel=1e-6, abs=1e-9)
+        if factorization.kind == "low rank":
+            assert error == pytest.approx(factorization.error, rel=1e-6, abs=1e-9)
         else:
-            assert error <= form.error * (1 + 1e-6)
+            assert error <= factorization.error * (1 + 1e-6)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -122,29 +129,35 @@ def test_sensitive_outputs_are_kept_at_the_cost_of_others(seed):
     rng = np.random.default_rng(seed)
     layer = layers.Dense(8)
     layer.build((None, 12))
-    part = MatrixPart("path", layer)
+    compressible = CompressibleDense("path", layer)
     inputs = rng.normal(size=(200, 12)).astype("float32")
     targets = np.asarray(layer(inputs))
     sensitivity = np.diag([1.0] * 2 + [1e-4] * 6)
     lost = []
     for each in (sensitivity, None):
-        evidence = evidence_of(part, inputs, targets, each)
-        form = next(f for f in part.forms(evidence) if f.kind == "low rank" and f.ranks[1] == 2)
-        small, _ = part.build(form, evidence)
+        evidence = evidence_of(compressible, inputs, targets, each)
+        factorization = next(
+            f
+            for f in compressible.factorizations(evidence)
+            if f.kind == "low rank" and f.ranks[1] == 2
+        )
+        small, _ = compressible.build(factorization, evidence)
         lost.append(np.sum((np.asarray(small(inputs)) - targets)[:, :2] ** 2))
     assert lost[0] <= lost[1] * (1 + 1e-4)
-    variance = part.variance(evidence_of(part, inputs, targets, sensitivity), sensitivity)
+    variance = compressible.variance(
+        evidence_of(compressible, inputs, targets, sensitivity), sensitivity
+    )
     expected = np.sum(np.diag(sensitivity) * targets.var(0))
     assert variance == pytest.approx(expected, rel=0.02)
 
 
 def test_a_bias_that_is_no_part_of_the_matrix_is_kept():
-    part, inputs, targets = part_of("abc,cde->abde e", rows=100)
-    evidence = evidence_of(part, inputs, targets)
-    assert part.bias is None
-    assert part.forms(evidence) == part.forms()
-    layer, _ = part.build(part.forms()[0], evidence)
-    np.testing.assert_array_equal(layer.bias, part.layer.bias)
+    compressible, inputs, targets = compressible_of("abc,cde->abde e", rows=100)
+    evidence = evidence_of(compressible, inputs, targets)
+    assert compressible.bias is None
+    assert compressible.factorizations(evidence) == compressible.factorizations()
+    layer, _ = compressible.build(compressible.factorizations()[0], evidence)
+    np.testing.assert_array_equal(layer.bias, compressible.layer.bias)
 
 
 def test_what_belongs_to_the_layer_stays():
@@ -152,8 +165,8 @@ def test_what_belongs_to_the_layer_stays():
         9, "relu", bias_constraint="non_neg", dtype="mixed_bfloat16", name="hidden", trainable=False
     )
     dense.build((None, 12))
-    part = MatrixPart("path", dense)
-    layer, _ = part.build(part.forms()[0])
+    compressible = CompressibleDense("path", dense)
+    layer, _ = compressible.build(compressible.factorizations()[0])
     assert layer.activation is keras.activations.relu
     assert isinstance(layer.bias_constraint, keras.constraints.NonNeg)
     assert layer.dtype_policy.name == "mixed_bfloat16"

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dart_keras.compression.compressible import candidates, parts_of
-from dart_keras.compression.compressible.conv2d import ConvolutionPart
-from dart_keras.compression.compressible.dense import MatrixPart
-from dart_keras.compression.compressible.embedding import EmbeddingPart
+from dart_keras.compression.compressible import candidates, find_compressible_layers
+from dart_keras.compression.compressible.conv2d import CompressibleConv2D
+from dart_keras.compression.compressible.dense import CompressibleDense
+from dart_keras.compression.compressible.embedding import CompressibleEmbedding
 from tests.compression import models
 
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_replaced_says_why(layer, shape, reason):
     assert (path, found) == (layer.name, layer)
     assert reason in given_reason
     with pytest.raises(ValueError, match=r"^Expected .*Received: model ") as error:
-        parts_of(model)
+        find_compressible_layers(model)
     assert repr(given_reason) in str(error.value)
 
 
@@ -139,9 +139,11 @@ def test_layers_are_chosen_by_path_type_and_function():
 
 def test_layers_not_chosen_say_so_and_are_other_parts():
     model, _ = models.build("encoders")
-    parts, others, found = parts_of(model, "encoder_1/*")
-    assert {part.path for part in parts} == chosen(model, "encoder_1/*")
-    assert {part.path for part in others} == chosen(model, None) - chosen(model, "encoder_1/*")
+    compressibles, others, found = find_compressible_layers(model, "encoder_1/*")
+    assert {compressible.path for compressible in compressibles} == chosen(model, "encoder_1/*")
+    assert {compressible.path for compressible in others} == chosen(model, None) - chosen(
+        model, "encoder_1/*"
+    )
     reasons = {each.path: each.reason for each in found}
     assert reasons["embedding"] == "not chosen by `layers`"
     # What cannot be chosen has a reason of its own.
@@ -151,21 +153,27 @@ def test_layers_not_chosen_say_so_and_are_other_parts():
 
 
 def test_parts_are_of_the_kinds_of_their_layers():
-    parts, _, _ = parts_of(models.build("convolutional")[0])
-    assert [type(part) for part in parts] == [ConvolutionPart, MatrixPart]
-    parts, _, _ = parts_of(models.build("masked_attention")[0])
-    assert {type(part) for part in parts} == {EmbeddingPart, MatrixPart}
-    parts, _, _ = parts_of(models.build("nested_three_deep")[0])
-    assert [part.norm is not None for part in parts].count(True) == 1
+    compressibles, _, _ = find_compressible_layers(models.build("convolutional")[0])
+    assert [type(compressible) for compressible in compressibles] == [
+        CompressibleConv2D,
+        CompressibleDense,
+    ]
+    compressibles, _, _ = find_compressible_layers(models.build("masked_attention")[0])
+    assert {type(compressible) for compressible in compressibles} == {
+        CompressibleEmbedding,
+        CompressibleDense,
+    }
+    compressibles, _, _ = find_compressible_layers(models.build("nested_three_deep")[0])
+    assert [compressible.norm is not None for compressible in compressibles].count(True) == 1
 
 
 @pytest.mark.parametrize("layer_filter", ["no such layer", [], lambda layer: False, layers.Conv2D])
 def test_a_model_without_layers_to_replace_is_refused(layer_filter):
     model = only_layer(layers.Dense(4, name="dense"), 4)
     with pytest.raises(ValueError, match=r"^Expected .*{'dense': 'not chosen by `layers`'}"):
-        parts_of(model, layer_filter)
+        find_compressible_layers(model, layer_filter)
     with pytest.raises(ValueError, match=r"Received: model 'm' with no layers that have weights"):
-        parts_of(keras.Sequential([keras.Input((4,)), layers.ReLU()], name="m"))
+        find_compressible_layers(keras.Sequential([keras.Input((4,)), layers.ReLU()], name="m"))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -177,9 +185,9 @@ def test_weights_that_are_not_finite_are_refused_where_they_matter(place, name, 
     assert weight.name == name
     weight.assign(np.where(np.arange(4) == 2, value, np.asarray(weight)))
     with pytest.raises(ValueError, match=f"finite weights.*Received: layer 'bad' with .*'{name}'$"):
-        parts_of(model)
-    [part], _, _ = parts_of(model, "good")
-    assert part.path == "good"
+        find_compressible_layers(model)
+    [compressible], _, _ = find_compressible_layers(model, "good")
+    assert compressible.path == "good"
 
 
 @pytest.mark.parametrize("model", [None, "model", layers.Dense(3), keras.Sequential()])

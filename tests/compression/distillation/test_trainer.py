@@ -6,7 +6,7 @@ from keras import layers
 from dart_keras.compression import compress
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
-from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.distillation.trainer import Distillation
 from dart_keras.compression.search.solution import (
     choose,
@@ -30,8 +30,12 @@ def network():
 
 
 def fitter_of(model):
-    parts, others, _ = parts_of(model)
-    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, ROWS), others))
+    compressibles, others, _ = find_compressible_layers(model)
+    return Fitter(
+        model,
+        compressibles,
+        Observer(model, compressibles, calibration_batches(model, ROWS), others),
+    )
 
 
 def test_the_rate_is_one_that_ends_close_and_looking_for_it_leaves_the_weights():
@@ -63,43 +67,50 @@ def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
 
 def test_balanced_trains_keep_to_the_same_limit():
     fitter = fitter_of(network())
-    forms = choose(fitter, "parameters", 1150)
-    balanced = solve_cost_balanced(fitter, "parameters", 1150, forms)
+    factorizations = choose(fitter, "parameters", 1150)
+    balanced = solve_cost_balanced(fitter, "parameters", 1150, factorizations)
     assert balanced.model.count_params() <= 1150
-    for form, new in zip(forms, balanced.fitted, strict=True):
-        assert new.form.kind == "tensor train" if form.kind == "low rank" else new.form == form
-    first, second, last = (new.form for new in balanced.fitted)
+    for factorization, new in zip(factorizations, balanced.fitted, strict=True):
+        assert (
+            new.factorization.kind == "tensor train"
+            if factorization.kind == "low rank"
+            else new.factorization == factorization
+        )
+    first, second, last = (new.factorization for new in balanced.fitted)
     assert first.ranks == second.ranks
     # The next rank is too much, as the two trains' cores have 8 x 8 rows and columns.
     assert balanced.model.count_params() + 2 * (8 * 8 + 8 * 8) > 1150
     assert first.ranks[1] >= last.ranks[1] > 1
     # Nothing is to be balanced, or not within the limit.
-    again = [new.form for new in balanced.fitted]
+    again = [new.factorization for new in balanced.fitted]
     assert solve_cost_balanced(fitter, "parameters", 1150, again) is None
-    assert solve_cost_balanced(fitter, "parameters", 10, forms) is None
+    assert solve_cost_balanced(fitter, "parameters", 10, factorizations) is None
 
 
 def test_small_layers_stay_whole_beside_balanced_trains_where_they_fit():
     stack = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(3)]
     model = keras.Sequential([keras.Input((64,)), *stack])
     fitter = fitter_of(model)
-    last = fitter.parts[-1].dense
+    last = fitter.compressibles[-1].dense
     assert last.parameters < 0.01 * model.count_params()
-    low = [next(form for form in part if form.kind == "low rank") for part in fitter.forms]
+    low = [
+        next(each for each in options if each.kind == "low rank")
+        for options in fitter.factorizations
+    ]
     room = cost_of(fitter, "parameters", [*low[:2], last]) + 1000
     balanced = solve_cost_balanced(fitter, "parameters", room, low)
-    assert [new.form.kind for new in balanced.fitted] == ["tensor train"] * 2 + ["dense"]
+    assert [new.factorization.kind for new in balanced.fitted] == ["tensor train"] * 2 + ["dense"]
     tight = solve_cost_balanced(fitter, "parameters", smallest_cost(fitter, "parameters"), low)
-    assert [new.form.kind for new in tight.fitted] == ["tensor train"] * 3
+    assert [new.factorization.kind for new in tight.fitted] == ["tensor train"] * 3
 
 
 def test_the_closer_of_the_two_is_taken(one_rate):
     model = network()
     fitter, distillation = fitter_of(model), Distillation(model, ROWS, 3)
     low_rank = solve_cost(fitter, "parameters", 2500)
-    forms = [new.form for new in low_rank.fitted]
-    solutions = [low_rank, solve_cost_balanced(fitter, "parameters", 2500, forms)]
-    ranks = [[new.form.ranks for new in each.fitted] for each in solutions]
+    factorizations = [new.factorization for new in low_rank.fitted]
+    solutions = [low_rank, solve_cost_balanced(fitter, "parameters", 2500, factorizations)]
+    ranks = [[new.factorization.ranks for new in each.fitted] for each in solutions]
     assert ranks[0] != ranks[1]
     errors = []
     for each in solutions:

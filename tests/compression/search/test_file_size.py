@@ -8,7 +8,7 @@ from keras import layers
 
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
-from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.search.file_size import measured_file, solve_measured
 from dart_keras.compression.search.student import Fitter
 from dart_keras.deployment import convert
@@ -28,10 +28,14 @@ def fitter(with_data=True):
     keras.utils.set_random_seed(0)
     stack = [keras.Input((48,)), layers.Dense(64, "relu"), layers.Dense(10)]
     model = keras.Sequential(stack)
-    parts, others, _ = parts_of(model)
+    compressibles, others, _ = find_compressible_layers(model)
     if not with_data:
-        return Fitter(model, parts)
-    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, ROWS), others))
+        return Fitter(model, compressibles)
+    return Fitter(
+        model,
+        compressibles,
+        Observer(model, compressibles, calibration_batches(model, ROWS), others),
+    )
 
 
 @functools.cache

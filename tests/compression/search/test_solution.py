@@ -11,7 +11,7 @@ from keras import layers
 
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
-from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.search.solution import (
     choose,
     smallest_cost,
@@ -39,10 +39,14 @@ def fitter(with_data=True):
             u, s, v = np.linalg.svd(np.asarray(layer.weights[0]), full_matrices=False)
             layer.weights[0].assign((u * s * np.geomspace(1, 0.05, len(s))) @ v)
     rows = np.random.default_rng(0).integers(0, 50, (160, 4))
-    parts, others, _ = parts_of(model)
+    compressibles, others, _ = find_compressible_layers(model)
     if not with_data:
-        return Fitter(model, parts)
-    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, rows), others))
+        return Fitter(model, compressibles)
+    return Fitter(
+        model,
+        compressibles,
+        Observer(model, compressibles, calibration_batches(model, rows), others),
+    )
 
 
 def cost(model, kind):
@@ -76,14 +80,17 @@ def limits(kind, share, with_data=True):
 @given(st.sampled_from(KINDS), st.floats(0, 1))
 def test_forms_keep_to_the_limit(kind, share):
     limit = limits(kind, share)
-    forms = choose(fitter(), kind, limit)
-    assert all(form in part for form, part in zip(forms, fitter().forms, strict=True))
+    factorizations = choose(fitter(), kind, limit)
+    assert all(
+        factorization in options
+        for factorization, options in zip(factorizations, fitter().factorizations, strict=True)
+    )
     if kind == "parameters":
         # The rest is a normalization.
-        assert sum(form.parameters for form in forms) + 160 <= limit
+        assert sum(factorization.parameters for factorization in factorizations) + 160 <= limit
     else:
-        assert forms[0].multiply_adds == 0
-        assert 4 * forms[1].multiply_adds + forms[2].multiply_adds <= limit
+        assert factorizations[0].multiply_adds == 0
+        assert 4 * factorizations[1].multiply_adds + factorizations[2].multiply_adds <= limit
 
 
 @given(st.sampled_from(KINDS), st.floats(0, 1), st.booleans())
@@ -96,16 +103,20 @@ def test_no_model_is_above_its_budget(kind, share, with_data):
     assert solution.measured == {}
     # Layers that stay whole get other numbers at most where there are data and others before them.
     for found in solution.fitted:
-        assert found.layer is not None or found.form.kind == "dense"
-        assert found.layer is None or found.form.kind != "dense" or (with_data and found.error > 0)
+        assert found.layer is not None or found.factorization.kind == "dense"
+        assert (
+            found.layer is None
+            or found.factorization.kind != "dense"
+            or (with_data and found.error > 0)
+        )
 
 
 @given(st.sampled_from(KINDS), st.floats(0, 1), st.floats(0, 1))
 def test_larger_budgets_promise_no_larger_losses(kind, share, other):
     def loss(limit):
-        forms = choose(fitter(), kind, limit)
-        every = zip(forms, fitter().forms, fitter().losses, strict=True)
-        return sum(losses[part.index(form)] for form, part, losses in every)
+        factorizations = choose(fitter(), kind, limit)
+        every = zip(factorizations, fitter().factorizations, fitter().losses, strict=True)
+        return sum(losses[options.index(factorization)] for factorization, options, losses in every)
 
     smaller, larger = sorted(limits(kind, each) for each in (share, other))
     assert loss(larger) <= loss(smaller) + 1e-12
@@ -159,14 +170,20 @@ def test_multiply_adds_need_to_know_how_often_layers_are_called():
 def test_each_error_is_within_the_tolerance(tolerance, with_data):
     known = fitter(with_data)
     solution = solve_tolerance(known, Energy(tolerance))
-    for part, forms, found in zip(known.parts, known.forms, solution.fitted, strict=True):
-        assert found.form.error**0.5 <= tolerance
+    for compressible, factorizations, found in zip(
+        known.compressibles, known.factorizations, solution.fitted, strict=True
+    ):
+        assert found.factorization.error**0.5 <= tolerance
         # Nothing smaller is.
-        within = [form.parameters for form in forms if form.error**0.5 <= tolerance]
-        assert found.form.parameters == min(within)
+        within = [
+            factorization.parameters
+            for factorization in factorizations
+            if factorization.error**0.5 <= tolerance
+        ]
+        assert found.factorization.parameters == min(within)
         if found.layer is not None and not with_data:
-            lost = np.linalg.norm(found.layer.to_tt().to_dense() - part.kernel)
-            assert lost <= tolerance * np.linalg.norm(part.kernel) * (1 + 1e-5)
+            lost = np.linalg.norm(found.layer.to_tt().to_dense() - compressible.kernel)
+            assert lost <= tolerance * np.linalg.norm(compressible.kernel) * (1 + 1e-5)
     if with_data:
         assert known.observer.error_of_model(solution.model) < (3 * tolerance) ** 2
     assert solution.model.count_params() < known.model.count_params()
@@ -177,8 +194,10 @@ def test_a_named_budget_is_reachable_where_rows_differ_in_length():
     model = keras.Model(x, layers.Dense(8)(layers.Dense(8)(x)))
     rng = np.random.default_rng(0)
     data = (rng.normal(size=(n, t, 8)).astype("float32") for n, t in ((3, 4), (2, 4), (2, 5)))
-    parts, _, _ = parts_of(model)
-    known = Fitter(model, parts, Observer(model, parts, calibration_batches(model, data)))
+    compressibles, _, _ = find_compressible_layers(model)
+    known = Fitter(
+        model, compressibles, Observer(model, compressibles, calibration_batches(model, data))
+    )
     with pytest.raises(ValueError, match=r"Received: multiply_adds=1$") as error:
         solve_cost(known, "multiply_adds", 1)
     solve_cost(known, "multiply_adds", int(re.search(r"at least (\d+)", str(error.value))[1]))

@@ -5,7 +5,7 @@ from keras import layers
 
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
-from dart_keras.compression.compressible import parts_of
+from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.search.student import Fitter
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.private_apis import flatten_layers
@@ -14,10 +14,14 @@ from tests.compression.helpers import assert_close, outputs
 
 
 def fitter_of(model, data=None, chosen=None):
-    parts, others, _ = parts_of(model, chosen)
+    compressibles, others, _ = find_compressible_layers(model, chosen)
     if data is None:
-        return Fitter(model, parts)
-    return Fitter(model, parts, Observer(model, parts, calibration_batches(model, data), others))
+        return Fitter(model, compressibles)
+    return Fitter(
+        model,
+        compressibles,
+        Observer(model, compressibles, calibration_batches(model, data), others),
+    )
 
 
 def near_low_rank(rng, n, m, rank, noise):
@@ -38,16 +42,19 @@ def network(seed=0, noise=0.05, rows=384):
 
 
 def of_rank(fitter, rank):
-    """Every part in its plain form of low rank."""
+    """Every layer in its plain factorization of low rank."""
     return [
-        next(form for form in part if form.kind == "low rank" and form.ranks[1] == rank)
-        for part in fitter.forms
+        next(each for each in options if each.kind == "low rank" and each.ranks[1] == rank)
+        for options in fitter.factorizations
     ]
 
 
-def only(fitter, k, form):
-    """One part in a form, the others as they are."""
-    return [form if k == place else part[-1] for place, part in enumerate(fitter.forms)]
+def only(fitter, k, factorization):
+    """One layer in a factorization, the others as they are."""
+    return [
+        factorization if k == place else options[-1]
+        for place, options in enumerate(fitter.factorizations)
+    ]
 
 
 @pytest.mark.parametrize("with_data", [False, True])
@@ -55,15 +62,17 @@ def only(fitter, k, form):
 def test_forms_are_smaller_and_the_dense_one_is_last(name, with_data):
     model, batch = models.build(name)
     fitter = fitter_of(model, batch if with_data else None)
-    assert len(fitter.forms) == len(fitter.parts) > 0
-    for part, forms, losses in zip(fitter.parts, fitter.forms, fitter.losses, strict=True):
-        *smaller, dense = forms
+    assert len(fitter.factorizations) == len(fitter.compressibles) > 0
+    for compressible, factorizations, losses in zip(
+        fitter.compressibles, fitter.factorizations, fitter.losses, strict=True
+    ):
+        *smaller, dense = factorizations
         assert dense.kind == "dense"
-        assert dense == part.dense
-        assert len(set(forms)) == len(forms)
-        for form in smaller:
-            assert form.parameters < dense.parameters
-            assert form.multiply_adds <= dense.multiply_adds
+        assert dense == compressible.dense
+        assert len(set(factorizations)) == len(factorizations)
+        for factorization in smaller:
+            assert factorization.parameters < dense.parameters
+            assert factorization.multiply_adds <= dense.multiply_adds
         assert losses[-1] == 0
         assert all(0 <= loss < np.inf for loss in losses)
 
@@ -81,17 +90,17 @@ def test_forms_are_smaller_and_the_dense_one_is_last(name, with_data):
 )
 def test_full_ranks_give_the_same_model(name, with_data):
     model, batch = models.build(name)
-    # Layers of rank 1 have a smaller form that is exact.
-    for part in parts_of(model)[0]:
-        for weight in part.layer.weights:
+    # Layers of rank 1 have a smaller factorization that is exact.
+    for compressible in find_compressible_layers(model)[0]:
+        for weight in compressible.layer.weights:
             matrix = np.asarray(weight)
             if matrix.ndim > 1:
                 matrix = np.ones((len(matrix), 1)) * matrix.reshape(len(matrix), -1)[0] / 4
                 weight.assign(matrix.reshape(weight.shape))
     before, weights = outputs(model, batch), model.get_weights()
     fitter = fitter_of(model, batch if with_data else None)
-    exact = [[form for form in part if form.error < 1e-9] for part in fitter.forms]
-    fitted = fitter.fit([min(part, key=lambda form: form.parameters) for part in exact])
+    exact = [[each for each in options if each.error < 1e-9] for options in fitter.factorizations]
+    fitted = fitter.fit([min(options, key=lambda each: each.parameters) for options in exact])
     small = fitter.assemble(fitted)
     assert small.count_params() < model.count_params()
     assert_close(outputs(small, batch), before, 1e-4)
@@ -116,15 +125,17 @@ def test_the_original_is_left_as_it_is():
 def test_losses_are_the_end_error_of_small_errors(seed):
     model, data = network(seed)
     fitter = fitter_of(model, data)
-    for k, (forms, losses) in enumerate(zip(fitter.forms, fitter.losses, strict=True)):
+    for k, (factorizations, losses) in enumerate(
+        zip(fitter.factorizations, fitter.losses, strict=True)
+    ):
         small_ones = [
-            (form, loss)
-            for form, loss in zip(forms, losses, strict=True)
-            if form.kind == "low rank" and 1e-4 < loss < 0.02
+            (factorization, loss)
+            for factorization, loss in zip(factorizations, losses, strict=True)
+            if factorization.kind == "low rank" and 1e-4 < loss < 0.02
         ]
         assert small_ones
-        for form, loss in small_ones[:2]:
-            small = fitter.assemble(fitter.fit(only(fitter, k, form), correct=False))
+        for factorization, loss in small_ones[:2]:
+            small = fitter.assemble(fitter.fit(only(fitter, k, factorization), correct=False))
             assert fitter.observer.error_of_model(small) == pytest.approx(loss, rel=0.3)
 
 
@@ -132,10 +143,13 @@ def test_losses_are_the_end_error_of_small_errors(seed):
 def test_later_layers_correct_the_errors_of_earlier_ones(seed, rank):
     model, data = network(seed, noise=0.3)
     fitter = fitter_of(model, data)
-    forms = of_rank(fitter, rank)
-    together = fitter.fit(forms)
+    factorizations = of_rank(fitter, rank)
+    together = fitter.fit(factorizations)
     # Each as if it were the only one that changes.
-    apart = [fitter.fit(only(fitter, k, form))[k] for k, form in enumerate(forms)]
+    apart = [
+        fitter.fit(only(fitter, k, factorization))[k]
+        for k, factorization in enumerate(factorizations)
+    ]
     error = fitter.observer.error_of_model(fitter.assemble(together))
     assert 0 < error < fitter.observer.error_of_model(fitter.assemble(apart))
     assert together[0].error == pytest.approx(apart[0].error)
@@ -144,20 +158,20 @@ def test_later_layers_correct_the_errors_of_earlier_ones(seed, rank):
 def test_end_errors_are_those_of_models_with_more_and_more_parts_replaced():
     model, data = network()
     fitter = fitter_of(model, data)
-    forms = of_rank(fitter, 2)
-    fitted = fitter.fit(forms)
+    factorizations = of_rank(fitter, 2)
+    fitted = fitter.fit(factorizations)
     errors = fitter.end_errors(fitted, fitter.observer)
     assert fitter.observer.error_of_model(fitter.assemble(fitted)) == pytest.approx(
         errors[-1], rel=1e-3
     )
-    first = fitter.fit(only(fitter, 0, forms[0]))
-    alone = fitter.fit(only(fitter, 0, forms[0]), correct=False)
+    first = fitter.fit(only(fitter, 0, factorizations[0]))
+    alone = fitter.fit(only(fitter, 0, factorizations[0]), correct=False)
     assert fitter.end_errors(alone, fitter.observer) == pytest.approx([errors[0]] * 3, rel=1e-3)
     for each in (first, alone):
         assert fitter.observer.error_of_model(fitter.assemble(each)) == pytest.approx(
             fitter.end_errors(each, fitter.observer)[-1], rel=1e-3
         )
-    unchanged = fitter.fit([part[-1] for part in fitter.forms])
+    unchanged = fitter.fit([options[-1] for options in fitter.factorizations])
     assert fitter.end_errors(unchanged, fitter.observer) == [0, 0, 0]
 
 
@@ -165,8 +179,8 @@ def test_end_errors_are_those_of_models_with_more_and_more_parts_replaced():
 def test_layers_that_stay_whole_make_up_for_those_before_them(seed):
     model, data = network(seed, noise=0.3)
     fitter = fitter_of(model, data)
-    forms = only(fitter, 0, of_rank(fitter, 1)[0])
-    apart, together = (fitter.fit(forms, correct) for correct in (False, True))
+    factorizations = only(fitter, 0, of_rank(fitter, 1)[0])
+    apart, together = (fitter.fit(factorizations, correct) for correct in (False, True))
     assert [new.layer is None for new in apart] == [False, True, True]
     assert [new.layer is None for new in together] == [False, False, False]
     corrected, last = together[2].layer, model.layers[-1]
@@ -204,26 +218,32 @@ def test_layers_without_a_bias_and_those_not_chosen_stay_as_they_are():
 
 def test_without_data_nothing_but_weights_is_known():
     fitter = fitter_of(network()[0])
-    assert fitter.losses == [[form.error for form in forms] for forms in fitter.forms]
+    assert fitter.losses == [
+        [factorization.error for factorization in factorizations]
+        for factorizations in fitter.factorizations
+    ]
     fitted = fitter.fit(of_rank(fitter, 2))
-    for part, found in zip(fitter.parts, fitted, strict=True):
-        lost = np.linalg.norm(found.layer.to_tt().to_dense() - part.kernel)
-        assert (lost / np.linalg.norm(part.kernel)) ** 2 == pytest.approx(found.error, rel=1e-3)
-        np.testing.assert_array_equal(found.layer.bias, part.layer.bias)
+    for compressible, found in zip(fitter.compressibles, fitted, strict=True):
+        lost = np.linalg.norm(found.layer.to_tt().to_dense() - compressible.kernel)
+        assert (lost / np.linalg.norm(compressible.kernel)) ** 2 == pytest.approx(
+            found.error, rel=1e-3
+        )
+        np.testing.assert_array_equal(found.layer.bias, compressible.layer.bias)
 
 
 @pytest.mark.parametrize("with_data", [False, True])
 def test_normalizations_are_taken_in(with_data, tmp_path):
     model, batch = models.build("nested_three_deep")
     fitter = fitter_of(model, batch if with_data else None)
-    norms = [part.norm for part in fitter.parts]
+    norms = [compressible.norm for compressible in fitter.compressibles]
     assert any(norms)
     # Largest last, the dense one aside.
-    forms = [
-        part[-1 if norm is None else -2] for part, norm in zip(fitter.forms, norms, strict=True)
+    factorizations = [
+        options[-1 if norm is None else -2]
+        for options, norm in zip(fitter.factorizations, norms, strict=True)
     ]
-    assert "folded" in [form.kind for form in forms]
-    small = fitter.assemble(fitter.fit(forms))
+    assert "folded" in [factorization.kind for factorization in factorizations]
+    small = fitter.assemble(fitter.fit(factorizations))
     assert_close(outputs(small, batch), outputs(model, batch), 1e-4)
     kinds = [type(layer) for layer in flatten_layers(small)]
     assert kinds.count(FoldedBatchNormalization) == len(norms) - norms.count(None)
