@@ -42,7 +42,7 @@ def artifact(layer: keras.Layer, inputs: int, runtime: str) -> Artifact:
     target, quantization = RUNTIMES[runtime]
     rows = np.random.default_rng(0).normal(size=(CALIBRATION_ROWS, inputs)).astype("float32")
     model = keras.Sequential([keras.Input((inputs,)), layer])
-    return convert(model, target, quantization=quantization, representative_data=rows)
+    return convert(model, target, quantization=quantization, calibration_data=rows)
 
 
 def planned_layer(inputs: int, units: int, rank: int, runtime: str) -> TTDense:

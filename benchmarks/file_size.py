@@ -103,7 +103,7 @@ def measure(model: keras.Model, target: str) -> dict[str, Any]:
         rows = rng.integers(0, model.layers[0].input_dim, size=(ROWS, *model.input_shape[1:]))
     else:
         rows = rng.normal(size=(ROWS, *model.input_shape[1:]))
-    artifact = convert(model, target, quantization="int8", representative_data=rows)
+    artifact = convert(model, target, quantization="int8", calibration_data=rows)
     parts = FileParts(**artifact.report["file_parts"])
     results = artifact.report["runtimes"]
     [output] = results[list(results)[-1]]["outputs"]

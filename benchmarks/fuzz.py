@@ -46,7 +46,7 @@ def convert_one(seed: int, target: str, quantization: str) -> dict[str, Any]:
     model, rows = random_model(seed)
     found: dict[str, Any] = {"layers": [type(layer).__name__ for layer in model.layers[1:]]}
     try:
-        artifact = convert(model, target, quantization=quantization, representative_data=rows)
+        artifact = convert(model, target, quantization=quantization, calibration_data=rows)
     except ConversionError as error:
         crashed = "ended with signal" in str(error) or "relative error of" in str(error)
         operators = ", ".join(error.operators)

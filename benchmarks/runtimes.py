@@ -42,7 +42,7 @@ def main() -> None:
     worst: dict[str, Any] = {}
     for name, model in {"original": original, "a tenth": small}.items():
         artifact = dk.deployment.convert(
-            model, "microcontroller", quantization="int8", representative_data=calibration
+            model, "microcontroller", quantization="int8", calibration_data=calibration
         )
         expected = model.predict(judged, verbose=0)
         outputs = {runtime: artifact.predict(judged, runtime) for runtime in RUNTIMES}

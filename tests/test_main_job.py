@@ -60,7 +60,7 @@ def test_from_fit_with_tf_data_to_the_microcontroller(build, tmp_path):
     assert cut.cuts[0]["parameters_after"] < cut.cuts[0]["parameters_before"]
     assert history["accuracy"][-1] > 0.9
     artifact = dk.deployment.convert(
-        model, target="microcontroller", quantization="int8", representative_data=IDS
+        model, target="microcontroller", quantization="int8", calibration_data=IDS
     )
     expected = np.argmax(model.predict(IDS, verbose=0), axis=1)
     for runtime in ("litert", "tflm"):

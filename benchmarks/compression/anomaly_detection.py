@@ -72,7 +72,7 @@ def main() -> None:
     )
     print(report)
     artifact = dk.deployment.convert(
-        small, "microcontroller", quantization="int8", representative_data=calibration
+        small, "microcontroller", quantization="int8", calibration_data=calibration
     )
     theirs = reference.load_file(folder / FILE, model)
     outputs = theirs.run("tflm", [judged])

@@ -160,7 +160,7 @@ def convert_step(folder: Path, quantization: str, rows: int) -> list[dict[str, A
     model = with_fixed_length(keras.saving.load_model(folder / "model.keras"))
     data = sequences(rows, seed=0)
     artifact, converting = measured(
-        lambda: convert(model, quantization=quantization, representative_data=data)
+        lambda: convert(model, quantization=quantization, calibration_data=data)
     )
     litert = artifact.report["runtimes"]["litert"]
     figures = {

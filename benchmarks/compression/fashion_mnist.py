@@ -57,7 +57,7 @@ class Benchmark:
     def add_model(self, method: str, setting: str, model: keras.Model, epochs: int) -> None:
         """Convert a model and take its file in."""
         artifact = dk.deployment.convert(
-            model, quantization="int8", representative_data=self.representative
+            model, quantization="int8", calibration_data=self.representative
         )
         about = {"parameters": model.count_params(), "float32 accuracy": self.accuracy(model)}
         self.add_file(method, setting, artifact.content, epochs, "file bytes", about)

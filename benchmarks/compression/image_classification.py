@@ -64,7 +64,7 @@ def main() -> None:
     dk.compression.recover(small, model, pictures, RECOVERY_EPOCHS)
     add("recovered", small)
     artifact = dk.deployment.convert(
-        small, "microcontroller", quantization="int8", representative_data=calibration
+        small, "microcontroller", quantization="int8", calibration_data=calibration
     )
     for runtime in ("litert", "tflm"):
         results.add(

@@ -71,7 +71,7 @@ def ways(dense: keras.Model, train: keras.Model, images: FashionMnist) -> Iterat
     rows = images.train_images[: model_optimization.REPRESENTATIVE_ROWS]
 
     def converted(model: keras.Model, recipe: str, target: str = TARGET) -> bytes:
-        made = dk.deployment.convert(model, target, quantization=recipe, representative_data=rows)
+        made = dk.deployment.convert(model, target, quantization=recipe, calibration_data=rows)
         return made.content
 
     for recipe in ("float32", "int8", "int16x8"):

@@ -77,9 +77,7 @@ class Study:
             self.train(aware)
             return dk.deployment.convert(aware, target, quantization="int8")
         rows = self.calibration
-        return dk.deployment.convert(
-            self.model, target, quantization=recipe, representative_data=rows
-        )
+        return dk.deployment.convert(self.model, target, quantization=recipe, calibration_data=rows)
 
     def _scores(self, predict: Callable[[np.ndarray], np.ndarray], count: int) -> np.ndarray:
         # Evenly spaced: a test set may change on its way.

@@ -7,7 +7,7 @@ from pathlib import Path
 # As `dart_keras.deployment` knows them; reading its own lists would start TensorFlow.
 TARGETS = ("raspberry-pi", "microcontroller")
 QUANTIZATIONS = ("float32", "dynamic", "int8", "int16x8")
-CALIBRATIONS = ("minmax", "percentile", "mse")
+ACTIVATION_RANGES = ("minmax", "percentile", "mse")
 
 
 def file_ending(*endings: str) -> Callable[[str], Path]:
@@ -59,10 +59,12 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_data(parser: argparse.ArgumentParser, help: str, required: bool = False) -> None:
+def add_calibration_data(
+    parser: argparse.ArgumentParser, help: str, required: bool = False
+) -> None:
     """Adds the file of rows."""
     parser.add_argument(
-        "--data",
+        "--calibration-data",
         metavar="ROWS",
         type=file_ending(".npy", ".npz"),
         required=required,

@@ -8,7 +8,7 @@ from typing import Any
 from dart_keras.cli.arguments import (
     QUANTIZATIONS,
     TARGETS,
-    add_data,
+    add_calibration_data,
     add_model,
     file_ending,
     positive,
@@ -48,7 +48,7 @@ def add_parser(commands: Any) -> None:
         "--quantization", choices=QUANTIZATIONS, help=f"the quantization {of_file} (int8)"
     )
     parser.add_argument("--target", choices=TARGETS, help=f"the target {of_file} (microcontroller)")
-    add_data(parser, "rows that the model may meet, to keep what it does with them")
+    add_calibration_data(parser, "rows that the model may meet, to keep what it does with them")
     parser.add_argument(
         "--layers",
         metavar="PATTERN",
@@ -60,7 +60,7 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         type=positive,
         default=0,
-        help="how many epochs of training on --data follow",
+        help="how many epochs of training on --calibration-data follow",
     )
     parser.add_argument(
         "--report", metavar="REPORT.json", type=file_ending(".json"), help="write the report here"
@@ -75,14 +75,14 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     has_file = arguments.flash_bytes or arguments.arena_bytes
     if not has_file and (arguments.quantization or arguments.target):
         parser.error("--quantization and --target go with --flash-bytes or --arena-bytes")
-    if arguments.recovery_epochs and arguments.data is None:
-        parser.error("--recovery-epochs needs --data to train on")
+    if arguments.recovery_epochs and arguments.calibration_data is None:
+        parser.error("--recovery-epochs needs --calibration-data to train on")
     from dart_keras.compression import compress
 
     small, report = compress(
         load_model(arguments.model),
         _budget(arguments),
-        load_rows(arguments.data),
+        load_rows(arguments.calibration_data),
         layers=arguments.layers,
         recovery_epochs=arguments.recovery_epochs,
     )

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from dart_keras.cli.arguments import (
-    CALIBRATIONS,
+    ACTIVATION_RANGES,
     QUANTIZATIONS,
     TARGETS,
-    add_data,
+    add_calibration_data,
     add_model,
     positive,
     positive_number,
@@ -29,7 +29,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--target", choices=TARGETS, default="raspberry-pi")
     parser.add_argument("--quantization", choices=QUANTIZATIONS, default="float32")
-    add_data(
+    add_calibration_data(
         parser,
         "rows to calibrate on (int8 and int16x8 need them, unless the model is "
         "quantization-aware) and to compare on",
@@ -41,13 +41,13 @@ def add_parser(commands: Any) -> None:
         help="the most bytes that the file may take; what is left of them makes it faster",
     )
     parser.add_argument(
-        "--calibration",
-        choices=CALIBRATIONS,
+        "--activation-ranges",
+        choices=ACTIVATION_RANGES,
         default="minmax",
         help="how the ranges of the activations follow from the rows (default: %(default)s)",
     )
     parser.add_argument(
-        "--least-decibels",
+        "--min-sqnr-db",
         metavar="DB",
         type=positive_number,
         help="the least signal-to-noise ratio of every output; where int8 has less, the file is "
@@ -62,16 +62,18 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
 
     model = load_model(arguments.model)
     calibrated = arguments.quantization in ("int8", "int16x8") and not quantized_layers(model)
-    if calibrated and arguments.data is None:
-        parser.error(f"--quantization {arguments.quantization} needs --data to calibrate on")
+    if calibrated and arguments.calibration_data is None:
+        parser.error(
+            f"--quantization {arguments.quantization} needs --calibration-data to calibrate on"
+        )
     artifact = convert(
         model,
         arguments.target,
         quantization=arguments.quantization,
-        representative_data=load_rows(arguments.data),
+        calibration_data=load_rows(arguments.calibration_data),
         flash_budget=arguments.flash_budget,
-        calibration=arguments.calibration,
-        least_decibels=arguments.least_decibels,
+        activation_ranges=arguments.activation_ranges,
+        min_sqnr_db=arguments.min_sqnr_db,
     )
     artifact.save(arguments.output)
     print(artifact)

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dart_keras.cli.arguments import add_data, add_model, positive_number
+from dart_keras.cli.arguments import add_calibration_data, add_model, positive_number
 from dart_keras.cli.model_files import load_model, load_rows
 
 
@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
         "beside it is run on LiteRT alone",
     )
     add_model(parser)
-    add_data(parser, "the rows to compare on", required=True)
+    add_calibration_data(parser, "the rows to compare on", required=True)
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
@@ -43,7 +43,9 @@ def _run(arguments: argparse.Namespace) -> None:
     content = path.read_bytes()
     model = load_model(arguments.model)
     signature = model_signature(model)
-    arrays = collect(load_rows(arguments.data), signature.inputs, name="--data")
+    arrays = collect(
+        load_rows(arguments.calibration_data), signature.inputs, name="--calibration-data"
+    )
     exported = export(model, signature)
     expected = exported(arrays)
     run_and_compare(path, content, exported, arrays, expected, arguments.timeout)

@@ -134,7 +134,7 @@ class Sensitivity:
 
 def sensitivity(
     model: keras.Model,
-    data: Any,
+    calibration_data: Any,
     *,
     layers: LayerFilter | Sequence[LayerFilter] | None = None,
 ) -> Sensitivity:
@@ -146,7 +146,7 @@ def sensitivity(
 
     Args:
         model: A built model. It is left as it is.
-        data: Inputs, as `calibration_data` of `compress`.
+        calibration_data: Inputs, as for `compress`.
         layers: Which layers to measure, as for `candidates`.
 
     Returns:
@@ -163,7 +163,7 @@ def sensitivity(
         True
     """
     compressibles, _, _ = find_compressible_layers(model, layers)
-    observer = Observer(model, compressibles, calibration_batches(model, data))
+    observer = Observer(model, compressibles, calibration_batches(model, calibration_data))
     fitter = Fitter(model, compressibles, observer)
     rows = []
     work = [

@@ -83,16 +83,16 @@ class Artifact:
                 f"`runtime` must be one of {list(runtimes)} for target {self.target!r}. "
                 f"Received: runtime={runtime!r}"
             )
-        outputs = self._run(self._collected(x), runtime)
+        outputs = self._run(self._collected(x, "x"), runtime)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def verify(self, x: Any) -> dict[str, list[dict[str, Any]]]:
-        """Compares the file with the Keras model on new data, on each of the target's runtimes.
+    def verify(self, calibration_data: Any) -> dict[str, list[dict[str, Any]]]:
+        """Compares the file with the Keras model on rows of data, on each of the target's runtimes.
 
         The Keras model is the one that was converted, with the weights that it had then.
 
         Args:
-            x: As for `predict`.
+            calibration_data: Rows, in any form that `convert` takes; all of them are used.
 
         Returns:
             For each runtime, the distance of each output as in the report.
@@ -101,7 +101,7 @@ class Artifact:
             ConversionError: If an output is not finite, or so far off that `convert` would
                 have refused it.
         """
-        arrays = self._collected(x)
+        arrays = self._collected(calibration_data, "calibration_data")
         expected = self._reference(arrays)
         names = [info.name for info in self.outputs]
         results = {}
@@ -140,7 +140,7 @@ class Artifact:
             self.content, TARGETS[self.target].runtimes, self.examples, self.arena_size, runs
         )
 
-    def operator_errors(self, x: Any) -> OperatorErrors:
+    def operator_errors(self, calibration_data: Any) -> OperatorErrors:
         """Says where a quantized file loses its precision, operator by operator.
 
         Every operator's output, integers on LiteRT, is held against the float32 file of the same
@@ -148,14 +148,14 @@ class Artifact:
         itself, found by giving its float twin what it was given.
 
         Args:
-            x: As for `predict`.
+            calibration_data: Rows, in any form that `convert` takes; all of them are used.
 
         Returns:
             The operators in their order, with `.worst`, the one that adds most; it prints itself.
 
         Raises:
-            ValueError: If the file is not quantized as `"int8"` or `"int16x8"`, or `x` does not
-                fit the inputs.
+            ValueError: If the file is not quantized as `"int8"` or `"int16x8"`, or the
+                data do not fit the inputs.
 
         Example:
             >>> import keras, numpy as np
@@ -164,7 +164,7 @@ class Artifact:
             >>> layer = dk.layers.TTDense(64, ranks=4, name="hidden")
             >>> model = keras.Sequential([keras.Input((64,)), layer], name="small")
             >>> artifact = dk.deployment.convert(
-            ...     model, quantization="int8", representative_data=rows
+            ...     model, quantization="int8", calibration_data=rows
             ... )
             >>> errors = artifact.operator_errors(rows)
             >>> print(errors)
@@ -178,7 +178,8 @@ class Artifact:
                 "Expected a file with quantization='int8' or 'int16x8', whose operators work on "
                 f"integers. Received: quantization={self.quantization!r}"
             )
-        operators = operator_errors(self._named, self._reference, self._collected(x))
+        rows = self._collected(calibration_data, "calibration_data")
+        operators = operator_errors(self._named, self._reference, rows)
         return OperatorErrors(self.report["model"], self.quantization, operators)
 
     def save(self, folder: str | Path) -> None:
@@ -243,12 +244,12 @@ class Artifact:
         file = Executable(self.content, self.inputs, self.outputs)
         return file.run(runtime, arrays, self.arena_size).outputs
 
-    def _collected(self, x: Any) -> list[np.ndarray]:
+    def _collected(self, data: Any, name: str) -> list[np.ndarray]:
         specs = [
             InputSpec(info.name, info.shape[1:], "int32" if _holds_ids(info) else "float32")
             for info in self.inputs
         ]
-        return collect(x, specs, name="x")
+        return collect(data, specs, name=name)
 
 
 def _holds_ids(info: TensorInfo) -> bool:

@@ -32,10 +32,10 @@ def convert(
     target: str = "raspberry-pi",
     *,
     quantization: str = "float32",
-    representative_data: Any = None,
+    calibration_data: Any = None,
     flash_budget: int | None = None,
-    calibration: str = "minmax",
-    least_decibels: float | None = None,
+    activation_ranges: str = "minmax",
+    min_sqnr_db: float | None = None,
 ) -> Artifact:
     """Turns a Keras model into a `.tflite` file that has run on the runtimes of its target.
 
@@ -56,13 +56,13 @@ def convert(
 
     Args:
         model: A built Sequential, functional or subclassed model. Of a subclassed model, which
-            remembers no dtypes, inputs are integers if `representative_data` are.
+            remembers no dtypes, inputs are integers if `calibration_data` are.
         target: `"raspberry-pi"` or `"microcontroller"`.
         quantization: `"float32"`; `"dynamic"`, int8 weights (of matrices with at least 1024
             elements) and float activations, not on a microcontroller; `"int8"`, weights and
             activations, inputs and outputs included; `"int16x8"`, int8 weights and int16
             activations, inputs and outputs included.
-        representative_data: Rows that the model may meet, to find the ranges of the
+        calibration_data: Rows that the model may meet, to find the ranges of the
             activations: one array of shape (rows, *input shape) for each input (in a tuple, or
             in a dict by input name), or an iterable of such batches or of single rows, for
             instance a generator or a `tf.data.Dataset`. At most 1024 rows are used. Needed for
@@ -71,11 +71,11 @@ def convert(
         flash_budget: The most bytes that the file may take. What the smaller file leaves of them
             goes into merging cores, which takes more weights and less time, where a byte saves
             most. None merges cores only where this takes no more weights.
-        calibration: How the range of an activation follows from the numbers that it takes on the
-            representative data: `"minmax"`, all of them; `"percentile"`, all but 0.005 % on either
-            side; `"mse"`, the range whose rounding and clipping cost the least squared error. For
-            `"int8"` and `"int16x8"`, of models that have not learned their ranges.
-        least_decibels: The least signal-to-noise ratio that every output must have on the compared
+        activation_ranges: How the range of an activation follows from its values on the calibration
+            data: `"minmax"`, all of them; `"percentile"`, all but 0.005 % on either side; `"mse"`,
+            the range whose rounding and clipping cost the least squared error. For `"int8"` and
+            `"int16x8"`, of models that have not learned their ranges.
+        min_sqnr_db: The least signal-to-noise ratio that every output must have on the compared
             rows and on the target's own runtime. A file that has less is refused; in place of an
             `"int8"` file comes an `"int16x8"` one, if that has enough.
 
@@ -96,7 +96,7 @@ def convert(
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
         >>> rows = np.random.default_rng(0).normal(size=(32, 8))
         >>> artifact = convert(
-        ...     model, target="microcontroller", quantization="int8", representative_data=rows
+        ...     model, target="microcontroller", quantization="int8", calibration_data=rows
         ... )
         >>> artifact.operators
         ['FULLY_CONNECTED']
@@ -110,11 +110,11 @@ def convert(
             f"Received: backend {keras.backend.backend()!r}"
         )
     check_budget(flash_budget)
-    check_decibels(least_decibels)
+    check_min_sqnr_db(min_sqnr_db)
     signature = model_signature(model)
     recipe = with_learned_ranges(RECIPES[quantization], model, device.name)
-    check_calibration(calibration, recipe)
-    arrays = _representative_rows(representative_data, signature, recipe)
+    check_activation_ranges(activation_ranges, recipe)
+    arrays = _representative_rows(calibration_data, signature, recipe)
     signature = signature.resolved(arrays)
     if arrays is None:
         compared = random_rows(signature.inputs, signature.id_bound)
@@ -125,13 +125,13 @@ def convert(
         compared = _evenly_spaced(arrays, _COMPARED_ROWS)
 
     request = _Request(
-        model, device, signature, arrays, compared, flash_budget, calibration, least_decibels
+        model, device, signature, arrays, compared, flash_budget, activation_ranges, min_sqnr_db
     )
     try:
         return _convert(request, recipe)
     except InaccurateError as error:
         finer = RECIPES["int16x8"]
-        if least_decibels is None or recipe != RECIPES["int8"] or finer.name not in device.recipes:
+        if min_sqnr_db is None or recipe != RECIPES["int8"] or finer.name not in device.recipes:
             raise
         refused = error
     try:
@@ -160,20 +160,22 @@ class _Request:
     arrays: list[np.ndarray] | None
     compared: list[np.ndarray]
     flash_budget: int | None
-    calibration: str
-    least_decibels: float | None
+    activation_ranges: str
+    min_sqnr_db: float | None
 
 
 def _convert(request: _Request, recipe: Recipe) -> Artifact:
     model, device, signature = request.model, request.device, request.signature
     arrays, compared = request.arrays, request.compared
-    builder = Builder(model, signature, device, recipe, arrays or (), compared, request.calibration)
+    builder = Builder(
+        model, signature, device, recipe, arrays or (), compared, request.activation_ranges
+    )
     built = builder.build(request.flash_budget)
     file = executable(built.content, built.exported)
     with in_float32(model):
         expected = keras_outputs(signature, compared)
     runtimes, arena_size = judge(
-        file, built, device, recipe, compared, expected, request.least_decibels
+        file, built, device, recipe, compared, expected, request.min_sqnr_db
     )
     # The last runtime is the device's own.
     recorded = _evenly_spaced(compared, _RECORDED_ROWS)
@@ -184,12 +186,12 @@ def _convert(request: _Request, recipe: Recipe) -> Artifact:
         "flash_budget": request.flash_budget,
         "arena_bytes": arena_size,
         "microcontroller": memory_of(len(built.content), examples, arena_size),
-        "calibration": request.calibration if recipe.needs_data else None,
+        "activation_ranges": request.activation_ranges if recipe.needs_data else None,
         "calibration_rows": len(arrays[0]) if arrays and recipe.needs_data else 0,
         "compared_rows": len(compared[0]),
-        "compared_on": "random inputs" if arrays is None else "representative data",
+        "compared_on": "random inputs" if arrays is None else "calibration data",
         "runtimes": runtimes,
-        "least_decibels": request.least_decibels,
+        "min_sqnr_db": request.min_sqnr_db,
         "refused": None,
     }
     return Artifact(
@@ -212,12 +214,12 @@ def _representative_rows(
     data: Any, signature: ModelSignature, recipe: Recipe
 ) -> list[np.ndarray] | None:
     if data is not None:
-        return collect(data, signature.inputs, name="representative_data", max_rows=MAX_ROWS)
+        return collect(data, signature.inputs, name="calibration_data", max_rows=MAX_ROWS)
     if recipe.needs_data:
         shapes = {spec.name: ("rows", *spec.shape) for spec in signature.inputs}
         raise ValueError(
-            f"quantization={recipe.name!r} needs `representative_data` of the shapes {shapes} to "
-            "find the ranges of the activations. Received: representative_data=None"
+            f"quantization={recipe.name!r} needs `calibration_data` of the shapes {shapes} to "
+            "find the ranges of the activations. Received: calibration_data=None"
         )
     return None
 
@@ -237,29 +239,29 @@ def check_budget(flash_budget: Any) -> None:
         )
 
 
-def check_decibels(least: Any) -> None:
+def check_min_sqnr_db(least: Any) -> None:
     """Raise a ValueError unless this can be an output's least signal-to-noise ratio."""
     number = isinstance(least, (int, float)) and not isinstance(least, bool)
     if least is not None and not (number and math.isfinite(least) and least > 0):
         raise ValueError(
-            "`least_decibels` must be None or a positive number. Received: "
-            f"least_decibels={least!r}"
+            f"`min_sqnr_db` must be None or a positive number. Received: min_sqnr_db={least!r}"
         )
 
 
-def check_calibration(calibration: Any, recipe: Recipe) -> None:
+def check_activation_ranges(activation_ranges: Any, recipe: Recipe) -> None:
     """Raise a ValueError unless ranges can be found this way for the recipe."""
-    if calibration not in METHODS:
+    if activation_ranges not in METHODS:
         raise ValueError(
-            f"`calibration` must be one of {list(METHODS)}. Received: calibration={calibration!r}"
+            f"Expected `activation_ranges` to be one of {list(METHODS)}. Received: "
+            f"activation_ranges={activation_ranges!r}"
         )
-    if calibration != "minmax" and not recipe.needs_data:
+    if activation_ranges != "minmax" and not recipe.needs_data:
         reason = (
             "this model has learned its ranges"
             if recipe.learned
             else f"quantization={recipe.name!r} needs none"
         )
         raise ValueError(
-            f"`calibration` is for ranges that are found on representative data, and {reason}. "
-            f"Received: calibration={calibration!r}"
+            f"`activation_ranges` is for ranges that are found on calibration data, and {reason}. "
+            f"Received: activation_ranges={activation_ranges!r}"
         )

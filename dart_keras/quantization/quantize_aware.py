@@ -32,7 +32,7 @@ def quantize_aware(
     target multiplies them. Gradients pass as if nothing was rounded (Jacob
     et al. 2018, "Quantization and training of neural networks for efficient
     integer-arithmetic-only inference", section 3). The ranges of the results are found in `fit`, so
-    that `dart_keras.deployment.convert` needs no representative data. The rounding is done by
+    that `dart_keras.deployment.convert` needs no calibration data. The rounding is done by
     tensorflow-model-optimization's quantizers.
 
     To be used when the ranks are settled: after `RankDiscretization` has cut them.

@@ -171,7 +171,7 @@ def run(data: FashionMnist, plan: Plan, verbose: Any = "auto") -> Outcome:
     artifacts = {}
     for target, runtime in (("raspberry-pi", "litert"), ("microcontroller", "tflm")):
         artifact = dk.deployment.convert(
-            model, target=target, quantization="int8", representative_data=calibration
+            model, target=target, quantization="int8", calibration_data=calibration
         )
         artifacts[target] = artifact
         logits = artifact.predict(data.test_images, runtime=runtime)

@@ -61,7 +61,7 @@ def convert_for(
         rotated(model, trained.settings.architecture),
         target,
         quantization="int8",
-        representative_data=training_windows(corpus.train, trained.length, windows),
+        calibration_data=training_windows(corpus.train, trained.length, windows),
     )
     runtime = _RUNTIMES[target]
     padding = int(trained.vocabulary.encode([END_OF_LINE])[0])

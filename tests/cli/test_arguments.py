@@ -11,7 +11,7 @@ from dart_keras.deployment.target import TARGETS
 def test_choices_are_those_of_the_converter():
     assert tuple(TARGETS) == arguments.TARGETS
     assert tuple(RECIPES) == arguments.QUANTIZATIONS
-    assert tuple(METHODS) == arguments.CALIBRATIONS
+    assert tuple(METHODS) == arguments.ACTIVATION_RANGES
 
 
 @pytest.mark.parametrize(

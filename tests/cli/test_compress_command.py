@@ -41,7 +41,7 @@ def test_the_smaller_model_and_its_report_are_written(compress, files, tmp_path,
     ],
 )
 def test_every_kind_of_budget(compress, files, budget):
-    (code, _, err), output = compress(*budget, "--data", files / "rows.npy")
+    (code, _, err), output = compress(*budget, "--calibration-data", files / "rows.npy")
     assert code == 0, err
     before = keras.saving.load_model(files / "model.keras").count_params()
     # An arena may be small enough already.
@@ -50,7 +50,7 @@ def test_every_kind_of_budget(compress, files, budget):
 
 def test_data_layers_and_recovery(compress, files):
     (code, _, err), output = compress(
-        *("--tolerance", 0.9, "--data", files / "rows.npy"),
+        *("--tolerance", 0.9, "--calibration-data", files / "rows.npy"),
         *("--layers", "hid*", "logits", "--recovery-epochs", 1),
     )
     assert code == 0, err
@@ -77,7 +77,7 @@ def test_a_failure_leaves_the_files_as_they_were(compress, tmp_path):
         (["--tolerance", 1.5], "expected a number between 0 and 1. Received: 1.5"),
         (["--parameters", 9, "--quantization", "int8"], "go with --flash-bytes or --arena-bytes"),
         (["--tolerance", 0.5, "--target", "raspberry-pi"], "go with --flash-bytes"),
-        (["--parameters", 9, "--recovery-epochs", 2], "--recovery-epochs needs --data"),
+        (["--parameters", 9, "--recovery-epochs", 2], "--recovery-epochs needs --calibration-data"),
         (["--parameters", 9, "--picture", "a.svg"], "expected a .png file. Received: a.svg"),
     ],
 )

@@ -11,7 +11,14 @@ def test_files_for_a_microcontroller_from_h5(run, files, tmp_path):
     out = tmp_path / "out"
     code, printed, err = run(
         *("convert", files / "model.h5", "--output", out, "--target", "microcontroller"),
-        *("--quantization", "int8", "--data", files / "rows.npz", "--flash-budget", 100_000),
+        *(
+            "--quantization",
+            "int8",
+            "--calibration-data",
+            files / "rows.npz",
+            "--flash-budget",
+            100_000,
+        ),
     )
     assert code == 0, err
     report = json.loads((out / "report.json").read_text())
@@ -29,17 +36,24 @@ def test_files_for_a_microcontroller_from_h5(run, files, tmp_path):
 def test_ranges_and_decibels_are_for_the_caller_to_say(run, files, tmp_path):
     result = run(
         *("convert", files / "model.keras", "--output", tmp_path, "--quantization", "int8"),
-        *("--data", files / "rows.npz", "--calibration", "mse", "--least-decibels", 1),
+        *(
+            "--calibration-data",
+            files / "rows.npz",
+            "--activation-ranges",
+            "mse",
+            "--min-sqnr-db",
+            1,
+        ),
     )
     assert result.code == 0, result.err
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["calibration"], report["least_decibels"]) == ("mse", 1)
+    assert (report["activation_ranges"], report["min_sqnr_db"]) == ("mse", 1)
 
 
 def test_two_inputs_go_by_their_names(run, files, tmp_path):
     result = run(
         *("convert", files / "two.keras", "--output", tmp_path, "--quantization", "int16x8"),
-        *("--data", files / "two.npz"),
+        *("--calibration-data", files / "two.npz"),
     )
     assert result.code == 0, result.err
     report = json.loads((tmp_path / "report.json").read_text())
@@ -62,8 +76,11 @@ def test_a_quantization_aware_model_needs_no_rows(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "two.npz"], "must hold an array for each of the inputs ['features']"),
-        (["--data", "ids.npy"], "must have shape (rows, 128)"),
+        (
+            ["--calibration-data", "two.npz"],
+            "must hold an array for each of the inputs ['features']",
+        ),
+        (["--calibration-data", "ids.npy"], "must have shape (rows, 128)"),
         (["--flash-budget", 100], "The smallest file with quantization='float32' takes"),
         (["--target", "microcontroller", "--quantization", "dynamic"], "no kernels"),
     ],
@@ -79,10 +96,10 @@ def test_a_failure_writes_nothing(run, files, tmp_path, monkeypatch, arguments, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--quantization", "int8"], "--quantization int8 needs --data"),
+        (["--quantization", "int8"], "--quantization int8 needs --calibration-data"),
         (["--quantization", "int4"], "invalid choice: 'int4'"),
-        (["--data", "rows.csv"], "expected a .npy or .npz file. Received: rows.csv"),
-        (["--calibration", "max"], "invalid choice: 'max'"),
+        (["--calibration-data", "rows.csv"], "expected a .npy or .npz file. Received: rows.csv"),
+        (["--activation-ranges", "max"], "invalid choice: 'max'"),
         (["--flash-budget", "0"], "expected a positive integer. Received: 0"),
     ],
 )

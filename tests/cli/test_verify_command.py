@@ -16,14 +16,16 @@ def saved(files, tmp_path_factory):
         keras.saving.load_model(files / "model.keras"),
         "microcontroller",
         quantization="int8",
-        representative_data=np.load(files / "rows.npy"),
+        calibration_data=np.load(files / "rows.npy"),
     ).save(folder)
     return folder
 
 
 def test_a_folder_runs_on_the_runtimes_of_its_target(run, files, saved):
     for name in (saved, saved / "model.tflite"):
-        code, out, err = run("verify", name, files / "model.h5", "--data", files / "rows.npy")
+        code, out, err = run(
+            "verify", name, files / "model.h5", "--calibration-data", files / "rows.npy"
+        )
         assert code == 0, err
         litert, litert_distance, tflm, tflm_distance = out.splitlines()
         assert litert.startswith("litert: ")
@@ -35,7 +37,12 @@ def test_a_folder_runs_on_the_runtimes_of_its_target(run, files, saved):
 
 def test_a_file_without_its_report_runs_on_litert(run, files, saved, tmp_path):
     shutil.copy(saved / "model.tflite", tmp_path / "alone.tflite")
-    arguments = (tmp_path / "alone.tflite", files / "model.keras", "--data", files / "rows.npz")
+    arguments = (
+        tmp_path / "alone.tflite",
+        files / "model.keras",
+        "--calibration-data",
+        files / "rows.npz",
+    )
     code, out, _ = run("verify", *arguments)
     assert (code, "tflm" in out) == (0, False)
     report = json.loads((saved / "report.json").read_text()) | {"file_bytes": 1}
@@ -52,8 +59,10 @@ def test_a_file_without_its_report_runs_on_litert(run, files, saved, tmp_path):
 def test_the_file_of_another_model_fails_with_its_distances(run, files, tmp_path, quantization):
     rows = np.load(files / "rows.npy")
     other = keras.saving.load_model(files / "other.keras")
-    convert(other, quantization=quantization, representative_data=rows).save(tmp_path)
-    code, out, err = run("verify", tmp_path, files / "model.keras", "--data", files / "rows.npy")
+    convert(other, quantization=quantization, calibration_data=rows).save(tmp_path)
+    code, out, err = run(
+        "verify", tmp_path, files / "model.keras", "--calibration-data", files / "rows.npy"
+    )
     assert code == 1
     assert "largest error" in out
     expected = "agree with Keras" if quantization == "float32" else f"{quantization=}"
@@ -62,15 +71,15 @@ def test_the_file_of_another_model_fails_with_its_distances(run, files, tmp_path
 
 def test_several_inputs(run, files, tmp_path):
     convert(keras.saving.load_model(files / "two.keras")).save(tmp_path)
-    result = run("verify", tmp_path, files / "two.keras", "--data", files / "two.npz")
+    result = run("verify", tmp_path, files / "two.keras", "--calibration-data", files / "two.npz")
     assert result.code == 0, result.err
 
 
 def test_ids_that_the_model_does_not_know(run, files, tmp_path):
     convert(keras.saving.load_model(files / "ids.keras")).save(tmp_path)
     model = files / "ids.keras"
-    assert run("verify", tmp_path, model, "--data", files / "ids.npy").code == 0
-    code, out, err = run("verify", tmp_path, model, "--data", files / "unknown_ids.npy")
+    assert run("verify", tmp_path, model, "--calibration-data", files / "ids.npy").code == 0
+    code, out, err = run("verify", tmp_path, model, "--calibration-data", files / "unknown_ids.npy")
     assert (code, out) == (1, "")
     assert err.startswith("dart-keras: error: The model cannot run on the data: indices[0,")
     assert err.count("\n") == 1
@@ -86,9 +95,14 @@ def test_files_that_do_not_fit(run, files, saved, tmp_path):
         (tmp_path / "none.tflite", "model.keras", "rows.npy", "none.tflite"),
         (tmp_path, "model.keras", "rows.npy", "model.tflite"),
         (saved, "two.keras", "two.npz", "the inputs [(1, 5), (1, 7)] and 1 output(s)"),
-        (saved, "model.keras", "ids.npy", "`--data` for input 'features' must have shape"),
+        (
+            saved,
+            "model.keras",
+            "ids.npy",
+            "`--calibration-data` for input 'features' must have shape",
+        ),
     ]:
-        code, out, err = run("verify", file, files / model, "--data", files / rows)
+        code, out, err = run("verify", file, files / model, "--calibration-data", files / rows)
         assert (code, out) == (1, "")
         assert message in err
 

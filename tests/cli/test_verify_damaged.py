@@ -30,7 +30,7 @@ def saved(files, tmp_path_factory):
         model, rows = keras.saving.load_model(files / f"{name}.keras"), files / "rows.npy"
         rows = files / ("rows.npy" if name == "model" else "ids.npy")
         given = np.load(rows)
-        convert(model, target, quantization="int8", representative_data=given).save(folder)
+        convert(model, target, quantization="int8", calibration_data=given).save(folder)
         found[name] = (files / f"{name}.keras", rows, folder)
     return found
 
@@ -96,7 +96,7 @@ def test_damaged_files_from_end_to_end(saved, tmp_path, run):
     for number, copy in enumerate(corrupted(content, 6, seed=1)):
         file = tmp_path / f"{number}.tflite"
         file.write_bytes(copy)
-        code, out, err = run("verify", file, model, "--data", rows)
+        code, out, err = run("verify", file, model, "--calibration-data", rows)
         assert code in (0, 1)
         assert out or err
         if code:
@@ -106,7 +106,7 @@ def test_damaged_files_from_end_to_end(saved, tmp_path, run):
 
 def test_a_file_that_takes_too_long_is_refused(saved, run):
     model, rows, folder = saved["model"]
-    code, out, err = run("verify", folder, model, "--data", rows, "--timeout", 0.001)
+    code, out, err = run("verify", folder, model, "--calibration-data", rows, "--timeout", 0.001)
     assert (code, out) == (1, "")
     assert err == (
         "dart-keras: error: Expected the interpreter to be done in 0.001 seconds. "
@@ -115,4 +115,7 @@ def test_a_file_that_takes_too_long_is_refused(saved, run):
 
 
 def test_a_timeout_is_a_positive_number(run):
-    assert run("verify", "out", "model.keras", "--data", "x.npy", "--timeout", "0").code == 2
+    assert (
+        run("verify", "out", "model.keras", "--calibration-data", "x.npy", "--timeout", "0").code
+        == 2
+    )

@@ -148,7 +148,7 @@ def test_a_compressed_encoder_runs_on_a_device(quantization):
     model, data = classifier(), sequences()
     limit = (smallest(model) + model.count_params()) // 2
     small, _ = compress(model, Budget(limit))
-    artifact = convert(small, quantization=quantization, representative_data=data)
+    artifact = convert(small, quantization=quantization, calibration_data=data)
     received = artifact.predict({name: data[name] for name in small.input})
     tolerance = 1e-5 if quantization == "float32" else 0.1
     scale = np.abs(outputs(small, data)[0]).max()

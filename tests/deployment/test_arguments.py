@@ -1,19 +1,19 @@
 import pytest
 
-from dart_keras.deployment.convert import check_budget, check_calibration, check_decibels
+from dart_keras.deployment.convert import check_activation_ranges, check_budget, check_min_sqnr_db
 from dart_keras.deployment.post_training.activation_ranges import METHODS
 from dart_keras.deployment.post_training.schemes import RECIPES
 
 
 @pytest.mark.parametrize("right", [None, 20, 0.5])
 def test_decibels_that_can_be_asked_for(right):
-    check_decibels(right)
+    check_min_sqnr_db(right)
 
 
 @pytest.mark.parametrize("wrong", [0, -20, float("nan"), float("inf"), False, "20"])
 def test_decibels_that_cannot(wrong):
-    with pytest.raises(ValueError, match="`least_decibels` must be None or a positive number"):
-        check_decibels(wrong)
+    with pytest.raises(ValueError, match="`min_sqnr_db` must be None or a positive number"):
+        check_min_sqnr_db(wrong)
 
 
 def test_a_budget_is_a_whole_number_of_bytes():
@@ -25,17 +25,19 @@ def test_a_budget_is_a_whole_number_of_bytes():
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_only_what_is_calibrated_is_calibrated_in_some_way(recipe):
-    check_calibration("minmax", recipe)
+    check_activation_ranges("minmax", recipe)
     for method in set(METHODS) - {"minmax"}:
         if recipe.needs_data:
-            check_calibration(method, recipe)
+            check_activation_ranges(method, recipe)
         else:
             with pytest.raises(ValueError, match=f"quantization='{recipe.name}' needs none"):
-                check_calibration(method, recipe)
+                check_activation_ranges(method, recipe)
 
 
 def test_ranges_that_were_learned_are_not_found_on_data():
     learned = RECIPES["int8"].with_learned_ranges()
-    check_calibration("minmax", learned)
-    with pytest.raises(ValueError, match=r"has learned its ranges\. Received: calibration='mse'"):
-        check_calibration("mse", learned)
+    check_activation_ranges("minmax", learned)
+    with pytest.raises(
+        ValueError, match=r"has learned its ranges\. Received: activation_ranges='mse'"
+    ):
+        check_activation_ranges("mse", learned)

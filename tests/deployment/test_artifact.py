@@ -12,7 +12,7 @@ from tests.deployment import models
 @pytest.fixture(scope="module")
 def artifact():
     return convert(
-        models.dense(), "microcontroller", quantization="int8", representative_data=models.ROWS
+        models.dense(), "microcontroller", quantization="int8", calibration_data=models.ROWS
     )
 
 
@@ -53,8 +53,8 @@ def test_verify_measures_new_data(artifact):
 
 def test_verify_refuses_data_that_the_file_was_not_made_for():
     model = models.tt_dense()
-    tiny = convert(model, quantization="int8", representative_data=models.ROWS * 1e-4)
-    large = convert(model, quantization="int8", representative_data=models.ROWS * 1e4)
+    tiny = convert(model, quantization="int8", calibration_data=models.ROWS * 1e-4)
+    large = convert(model, quantization="int8", calibration_data=models.ROWS * 1e4)
     with pytest.raises(ConversionError, match="dB"):
         large.verify(models.ROWS * 1e-4)
     assert tiny.verify(models.ROWS * 1e-4)

@@ -27,7 +27,7 @@ def converted(model, flash_budget=None, quantization="int8"):
         model,
         "microcontroller",
         quantization=quantization,
-        representative_data=ROWS,
+        calibration_data=ROWS,
         flash_budget=flash_budget,
     )
 
@@ -83,7 +83,7 @@ def test_a_budget_is_a_number_of_bytes(model, budget):
     ("target", "runtime"), [("raspberry-pi", "litert"), ("microcontroller", "tflm")]
 )
 def test_single_scales_cost_no_more_than_the_target_allows(model, target, runtime):
-    artifact = convert(model, target, quantization="int8", representative_data=ROWS)
+    artifact = convert(model, target, quantization="int8", calibration_data=ROWS)
     plain = models.lowered(model, "int8", ROWS, target)
     assert artifact.size < len(plain)
     allowed = TARGETS[target].scale_tolerance + EXTRA_TOLERANCE

@@ -8,7 +8,7 @@ from tests.deployment import models
 
 def test_the_report_is_json_and_complete():
     artifact = convert(
-        models.dense(), "microcontroller", quantization="int8", representative_data=models.ROWS
+        models.dense(), "microcontroller", quantization="int8", calibration_data=models.ROWS
     )
     report = json.loads(json.dumps(artifact.report, allow_nan=False))
     assert report["operators"] == {"FULLY_CONNECTED": 2, "SOFTMAX": 1}

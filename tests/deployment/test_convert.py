@@ -25,7 +25,7 @@ LEAST_DECIBELS = {"float32": 100, "dynamic": 25, "int8": 20, "int16x8": 25}
 )
 def test_every_recipe_is_close_to_keras_on_every_runtime(build, rows, target, quantization):
     model = build()
-    artifact = convert(model, target, quantization=quantization, representative_data=rows)
+    artifact = convert(model, target, quantization=quantization, calibration_data=rows)
     assert artifact.report["compared_rows"] == 64
     assert set(artifact.report["runtimes"]) == (
         {"litert", "litert-builtin"}
@@ -46,7 +46,7 @@ def test_every_recipe_is_close_to_keras_on_every_runtime(build, rows, target, qu
 @pytest.mark.parametrize(("target", "quantization"), SETTINGS)
 def test_tt_embedding_runs_with_int32_ids(target, quantization):
     model = models.tt_embedding()
-    artifact = convert(model, target, quantization=quantization, representative_data=models.IDS)
+    artifact = convert(model, target, quantization=quantization, calibration_data=models.IDS)
     assert artifact.inputs[0].dtype == "int32"
     assert artifact.inputs[0].scale is None
     expected = model.predict(models.IDS, verbose=0)
@@ -56,7 +56,7 @@ def test_tt_embedding_runs_with_int32_ids(target, quantization):
 
 
 def test_integers_inside_and_at_the_interface():
-    arguments = {"quantization": "int8", "representative_data": models.ROWS}
+    arguments = {"quantization": "int8", "calibration_data": models.ROWS}
     assert convert(models.dense(), **arguments).inputs[0].dtype == "int8"
     assert convert(models.dense(), **arguments).outputs[0].dtype == "int8"
     wide = convert(models.dense(), **(arguments | {"quantization": "int16x8"}))
@@ -84,7 +84,7 @@ def test_a_tensor_train_stays_a_tensor_train():
 @pytest.mark.parametrize(("target", "quantization"), SETTINGS)
 def test_a_model_that_does_nothing(target, quantization):
     model = keras.Sequential([keras.Input((20,)), keras.layers.Flatten()])
-    artifact = convert(model, target, quantization=quantization, representative_data=models.ROWS)
+    artifact = convert(model, target, quantization=quantization, calibration_data=models.ROWS)
     step = artifact.inputs[0].scale or 0
     assert np.abs(artifact.predict(models.ROWS) - models.ROWS).max() <= 0.51 * step + 1e-6
 
@@ -95,7 +95,7 @@ def test_inputs_and_outputs_keep_the_order_of_keras():
     expected = model.predict(rows, verbose=0)
     for quantization in ("float32", "int8"):
         artifact = convert(
-            model, "microcontroller", quantization=quantization, representative_data=rows
+            model, "microcontroller", quantization=quantization, calibration_data=rows
         )
         assert [info.shape for info in artifact.inputs] == [(1, 5), (1, 7)]
         assert [info.name for info in artifact.inputs] == ["z_first", "a_second"]
@@ -110,7 +110,7 @@ def test_subclassed_models():
     model = models.Subclassed()
     model(models.ROWS[:3])
     rows = models.ROWS
-    artifact = convert(model, "microcontroller", quantization="int8", representative_data=rows)
+    artifact = convert(model, "microcontroller", quantization="int8", calibration_data=rows)
     np.testing.assert_allclose(
         artifact.predict(rows, "tflm"), model.predict(rows, verbose=0), atol=0.2
     )
@@ -126,7 +126,7 @@ def test_subclassed_models():
 def test_mixed_precision_becomes_float32(policy):
     layers = [keras.layers.Dense(8, activation="relu", dtype=policy) for _ in range(2)]
     model = keras.Sequential([keras.Input((20,)), *layers])
-    artifact = convert(model, representative_data=models.ROWS)
+    artifact = convert(model, calibration_data=models.ROWS)
     assert artifact.outputs[0].dtype == "float32"
     assert [layer.dtype_policy.name for layer in layers] == [policy, policy]
     assert model(models.ROWS).dtype == policy.removeprefix("mixed_")
@@ -137,7 +137,7 @@ def test_mixed_precision_becomes_float32(policy):
 
 @pytest.mark.parametrize("quantization", ["float32", "int8"])
 def test_keras_embedding_names_the_operator_and_the_layer(quantization):
-    arguments = {"quantization": quantization, "representative_data": models.IDS}
+    arguments = {"quantization": quantization, "calibration_data": models.IDS}
     model = models.embedding()
     assert "SELECT" in convert(model, **arguments).operators
     with pytest.raises(ConversionError, match=r"no kernel.*SELECT.*table") as caught:
@@ -150,7 +150,7 @@ def test_ids_in_a_float_input_stay_integers():
     model = keras.Sequential(
         [keras.Input((6,)), keras.layers.Embedding(200, 4), keras.layers.Flatten()]
     )
-    artifact = convert(model, quantization="int8", representative_data=models.IDS)
+    artifact = convert(model, quantization="int8", calibration_data=models.IDS)
     assert artifact.inputs[0].dtype == "int32"
     expected = model.predict(models.IDS, verbose=0)
     np.testing.assert_allclose(artifact.predict(models.IDS), expected, atol=1e-3)
@@ -160,10 +160,10 @@ def test_loops_are_refused_before_they_end_the_process():
     rows = models.RNG.normal(size=(8, 4, 3))
     rolled = keras.Sequential([keras.Input((4, 3)), keras.layers.GRU(2, name="memory")])
     with pytest.raises(ConversionError, match=r"unroll=True.*WHILE.*memory"):
-        convert(rolled, quantization="int8", representative_data=rows)
+        convert(rolled, quantization="int8", calibration_data=rows)
     assert "WHILE" in convert(rolled).operators
     unrolled = keras.Sequential([keras.Input((4, 3)), keras.layers.GRU(2, unroll=True)])
-    convert(unrolled, quantization="int8", representative_data=rows)
+    convert(unrolled, quantization="int8", calibration_data=rows)
 
 
 def test_the_model_is_left_as_it_was():
@@ -201,7 +201,7 @@ def test_training_afterwards_changes_nothing_in_the_artifact():
 
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 def test_calibration_needs_data(quantization):
-    with pytest.raises(ValueError, match=r"features.*'rows', 20.*representative_data=None"):
+    with pytest.raises(ValueError, match=r"features.*'rows', 20.*calibration_data=None"):
         convert(models.dense(), quantization=quantization)
 
 
@@ -214,47 +214,50 @@ def test_bad_data_are_named_before_anything_is_converted():
         (models.ROWS[:0], "at least one row"),
     ]:
         with pytest.raises(ValueError, match=message):
-            convert(models.dense(), quantization="int8", representative_data=bad)
+            convert(models.dense(), quantization="int8", calibration_data=bad)
 
 
 @pytest.mark.parametrize("bad", [0, -1.0, float("nan"), float("inf"), True, "20"])
 def test_decibels_are_a_positive_number(bad):
-    with pytest.raises(ValueError, match=r"`least_decibels` must be .*Received: least_decibels="):
-        convert(models.dense(), least_decibels=bad)
+    with pytest.raises(ValueError, match=r"`min_sqnr_db` must be .*Received: min_sqnr_db="):
+        convert(models.dense(), min_sqnr_db=bad)
 
 
 @pytest.mark.parametrize(
-    ("calibration", "quantization"), [("percentile", "int8"), ("mse", "int8"), ("mse", "int16x8")]
+    ("activation_ranges", "quantization"),
+    [("percentile", "int8"), ("mse", "int8"), ("mse", "int16x8")],
 )
-def test_other_ranges_are_close_to_keras_too(calibration, quantization):
-    wanted = {"quantization": quantization, "representative_data": models.ROWS}
-    artifact = convert(models.tt_dense(), **wanted, calibration=calibration)
+def test_other_ranges_are_close_to_keras_too(activation_ranges, quantization):
+    wanted = {"quantization": quantization, "calibration_data": models.ROWS}
+    artifact = convert(models.tt_dense(), **wanted, activation_ranges=activation_ranges)
     [output] = artifact.report["runtimes"]["litert"]["outputs"]
     assert output["sqnr_db"] > 20
-    assert artifact.report["calibration"] == calibration
+    assert artifact.report["activation_ranges"] == activation_ranges
 
 
 def test_an_outlier_among_the_rows_widens_the_range_of_min_and_max_only():
     rows = models.RNG.normal(size=(1024, 20)).astype("float32")
     # Not among those that are compared.
     rows[1, 0] = 100
-    wanted = {"quantization": "int8", "representative_data": rows}
+    wanted = {"quantization": "int8", "calibration_data": rows}
     usual = rows[2:]
     ratios = {}
-    for calibration in ("minmax", "percentile"):
-        artifact = convert(models.tt_dense(), **wanted, calibration=calibration)
+    for activation_ranges in ("minmax", "percentile"):
+        artifact = convert(models.tt_dense(), **wanted, activation_ranges=activation_ranges)
         # Of 20,480 numbers, one on either side may be left out.
-        assert (artifact.inputs[0].scale > 0.3) is (calibration == "minmax")
+        assert (artifact.inputs[0].scale > 0.3) is (activation_ranges == "minmax")
         [output] = artifact.verify(usual)["litert"]
-        ratios[calibration] = output["sqnr_db"]
+        ratios[activation_ranges] = output["sqnr_db"]
     assert ratios["percentile"] > ratios["minmax"] + 1
 
 
 def test_a_way_to_calibrate_must_be_known_and_of_use():
     model = models.dense()
-    wanted = {"representative_data": models.ROWS}
-    with pytest.raises(ValueError, match=r"`calibration` must be one of .*Received: .*'entropy'"):
-        convert(model, quantization="int8", calibration="entropy", **wanted)
+    wanted = {"calibration_data": models.ROWS}
+    with pytest.raises(
+        ValueError, match=r"Expected `activation_ranges` to be one of .*Received: .*'entropy'"
+    ):
+        convert(model, quantization="int8", activation_ranges="entropy", **wanted)
     for quantization in ("float32", "dynamic"):
         with pytest.raises(ValueError, match=f"quantization='{quantization}' needs none.*'mse'"):
-            convert(model, quantization=quantization, calibration="mse", **wanted)
+            convert(model, quantization=quantization, activation_ranges="mse", **wanted)

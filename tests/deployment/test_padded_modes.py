@@ -44,7 +44,7 @@ def low_rank_embedding():
 )
 def test_the_device_computes_what_keras_does(target, quantization, tolerance, layers, data):
     model = keras.Sequential(layers())
-    artifact = convert(model, target=target, quantization=quantization, representative_data=data)
+    artifact = convert(model, target=target, quantization=quantization, calibration_data=data)
     expected = np.asarray(model(data[:8]))
     error = np.abs(artifact.predict(data[:8]) - expected).max()
     assert error <= tolerance * np.abs(expected).max()
@@ -55,7 +55,7 @@ def test_a_core_with_one_input_mode_is_multiplied_by_once():
         keras.Sequential(low_rank_embedding()),
         target="microcontroller",
         quantization="float32",
-        representative_data=IDS,
+        calibration_data=IDS,
     )
     assert "FULLY_CONNECTED" in artifact.operators
     assert not {"BATCH_MATMUL", "FLOOR_DIV", "FLOOR_MOD"} & set(artifact.operators)

@@ -132,7 +132,7 @@ def test_training_makes_up_for_what_rounding_loses():
     aware = quantize_aware(model)
     aware.compile(keras.optimizers.Adam(1e-3), "mse")
     aware.fit(x, expected, epochs=30, verbose=0)
-    plain = convert(model, quantization="int8", representative_data=x)
+    plain = convert(model, quantization="int8", calibration_data=x)
     learned = convert(aware, quantization="int8")
     errors = [np.mean((a.predict(x) - expected) ** 2) for a in (learned, plain)]
     assert errors[0] < 0.7 * errors[1]
@@ -171,7 +171,7 @@ def test_a_plain_table_is_rounded_as_in_the_file():
     x = layers.Embedding(40, 16, mask_zero=True, name="table")(inputs)
     aware, x = trained(keras.Model(inputs, layers.Dense(4)(layers.Flatten()(x))))
     ids = np.arange(39).reshape(13, 3)
-    artifact = convert(aware, quantization="int8", representative_data=ids)
+    artifact = convert(aware, quantization="int8", calibration_data=ids)
     np.testing.assert_allclose(
         artifact.predict(ids), aware.predict(ids, verbose=0), atol=artifact.outputs[0].scale
     )

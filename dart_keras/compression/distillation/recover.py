@@ -13,7 +13,7 @@ from dart_keras.tensor_train.modes import is_integer
 def recover(
     small: keras.Model,
     original: keras.Model,
-    data: Any,
+    calibration_data: Any,
     epochs: int = 3,
     learning_rate: float | None = None,
     batch_size: int = BATCH,
@@ -32,8 +32,8 @@ def recover(
     Args:
         small: The compressed model. Its trainable weights change.
         original: The model that it was made of. It is left as it is.
-        data: Inputs that the models take, as for `compress`, but a generator, which cannot be gone
-            through twice. All rows are used.
+        calibration_data: Inputs that the models take, as for `compress`, but not a generator, which
+            cannot be gone through twice. All rows are used.
         epochs: How often to go through them.
         learning_rate: The largest share. `None` for the one of 0.0003, 0.001, 0.003 and 0.01 with
             which a fifth of the training comes closest.
@@ -72,7 +72,7 @@ def recover(
             "Expected `learning_rate` to be a finite number above 0, or `None`. "
             f"Received: learning_rate={learning_rate!r}"
         )
-    distillation = Distillation(original, data, epochs, batch_size)
+    distillation = Distillation(original, calibration_data, epochs, batch_size)
     distillation.check(small)
     if learning_rate is None:
         learning_rate = distillation.best_rate(small)

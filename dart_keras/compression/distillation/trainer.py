@@ -40,8 +40,8 @@ def check_repeatable(data: Any) -> None:
     """Raise a ValueError if data cannot be gone through more than once."""
     if isinstance(data, Iterator):
         raise ValueError(
-            "Expected data that can be gone through more than once, such as arrays or a "
-            f"`tf.data.Dataset`. Received: {data!r}"
+            "Expected `calibration_data` that can be gone through more than once, such as arrays "
+            f"or a `tf.data.Dataset`. Received: {data!r}"
         )
 
 

@@ -165,6 +165,6 @@ def measured_file(
     if batches:
         whole = keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *batches)
         data = whole if isinstance(whole, dict) else tuple(keras.tree.flatten(whole))
-    artifact = convert(model, target, quantization=quantization, representative_data=data)
+    artifact = convert(model, target, quantization=quantization, calibration_data=data)
     sizes = {"flash_bytes": artifact.size}
     return sizes if artifact.arena_size is None else {**sizes, "arena_bytes": artifact.arena_size}

@@ -72,7 +72,7 @@ class Histogram:
         return float(lows[place[0]]), float(highs[place[1]])
 
 
-# What `convert(calibration=...)` calls each way to a range; None takes it as it was measured.
+# What `convert(activation_ranges=...)` calls each way to a range; None takes it as it was measured.
 METHODS: dict[str, Callable[[Histogram, str], tuple[float, float]] | None] = {
     "minmax": None,
     "percentile": Histogram.percentile_range,

@@ -16,7 +16,7 @@ class Recipe:
         name: What `convert(quantization=...)` calls it.
         operator_sets: The members of `tf.lite.OpsSet` that hold its kernels.
         optimized: Whether weights are quantized at all.
-        calibrated: Whether activations are quantized too, which takes representative data.
+        calibrated: Whether activations are quantized too, which takes calibration data.
         interface: The dtype of the file's float inputs and outputs.
         learned: Whether the model itself says the ranges of its activations.
     """
@@ -30,12 +30,12 @@ class Recipe:
 
     @property
     def needs_data(self) -> bool:
-        """Whether representative data have to show the ranges of the activations."""
+        """Whether calibration data have to show the ranges of the activations."""
         return self.calibrated and not self.learned
 
     def with_learned_ranges(self) -> "Recipe":
         """Returns the recipe for a model whose graph holds the ranges of its activations."""
-        # The set of integer operators alone is refused without representative data.
+        # The set of integer operators alone is refused without calibration data.
         return replace(self, operator_sets=("TFLITE_BUILTINS",), learned=True)
 
     def bytes_per_weight(self, numbers: int) -> int:

@@ -49,7 +49,7 @@ def check(
     results: Sequence[dict[str, Any]],
     quantization: str,
     runtime: str,
-    least_decibels: float | None = None,
+    min_sqnr_db: float | None = None,
 ) -> None:
     """Refuses outputs that cannot be the model's.
 
@@ -61,7 +61,7 @@ def check(
         results: What `compare` found.
         quantization: The recipe's name.
         runtime: Where it was found.
-        least_decibels: The least signal-to-noise ratio that an output may have.
+        min_sqnr_db: The least signal-to-noise ratio that an output may have.
 
     Raises:
         InaccurateError: If an output is refused.
@@ -84,10 +84,10 @@ def check(
                 results,
             )
         # No ratio means that there is no error, or no signal to have one.
-        if decibels is not None and decibels < (least_decibels or 0.0):
+        if decibels is not None and decibels < (min_sqnr_db or 0.0):
             raise InaccurateError(
                 f"On {runtime}, output {result['name']!r} must have a signal-to-noise ratio of at "
-                f"least {least_decibels:g} dB. Received: {decibels:.1f} dB with "
+                f"least {min_sqnr_db:g} dB. Received: {decibels:.1f} dB with "
                 f"quantization={quantization!r}.",
                 runtime,
                 results,

@@ -41,7 +41,7 @@ def judge(
     recipe: Recipe,
     arrays: Sequence[np.ndarray],
     expected: Sequence[np.ndarray],
-    least_decibels: float | None,
+    min_sqnr_db: float | None,
 ) -> tuple[dict[str, Any], int | None]:
     """Runs a file on the runtimes of its target and compares it with Keras.
 
@@ -52,7 +52,7 @@ def judge(
         recipe: How it was quantized.
         arrays: The rows, one array for each input.
         expected: What Keras gives for them.
-        least_decibels: The least signal-to-noise ratio on the target's own runtime; None for any.
+        min_sqnr_db: The least signal-to-noise ratio on the target's own runtime; None for any.
 
     Returns:
         For each runtime what a report tells of it, and the bytes of TFLM's arena.
@@ -73,7 +73,7 @@ def judge(
             ) from error
         report[runtime] = _reported(result, expected, built)
         own = runtime == device.runtimes[-1]
-        least = least_decibels if own else None
+        least = min_sqnr_db if own else None
         check(report[runtime]["outputs"], recipe.name, runtime, least)
         arena_size = arena_size or result.arena_size
     # It is told for comparison, and judges no file.

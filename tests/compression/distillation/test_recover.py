@@ -187,12 +187,12 @@ def test_recovery_in_compression_uses_the_data_and_is_reported(one_rate):
         *({"epochs": epochs} for epochs in (0, -1, 0.5, 1.5, np.nan, np.inf, True, "3", None)),
         *({"learning_rate": rate} for rate in (0, -1e-3, np.inf, np.nan, True, "fast")),
         *({"batch_size": size} for size in (0, -1, 2.5, True, "all", None)),
-        {"data": ROWS[:, :3]},
-        {"data": ROWS[:0]},
-        {"data": ROWS * np.nan},
-        {"data": None},
-        {"data": [ROWS, ROWS]},
-        {"data": (ROWS for _ in range(2))},
+        {"calibration_data": ROWS[:, :3]},
+        {"calibration_data": ROWS[:0]},
+        {"calibration_data": ROWS * np.nan},
+        {"calibration_data": None},
+        {"calibration_data": [ROWS, ROWS]},
+        {"calibration_data": (ROWS for _ in range(2))},
     ],
     ids=lambda options: str([*options]),
 )
@@ -201,7 +201,7 @@ def test_what_makes_no_training_is_refused(options):
     small = compressed(model)
     weights = small.get_weights()
     with pytest.raises(ValueError, match=r"^Expected (.|\n)*Received"):
-        recover(small, model, **{"data": ROWS, **options})
+        recover(small, model, **{"calibration_data": ROWS, **options})
     assert_unchanged(small, weights)
 
 

@@ -48,7 +48,7 @@ def whole(device, with_data=True):
 
 
 def file_of(model, quantization, target):
-    return convert(model, target, quantization=quantization, representative_data=ROWS)
+    return convert(model, target, quantization=quantization, calibration_data=ROWS)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_files_of_several_inputs_are_calibrated_by_all_of_them(structure):
         data = list(data.values())
     sizes = measured_file(model, calibration_batches(model, data), **PI_INT8)
     rows = data if structure == "dict" else tuple(data)
-    file = convert(model, **PI_INT8, representative_data=rows)
+    file = convert(model, **PI_INT8, calibration_data=rows)
     assert sizes == {"flash_bytes": file.size}
 
 

@@ -12,7 +12,7 @@ def test_it_reads_what_litert_reads():
     content = convert(
         models.two_in_three_out(),
         quantization="int8",
-        representative_data=(models.RNG.normal(size=(8, 5)), models.RNG.normal(size=(8, 7))),
+        calibration_data=(models.RNG.normal(size=(8, 5)), models.RNG.normal(size=(8, 7))),
     ).content
     file = ModelFile(content)
     interpreter = Interpreter(model_content=content)

@@ -7,7 +7,7 @@ from tests.deployment import models
 
 
 def test_operators_one_after_another_give_what_the_file_gives():
-    artifact = convert(models.dense(), quantization="int8", representative_data=models.ROWS)
+    artifact = convert(models.dense(), quantization="int8", calibration_data=models.ROWS)
     given = artifact.inputs[0].quantize(models.ROWS)
     values = given
     for place, name in enumerate(models.operators(artifact.content)):

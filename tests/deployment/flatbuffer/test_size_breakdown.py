@@ -71,7 +71,7 @@ def test_weights_and_biases_are_those_of_the_model():
     assert floats.weights == {"float32": 4 * (20 * 16 + 16 * 4)}
     assert floats.biases == 4 * (16 + 4)
     assert floats.scales == 0
-    artifact = convert(model, quantization="int8", representative_data=models.ROWS)
+    artifact = convert(model, quantization="int8", calibration_data=models.ROWS)
     integers = file_parts(artifact.content)
     assert integers.weights == {"int8": 20 * 16 + 16 * 4}
     assert integers.biases == 4 * (16 + 4)
@@ -114,7 +114,7 @@ def test_files_of_trains_are_small(name, target):
     inputs, layers = TRAINS[name]
     model = keras.Sequential([keras.Input((inputs,)), *layers()])
     rows = np.random.default_rng(0).normal(size=(16, inputs)).astype("float32")
-    artifact = convert(model, target, quantization="int8", representative_data=rows)
+    artifact = convert(model, target, quantization="int8", calibration_data=rows)
     trains = sum(int(np.prod(core.shape)) for x in model.layers for core in x.cores)
     parts = file_parts(artifact.content)
     assert trains >= 10_000
@@ -126,7 +126,7 @@ def test_the_file_of_an_embedding_is_small():
     table = TTEmbedding(10_000, 64, ranks=8)
     model = keras.Sequential([keras.Input((6,), dtype="int32"), table])
     ids = np.random.default_rng(0).integers(0, 10_000, size=(16, 6))
-    artifact = convert(model, quantization="int8", representative_data=ids)
+    artifact = convert(model, quantization="int8", calibration_data=ids)
     weights = artifact.report["file_parts"]["weights"]["int8"]
     assert weights == sum(int(np.prod(core.shape)) for core in table.cores) >= 10_000
     assert artifact.size <= 1.25 * weights + 2048

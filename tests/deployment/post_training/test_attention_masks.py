@@ -40,7 +40,7 @@ def test_masked_attention_keeps_its_accuracy_on_both_runtimes(hidden):
         attention(hidden, hidden),
         "microcontroller",
         quantization="int8",
-        representative_data=rows(64),
+        calibration_data=rows(64),
     )
     for runtime in ("litert", "tflm"):
         [result] = artifact.report["runtimes"][runtime]["outputs"]
@@ -62,7 +62,7 @@ def test_keras_own_attention_with_a_causal_mask():
     model = keras.Model(inputs, layer(inputs, inputs, use_causal_mask=True))
     for weights in layer.weights:
         weights.assign(3 * weights)
-    artifact = convert(model, quantization="int8", representative_data=rows(64))
+    artifact = convert(model, quantization="int8", calibration_data=rows(64))
     [result] = artifact.report["runtimes"]["litert"]["outputs"]
     assert result["sqnr_db"] > 26
 

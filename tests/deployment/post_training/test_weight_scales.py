@@ -139,7 +139,7 @@ def test_weights_that_two_operators_share_are_changed_for_both():
 
 def test_the_artifact_tells():
     artifact = convert(
-        models.dense(), "microcontroller", quantization="int8", representative_data=models.ROWS
+        models.dense(), "microcontroller", quantization="int8", calibration_data=models.ROWS
     )
     assert sum(artifact.report["weight_scales"].values()) == 2
     assert artifact.weight_scales in ("per-channel", "per-tensor", "mixed")

@@ -102,7 +102,7 @@ class Case:
 
 
 def cases(build, rows, quantization):
-    artifact = convert(build(), quantization=quantization, representative_data=rows)
+    artifact = convert(build(), quantization=quantization, calibration_data=rows)
     inspection = Inspection(artifact.content, "reference")
     model = unpack(artifact.content)
     main = model.subgraphs[0]

@@ -11,7 +11,7 @@ from tests.deployment import models
 @pytest.mark.parametrize("quantization", ["float32", "int8", "int16x8"])
 def test_they_are_what_the_targets_own_runtime_gives(target, quantization):
     rows = np.sort(models.ROWS, axis=0)
-    artifact = convert(models.dense(), target, quantization=quantization, representative_data=rows)
+    artifact = convert(models.dense(), target, quantization=quantization, calibration_data=rows)
     [given], [gave] = artifact.examples.inputs, artifact.examples.outputs
     [takes], [gives] = artifact.inputs, artifact.outputs
     assert (given.dtype, gave.dtype) == (takes.dtype, gives.dtype)
@@ -24,7 +24,7 @@ def test_they_are_what_the_targets_own_runtime_gives(target, quantization):
 
 def test_ids_and_dynamic_files_keep_their_dtypes():
     artifact = convert(
-        models.tt_embedding(), quantization="dynamic", representative_data=models.IDS[:3]
+        models.tt_embedding(), quantization="dynamic", calibration_data=models.IDS[:3]
     )
     assert [array.dtype for array in artifact.examples.inputs] == ["int32"]
     assert [array.dtype for array in artifact.examples.outputs] == ["float32"]

@@ -12,7 +12,7 @@ def test_both_runtimes_give_the_same(quantization):
         models.tt_dense(),
         "microcontroller",
         quantization=quantization,
-        representative_data=models.ROWS,
+        calibration_data=models.ROWS,
     )
     file = Executable(artifact.content, artifact.inputs, artifact.outputs)
     (litert,) = file.run("litert", [models.ROWS]).outputs

@@ -12,7 +12,7 @@ from tests.deployment import models
 @pytest.fixture(scope="module")
 def artifact():
     return convert(
-        models.dense(), "microcontroller", quantization="int8", representative_data=models.ROWS
+        models.dense(), "microcontroller", quantization="int8", calibration_data=models.ROWS
     )
 
 

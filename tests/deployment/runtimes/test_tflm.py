@@ -10,7 +10,7 @@ from tests.deployment import models
 @pytest.fixture(scope="module")
 def quantized():
     artifact = convert(
-        models.dense(), "microcontroller", quantization="int16x8", representative_data=models.ROWS
+        models.dense(), "microcontroller", quantization="int16x8", calibration_data=models.ROWS
     )
     return artifact, [artifact.inputs[0].quantize(models.ROWS)]
 
@@ -42,9 +42,7 @@ def test_a_missing_kernel_is_found_in_the_file():
 
 
 def test_a_kernel_that_refuses_is_found_in_the_file():
-    artifact = convert(
-        models.tt_embedding(), quantization="int16x8", representative_data=models.IDS
-    )
+    artifact = convert(models.tt_embedding(), quantization="int16x8", calibration_data=models.IDS)
     with pytest.raises(RefusedError, match=r"INT16.*gather") as caught:
         run(artifact.content, [models.IDS])
     assert caught.value.operators == ["GATHER"]

@@ -9,7 +9,7 @@ from tests.deployment import models
 
 @pytest.fixture(scope="module")
 def artifact():
-    return convert(models.dense(), quantization="int8", representative_data=models.ROWS)
+    return convert(models.dense(), quantization="int8", calibration_data=models.ROWS)
 
 
 def test_a_whole_file_runs_as_ever(artifact):

@@ -41,7 +41,7 @@ def test_they_keep_their_accuracy_as_integers(name, quantization):
     rows = 3 * np.random.default_rng(0).normal(size=(64, 20)).astype("float32")
     # The exponential of the largest number would have no steps for the others.
     rows[0] *= 4
-    artifact = convert(network(name), quantization=quantization, representative_data=rows)
+    artifact = convert(network(name), quantization=quantization, calibration_data=rows)
     [distance] = artifact.report["runtimes"]["litert"]["outputs"]
     assert distance["sqnr_db"] > 25
 
@@ -56,7 +56,7 @@ def test_a_softplus_of_large_numbers_is_finite():
 def test_a_microcontroller_has_a_selu(quantization):
     rows = np.random.default_rng(0).normal(size=(64, 20)).astype("float32")
     artifact = convert(
-        network("selu"), "microcontroller", quantization=quantization, representative_data=rows
+        network("selu"), "microcontroller", quantization=quantization, calibration_data=rows
     )
     [distance] = artifact.report["runtimes"]["tflm"]["outputs"]
     assert distance["sqnr_db"] > 25

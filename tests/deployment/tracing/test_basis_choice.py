@@ -51,7 +51,7 @@ def test_every_gauge_computes_the_same(build):
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 def test_the_best_gauge_is_taken(quantization):
     model, rows = uneven(), models.ROWS
-    artifact = convert(model, quantization=quantization, representative_data=rows)
+    artifact = convert(model, quantization=quantization, calibration_data=rows)
     assert artifact.report["gauge"] in GAUGES
     plain = models.lowered(model, quantization, rows)
     [output] = artifact.verify(rows)["litert"]
@@ -59,7 +59,7 @@ def test_the_best_gauge_is_taken(quantization):
 
 
 def test_there_is_nothing_to_choose_without_bonds_or_integers():
-    wanted = {"quantization": "int8", "representative_data": models.ROWS}
+    wanted = {"quantization": "int8", "calibration_data": models.ROWS}
     assert convert(models.dense(), **wanted).report["gauge"] is None
     assert convert(models.tt_dense()).report["gauge"] is None
     model = keras.Sequential([keras.Input((20,)), TTDense(8, 1)])

@@ -26,7 +26,7 @@ def decibels(expected, received):
 )
 def test_every_operator_is_held_against_its_float_twin(build, rows, quantization, target, steps):
     model = build()
-    artifact = convert(model, target, quantization=quantization, representative_data=rows)
+    artifact = convert(model, target, quantization=quantization, calibration_data=rows)
     errors = artifact.operator_errors(rows)
     names = [row.operator for row in errors.operators]
     assert names == models.operators(artifact.content)
@@ -67,7 +67,7 @@ def test_a_product_whose_weights_quantize_badly_is_the_worst(bad):
         layer.set_weights([kernel, bias])
     rows = models.ROWS.copy()
     rows[:, -1] = 0
-    artifact = convert(model, quantization="int8", representative_data=rows)
+    artifact = convert(model, quantization="int8", calibration_data=rows)
     worst = artifact.operator_errors(rows).worst
     assert (worst.layer.split("/")[-1], worst.operator) == (bad, "FULLY_CONNECTED")
 
@@ -85,7 +85,7 @@ def test_an_operator_adds_its_own_error_alone():
         first.set_weights([kernel, np.zeros(20)])
         rows = models.ROWS.copy()
         rows[:, -1] = 0
-        artifact = convert(model, quantization="int8", representative_data=rows)
+        artifact = convert(model, quantization="int8", calibration_data=rows)
         found = artifact.operator_errors(rows).operators
         products = [row for row in found if row.layer.endswith("second") and row.step]
         added.append(np.array([row.added_db for row in products]))
@@ -98,7 +98,7 @@ def test_what_is_no_number_in_float_is_not_the_worst():
     # A variance of nearly zero in some rows, which is rounded to less.
     model = keras.Sequential([keras.Input((20,)), keras.layers.LayerNormalization(center=False)])
     rows = models.ROWS * np.where(np.arange(len(models.ROWS)) % 2, 1e-3, 1.0)[:, None]
-    errors = convert(model, quantization="int8", representative_data=rows).operator_errors(rows)
+    errors = convert(model, quantization="int8", calibration_data=rows).operator_errors(rows)
     for row in errors.operators:
         assert row.added_db is None or not np.isnan(row.added_db)
     assert "nan" not in str(errors)

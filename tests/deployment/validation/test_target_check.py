@@ -14,7 +14,7 @@ def test_a_quantized_model_that_is_all_noise_is_refused():
     model = keras.Model([first, second], hidden - 1e4 * second)
     rows = models.RNG.normal(size=(2, 32, 4))
     with pytest.raises(ConversionError, match=r"On litert.*weaker.*dB.*'int8'"):
-        convert(model, quantization="int8", representative_data=tuple(rows))
+        convert(model, quantization="int8", calibration_data=tuple(rows))
 
 
 def test_a_kernel_that_fails_while_it_runs_is_named_with_its_layer():
@@ -24,18 +24,18 @@ def test_a_kernel_that_fails_while_it_runs_is_named_with_its_layer():
     )
     rows = np.array([[1e6, 1e6], [1e-6, 1e-6]])
     with pytest.raises(ConversionError, match=r"LiteRT cannot run.*Operator: DIV.*inverse"):
-        convert(model, quantization="int8", representative_data=rows)
+        convert(model, quantization="int8", calibration_data=rows)
 
 
 @pytest.mark.parametrize("target", ["raspberry-pi", "microcontroller"])
 def test_int16x8_where_int8_is_too_far_off(target):
     model, rows = models.drowned(), models.DROWNED_ROWS
-    wanted = {"target": target, "quantization": "int8", "representative_data": rows}
+    wanted = {"target": target, "quantization": "int8", "calibration_data": rows}
     plain = convert(model, **wanted)
     runtime = TARGETS[target].runtimes[-1]
     [output] = plain.report["runtimes"][runtime]["outputs"]
     assert output["sqnr_db"] < 15
-    artifact = convert(model, **wanted, least_decibels=30)
+    artifact = convert(model, **wanted, min_sqnr_db=30)
     assert artifact.quantization == artifact.report["quantization"] == "int16x8"
     assert artifact.report["runtimes"][runtime]["outputs"][0]["sqnr_db"] >= 30
     assert artifact.report["refused"] == {
@@ -45,14 +45,14 @@ def test_int16x8_where_int8_is_too_far_off(target):
     }
     assert f"int8       refused on {runtime}" in str(artifact)
     # What int8 is good enough for stays int8.
-    artifact = convert(model, **wanted, least_decibels=output["sqnr_db"] - 0.1)
+    artifact = convert(model, **wanted, min_sqnr_db=output["sqnr_db"] - 0.1)
     assert artifact.content == plain.content
     assert artifact.report["refused"] is None
 
 
 def test_files_that_are_not_good_enough_in_int16x8_either_are_refused():
     message = r"at least 90 dB\. Received: .* dB with .*'int8'.*Received: .* dB with .*'int16x8'"
-    wanted = {"representative_data": models.ROWS, "least_decibels": 90}
+    wanted = {"calibration_data": models.ROWS, "min_sqnr_db": 90}
     with pytest.raises(ConversionError, match=message):
         convert(models.dense(), quantization="int8", **wanted)
     with pytest.raises(ConversionError, match=r"^On litert.* 90 dB.*'int16x8'\.$"):

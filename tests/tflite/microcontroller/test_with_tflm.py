@@ -97,7 +97,7 @@ def two_in_two_out():
 def converted(build_model, quantization, data):
     keras.utils.set_random_seed(0)
     return convert(
-        build_model(), "microcontroller", quantization=quantization, representative_data=data
+        build_model(), "microcontroller", quantization=quantization, calibration_data=data
     )
 
 

@@ -62,7 +62,7 @@ def saved(tmp_path_factory):
         keras.utils.set_random_seed(0)
         model, rows = {"dense": _dense, "ids": _ids, "pairs": _pairs}[kind]()
         artifact = dk.deployment.convert(
-            model, target, quantization=quantization, representative_data=rows
+            model, target, quantization=quantization, calibration_data=rows
         )
         folder = tmp_path_factory.mktemp(f"{kind}-{quantization}-{target}")
         artifact.save(folder)

@@ -81,5 +81,5 @@ def test_other_recipes_have_nothing_to_narrow():
 
 def test_a_converted_train_adds_up_in_32_bits():
     rows = models.RNG.normal(size=(32, 60)).astype("float32")
-    artifact = convert(models.three_cores(), quantization="int16x8", representative_data=rows)
+    artifact = convert(models.three_cores(), quantization="int16x8", calibration_data=rows)
     assert set(accumulator_types(artifact.content)) == {INT32}

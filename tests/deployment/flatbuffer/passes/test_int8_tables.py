@@ -13,7 +13,7 @@ def test_a_microcontroller_looks_up_rows_in_int16x8():
         models.tt_embedding(),
         "microcontroller",
         quantization="int16x8",
-        representative_data=models.IDS,
+        calibration_data=models.IDS,
     )
     assert {"GATHER", "QUANTIZE"} <= set(artifact.operators)
     assert artifact.report["weight_bytes"]["int8"] > 400

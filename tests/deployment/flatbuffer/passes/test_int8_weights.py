@@ -32,7 +32,7 @@ def test_a_table_that_makes_logits_runs_in_int16x8_everywhere(modes):
     wide = models.lowered(tied(*modes), "int16x8", IDS)
     assert "INT16" in dtypes_of_weights(wide)
     for target in ("raspberry-pi", "microcontroller"):
-        artifact = convert(tied(*modes), target, quantization="int16x8", representative_data=IDS)
+        artifact = convert(tied(*modes), target, quantization="int16x8", calibration_data=IDS)
         assert set(dtypes_of_weights(artifact.content)) == {"INT8"}
         for distances in artifact.verify(IDS).values():
             assert distances[0]["sqnr_db"] > 25

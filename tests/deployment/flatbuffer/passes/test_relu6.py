@@ -19,9 +19,7 @@ def alone():
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 def test_values_above_six_become_six_on_both_runtimes(quantization):
     rows = 4 * models.RNG.normal(size=(64, 60)).astype("float32")
-    artifact = convert(
-        alone(), "microcontroller", quantization=quantization, representative_data=rows
-    )
+    artifact = convert(alone(), "microcontroller", quantization=quantization, calibration_data=rows)
     assert artifact.operators == ["RELU"]
     expected = np.clip(rows, 0, 6)
     # The inputs are rounded, too.

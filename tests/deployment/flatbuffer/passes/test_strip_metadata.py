@@ -24,7 +24,7 @@ def test_slim_files_give_the_same_bits(quantization, keep_names):
 def test_a_raspberry_pi_can_ask_by_name():
     from ai_edge_litert.interpreter import Interpreter
 
-    artifact = convert(models.dense(), quantization="int8", representative_data=models.ROWS)
+    artifact = convert(models.dense(), quantization="int8", calibration_data=models.ROWS)
     runner = Interpreter(model_content=artifact.content).get_signature_runner()
     given = artifact.inputs[0].quantize(models.ROWS[:1])
     [output] = runner(features=given).values()
@@ -35,7 +35,7 @@ def test_a_raspberry_pi_can_ask_by_name():
 
 def test_nothing_but_numbers_is_left_for_a_microcontroller():
     content = convert(
-        models.dense(), "microcontroller", quantization="int16x8", representative_data=models.ROWS
+        models.dense(), "microcontroller", quantization="int16x8", calibration_data=models.ROWS
     ).content
     model = unpack(content)
     assert not model.signatureDefs
