@@ -9,7 +9,7 @@ import numpy as np
 from dart_keras.layers import TTEmbedding
 from dart_keras.layers.planning import fastest_of_its_size, planning_for
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.tensor_train.contraction import ContractionPlan, between_products, contract
+from dart_keras.tensor_train.contraction import ContractionPlan, contract, intercept_products
 from dart_keras.tensor_train.core_bases import balanced, rotated, with_matrix
 
 Cores = list[np.ndarray]
@@ -109,7 +109,7 @@ def _largest_multiplied(layer: TTLayer, rows: np.ndarray) -> dict[int, np.ndarra
         plan = layer.contraction_plan(1)
     padding = math.prod(layer.input_modes) - rows.shape[-1]
     seen = _Seen(plan)
-    with between_products(seen):
+    with intercept_products(seen):
         tensor = keras.ops.convert_to_tensor(np.pad(rows, ((0, 0), (0, padding))))
         contract(tensor, layer.cores_in_use(), plan)
     return seen.largest

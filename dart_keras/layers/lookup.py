@@ -11,7 +11,7 @@ from dart_keras.layers.lookup_gradient import repeated_rows, rows_with_own_gradi
 from dart_keras.layers.lookup_steps import multiply
 from dart_keras.layers.planning import planned_device
 from dart_keras.private_apis import compiling_with_xla
-from dart_keras.tensor_train.contraction import UNKNOWN_ROWS, present_steps
+from dart_keras.tensor_train.contraction import UNKNOWN_ROWS, product_interceptor
 from dart_keras.tensor_train.lookup import LookupPlan, plan_lookup
 
 # float32 holds every integer up to 2^24, and quotients of integers below 2^22 round down rightly.
@@ -115,10 +115,10 @@ def _rows(ids: Any, cores: Sequence[Any], plan: LookupPlan) -> Any:
     # Ids are split in the order of the modes.
     step = -1 if plan.is_mirrored else 1
     digits = split_ids(ids, [factor.n for factor in plan.factors[::step]])[::step]
-    steps = present_steps()
-    if steps is not None:
-        tables = [steps.weights(k, table) for k, table in enumerate(tables)]
-        rows = multiply(digits, tables, plan.factors, steps.result)[-1]
+    interceptor = product_interceptor()
+    if interceptor is not None:
+        tables = [interceptor.weights(k, table) for k, table in enumerate(tables)]
+        rows = multiply(digits, tables, plan.factors, interceptor.result)[-1]
     elif plan.training and keras.backend.backend() == "tensorflow":
         rows = rows_with_own_gradient(digits, tables, plan)
     else:

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from dart_keras.distribution.replicas import as_on_chief, scope_of
+from dart_keras.layers.rank_gates import RankGates
 from dart_keras.private_apis import (
     Carry,
-    Replacement,
+    VariableReplacement,
     owners_of,
     read_state_back,
     rebuild_optimizer,
@@ -18,8 +19,41 @@ from dart_keras.private_apis import (
 )
 from dart_keras.tensor_train.rounding import BondMap, project
 
-if TYPE_CHECKING:
-    from dart_keras.layers.tt_layer import TTLayer
+
+class ResizableLayer(Protocol):
+    """What resizing and saving need of a layer: the part of `TTLayer` that they work with.
+
+    Attributes:
+        name: The layer's name.
+        input_modes: Modes n_1...n_d of the rows.
+        output_modes: Modes m_1...m_d of the columns.
+        rank_gates: The rank gates, or `None`.
+        ranks_fixed: Whether the ranks are final.
+    """
+
+    name: str
+    input_modes: Any
+    output_modes: Any
+    rank_gates: RankGates | None
+    ranks_fixed: bool
+
+    @property
+    def cores(self) -> list[keras.Variable]:
+        """The variables G_1...G_d, of shape (r_{k-1}, n_k, m_k, r_k)."""
+
+    @property
+    def ranks(self) -> Any:
+        """All d + 1 present ranks."""
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """All variables, those of the rank gates included."""
+
+    def replace_cores(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
+        """Put other cores in the place of the present ones, and return the new variables."""
+
+    def forget_adaptation(self) -> None:
+        """Make the ranks final: drop the rank regularizer and the rank gates."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +68,7 @@ class Resizing:
         fix_ranks: Whether the ranks are final: the layer's rank regularizer and rank gates go.
     """
 
-    layer: "TTLayer"
+    layer: ResizableLayer
     cores: Sequence[np.ndarray]
     maps: Sequence[BondMap | None] | None = None
     fix_ranks: bool = False
@@ -48,7 +82,7 @@ def resize(resizings: Sequence[Resizing]) -> None:
     models = {id(m): m for each in resizings for m in owners_of(each.layer)}
     for model in models.values():
         read_state_back(model)
-    replacements: dict[int, Replacement] = {}
+    replacements: dict[int, VariableReplacement] = {}
     for each in resizings:
         old = each.layer.cores
         if each.fix_ranks:
@@ -58,12 +92,14 @@ def resize(resizings: Sequence[Resizing]) -> None:
             new = each.layer.replace_cores(each.cores)
         maps = as_on_chief(models.values(), each.maps)
         for k, (before, after) in enumerate(zip(old, new, strict=True)):
-            replacements[id(before)] = Replacement(after, _carrier(tuple(before.shape), maps, k))
+            replacements[id(before)] = VariableReplacement(
+                after, _carrier(tuple(before.shape), maps, k)
+            )
     for model in models.values():
         update_owner(model, replacements)
 
 
-def update_owner(model: keras.Model, replacements: dict[int, Replacement]) -> None:
+def update_owner(model: keras.Model, replacements: dict[int, VariableReplacement]) -> None:
     """Rebuild the model's optimizer for the variables that it has now, and its functions."""
     with scope_of([model]):
         rebuild_optimizer(

@@ -1,22 +1,19 @@
 """Weights in files: by name, with their ranks, and with how far the ranks are settled."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.layers.resizing import Resizing, resize, update_owner
+from dart_keras.layers.resizing import ResizableLayer, Resizing, resize, update_owner
 from dart_keras.private_apis import owners_of
 from dart_keras.tensor_train.tt_matrix import TTMatrix
-
-if TYPE_CHECKING:
-    from dart_keras.layers.tt_layer import TTLayer
 
 _FLAGS = {"ranks_fixed", "has_rank_gates"}
 
 
-def save_variables(layer: "TTLayer", store: Any) -> None:
+def save_variables(layer: ResizableLayer, store: Any) -> None:
     """Save the layer's weights into a Keras store."""
     for variable in _variables(layer):
         store[variable.name] = ops.convert_to_numpy(variable)
@@ -24,7 +21,7 @@ def save_variables(layer: "TTLayer", store: Any) -> None:
     store["has_rank_gates"] = np.array(layer.rank_gates is not None)
 
 
-def load_variables(layer: "TTLayer", store: Any) -> None:
+def load_variables(layer: ResizableLayer, store: Any) -> None:
     """Load the layer's weights from a Keras store, taking over the saved ranks.
 
     Raises:
@@ -62,7 +59,7 @@ def load_variables(layer: "TTLayer", store: Any) -> None:
         variable.assign(store[variable.name])
 
 
-def _variables(layer: "TTLayer") -> list[keras.Variable]:
+def _variables(layer: ResizableLayer) -> list[keras.Variable]:
     # Those of sublayers, the rank gates, are saved by themselves.
     nested = {id(v) for v in layer.rank_gates.weights} if layer.rank_gates is not None else set()
     return [variable for variable in layer.weights if id(variable) not in nested]

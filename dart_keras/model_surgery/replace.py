@@ -8,7 +8,7 @@ from dart_keras.model_surgery.clone import copy_model
 from dart_keras.model_surgery.replaced_sublayers import remember_replaced
 from dart_keras.private_apis import replace_sublayers, sublayers
 
-Replacement = Callable[[keras.Layer], keras.Layer | None]
+LayerReplacement = Callable[[keras.Layer], keras.Layer | None]
 
 
 def layers_with_paths(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
@@ -35,7 +35,7 @@ def layers_with_paths(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
         yield unique, layer
 
 
-def replace_layers(model: keras.Model, replacement: Replacement) -> keras.Model:
+def replace_layers(model: keras.Model, replacement: LayerReplacement) -> keras.Model:
     """A copy of a model in which other layers have taken the place of some.
 
     Works in Sequential, functional, nested and subclassed models, and in layers that hold layers,

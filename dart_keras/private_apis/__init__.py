@@ -23,7 +23,7 @@ from dart_keras.private_apis.keras_models import (
     recorded_shapes,
     retrace,
 )
-from dart_keras.private_apis.keras_optimizers import Carry, Replacement, rebuild_optimizer
+from dart_keras.private_apis.keras_optimizers import Carry, VariableReplacement, rebuild_optimizer
 from dart_keras.private_apis.keras_sublayers import (
     describes_its_layers,
     replace_sublayers,
@@ -46,7 +46,7 @@ from dart_keras.private_apis.tensorflow_lite import (
 __all__ = [
     "Carry",
     "GraphRun",
-    "Replacement",
+    "VariableReplacement",
     "add_owner",
     "callbacks_beside",
     "can_be_stepped",

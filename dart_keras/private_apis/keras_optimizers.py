@@ -11,7 +11,7 @@ from keras.src.utils.tracking import DotNotTrackScope
 
 
 @dataclass(frozen=True)
-class Replacement:
+class VariableReplacement:
     """The variable that comes in the place of another, and how state goes over to it.
 
     Args:
@@ -31,14 +31,14 @@ Carry = Callable[[np.ndarray, bool, tuple[int, ...]], np.ndarray | None]
 def rebuild_optimizer(
     optimizer: keras.optimizers.Optimizer,
     trainable_variables: list[keras.Variable],
-    replacements: Mapping[int, Replacement],
+    replacements: Mapping[int, VariableReplacement],
 ) -> None:
     """Build the optimizer again for other variables and hand its state over.
 
     The optimizer stays the same object, with its iterations, its learning rate or schedule and
     every scalar of state. Slots (momentum, moments, averages, accumulated gradients) of variables
-    that stay are kept to the bit, those of replaced variables go through `Replacement.carry`, and
-    those of new variables start as the optimizer starts them.
+    that stay are kept to the bit, those of replaced variables go through
+    `VariableReplacement.carry`, and those of new variables start as the optimizer starts them.
 
     Args:
         optimizer: The optimizer of a model; nothing happens if it is not built yet.
@@ -89,7 +89,7 @@ def _take_state(optimizer: keras.optimizers.Optimizer) -> tuple[dict, dict, list
 
 
 def _unbuild(
-    optimizer: keras.optimizers.Optimizer, replacements: Mapping[int, Replacement]
+    optimizer: keras.optimizers.Optimizer, replacements: Mapping[int, VariableReplacement]
 ) -> None:
     lasting = (optimizer._iterations, optimizer._learning_rate)
     optimizer._tracker.stored_ids["variables"].clear()
@@ -120,7 +120,7 @@ def _restore_slots(
     optimizer: keras.optimizers.Optimizer,
     slots: dict[str, list],
     old_variables: list[keras.Variable],
-    replacements: Mapping[int, Replacement],
+    replacements: Mapping[int, VariableReplacement],
 ) -> None:
     places = {id(variable): i for i, variable in enumerate(optimizer._trainable_variables)}
     new_slots = _slot_lists(optimizer)

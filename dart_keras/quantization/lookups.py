@@ -7,13 +7,13 @@ import keras
 import numpy as np
 
 from dart_keras.layers.planning import count_rows, planning_for
-from dart_keras.quantization.products import Steps, final_weights
+from dart_keras.quantization.products import RoundingInterceptor, final_weights
 from dart_keras.quantization.ranges import (
     ActivationQuantizer,
     SingleScaleQuantizer,
     WeightQuantizer,
 )
-from dart_keras.tensor_train.contraction import between_products
+from dart_keras.tensor_train.contraction import intercept_products
 from dart_keras.tensor_train.lookup import Factor
 
 
@@ -69,11 +69,11 @@ class TrainLookup:
         tables = self._tables
         if final:
             zero = np.zeros(1, "int32")
-            tables = final_weights(self._tables, lambda steps: self._run(zero, steps))
-        return self._run(ids, Steps(tables, self.quantizers, training, final))
+            tables = final_weights(self._tables, lambda interceptor: self._run(zero, interceptor))
+        return self._run(ids, RoundingInterceptor(tables, self.quantizers, training, final))
 
-    def _run(self, ids: Any, steps: Any) -> Any:
-        with self._planned(), between_products(steps):
+    def _run(self, ids: Any, interceptor: Any) -> Any:
+        with self._planned(), intercept_products(interceptor):
             return self._layer(ids)
 
     def _planned(self) -> Any:

@@ -18,7 +18,7 @@ from dart_keras.quantization.ranges import (
     SingleScaleQuantizer,
     WeightQuantizer,
 )
-from dart_keras.tensor_train.contraction import between_products
+from dart_keras.tensor_train.contraction import intercept_products
 
 # A file has a scale of four bytes and a zero point of eight for each column.
 _SCALE_BYTES = 12
@@ -102,16 +102,16 @@ class TrainProducts:
         matrices: Sequence[Callable[[Any], Any]] = self._weights
         if final:
             row = np.zeros(self._row, "float32")
-            matrices = final_weights(self._weights, lambda steps: self._run(row, steps))
-        return self._run(inputs, Steps(matrices, self.quantizers, training, final))
+            matrices = final_weights(self._weights, lambda interceptor: self._run(row, interceptor))
+        return self._run(inputs, RoundingInterceptor(matrices, self.quantizers, training, final))
 
-    def _run(self, inputs: Any, steps: Any) -> Any:
-        with planned_as(self._target, self._plan), between_products(steps):
+    def _run(self, inputs: Any, interceptor: Any) -> Any:
+        with planned_as(self._target, self._plan), intercept_products(interceptor):
             return self._layer(inputs, **self._options)
 
 
-class Steps:
-    """Rounds while a layer runs.
+class RoundingInterceptor:
+    """A `ProductInterceptor` that rounds as the device does.
 
     Args:
         matrices: What rounds the matrix of each product, or the table of each factor.
@@ -142,19 +142,19 @@ def final_weights(
 
     Args:
         quantizers: One for each matrix.
-        run: Runs the layer between the steps that it is given.
+        run: Runs the layer with the `ProductInterceptor` that it is given.
     """
     import tensorflow as tf
 
-    steps = _Recorded(quantizers)
+    recorded = _Recorded(quantizers)
     with tf.init_scope():
-        run(steps)
+        run(recorded)
     # The converter refuses to round by channels, but finds their scales in constants.
     return [
         partial(quantizer, final=True)
         if isinstance(quantizer, SingleScaleQuantizer)
         else partial(_constant, matrix)
-        for quantizer, matrix in zip(quantizers, steps.matrices, strict=True)
+        for quantizer, matrix in zip(quantizers, recorded.matrices, strict=True)
     ]
 
 

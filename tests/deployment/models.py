@@ -7,7 +7,8 @@ from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import operator_name, unpack
 from dart_keras.deployment.post_training.schemes import RECIPES
 from dart_keras.deployment.post_training.tflite_converter import lower
-from dart_keras.deployment.runtimes import litert, tflm
+from dart_keras.deployment.runtimes.litert import run_on_litert
+from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA, run_on_tflm
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
@@ -153,8 +154,8 @@ def raw_outputs(content: bytes, rows: np.ndarray, runtime: str) -> np.ndarray:
     [given] = ModelFile(content).inputs(["x"])
     quantized = [given.quantize(rows)]
     if runtime == "tflm":
-        return tflm.run(content, quantized, tflm.LARGEST_ARENA).outputs[0]
-    return litert.run(content, quantized).outputs[0]
+        return run_on_tflm(content, quantized, LARGEST_ARENA).outputs[0]
+    return run_on_litert(content, quantized).outputs[0]
 
 
 def outputs(content: bytes, rows: np.ndarray, runtime: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from keras import optimizers
 
 from dart_keras.layers import TTDense
 from dart_keras.layers.rank_gates import RankGates
-from dart_keras.private_apis import Replacement, rebuild_optimizer
+from dart_keras.private_apis import VariableReplacement, rebuild_optimizer
 
 X = np.random.default_rng(0).normal(size=(8, 12)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(8, 3)).astype("float32")
@@ -255,7 +255,7 @@ def test_state_goes_through_the_carry_of_the_replacement():
         asked.append((squared, shape))
         return value[:3]
 
-    rebuild_optimizer(optimizer, [new, kept], {id(old): Replacement(new, carry)})
+    rebuild_optimizer(optimizer, [new, kept], {id(old): VariableReplacement(new, carry)})
     np.testing.assert_array_equal(optimizer._momentums[0].numpy(), momentum[:3])
     assert {shape for _, shape in asked} == {(3,)}
     assert {squared for squared, _ in asked} == {True, False}
@@ -266,7 +266,7 @@ def test_a_carry_may_let_the_state_begin_anew():
     optimizer = optimizers.Adagrad(0.01, initial_accumulator_value=0.25)
     optimizer.build([old])
     optimizer.apply([np.ones(4)])
-    rebuild_optimizer(optimizer, [new], {id(old): Replacement(new, lambda *_: None)})
+    rebuild_optimizer(optimizer, [new], {id(old): VariableReplacement(new, lambda *_: None)})
     np.testing.assert_array_equal(optimizer._accumulators[0].numpy(), np.full(3, 0.25))
 
 

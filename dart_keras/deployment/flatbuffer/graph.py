@@ -20,7 +20,7 @@ class Graph:
     """The operators and tensors of one subgraph of a file, to ask about and to change.
 
     Tensors go by their index, operators by the objects of the schema. Tensors without a use may
-    stay behind: `packing.sweep` drops them.
+    stay behind: `sweep` drops them.
 
     Args:
         model: The `ModelT` of the file.

@@ -61,7 +61,7 @@ def file_parts(content: bytes) -> FileParts:
     """Tells what the bytes of a file are for.
 
     Args:
-        content: A file that `packing.pack` wrote.
+        content: A file that `pack` wrote.
 
     Raises:
         ValueError: If another program wrote the file.

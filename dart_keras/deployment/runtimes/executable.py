@@ -3,9 +3,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dart_keras.deployment.runtimes import litert, tflm
+from dart_keras.deployment.runtimes.litert import run_on_litert
 from dart_keras.deployment.runtimes.result import RunResult
 from dart_keras.deployment.runtimes.tensor_info import Examples, TensorInfo
+from dart_keras.deployment.runtimes.tflm import run_on_tflm
 
 # LiteRT, with XNNPACK as a Raspberry Pi runs it, without, and with its plainest kernels.
 _KERNELS = {"litert": "xnnpack", "litert-builtin": "builtin", "litert-reference": "reference"}
@@ -72,6 +73,6 @@ class Executable:
         minimum_runs: int = 0,
     ) -> RunResult:
         if runtime == "tflm":
-            return tflm.run(self.content, quantized, arena_size, minimum_runs, self.seconds)
+            return run_on_tflm(self.content, quantized, arena_size, minimum_runs, self.seconds)
         kernels = _KERNELS[runtime]
-        return litert.run(self.content, quantized, minimum_runs, kernels, self.seconds)
+        return run_on_litert(self.content, quantized, minimum_runs, kernels, self.seconds)

@@ -19,7 +19,7 @@ KERNELS = {
 _BAD_NODE = re.compile(r"Node number (\d+) \((\w+)\) failed")
 
 
-def run(
+def run_on_litert(
     content: bytes,
     inputs: Sequence[np.ndarray],
     minimum_runs: int = 0,

@@ -117,7 +117,7 @@ def _cost(
         "arena_size": arena_size,
         "runs": runs,
     }
-    done = child_process.ask("measuring_worker.py", request)
+    done = child_process.ask("profiling_worker.py", request)
     if done.returncode:
         raise ConversionError(f"{runtime} cannot run the file: {child_process.reason(done)}")
     load, first, median, memory = pickle.loads(done.stdout)

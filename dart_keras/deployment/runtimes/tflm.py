@@ -20,7 +20,7 @@ _NO_KERNEL = re.compile(
 _BAD_NODE = re.compile(r"Node (\w+) \(number (\d+)f?\) failed to (prepare|invoke)")
 
 
-def run(
+def run_on_tflm(
     content: bytes,
     inputs: Sequence[np.ndarray],
     arena_size: int | None = None,

@@ -21,15 +21,15 @@ def answer(
     largest_arena: int,
     minimum_runs: int,
 ) -> tuple[list[np.ndarray], float, int]:
-    """Runs row by row; returns what `run` does and the arena's size, if need be the smallest."""
+    """Return what `run_rows` does and the arena's size, by default the smallest that works."""
     if arena_size is None:
         # Also shows what is wrong with a model that runs in no arena at all.
-        run(content, [array[:1] for array in inputs], largest_arena, 0)
+        run_rows(content, [array[:1] for array in inputs], largest_arena, 0)
         arena_size = smallest_arena(content, inputs, largest_arena)
-    return *run(content, inputs, arena_size, minimum_runs), arena_size
+    return *run_rows(content, inputs, arena_size, minimum_runs), arena_size
 
 
-def run(
+def run_rows(
     content: bytes, inputs: list[np.ndarray], arena_size: int, minimum_runs: int
 ) -> tuple[list[np.ndarray], float]:
     """Runs row by row; returns the stacked outputs and the median microseconds."""
@@ -70,7 +70,7 @@ def _fits(content: bytes, inputs: list[np.ndarray], arena_size: int) -> bool:
         status = 1
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            run(content, inputs, arena_size, 0)
+            run_rows(content, inputs, arena_size, 0)
             status = 0
         finally:
             os._exit(status)

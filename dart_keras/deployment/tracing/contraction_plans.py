@@ -12,7 +12,7 @@ Key = tuple[int, Any]
 
 
 @dataclass(frozen=True)
-class Option:
+class StoredPlan:
     """One way to multiply by a layer's train on the device.
 
     Attributes:
@@ -25,7 +25,7 @@ class Option:
     plan: ContractionPlan
     stored: int
 
-    def saves(self, other: "Option") -> float:
+    def saves(self, other: "StoredPlan") -> float:
         """Returns the estimated microseconds that another option takes more than this one."""
         return other.plan.microseconds - self.plan.microseconds
 
@@ -44,8 +44,8 @@ class DevicePlans:
 
     machine: str
     recipe: Recipe
-    chosen: dict[Key, Option] = field(default_factory=dict)
-    options: dict[Key, list[Option]] = field(default_factory=dict)
+    chosen: dict[Key, StoredPlan] = field(default_factory=dict)
+    options: dict[Key, list[StoredPlan]] = field(default_factory=dict)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -53,7 +53,7 @@ class DevicePlans:
         with planning_for(self.machine, self._choose):
             yield
 
-    def used(self) -> dict[Key, Option]:
+    def used(self) -> dict[Key, StoredPlan]:
         """Returns the option of each train that was met."""
         return {
             key: self.chosen.get(key, _fastest_of_its_size(options))
@@ -103,7 +103,7 @@ class DevicePlans:
     def _choose(self, layer: Any, plans: list[ContractionPlan]) -> ContractionPlan:
         key = (id(layer), plans[0].network)
         self.options[key] = [
-            Option(layer.path, plan, stored_bytes(plan, self.recipe)) for plan in plans
+            StoredPlan(layer.path, plan, stored_bytes(plan, self.recipe)) for plan in plans
         ]
         return self.used()[key].plan
 
@@ -124,6 +124,6 @@ def stored_bytes(plan: ContractionPlan, recipe: Recipe) -> int:
     return total
 
 
-def _fastest_of_its_size(options: list[Option]) -> Option:
+def _fastest_of_its_size(options: list[StoredPlan]) -> StoredPlan:
     plan = fastest_of_its_size([option.plan for option in options])
     return next(option for option in options if option.plan is plan)

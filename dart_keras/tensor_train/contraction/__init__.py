@@ -1,6 +1,10 @@
 """Plans for multiplying by a matrix that is held as a tensor train, and what each costs."""
 
-from dart_keras.tensor_train.contraction.contract import between_products, contract, present_steps
+from dart_keras.tensor_train.contraction.contract import (
+    contract,
+    intercept_products,
+    product_interceptor,
+)
 from dart_keras.tensor_train.contraction.measurement import fastest_plan
 from dart_keras.tensor_train.contraction.paths import NAMES
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
@@ -14,10 +18,10 @@ __all__ = [
     "NAMES",
     "UNKNOWN_ROWS",
     "ContractionPlan",
-    "between_products",
     "candidate_plans",
     "cheapest_plan",
     "contract",
     "fastest_plan",
-    "present_steps",
+    "intercept_products",
+    "product_interceptor",
 ]

@@ -11,39 +11,39 @@ from dart_keras.tensor_train.contraction.plan import ContractionPlan
 from dart_keras.tensor_train.contraction.product import permuted, reshaped
 
 
-class Steps(Protocol):
-    """What is done to the numbers between the products of a contraction, or of a lookup."""
+class ProductInterceptor(Protocol):
+    """A hook that may change the matrices and results of a contraction's or lookup's products."""
 
     def weights(self, step: int, matrix: Any) -> Any:
-        """The matrix that the product `step` with the input multiplies by, changed.
+        """Return the matrix for product number `step` with the input to use in place of `matrix`.
 
-        In a lookup the table of factor `step`.
+        In a lookup this is the table of factor `step`.
         """
 
     def result(self, step: int, tensor: Any) -> Any:
-        """The result of that product, changed."""
+        """Return what to use in place of the result of that product."""
 
 
-_steps: ContextVar[Steps | None] = ContextVar("steps", default=None)
+_interceptor: ContextVar[ProductInterceptor | None] = ContextVar("interceptor", default=None)
 
 
 @contextmanager
-def between_products(steps: Steps) -> Iterator[None]:
-    """Let the contractions and lookups made meanwhile have their matrices and results changed.
+def intercept_products(interceptor: ProductInterceptor) -> Iterator[None]:
+    """Pass the matrices and results of all contractions and lookups in the block through a hook.
 
     Args:
-        steps: What is done to them.
+        interceptor: The hook.
     """
-    token = _steps.set(steps)
+    token = _interceptor.set(interceptor)
     try:
         yield
     finally:
-        _steps.reset(token)
+        _interceptor.reset(token)
 
 
-def present_steps() -> Steps | None:
-    """What is done between products at present, `None` where it is nothing."""
-    return _steps.get()
+def product_interceptor() -> ProductInterceptor | None:
+    """Return the hook of the innermost `intercept_products`, `None` outside of any."""
+    return _interceptor.get()
 
 
 def contract(x: Any, cores: Sequence[Any], plan: ContractionPlan) -> Any:
@@ -75,13 +75,14 @@ def contract(x: Any, cores: Sequence[Any], plan: ContractionPlan) -> Any:
             f"Received: {[tuple(core.shape) for core in cores]}"
         )
     operands = [x, *cores]
-    steps, done = _steps.get(), 0
+    interceptor, done = _interceptor.get(), 0
     for (left, right), product in zip(plan.path, plan.products, strict=True):
-        if steps is None or product not in plan.input_products:
+        if interceptor is None or product not in plan.input_products:
             operands.append(product.run(operands[left], operands[right]))
             continue
-        weights = partial(steps.weights, done)
-        operands.append(steps.result(done, product.run(operands[left], operands[right], weights)))
+        weights = partial(interceptor.weights, done)
+        result = product.run(operands[left], operands[right], weights)
+        operands.append(interceptor.result(done, result))
         done += 1
     output = permuted(network, operands[-1], plan.products[-1].result, network.output)
     return reshaped(output, (-1, math.prod(network.output_modes)))

@@ -75,7 +75,9 @@ def total(costs: Iterable[Cost]) -> Cost:
     return reduce(Cost.__add__, costs, Cost())
 
 
-def matrix_product(machine: Machine, rows: int, inner: int, columns: int, count: int = 1) -> Cost:
+def matrix_product_cost(
+    machine: Machine, rows: int, inner: int, columns: int, count: int = 1
+) -> Cost:
     """The cost of `count` products of matrices (rows, inner) and (inner, columns)."""
     return Cost(
         count * rows * inner * columns,
@@ -107,7 +109,7 @@ def forward(product: Product, machine: Machine) -> Cost:
     shared, new = size(product.shared), size(product.new)
     if product.batched:
         return _stack_product(machine, size(product.before), new, shared, size(product.behind))
-    return matrix_product(machine, size(product.before), shared, new)
+    return matrix_product_cost(machine, size(product.before), shared, new)
 
 
 def backward(product: Product, machine: Machine) -> Cost:
@@ -115,11 +117,11 @@ def backward(product: Product, machine: Machine) -> Cost:
     size = product.network.size
     before, shared, new = size(product.before), size(product.shared), size(product.new)
     if not product.batched:
-        left = matrix_product(machine, before, new, shared)
-        return left + matrix_product(machine, shared, before, new)
+        left = matrix_product_cost(machine, before, new, shared)
+        return left + matrix_product_cost(machine, shared, before, new)
     behind = size(product.behind)
     left = _stack_product(machine, before, shared, new, behind)
-    right = matrix_product(machine, shared, before * behind, new)
+    right = matrix_product_cost(machine, shared, before * behind, new)
     if before == 1:
         return left + right
     # The axes that are summed over, the stack and its columns, do not lie next to each other.
@@ -130,4 +132,4 @@ def backward(product: Product, machine: Machine) -> Cost:
 def _stack_product(machine: Machine, count: int, rows: int, inner: int, columns: int) -> Cost:
     """The cost of one matrix (rows, inner) times `count` matrices (inner, columns)."""
     extra = Cost(microseconds=machine.stack) if count > 1 else Cost()
-    return extra + matrix_product(machine, rows, inner, columns, count)
+    return extra + matrix_product_cost(machine, rows, inner, columns, count)

@@ -8,7 +8,7 @@ import opt_einsum
 
 from dart_keras.tensor_train.contraction.machine import Machine
 from dart_keras.tensor_train.contraction.network import ROWS, Network
-from dart_keras.tensor_train.contraction.plan import ContractionPlan, Path
+from dart_keras.tensor_train.contraction.plan import ContractionPath, ContractionPlan
 
 NAMES = ("left_to_right", "right_to_left", "middle_out", "merged", "rebuild", "opt_einsum")
 
@@ -18,7 +18,7 @@ _ALL_ORDERS = 4
 _BEAM = 4
 
 
-def candidates(network: Network, machine: Machine, training: bool) -> list[ContractionPlan]:
+def plans_by_path(network: Network, machine: Machine, training: bool) -> list[ContractionPlan]:
     """A plan for every order that is worth a look, no two of them alike.
 
     Args:
@@ -29,7 +29,7 @@ def candidates(network: Network, machine: Machine, training: bool) -> list[Contr
     Returns:
         The plans; of the ways to move axes that an order allows, the fastest by estimate.
     """
-    plans: dict[Path, ContractionPlan] = {}
+    plans: dict[ContractionPath, ContractionPlan] = {}
     for name, path in (*_named_paths(len(network.input_modes)), _searched(network)):
         if path not in plans:
             plans[path] = _fastest(name, network, path, machine, training)
@@ -37,7 +37,7 @@ def candidates(network: Network, machine: Machine, training: bool) -> list[Contr
 
 
 def _fastest(
-    name: str, network: Network, path: Path, machine: Machine, training: bool
+    name: str, network: Network, path: ContractionPath, machine: Machine, training: bool
 ) -> ContractionPlan:
     """The plan with this path whose products are batched or not as is fastest."""
 
@@ -55,7 +55,7 @@ def _fastest(
     return best[0]
 
 
-def _named_paths(cores: int) -> Iterator[tuple[str, Path]]:
+def _named_paths(cores: int) -> Iterator[tuple[str, ContractionPath]]:
     """Ways to merge neighbouring cores first and then let the product grow from one of them.
 
     All of them for up to four cores; for more, whose number grows as the power of three, the chains
@@ -94,7 +94,7 @@ def _name(groups: Sequence[range], order: Sequence[int]) -> str:
     return "right_to_left" if order[0] == len(order) - 1 else "middle_out"
 
 
-def _path(groups: Sequence[range], order: Sequence[int], cores: int) -> Path:
+def _path(groups: Sequence[range], order: Sequence[int], cores: int) -> ContractionPath:
     steps: list[tuple[int, int]] = []
 
     def multiply(left: int, right: int) -> int:
@@ -113,7 +113,7 @@ def _path(groups: Sequence[range], order: Sequence[int], cores: int) -> Path:
     return tuple(steps)
 
 
-def _searched(network: Network) -> tuple[str, Path]:
+def _searched(network: Network) -> tuple[str, ContractionPath]:
     """The path with the fewest multiply-adds that opt_einsum finds (Smith and Gray 2018)."""
     letters = {label: opt_einsum.get_symbol(k) for k, label in enumerate((ROWS, *network.sizes))}
     terms = ["".join(letters[label] for label in operand) for operand in network.operands]
@@ -123,7 +123,7 @@ def _searched(network: Network) -> tuple[str, Path]:
     return "opt_einsum", _numbered(positions, len(terms))
 
 
-def _numbered(positions: Sequence[tuple[int, ...]], count: int) -> Path:
+def _numbered(positions: Sequence[tuple[int, ...]], count: int) -> ContractionPath:
     """A path of positions in a shrinking list as one of lasting numbers, the grown side left."""
     remaining = list(range(count))
     grown = {0}

@@ -9,7 +9,7 @@ from dart_keras.tensor_train.contraction.cost import (
     Planned,
     backward,
     forward,
-    matrix_product,
+    matrix_product_cost,
     move,
     moves,
     total,
@@ -20,7 +20,7 @@ from dart_keras.tensor_train.contraction.product import Product
 
 # Pairs of operands to multiply: 0 is the input, 1...d are the cores, and each product gets the next
 # number.
-Path = tuple[tuple[int, int], ...]
+ContractionPath = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +38,7 @@ class ContractionPlan(Planned):
 
     name: str
     network: Network
-    path: Path
+    path: ContractionPath
     batched: tuple[bool, ...]
     machine: Machine
     training: bool
@@ -88,9 +88,9 @@ class ContractionPlan(Planned):
         """What a dense layer's output and its gradients cost on the same machine."""
         rows, columns = self.network.dense_shape
         count = self.network.rows
-        back = matrix_product(self.machine, rows, count, columns)
-        back += matrix_product(self.machine, count, columns, rows)
-        return matrix_product(self.machine, count, rows, columns), back
+        back = matrix_product_cost(self.machine, rows, count, columns)
+        back += matrix_product_cost(self.machine, count, columns, rows)
+        return matrix_product_cost(self.machine, count, rows, columns), back
 
     def explain(self) -> str:
         """A table of the costs beside those of a dense layer, and the steps."""

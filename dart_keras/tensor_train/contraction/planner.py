@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from dart_keras.tensor_train.contraction.machine import machine_named
 from dart_keras.tensor_train.contraction.network import Network
-from dart_keras.tensor_train.contraction.paths import candidates
+from dart_keras.tensor_train.contraction.paths import plans_by_path
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
 
 # Where the number of rows is not known beforehand, as in a model's batch dimension.
@@ -114,5 +114,5 @@ def _ranked(
     machine: str,
 ) -> tuple[ContractionPlan, ...]:
     network = Network(input_modes, output_modes, ranks, rows)
-    plans = candidates(network, machine_named(machine), training)
+    plans = plans_by_path(network, machine_named(machine), training)
     return tuple(sorted(plans, key=lambda plan: (plan.microseconds, len(plan.path))))

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from dart_keras.tensor_train.contraction.cost import Cost, Planned, matrix_product, move, total
+from dart_keras.tensor_train.contraction.cost import Cost, Planned, matrix_product_cost, move, total
 from dart_keras.tensor_train.contraction.machine import Machine
 
 # Enough for an error of less than a hundredth.
@@ -202,7 +202,7 @@ class LookupPlan(Planned):
             rows, columns = self.ranks[factor.first] * n * m, self.input_modes[k]
             columns *= self.output_modes[k] * self.ranks[k + 1]
             costs += [
-                matrix_product(self.machine, rows, self.ranks[k], columns),
+                matrix_product_cost(self.machine, rows, self.ranks[k], columns),
                 move(self.machine, rows * columns),
             ]
             n, m = n * self.input_modes[k], m * self.output_modes[k]
@@ -222,9 +222,9 @@ class LookupPlan(Planned):
     def _stack(self, factor: Factor, rows: int, inner: int, columns: int) -> Cost:
         """Products of matrices for all ids, each of so many rows."""
         if not factor.parted:
-            return matrix_product(self.machine, rows, inner, columns, self.rows)
+            return matrix_product_cost(self.machine, rows, inner, columns, self.rows)
         each = math.ceil(self.rows / factor.n)
-        return total([matrix_product(self.machine, each * rows, inner, columns)] * factor.n)
+        return total([matrix_product_cost(self.machine, each * rows, inner, columns)] * factor.n)
 
     def _forward(self, factor: Factor, width: int) -> Cost:
         product = self._stack(factor, width, factor.rank, factor.m * factor.next_rank)
@@ -240,7 +240,7 @@ class LookupPlan(Planned):
             slices = self._stack(factor, factor.rank, width, columns)
             return self._gather(factor) + state + slices + self._scatter(factor)
         each = math.ceil(self.rows / factor.n)
-        slices = matrix_product(self.machine, factor.rank, each * width, columns)
+        slices = matrix_product_cost(self.machine, factor.rank, each * width, columns)
         parting = self._part(factor, 2 * width * factor.rank) + self._part(factor, width * columns)
         return parting + state + total([slices] * factor.n)
 

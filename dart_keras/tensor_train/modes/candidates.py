@@ -12,7 +12,7 @@ import numpy as np
 
 from dart_keras.tensor_train.modes.factorization import factorization_array, prime_factors
 
-Shape = tuple[tuple[int, ...], tuple[int, ...]]
+ModePair = tuple[tuple[int, ...], tuple[int, ...]]
 Trains = tuple[np.ndarray, np.ndarray]
 
 
@@ -58,7 +58,7 @@ def with_neighbours(inputs: np.ndarray, outputs: np.ndarray) -> Trains:
     return _distinct(*_without_idle_cores(*merged))
 
 
-def preference(shape: Shape, input_dim: int, output_dim: int) -> tuple[object, ...]:
+def preference(shape: ModePair, input_dim: int, output_dim: int) -> tuple[object, ...]:
     """A key that sorts trains of the same cost, the simplest one first.
 
     Fewer cores come before more, no padding before padding, balanced modes before others; the rest
@@ -69,7 +69,7 @@ def preference(shape: Shape, input_dim: int, output_dim: int) -> tuple[object, .
     return len(inputs), padded, sum(inputs) + sum(outputs), inputs < inputs[::-1], inputs, outputs
 
 
-def shapes(inputs: np.ndarray, outputs: np.ndarray) -> list[Shape]:
+def shapes(inputs: np.ndarray, outputs: np.ndarray) -> list[ModePair]:
     """The trains as tuples of integers."""
     rows = zip(inputs.T.tolist(), outputs.T.tolist(), strict=True)
     return [(tuple(n), tuple(m)) for n, m in rows]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dart_keras.tensor_train.contraction.machine import Machine
 
 
-def rank_limits(sizes: np.ndarray) -> np.ndarray:
+def batch_rank_limits(sizes: np.ndarray) -> np.ndarray:
     """The largest useful rank at every bond, of cores of n_k m_k = sizes[k] numbers a rank."""
     one = np.ones((1, sizes.shape[1]))
     left = np.concatenate([one, np.cumprod(sizes, axis=0, dtype=float)])
@@ -21,29 +21,29 @@ def rank_limits(sizes: np.ndarray) -> np.ndarray:
     return np.minimum(left, right)
 
 
-def uniform_ranks(sizes: np.ndarray, rank: int) -> np.ndarray:
+def batch_uniform_ranks(sizes: np.ndarray, rank: int) -> np.ndarray:
     """The same rank at every bond, clipped as in `complete_ranks`."""
-    return np.minimum(rank_limits(sizes), rank)
+    return np.minimum(batch_rank_limits(sizes), rank)
 
 
-def ranks_within(sizes: np.ndarray, max_parameters: float) -> np.ndarray:
+def batch_ranks_within(sizes: np.ndarray, max_parameters: float) -> np.ndarray:
     """The largest uniform rank, clipped, whose train has at most so many parameters.
 
     Returns:
         Ranks; zeros for trains that have more parameters even at rank 1.
     """
-    limits = rank_limits(sizes)
+    limits = batch_rank_limits(sizes)
     low = np.zeros(sizes.shape[1])
     high = np.minimum(limits.max(axis=0), max_parameters)
     while np.any(low < high):
         middle = np.ceil((low + high) / 2)
-        fits = count_parameters(sizes, np.minimum(limits, middle)) <= max_parameters
+        fits = batch_count_parameters(sizes, np.minimum(limits, middle)) <= max_parameters
         low = np.where(fits, middle, low)
         high = np.where(fits, high, middle - 1)
     return np.minimum(limits, low)
 
 
-def count_parameters(sizes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+def batch_count_parameters(sizes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     """How many numbers the cores of each train hold."""
     return (ranks[:-1] * sizes * ranks[1:]).sum(axis=0)
 

@@ -6,9 +6,13 @@ from functools import partial
 
 import numpy as np
 
-from dart_keras.tensor_train.modes.candidates import Shape, preference
-from dart_keras.tensor_train.modes.costs import count_parameters, ranks_within, uniform_ranks
-from dart_keras.tensor_train.modes.exploration import Budget, RankRule
+from dart_keras.tensor_train.modes.candidates import ModePair, preference
+from dart_keras.tensor_train.modes.costs import (
+    batch_count_parameters,
+    batch_ranks_within,
+    batch_uniform_ranks,
+)
+from dart_keras.tensor_train.modes.exploration import ParameterRange, RankRule
 from dart_keras.tensor_train.modes.kernel_error import kernel_error, kernel_ranks
 from dart_keras.tensor_train.modes.request import BYTES, OBJECTIVES, Request
 from dart_keras.tensor_train.modes.suggestion import ModePoint
@@ -21,8 +25,8 @@ UNITS = dict(
 def rank_rule(request: Request, max_parameters: float) -> RankRule:
     """The ranks of a train when they do not depend on the matrix."""
     if request.ranks is not None:
-        return partial(uniform_ranks, rank=request.ranks)
-    return partial(ranks_within, max_parameters=max_parameters)
+        return partial(batch_uniform_ranks, rank=request.ranks)
+    return partial(batch_ranks_within, max_parameters=max_parameters)
 
 
 class Evaluation:
@@ -30,18 +34,18 @@ class Evaluation:
 
     Args:
         request: What is asked for.
-        budget: The fewest and the most parameters that a train may have.
+        parameter_range: The fewest and the most parameters that a train may have.
     """
 
-    def __init__(self, request: Request, budget: Budget) -> None:
+    def __init__(self, request: Request, parameter_range: ParameterRange) -> None:
         self.request = request
-        self.budget = budget
-        self.rank_rule = rank_rule(request, budget[1])
+        self.parameter_range = parameter_range
+        self.rank_rule = rank_rule(request, parameter_range[1])
         self.points: list[ModePoint] = []
-        self.seen: set[Shape] = set()
+        self.seen: set[ModePair] = set()
 
-    def add(self, shapes: Iterable[Shape]) -> None:
-        """Work out the points of these trains, unless they are known or out of the budget."""
+    def add(self, shapes: Iterable[ModePair]) -> None:
+        """Work out the points of these trains, unless they are known or outside the range."""
         for shape in shapes:
             if shape not in self.seen and (point := self._evaluated(shape)) is not None:
                 self.points.append(point)
@@ -60,7 +64,7 @@ class Evaluation:
             # No limit but that of the error can be zero.
             return sum(max(0, value(point, name) - limit) / (limit or 1) for name, limit in limits)
 
-        return min(self._in_budget(), key=lambda point: (excess(point), *self._key(point)))
+        return min(self._in_range(), key=lambda point: (excess(point), *self._key(point)))
 
     def allowed(self) -> list[ModePoint]:
         """The points that keep to every limit, the best one first.
@@ -68,7 +72,7 @@ class Evaluation:
         Raises:
             ValueError: If there is none.
         """
-        points = self._in_budget()
+        points = self._in_range()
         for name, limit in self.request.limits.items():
             within = [point for point in points if value(point, name) <= limit]
             if not within:
@@ -77,28 +81,28 @@ class Evaluation:
             points = within
         return sorted(points, key=self._key)
 
-    def _in_budget(self) -> list[ModePoint]:
+    def _in_range(self) -> list[ModePoint]:
         # Where the matrix decides on ranks, it may be that it cannot be held by fewer numbers.
-        fewest, most = self.budget
+        fewest, most = self.parameter_range
         return [p for p in self.points if fewest <= p.parameters <= most] or self.points
 
     def _key(self, point: ModePoint) -> tuple[object, ...]:
         order = preference(point.shape, self.request.input_dim, self.request.output_dim)
         return value(point, self.request.objective), *order
 
-    def _evaluated(self, shape: Shape) -> ModePoint | None:
+    def _evaluated(self, shape: ModePair) -> ModePoint | None:
         matrix, tolerance = self.request.matrix, self.request.tolerance
         if matrix is not None and tolerance is not None:
             return self._point(shape, *kernel_ranks(matrix, shape, tolerance))
         ranks = tuple(int(rank) for rank in self.rank_rule(_sizes(shape))[:, 0])
-        fewest, most = self.budget
+        fewest, most = self.parameter_range
         if 0 in ranks or not fewest <= _count(shape, ranks) <= most:
             return None
         return self._point(
             shape, ranks, None if matrix is None else kernel_error(matrix, shape, ranks)
         )
 
-    def _point(self, shape: Shape, ranks: tuple[int, ...], error: float | None) -> ModePoint:
+    def _point(self, shape: ModePair, ranks: tuple[int, ...], error: float | None) -> ModePoint:
         from dart_keras.tensor_train.contraction import cheapest_plan
 
         target = self.request.target
@@ -131,9 +135,9 @@ def unreachable(name: str, limit: float, least: float) -> str:
     )
 
 
-def _count(shape: Shape, ranks: tuple[int, ...]) -> int:
-    return int(count_parameters(_sizes(shape), np.array(ranks)[:, None])[0])
+def _count(shape: ModePair, ranks: tuple[int, ...]) -> int:
+    return int(batch_count_parameters(_sizes(shape), np.array(ranks)[:, None])[0])
 
 
-def _sizes(shape: Shape) -> np.ndarray:
+def _sizes(shape: ModePair) -> np.ndarray:
     return np.array([[float(n * m)] for n, m in zip(*shape, strict=True)])

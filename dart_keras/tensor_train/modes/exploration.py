@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dart_keras.tensor_train.modes.candidates import (
-    Shape,
+    ModePair,
     Trains,
     all_trains,
     count_pairs,
@@ -15,7 +15,7 @@ from dart_keras.tensor_train.modes.candidates import (
     shapes,
     with_neighbours,
 )
-from dart_keras.tensor_train.modes.costs import chain_costs, count_parameters
+from dart_keras.tensor_train.modes.costs import batch_count_parameters, chain_costs
 from dart_keras.tensor_train.modes.pareto import spread_front
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ CHUNK = 8_192
 RankRule = Callable[[np.ndarray], np.ndarray]
 
 # The fewest and the most parameters that a train may have.
-Budget = tuple[float, float]
+ParameterRange = tuple[float, float]
 
 COSTS = ("parameters", "multiply_adds", "time", "arena")
 
@@ -47,13 +47,13 @@ class Estimator:
         rank_rule: Gives the ranks; zeros where there are none to be had.
         rows: How many rows are multiplied.
         machine: Whose time is estimated.
-        budget: What is outside of it has infinite costs.
+        parameter_range: What is outside of it has infinite costs.
     """
 
     rank_rule: RankRule
     rows: int
     machine: "Machine"
-    budget: Budget
+    parameter_range: ParameterRange
 
     def __call__(self, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Costs in the order of `COSTS`, an array of shape (4, trains)."""
@@ -66,8 +66,8 @@ class Estimator:
     def _estimate(self, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         sizes = (inputs * outputs).astype(float)
         ranks = self.rank_rule(sizes)
-        parameters = count_parameters(sizes, ranks)
-        fewest, most = self.budget
+        parameters = batch_count_parameters(sizes, ranks)
+        fewest, most = self.parameter_range
         out = (ranks.min(axis=0) == 0) | (parameters < fewest) | (parameters > most)
         # Rank 1 in the place of none keeps the arithmetic going.
         chain = chain_costs(inputs, outputs, np.maximum(ranks, 1), self.rows, self.machine)
@@ -76,7 +76,7 @@ class Estimator:
 
 def explore(
     input_dims: Sequence[int], output_dims: Sequence[int], cores: int, estimate: Estimator
-) -> tuple[list[Shape], np.ndarray]:
+) -> tuple[list[ModePair], np.ndarray]:
     """The most promising trains of a number of cores.
 
     All of them are looked at where they are not too many. Else a beam starts with a sample, keeps

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dart_keras.tensor_train.modes.candidates import Shape
+from dart_keras.tensor_train.modes.candidates import ModePair
 
 # Unfoldings with a longer short side than this are only approximated, if so few of their singular
 # values are wanted that this is much faster.
@@ -19,7 +19,7 @@ ITERATIONS = 4
 Choice = Callable[[int, np.ndarray], int]
 
 
-def kernel_error(matrix: np.ndarray, shape: Shape, ranks: tuple[int, ...]) -> float:
+def kernel_error(matrix: np.ndarray, shape: ModePair, ranks: tuple[int, ...]) -> float:
     """The relative Frobenius error that TT-SVD leaves at given ranks.
 
     Exact to about 1e-8 where the unfoldings have a side of at most 512, or the ranks are above an
@@ -43,7 +43,7 @@ def kernel_error(matrix: np.ndarray, shape: Shape, ranks: tuple[int, ...]) -> fl
 
 
 def kernel_ranks(
-    matrix: np.ndarray, shape: Shape, tolerance: float
+    matrix: np.ndarray, shape: ModePair, tolerance: float
 ) -> tuple[tuple[int, ...], float]:
     """The smallest ranks that TT-SVD finds for a relative Frobenius error, and their error; exact.
 
@@ -77,7 +77,7 @@ def kernel_ranks(
 
 
 def _sweep(
-    matrix: np.ndarray, shape: Shape, choose: Choice, wanted: tuple[int, ...]
+    matrix: np.ndarray, shape: ModePair, choose: Choice, wanted: tuple[int, ...]
 ) -> tuple[tuple[int, ...], float]:
     """TT-SVD from the first bond to the last, keeping only what the next bond needs.
 

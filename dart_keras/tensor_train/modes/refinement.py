@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from dart_keras.tensor_train.modes.candidates import (
-    Shape,
+    ModePair,
     all_trains,
     preference,
     shapes,
@@ -40,7 +40,7 @@ def refine(evaluation: Evaluation, request: Request) -> None:
             return
 
 
-def _near(shape: Shape, request: Request) -> list[Shape]:
+def _near(shape: ModePair, request: Request) -> list[ModePair]:
     """Trains that come from one by moving a prime, splitting a core or merging two, best first."""
     inputs, outputs = (np.array(modes)[:, None] for modes in shape)
     near = shapes(*with_neighbours(inputs, outputs))
@@ -62,21 +62,21 @@ def _cuts(cores: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
     ]
 
 
-def _split(cores: list[tuple[int, int]], k: int, a: int, b: int) -> Shape:
+def _split(cores: list[tuple[int, int]], k: int, a: int, b: int) -> ModePair:
     n, m = cores[k]
     return _shape([*cores[:k], (a, b), (n // a, m // b), *cores[k + 1 :]])
 
 
-def _merged(cores: list[tuple[int, int]], k: int) -> Shape:
+def _merged(cores: list[tuple[int, int]], k: int) -> ModePair:
     (n1, m1), (n2, m2) = cores[k : k + 2]
     return _shape([*cores[:k], (n1 * n2, m1 * m2), *cores[k + 2 :]])
 
 
-def _shape(cores: list[tuple[int, int]]) -> Shape:
+def _shape(cores: list[tuple[int, int]]) -> ModePair:
     return tuple(n for n, _ in cores), tuple(m for _, m in cores)
 
 
-def _simplest_first(found: list[Shape], request: Request) -> list[Shape]:
+def _simplest_first(found: list[ModePair], request: Request) -> list[ModePair]:
     """In order, with the mirror images, which hold another arrangement of the matrix."""
     mirrored = [(inputs[::-1], outputs[::-1]) for inputs, outputs in found]
     dims = request.input_dim, request.output_dim

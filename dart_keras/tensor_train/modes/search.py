@@ -8,10 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.tensor_train.modes.candidates import Shape, preference
-from dart_keras.tensor_train.modes.costs import uniform_ranks
+from dart_keras.tensor_train.modes.candidates import ModePair, preference
+from dart_keras.tensor_train.modes.costs import batch_uniform_ranks
 from dart_keras.tensor_train.modes.evaluation import Evaluation, rank_rule, unreachable
-from dart_keras.tensor_train.modes.exploration import COSTS, Budget, Estimator, RankRule, explore
+from dart_keras.tensor_train.modes.exploration import (
+    COSTS,
+    Estimator,
+    ParameterRange,
+    RankRule,
+    explore,
+)
 from dart_keras.tensor_train.modes.factorization import padded_dims
 from dart_keras.tensor_train.modes.kernel_error import kernel_ranks
 from dart_keras.tensor_train.modes.pareto import non_dominated, spread_front
@@ -116,13 +122,13 @@ def suggest_modes(
     request = check_request(
         input_dim, output_dim, objective, ranks, limits, target, rows, max_cores, matrix
     )
-    for budget in _budgets(request):
-        evaluation = Evaluation(request, budget)
-        evaluation.add(_short_list(request, budget))
+    for parameter_range in _parameter_ranges(request):
+        evaluation = Evaluation(request, parameter_range)
+        evaluation.add(_short_list(request, parameter_range))
         if evaluation.points:
             break
     else:
-        raise ValueError(unreachable("parameters", budget[1], _fewest_parameters(request)))
+        raise ValueError(unreachable("parameters", parameter_range[1], _fewest_parameters(request)))
     if request.matrix is not None:
         refine(evaluation, request)
     points = evaluation.allowed()
@@ -136,7 +142,7 @@ def suggest_modes(
     )
 
 
-def _budgets(request: Request) -> Iterator[Budget]:
+def _parameter_ranges(request: Request) -> Iterator[ParameterRange]:
     """What numbers of parameters to look for, one after another until there are such trains."""
     limit = request.limits["parameters"]
     # A train that holds as many numbers as the matrix is of use only where no other can be had.
@@ -147,48 +153,48 @@ def _budgets(request: Request) -> Iterator[Budget]:
     yield 0, limit
 
 
-def _short_list(request: Request, budget: Budget) -> list[Shape]:
+def _short_list(request: Request, parameter_range: ParameterRange) -> list[ModePair]:
     """Trains that are promising by estimate, for the objective or as points of the front."""
-    groups: list[tuple[list[Shape], np.ndarray]] = []
-    for estimate in _estimators(request, budget):
+    groups: list[tuple[list[ModePair], np.ndarray]] = []
+    for estimate in _estimators(request, parameter_range):
         found = list(_explored(request, estimate))
         # The estimate knows nothing of errors, so that no number of cores may crowd out another.
         if request.objective != "error":
             pooled = [shape for some, _ in found for shape in some]
             found = [(pooled, np.concatenate([costs for _, costs in found]))]
         groups += found
-    chosen: list[Shape] = []
+    chosen: list[ModePair] = []
     for candidates, costs in groups:
         if candidates:
             chosen += _most_promising(candidates, costs, request, SHORT_LIST // len(groups))
     return chosen
 
 
-def _estimators(request: Request, budget: Budget) -> Iterator[Estimator]:
+def _estimators(request: Request, parameter_range: ParameterRange) -> Iterator[Estimator]:
     from dart_keras.tensor_train.contraction.machine import machine_named
 
-    rules: list[RankRule] = [rank_rule(request, budget[1])]
+    rules: list[RankRule] = [rank_rule(request, parameter_range[1])]
     if request.matrix is not None and request.tolerance is not None:
         # The ranks are not known without TT-SVD, but those of the low-rank factorization are an
         # upper end of what to expect of a matrix that has some structure.
         low_rank = ((request.input_dim, 1), (1, request.output_dim))
         highest = max(kernel_ranks(request.matrix, low_rank, request.tolerance)[0])
         guesses = sorted({1, math.isqrt(highest), highest})
-        rules = [partial(uniform_ranks, rank=rank) for rank in guesses]
-        budget = (0, math.inf)
+        rules = [partial(batch_uniform_ranks, rank=rank) for rank in guesses]
+        parameter_range = (0, math.inf)
     for rule in rules:
-        yield Estimator(rule, request.rows, machine_named(request.target), budget)
+        yield Estimator(rule, request.rows, machine_named(request.target), parameter_range)
 
 
-def _explored(request: Request, estimate: Estimator) -> Iterator[tuple[list[Shape], np.ndarray]]:
+def _explored(request: Request, estimate: Estimator) -> Iterator[tuple[list[ModePair], np.ndarray]]:
     dims = padded_dims(request.input_dim), padded_dims(request.output_dim)
     for cores in range(2, request.max_cores + 1):
         yield explore(*dims, cores, estimate)
 
 
 def _most_promising(
-    candidates: list[Shape], costs: np.ndarray, request: Request, count: int
-) -> list[Shape]:
+    candidates: list[ModePair], costs: np.ndarray, request: Request, count: int
+) -> list[ModePair]:
     """Some trains: the best ones, those that are best in another cost, and the front."""
     if len(candidates) <= count:
         return candidates
@@ -199,7 +205,7 @@ def _most_promising(
 
 
 def _ranking(
-    candidates: list[Shape], costs: np.ndarray, request: Request, objective: str
+    candidates: list[ModePair], costs: np.ndarray, request: Request, objective: str
 ) -> list[int]:
     """The indices of the candidates by objective, those that seem to break a limit at the end."""
     limits = np.array([request.limits[name] for name in COSTS])

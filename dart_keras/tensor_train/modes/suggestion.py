@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dart_keras.tensor_train.modes.candidates import Shape
+from dart_keras.tensor_train.modes.candidates import ModePair
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ class ModePoint:
     error: float | None
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> ModePair:
         """The input and the output modes."""
         return self.input_modes, self.output_modes
 

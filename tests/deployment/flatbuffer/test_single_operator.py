@@ -1,7 +1,7 @@
 import numpy as np
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.runtimes import litert
+from dart_keras.deployment.runtimes.litert import run_on_litert
 from dart_keras.deployment.validation.operator_errors import single_operator
 from tests.deployment import models
 
@@ -13,5 +13,5 @@ def test_operators_one_after_another_give_what_the_file_gives():
     for place, name in enumerate(models.operators(artifact.content)):
         alone = single_operator(artifact.content, place)
         assert models.operators(alone) == [name]
-        [values] = litert.run(alone, [values]).outputs
-    np.testing.assert_array_equal(values, litert.run(artifact.content, [given]).outputs[0])
+        [values] = run_on_litert(alone, [values]).outputs
+    np.testing.assert_array_equal(values, run_on_litert(artifact.content, [given]).outputs[0])

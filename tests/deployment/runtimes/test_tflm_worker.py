@@ -10,7 +10,7 @@ from tests.deployment import models
 def test_it_runs_row_by_row():
     model = models.dense()
     content = convert(model).content
-    outputs, microseconds = tflm_worker.run(content, [models.ROWS], 2**16, minimum_runs=100)
+    outputs, microseconds = tflm_worker.run_rows(content, [models.ROWS], 2**16, minimum_runs=100)
     expected = model.predict(models.ROWS, verbose=0)
     np.testing.assert_allclose(outputs[0], expected, rtol=1e-4, atol=1e-6)
     assert microseconds > 0
@@ -22,5 +22,5 @@ def test_an_input_whose_memory_is_used_again_is_set_for_every_run():
     model = keras.Sequential([keras.Input((3,), dtype="int32"), table])
     content = convert(model, "microcontroller").content
     ids = np.array([[0, 7, 29], [1, 2, 3]], "int32")
-    outputs, _ = tflm_worker.run(content, [ids], 2**16, minimum_runs=50)
+    outputs, _ = tflm_worker.run_rows(content, [ids], 2**16, minimum_runs=50)
     np.testing.assert_allclose(outputs[0], model.predict(ids, verbose=0), rtol=1e-4, atol=1e-6)

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dart_keras.tensor_train.contraction import (
-    between_products,
     candidate_plans,
     cheapest_plan,
     contract,
+    intercept_products,
 )
 from tests.trains import random_train, trains
 
@@ -97,7 +97,7 @@ def test_what_is_between_the_products_with_the_input_can_be_changed(machine, tt,
     expected = x @ tt.to_dense()
     for plan in plans_for(tt, machine=machine):
         steps, size = Recorded(), plan.network.size
-        with between_products(steps):
+        with intercept_products(steps):
             changed = contract(x, tt.cores, plan)
         products = plan.input_products
         assert steps.matrices == [(size(p.shared), size(p.new)) for p in products]

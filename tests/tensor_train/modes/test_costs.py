@@ -3,15 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dart_keras.tensor_train import complete_ranks
-from dart_keras.tensor_train import count_parameters as count_of_one
+from dart_keras.tensor_train import complete_ranks, count_parameters
 from dart_keras.tensor_train.contraction import candidate_plans
 from dart_keras.tensor_train.contraction.machine import machine_named
 from dart_keras.tensor_train.modes.costs import (
+    batch_count_parameters,
+    batch_ranks_within,
+    batch_uniform_ranks,
     chain_costs,
-    count_parameters,
-    ranks_within,
-    uniform_ranks,
 )
 from tests.trains import mode_pairs
 
@@ -26,18 +25,18 @@ def sizes_of(pair):
 
 @given(mode_pairs(), st.integers(1, 40))
 def test_uniform_ranks_are_clipped_as_those_of_a_layer(pair, rank):
-    ranks = uniform_ranks(sizes_of(pair), rank)
+    ranks = batch_uniform_ranks(sizes_of(pair), rank)
     assert tuple(ranks[:, 0]) == complete_ranks(rank, *pair)
-    assert count_parameters(sizes_of(pair), ranks)[0] == count_of_one(*pair, ranks[:, 0])
+    assert batch_count_parameters(sizes_of(pair), ranks)[0] == count_parameters(*pair, ranks[:, 0])
 
 
 @given(mode_pairs().filter(lambda pair: len(pair[0]) > 1), st.integers(1, 3000))
 def test_a_budget_gives_the_largest_rank_that_fits(pair, budget):
-    found = tuple(ranks_within(sizes_of(pair), budget)[:, 0])
+    found = tuple(batch_ranks_within(sizes_of(pair), budget)[:, 0])
     fitting = [
         ranks
         for rank in range(1, 60)
-        if count_of_one(*pair, ranks := complete_ranks(rank, *pair)) <= budget
+        if count_parameters(*pair, ranks := complete_ranks(rank, *pair)) <= budget
     ]
     assert found == fitting[-1] if fitting else 0 in found
 
@@ -64,7 +63,7 @@ def test_the_estimate_is_close_to_a_plan(machine, pair, rank):
 def test_many_trains_cost_what_each_of_them_costs():
     inputs = np.array([[4, 2, 8], [2, 4, 1], [3, 3, 3]])
     outputs = np.array([[2, 2, 1], [5, 1, 10], [3, 15, 3]])
-    ranks = uniform_ranks(inputs * outputs, 5)
+    ranks = batch_uniform_ranks(inputs * outputs, 5)
     machine = machine_named("cpu")
     together = chain_costs(inputs, outputs, ranks, 16, machine)
     for k in range(3):

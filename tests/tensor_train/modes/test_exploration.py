@@ -6,10 +6,10 @@ import pytest
 from dart_keras.tensor_train.contraction.machine import machine_named
 from dart_keras.tensor_train.modes import exploration
 from dart_keras.tensor_train.modes.candidates import all_trains, shapes
-from dart_keras.tensor_train.modes.costs import ranks_within, uniform_ranks
+from dart_keras.tensor_train.modes.costs import batch_ranks_within, batch_uniform_ranks
 from dart_keras.tensor_train.modes.exploration import Estimator, explore
 
-RULES = [partial(uniform_ranks, rank=8), partial(ranks_within, max_parameters=8000)]
+RULES = [partial(batch_uniform_ranks, rank=8), partial(batch_ranks_within, max_parameters=8000)]
 
 
 @pytest.mark.parametrize("rule", RULES)
