@@ -1,29 +1,18 @@
-"""Keras layers held as tensor trains whose ranks are learned, cut while training and deployed."""
+"""Tensor-train (TT) Keras layers with learned ranks, truncation during training, and TFLite files.
 
-from dart_keras import (
-    callbacks,
-    compression,
-    deployment,
-    distribution,
-    layers,
-    quantization,
-    regularizers,
-    selection,
-    tensor_train,
-)
-from dart_keras._version import __version__
-from dart_keras.summary import summary
+The public names are in `__init__.pyi`. Each is imported when it is first used, so that
+`import dart_keras` and `dart-keras --help` start neither Keras nor TensorFlow.
+"""
 
-__all__ = [
-    "__version__",
-    "callbacks",
-    "compression",
-    "deployment",
-    "distribution",
-    "layers",
-    "quantization",
-    "regularizers",
-    "selection",
-    "summary",
-    "tensor_train",
-]
+import sys
+
+import lazy_loader
+
+from dart_keras._version import __version__ as __version__
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+if "keras" in sys.modules:
+    # Nothing is left to be saved by waiting, and `keras.saving.load_model` finds a class only
+    # after its module was imported.
+    import dart_keras.saved_models  # noqa: F401

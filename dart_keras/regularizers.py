@@ -17,6 +17,8 @@ from typing import Any
 import keras
 from keras import ops
 
+__all__ = ["GroupLasso", "LogDet", "NuclearNorm", "RankRegularizer"]
+
 # Relative to the mean eigenvalue of a Gram matrix; float32 cannot tell smaller ones from zero.
 _EPSILON = 1e-6
 # Keeps a core of zeros from dividing by zero.
@@ -179,3 +181,7 @@ def _spectral_sum(
     slope = ops.matmul(vectors * derivative(values), ops.transpose(vectors))
     linear = ops.sum(ops.stop_gradient(slope) * gram)
     return ops.stop_gradient(ops.sum(function(values)) - linear) + linear
+
+
+def __dir__() -> list[str]:
+    return __all__

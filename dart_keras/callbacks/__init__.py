@@ -3,3 +3,7 @@ from dart_keras.callbacks.rank_monitor import RankMonitor
 from dart_keras.callbacks.strength_schedule import StrengthSchedule
 
 __all__ = ["RankDiscretization", "RankMonitor", "StrengthSchedule"]
+
+
+def __dir__() -> list[str]:
+    return __all__

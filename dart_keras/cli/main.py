@@ -64,7 +64,7 @@ def _start_tensorflow() -> None:
         os.dup2(nowhere.fileno(), 2)
     try:
         # Registers its layers with Keras, too.
-        import dart_keras  # noqa: F401
+        import dart_keras.saved_models  # noqa: F401
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

@@ -20,3 +20,7 @@ __all__ = [
     "replace_layers",
     "sensitivity",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

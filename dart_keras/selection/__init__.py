@@ -15,3 +15,7 @@ __all__ = [
     "Threshold",
     "effective_rank",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

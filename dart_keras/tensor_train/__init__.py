@@ -15,3 +15,7 @@ __all__ = [
     "rank_limits",
     "suggest_modes",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
