@@ -1,6 +1,6 @@
 """How time grows with rank, dimension and batch, one at a time, beside the planner's prediction.
 
-Writes benchmarks/results/growth.json and growth.png. `python -m benchmarks.growth`
+Writes benchmarks/results/growth.json and docs/studies/growth.png. `python -m benchmarks.growth`
 """
 
 import gc
@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.grid import KINDS, Grid
 from benchmarks.steps import keras_steps
-from benchmarks.tables import Results
+from benchmarks.tables import PICTURES, Results
 from benchmarks.timing import interleaved
 from dart_keras.layers import TTDense
 from dart_keras.tensor_train import balanced_modes
@@ -120,7 +120,7 @@ def main() -> None:
             gc.collect()
     results.finish({"prediction / measured": accuracy(results.cells)})
     if grid.path is not None:
-        draw(results.cells, grid.path.with_suffix(".png"))
+        draw(results.cells, PICTURES / f"{grid.path.stem}.png")
 
 
 def accuracy(cells: list[dict[str, Any]]) -> dict[str, float]:

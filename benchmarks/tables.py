@@ -9,6 +9,8 @@ from typing import Any
 from benchmarks import machine
 
 RESULTS = Path(__file__).parent / "results"
+# The pictures that the studies show.
+PICTURES = Path(__file__).parents[1] / "docs" / "studies"
 
 
 class Results:

@@ -1,11 +1,12 @@
 """A trained dense network compressed by this library and by others: accuracy against size.
 
 Needs all of Fashion-MNIST: `TFDS_DATA_DIR=... python -m benchmarks.compression.fashion_mnist`.
-Writes benchmarks/results/compression_fashion_mnist.json and .png. Every accuracy is that of an
-int8 file on LiteRT on the 10,000 test images. What is trained after compression has three epochs
-on the training images, those of this library and of the plain decompositions without labels. This
-library compresses the network with a softmax behind it, so that its errors are those of
-probabilities; the files of all methods end with the logits.
+Writes benchmarks/results/compression_fashion_mnist.json and
+docs/studies/compression_fashion_mnist.png. Every accuracy is that of an int8 file on LiteRT on the
+10,000 test images. What is trained after compression has three epochs on the training images, those
+of this library and of the plain decompositions without labels. This library compresses the network
+with a softmax after it, so that its errors are those of probabilities; the files of all methods end
+with the logits.
 """
 
 import os
@@ -23,7 +24,7 @@ import numpy as np
 import dart_keras as dk
 from benchmarks import machine
 from benchmarks.compression import decompositions, int8_files, model_optimization, pareto
-from benchmarks.tables import RESULTS, Results
+from benchmarks.tables import PICTURES, RESULTS, Results
 from examples.fashion_mnist import data
 from examples.fashion_mnist.experiment import DENSE_LEARNING_RATE, PLANS, dense_model, train
 
@@ -157,7 +158,7 @@ def main() -> None:
         # Zeros and repeated values make a file smaller only when it is compressed.
         benchmark.add_file(method, str(value), content, EPOCHS, "gzipped bytes")
     results.finish(benchmark.summary())
-    pareto.draw(results.cells, RESULTS / "compression_fashion_mnist.png")
+    pareto.draw(results.cells, PICTURES / "compression_fashion_mnist.png")
 
 
 if __name__ == "__main__":

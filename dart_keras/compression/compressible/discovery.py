@@ -34,7 +34,7 @@ _KINDS: dict[Any, type[CompressibleLayer]] = {
 class Candidate(NamedTuple):
     """A layer with weights, and whether compression can replace it.
 
-    Args:
+    Attributes:
         path: The names that lead to the layer, such as "encoder/attention/query".
         layer: The layer.
         reason: Why it has to stay as it is, or `None` if it need not.
