@@ -1,9 +1,9 @@
-"""Measures the constants of the planner's model of a CPU.
+"""Fit the constants of the planner's CPU cost model.
 
-`python -m benchmarks.calibration --seconds 240` times all candidates for random tensor trains, as
-`benchmarks.planner` does for those of its grid, and prints the constants of `Machine("cpu")` in
-dart_keras/tensor_train/contraction/machine.py that fit best to them and to the measurements of two
-cores that `benchmarks.planner` left. Of the random trains, none is in that grid.
+`python -m benchmarks.calibration --seconds 240` times all candidates for random TT matrices, as
+`benchmarks.planner` does for its grid. It prints the constants of `Machine("cpu")` in
+dart_keras/tensor_train/contraction/machine.py that best fit these times and the two-core times of
+`benchmarks.planner`. No random TT matrix is in that grid.
 """
 
 import argparse
@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from scipy.optimize import least_squares
 
-from benchmarks import machine, planner
+from benchmarks import environment, planner
 from benchmarks.grid import KINDS
 from benchmarks.tables import RESULTS, Results
 from dart_keras.tensor_train import complete_ranks
@@ -30,13 +30,13 @@ MODES = (3, 5, 6, 9, 10, 12, 18, 20, 24, 40, 48, 72, 80)
 SMALLEST, LARGEST = 500, 6000  # dimensions
 RANKS = (3, 80)
 ROWS = (1, 600)
-MOST_NUMBERS = 1e8  # of any array in any candidate
-# What a call of a compiled function takes before it does anything; fitted with the rest.
-CALL = 200.0
+MAX_ELEMENTS = 1e8  # of any array in any candidate plan
+# Microseconds of overhead of one call of a compiled function; fitted with the rest.
+CALL_OVERHEAD = 200.0
 
 
 def random_cell(rng: np.random.Generator) -> dict[str, Any]:
-    """A train, a number of rows and what is done with them."""
+    """Return a random TT matrix with a number of rows and a kind of step."""
     while True:
         cores = int(rng.integers(2, 4))
         modes = [[int(m) for m in rng.choice(MODES, cores)] for _ in range(2)]
@@ -44,13 +44,13 @@ def random_cell(rng: np.random.Generator) -> dict[str, Any]:
         ranks, kind = complete_ranks(rank, *modes), str(rng.choice(KINDS))
         plans = candidate_plans(*modes, ranks, rows, training=kind == "training")
         if all(SMALLEST <= np.prod(side) <= LARGEST for side in modes) and all(
-            plan.cost.largest_intermediate < MOST_NUMBERS for plan in plans
+            plan.cost.largest_intermediate < MAX_ELEMENTS for plan in plans
         ):
             return {"modes": modes, "ranks": ranks, "batch": rows, "kind": kind}
 
 
 def plans_of(cell: dict[str, Any]) -> list[ContractionPlan]:
-    """The candidates of a measured cell."""
+    """Return the candidate plans of a measured cell."""
     network = Network(*map(tuple, cell["modes"]), tuple(cell["ranks"]), cell["batch"])
     training = cell["kind"] == "training"
     return [
@@ -67,13 +67,13 @@ def plans_of(cell: dict[str, Any]) -> list[ContractionPlan]:
 
 
 def fit(cells: list[dict[str, Any]], start: Machine) -> tuple[Machine, float]:
-    """The constants that tell best how much longer one candidate of a cell takes than another.
+    """Fit the constants that best predict the time ratios between the candidates of a cell.
 
-    Only candidates of one cell are compared: they took turns, while the machine's pace changes from
-    cell to cell.
+    Only candidates of one cell are compared. They were timed in turn, while the speed of the
+    machine changes from cell to cell.
 
     Returns:
-        The machine, and the median error of the estimates within a cell.
+        The machine, and the median error of the log time ratios within a cell.
     """
     names = [field.name for field in dataclasses.fields(start) if field.type is float]
     measured = [(plans_of(cell), [c["microseconds"] for c in cell["candidates"]]) for cell in cells]
@@ -91,8 +91,8 @@ def fit(cells: list[dict[str, Any]], start: Machine) -> tuple[Machine, float]:
             found.append(ratios - np.median(ratios))
         return np.concatenate(found)
 
-    initial = np.log([*(getattr(start, name) for name in names), CALL])
-    # Within a factor of five of where it starts, as some constants matter little here.
+    initial = np.log([*(getattr(start, name) for name in names), CALL_OVERHEAD])
+    # At most a factor of five from the start, as some constants have little effect here.
     bounds = (initial - np.log(5), initial + np.log(5))
     best = least_squares(
         errors, initial, loss="soft_l1", f_scale=0.1, diff_step=0.05, bounds=bounds
@@ -104,10 +104,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.calibration", description=__doc__)
     parser.add_argument("--seconds", type=float, default=240)
     until = time.perf_counter() + parser.parse_args().seconds
-    machine.prepare()
+    environment.prepare()
     rng = np.random.default_rng(0)
     columns = ["modes", "ranks", "batch", "kind", "auto", "fastest", "ratio"]
-    results = Results("Candidates for random trains", columns, RESULTS / "calibration.json")
+    results = Results(
+        "Candidate plans for random TT matrices", columns, RESULTS / "calibration.json"
+    )
     while time.perf_counter() < until:
         cell = random_cell(rng)
         modes = tuple(map(tuple, cell["modes"]))

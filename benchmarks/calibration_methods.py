@@ -1,8 +1,8 @@
-"""What ways to calibrate and gauges of tensor trains are worth in int8 and int16x8.
+"""Accuracy of int8 and int16x8 files by calibration method and by core basis.
 
-`python -m benchmarks.calibration_methods --data-dir DIR`, a folder with `mlperf_tiny` and `sst2`.
-For each model, the signal-to-noise ratio against Keras on rows that were not calibrated on, on
-LiteRT, with a scale for each channel of the weights and with a single one. Writes
+`python -m benchmarks.calibration_methods --data-dir DIR`, where DIR has `mlperf_tiny` and `sst2`.
+Measures the signal-to-noise ratio (SQNR) against Keras on held-out rows for each model on LiteRT,
+with one weight scale per channel and with one per tensor. Writes
 benchmarks/results/calibration_methods.json.
 """
 
@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 import dart_keras as dk
-from benchmarks import gauges, machine
+from benchmarks import core_bases, environment
 from benchmarks.compression import anomaly_detection
 from benchmarks.tables import RESULTS, Results
 from dart_keras.deployment.build import executable
@@ -36,12 +36,12 @@ from examples.fashion_mnist import experiment
 
 ROWS = 200
 WORDS, LENGTH = 8000, 24
-# A model by its name, rows to calibrate on and rows to judge on.
+# Name, model, calibration rows, test rows.
 Case = tuple[str, keras.Model, np.ndarray, np.ndarray]
 
 
 def cases(folder: Path) -> Iterator[Case]:
-    """The trained models."""
+    """Yield the trained models with their data."""
     yield from _anomaly_detection(folder / "mlperf_tiny" / "anomaly_detection")
     yield from _sentiment(folder / "sst2")
     yield from _fashion_mnist()
@@ -50,11 +50,11 @@ def cases(folder: Path) -> Iterator[Case]:
 def _anomaly_detection(folder: Path) -> Iterator[Case]:
     recording = np.fromfile(folder / anomaly_detection.RECORDING, "<f4")
     rows = anomaly_detection.windows(recording)
-    rows, judged = np.split(rows, [anomaly_detection.CALIBRATION_WINDOWS])
+    rows, test_rows = np.split(rows, [anomaly_detection.CALIBRATION_WINDOWS])
     model = keras.models.load_model(folder / anomaly_detection.MODEL, compile=False)
     budget = dk.selection.Budget(anomaly_detection.BUDGETS[0])
     small, _ = dk.compression.compress(model, budget, rows)
-    yield "anomaly detection, a tenth of the weights", small, rows, judged
+    yield "anomaly detection, a tenth of the weights", small, rows, test_rows
 
 
 def _sentiment(folder: Path) -> Iterator[Case]:
@@ -71,7 +71,7 @@ def _sentiment(folder: Path) -> Iterator[Case]:
         return ids, np.array([int(label) for _, label in lines[: len(ids)]])
 
     ids, labels = read("train.tsv", 20_000)
-    judged, _ = read("dev.tsv", ROWS)
+    test_rows, _ = read("dev.tsv", ROWS)
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -85,20 +85,20 @@ def _sentiment(folder: Path) -> Iterator[Case]:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(3e-3), loss)
     model.fit(ids, labels, batch_size=256, epochs=4, verbose=0)
-    yield "SST-2, TTEmbedding", model, ids[:ROWS], judged
+    yield "SST-2, TTEmbedding", model, ids[:ROWS], test_rows
 
 
 def _fashion_mnist() -> Iterator[Case]:
     data = fashion_mnist.load()
-    rows, judged = data.train_images[:ROWS], data.test_images[:ROWS]
+    rows, test_rows = data.train_images[:ROWS], data.test_images[:ROWS]
     keras.utils.set_random_seed(0)
     plan = experiment.PLANS["part"]
     model = experiment.tt_model(plan.strength)
-    cut = dk.callbacks.RankDiscretization(
+    truncation = dk.callbacks.RankDiscretization(
         dk.selection.Threshold(plan.delta), when="converged", epoch=plan.cut_epoch
     )
-    experiment.train(model, data, plan, experiment.TT_LEARNING_RATE, [cut], 0)
-    yield "Fashion-MNIST, two cores a train, cut", model, rows, judged
+    experiment.train(model, data, plan, experiment.TT_LEARNING_RATE, [truncation], 0)
+    yield "Fashion-MNIST, two cores, ranks truncated", model, rows, test_rows
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -110,53 +110,53 @@ def _fashion_mnist() -> Iterator[Case]:
     )
     few = experiment.Plan(epochs=4, batch=256, cut_epoch=0, strength=0)
     experiment.train(model, data, few, experiment.TT_LEARNING_RATE, [], 0)
-    yield "Fashion-MNIST, three cores a train", model, rows, judged
+    yield "Fashion-MNIST, three cores", model, rows, test_rows
 
 
 def measured(
-    model: keras.Model, rows: np.ndarray, judged: np.ndarray, quantization: str, method: str
+    model: keras.Model, rows: np.ndarray, test_rows: np.ndarray, quantization: str, method: str
 ) -> dict[str, Any]:
-    """Decibels and bytes of the two files of a model."""
+    """Return the SQNR (dB) and the bytes of the files with per-channel and per-tensor scales."""
     recipe = RECIPES[quantization]
     signature = model_signature(model).resolved([rows])
-    rows, judged = (x.astype(signature.inputs[0].dtype) for x in (rows, judged))
+    rows, test_rows = (x.astype(signature.inputs[0].dtype) for x in (rows, test_rows))
     exported = export(model, signature, DevicePlans("raspberry-pi", recipe))
     lowering = Lowering(exported, recipe, [rows], method)
-    [expected] = exported([judged])
+    [expected] = exported([test_rows])
     found: dict[str, Any] = {}
     for scales, per_channel in (("per channel", True), ("per tensor", False)):
         file = executable(slim(fold(lowering.file(per_channel)), True), exported)
-        [outputs] = file.run("litert", [judged]).outputs
+        [outputs] = file.run("litert", [test_rows]).outputs
         ratio = np.mean(expected**2) / np.mean((outputs - expected) ** 2)
         found[scales] = round(10 * math.log10(ratio), 2)
         found[f"bytes {scales}"] = len(file.content)
     return found
 
 
-def gains(cells: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """For each recipe and way, the mean and the extremes of what it wins over the model as it is.
+def mean_gains(cells: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return mean, least and greatest gain in SQNR (dB) over the unchanged model.
 
-    In decibels, over the models, with a scale for each channel.
+    Statistics over the models, with per-channel scales, by quantization and method.
     """
     plain = {
         (cell["model"], cell["quantization"]): cell["per channel"]
         for cell in cells
-        if (cell["calibration"], cell["gauge"]) == ("minmax", "as trained")
+        if (cell["calibration"], cell["core basis"]) == ("minmax", "as trained")
     }
     won: dict[str, dict[str, list[float]]] = {}
     for cell in cells:
-        way = f"{cell['calibration']}, {cell['gauge']}"
+        method = f"{cell['calibration']}, {cell['core basis']}"
         gain = cell["per channel"] - plain[cell["model"], cell["quantization"]]
-        won.setdefault(cell["quantization"], {}).setdefault(way, []).append(gain)
+        won.setdefault(cell["quantization"], {}).setdefault(method, []).append(gain)
     return {
         quantization: {
-            way: {
+            method: {
                 name: round(float(of(values)), 2)
                 for name, of in (("mean", np.mean), ("least", min), ("most", max))
             }
-            for way, values in ways.items()
+            for method, values in methods.items()
         }
-        for quantization, ways in won.items()
+        for quantization, methods in won.items()
     }
 
 
@@ -164,17 +164,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.calibration_methods", description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     folder = parser.parse_args().data_dir
-    machine.prepare()
+    environment.prepare()
     results = Results(
-        "Decibels against Keras by calibration and gauge, on LiteRT",
-        ["model", "quantization", "calibration", "gauge", "per channel", "per tensor"],
+        "SQNR (dB) against Keras by calibration and core basis, on LiteRT",
+        ["model", "quantization", "calibration", "core basis", "per channel", "per tensor"],
         RESULTS / "calibration_methods.json",
     )
 
-    def add(case: Case, quantization: str, method: str, gauge: str) -> None:
-        name, model, rows, judged = case
-        cell = {"model": name, "quantization": quantization, "calibration": method, "gauge": gauge}
-        results.add(cell | measured(model, rows, judged, quantization, method))
+    def add(case: Case, quantization: str, method: str, basis: str) -> None:
+        name, model, rows, test_rows = case
+        cell = {
+            "model": name,
+            "quantization": quantization,
+            "calibration": method,
+            "core basis": basis,
+        }
+        results.add(cell | measured(model, rows, test_rows, quantization, method))
 
     for case in cases(folder):
         for quantization in ("int8", "int16x8"):
@@ -182,19 +187,19 @@ def main() -> None:
                 if method != "minmax":
                     add(case, quantization, method, "as trained")
         _, model, rows, _ = case
-        layers = gauges.trains(model)
-        trained = [gauges.cores_of(layer) for layer in layers]
-        for gauge, change in gauges.FROM_CORES.items():
+        layers = core_bases.tt_layers(model)
+        trained = [core_bases.cores_of(layer) for layer in layers]
+        for basis, change in core_bases.FROM_CORES.items():
             for layer, cores in zip(layers, trained, strict=True):
-                gauges.assign(layer, change(cores))
+                core_bases.assign(layer, change(cores))
             for quantization in ("int8", "int16x8"):
-                add(case, quantization, "minmax", gauge)
+                add(case, quantization, "minmax", basis)
         for layer, cores in zip(layers, trained, strict=True):
-            gauges.assign(layer, cores)
-        gauges.equalize_activations(model, rows)
+            core_bases.assign(layer, cores)
+        core_bases.equalize_activations(model, rows)
         for quantization in ("int8", "int16x8"):
             add(case, quantization, "minmax", "equal activations")
-    results.finish(gains(results.cells))
+    results.finish(mean_gains(results.cells))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`TTDense` with the modes that `suggest_modes` finds for time, against `keras.layers.Dense`.
+"""`TTDense` with the fastest modes of `suggest_modes` against `keras.layers.Dense`.
 
-The train may have as many parameters as one of the rank of the cell with two balanced modes a side,
-and at most an eighth of the dense kernel's. `python -m benchmarks.dense`
+The layer may have as many parameters as one of the cell's rank with two balanced modes a side, and
+at most an eighth of the dense kernel's. Run `python -m benchmarks.dense`.
 """
 
 import gc
@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.budget import LARGE, parameter_budget
 from benchmarks.grid import BATCHES, KINDS, RANKS, Grid, split
 from benchmarks.steps import keras_steps
@@ -23,12 +23,12 @@ from benchmarks.timing import Timing, interleaved
 from dart_keras.layers import TTDense
 from dart_keras.tensor_train import suggest_modes
 
-# The condition is set for batches from here on.
+# The speed requirement is for batches of at least this size.
 LARGE_BATCH = 32
 
 
 def planned_layer(inputs: int, units: int, rank: int, batch: int) -> TTDense:
-    """A built `TTDense` with the modes for time within the budget."""
+    """Return a built `TTDense` with the fastest modes within the budget."""
     found = suggest_modes(
         inputs,
         units,
@@ -42,32 +42,37 @@ def planned_layer(inputs: int, units: int, rank: int, batch: int) -> TTDense:
 
 
 def measure(layer: TTDense, inputs: int, batch: int) -> dict[str, dict[str, Timing]]:
-    """The timings of the layer and of its dense twin, by kind and name."""
+    """Return the timings of the layer and of its dense equivalent, by kind and name."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, inputs)).astype("float32")
-    flow = rng.normal(size=(batch, layer.units)).astype("float32")
-    twin = keras.layers.Dense(layer.units)
-    twin.build((None, inputs))
-    steps = {"TTDense": keras_steps(layer, x, flow), "Dense": keras_steps(twin, x, flow)}
+    output_gradient = rng.normal(size=(batch, layer.units)).astype("float32")
+    dense_layer = keras.layers.Dense(layer.units)
+    dense_layer.build((None, inputs))
+    steps = {
+        "TTDense": keras_steps(layer, x, output_gradient),
+        "Dense": keras_steps(dense_layer, x, output_gradient),
+    }
     return {
         kind: interleaved({name: getattr(s, kind) for name, s in steps.items()}) for kind in KINDS
     }
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many times as long as the train the dense layer takes."""
+    """Return how many times as long the dense layer takes as the TT layer."""
     result: dict[str, Any] = {}
     for kind in KINDS:
         own = [cell for cell in cells if cell["kind"] == kind]
-        judged = [cell for cell in own if cell["batch"] >= LARGE_BATCH]
-        if judged:
+        large_batches = [cell for cell in own if cell["batch"] >= LARGE_BATCH]
+        if large_batches:
             names = ("dimensions", "rank", "batch", "ratio")
             result[kind] = {
                 f"geometric mean of Dense / TTDense, batch >= {LARGE_BATCH}": geometric_mean(
-                    cell["ratio"] for cell in judged
+                    cell["ratio"] for cell in large_batches
                 ),
-                "least of these": min(cell["ratio"] for cell in judged),
-                "least share of the budget in use": min(cell["of budget"] for cell in judged),
+                "least of these": min(cell["ratio"] for cell in large_batches),
+                "least share of the budget in use": min(
+                    cell["of budget"] for cell in large_batches
+                ),
                 "lost, any batch": [
                     {name: cell[name] for name in names} for cell in own if cell["ratio"] < 1
                 ],
@@ -78,9 +83,9 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     axes = {"dimensions": LARGE, "ranks": RANKS, "batches": BATCHES}
     grid = Grid("dense", __doc__, axes)
-    machine.prepare()
+    environment.prepare()
     results = Results(
-        "Microseconds of TTDense with modes for time and of Dense",
+        "Microseconds of TTDense with the fastest modes and of Dense",
         [
             *("dimensions", "rank", "batch", "kind", "parameters", "of budget", "of dense"),
             *("TTDense", "Dense", "ratio", "modes and ranks"),
@@ -91,7 +96,7 @@ def main() -> None:
         inputs, units = split(dimensions)
         layer = planned_layer(inputs, units, rank, batch)
         parameters = sum(int(np.prod(core.shape)) for core in layer.cores)
-        train = [layer.input_modes, layer.output_modes, layer.ranks]
+        tt_matrix = [layer.input_modes, layer.output_modes, layer.ranks]
         for kind, timings in measure(layer, inputs, batch).items():
             times = {name: timing.microseconds for name, timing in timings.items()}
             cell = {
@@ -102,12 +107,12 @@ def main() -> None:
                 "parameters": parameters,
                 "of budget": parameters / parameter_budget(inputs, units, rank),
                 "of dense": parameters / (inputs * units),
-                "train": train,
+                "TT matrix": tt_matrix,
                 "microseconds": times,
                 "spread": {name: timing.spread for name, timing in timings.items()},
                 "ratio": times["Dense"] / times["TTDense"],
             }
-            results.add(cell, shown={**times, "modes and ranks": "  ".join(map(str, train))})
+            results.add(cell, shown={**times, "modes and ranks": "  ".join(map(str, tt_matrix))})
         del layer
         gc.collect()
     results.finish(summary(results.cells))

@@ -1,8 +1,7 @@
-"""A layer on the devices' runtimes, one row at a time: `TTDense` against its dense twin.
+"""`TTDense` against its dense equivalent on the device runtimes, one row at a time.
 
-The modes are those that `suggest_modes` finds for time on the device, with as many parameters as
-in `benchmarks.dense`; beside them a train with two balanced modes a side. `python -m
-benchmarks.device`
+The modes are the fastest ones of `suggest_modes` for the device, with as many parameters as in
+`benchmarks.dense`. Two balanced modes a side are measured too. Run `python -m benchmarks.device`.
 """
 
 import gc
@@ -16,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.budget import LARGE, parameter_budget
 from benchmarks.grid import DIMENSIONS, RANKS, Grid, split
 from benchmarks.tables import Results
@@ -26,19 +25,19 @@ from dart_keras.deployment.runtimes.tensor_info import TensorInfo
 from dart_keras.layers import TTDense
 from dart_keras.tensor_train import balanced_modes, suggest_modes
 
-# What runs a file, what it is converted for, and the recipe.
+# Runtime: target and quantization.
 RUNTIMES = {
     "LiteRT float32": ("raspberry-pi", "float32"),
     "LiteRT int8": ("raspberry-pi", "int8"),
     "TFLM int8": ("microcontroller", "int8"),
 }
 CALIBRATION_ROWS = 64
-# How much more working memory than the dense twin a train may take.
+# Arena bytes that a TT layer may take beyond its dense equivalent.
 ARENA_ALLOWANCE = 4096
 
 
 def artifact(layer: keras.Layer, inputs: int, runtime: str) -> Artifact:
-    """A model of one layer, converted for a runtime."""
+    """Convert a model of one layer for a runtime."""
     target, quantization = RUNTIMES[runtime]
     rows = np.random.default_rng(0).normal(size=(CALIBRATION_ROWS, inputs)).astype("float32")
     model = keras.Sequential([keras.Input((inputs,)), layer])
@@ -46,7 +45,7 @@ def artifact(layer: keras.Layer, inputs: int, runtime: str) -> Artifact:
 
 
 def planned_layer(inputs: int, units: int, rank: int, runtime: str) -> TTDense:
-    """A `TTDense` with the modes for time on the device, within the budget of the cell."""
+    """Return a `TTDense` with the fastest modes on the device within the cell's budget."""
     found = suggest_modes(
         inputs,
         units,
@@ -59,14 +58,14 @@ def planned_layer(inputs: int, units: int, rank: int, runtime: str) -> TTDense:
 
 
 def balanced_layer(inputs: int, units: int, rank: int) -> TTDense:
-    """A `TTDense` with two balanced modes a side."""
+    """Return a `TTDense` with two balanced modes a side."""
     return TTDense(units, rank, balanced_modes(inputs, 2), balanced_modes(units, 2))
 
 
 def inference(
     content: bytes, info: TensorInfo, runtime: str, arena_size: int | None
 ) -> Callable[[], object]:
-    """One inference of a file with one input, which is already in place."""
+    """Return a call that runs one inference of a file whose one input is already set."""
     row = info.quantize(np.random.default_rng(1).normal(size=info.shape))
     if runtime.startswith("TFLM"):
         from tflite_micro import runtime as tflm
@@ -83,7 +82,7 @@ def inference(
 
 
 def measure(files: dict[str, Artifact], runtime: str) -> dict[str, Any]:
-    """Times, arenas and file sizes of some files on one runtime, by name."""
+    """Return times, arenas and file sizes of files on one runtime, by name."""
     timings = interleaved(
         {
             name: inference(file.content, file.inputs[0], runtime, file.arena_size)
@@ -100,18 +99,18 @@ def measure(files: dict[str, Artifact], runtime: str) -> dict[str, Any]:
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many times as long as the train the dense twin takes, and who needs more memory."""
+    """Return how many times as long the dense layer takes, and which arenas are larger."""
     result: dict[str, Any] = {}
     for runtime in RUNTIMES:
         own = [cell for cell in cells if cell["runtime"] == runtime]
-        judged = [cell for cell in own if cell["dimensions"] in LARGE]
-        if judged:
+        large = [cell for cell in own if cell["dimensions"] in LARGE]
+        if large:
             names = ("dimensions", "rank", "ratio")
             result[runtime] = {
                 "geometric mean of dense / TT, from 1024x1024": geometric_mean(
-                    cell["ratio"] for cell in judged
+                    cell["ratio"] for cell in large
                 ),
-                "least of these": min(cell["ratio"] for cell in judged),
+                "least of these": min(cell["ratio"] for cell in large),
                 "lost": [{name: cell[name] for name in names} for cell in own if cell["ratio"] < 1],
                 "arena beyond dense plus 4 KiB": [
                     {**{name: cell[name] for name in names[:2]}, "arena": cell["arena"]}
@@ -126,7 +125,7 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     axes = {"dimensions": DIMENSIONS, "runtimes": tuple(RUNTIMES), "ranks": RANKS}
     grid = Grid("device", __doc__, axes)
-    machine.prepare()
+    environment.prepare()
     names = ("TT for time", "TT balanced", "dense")
     results = Results(
         "One row on the devices' runtimes, one thread: microseconds, and bytes of the arena",
@@ -137,20 +136,20 @@ def main() -> None:
     for dimensions, runtime, rank in grid:
         inputs, units = split(dimensions)
         if dense[0] != (dimensions, runtime):
-            twin = artifact(keras.layers.Dense(units), inputs, runtime)
-            dense = (dimensions, runtime), twin
+            dense_artifact = artifact(keras.layers.Dense(units), inputs, runtime)
+            dense = (dimensions, runtime), dense_artifact
         layers = (
             planned_layer(inputs, units, rank, runtime),
             balanced_layer(inputs, units, rank),
         )
-        trains = [artifact(layer, inputs, runtime) for layer in layers]
-        figures = measure(dict(zip(names, (*trains, twin), strict=True)), runtime)
+        tt_artifacts = [artifact(layer, inputs, runtime) for layer in layers]
+        figures = measure(dict(zip(names, (*tt_artifacts, dense_artifact), strict=True)), runtime)
         times, planned = figures["microseconds"], layers[0]
         cell = {
             "dimensions": dimensions,
             "runtime": runtime,
             "rank": rank,
-            "train": [planned.input_modes, planned.output_modes, planned.ranks],
+            "TT matrix": [planned.input_modes, planned.output_modes, planned.ranks],
             **figures,
             "ratio": times["dense"] / times["TT for time"],
         }

@@ -1,8 +1,8 @@
-"""Embeddings of 30,522 words of width 768: `TTEmbedding` against other ways to the same rows.
+"""`TTEmbedding` against other ways to compute the same rows: 30,522 words of width 768.
 
-They are rebuilding the table from the same cores, t3f, TensorLy-Torch's embedding and its table
-rebuilt; beside them a dense embedding. In the end the memory of a step: see
-`benchmarks.step_memory`. `python -m benchmarks.embedding`
+The others reconstruct the table from the same cores: plain TensorFlow, t3f, TensorLy-Torch. A
+TensorLy-Torch factorized embedding and a dense embedding are timed too. Last comes the memory of a
+training step, see `benchmarks.step_memory`. Run `python -m benchmarks.embedding`.
 """
 
 import gc
@@ -16,8 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from benchmarks import machine, step_memory
-from benchmarks.competitors import rebuilding, t3f_functions, tensorly_torch
+from benchmarks import environment, step_memory
+from benchmarks.baselines import reconstruction, t3f_functions, tensorly_torch
 from benchmarks.grid import KINDS, RANKS, Grid
 from benchmarks.steps import Steps, keras_steps
 from benchmarks.tables import Results
@@ -28,38 +28,38 @@ VOCABULARY, WIDTH = 30_522, 768
 COUNTS = (32, 512, 4096)
 DISTRIBUTIONS = ("uniform", "zipf")
 OURS = "TTEmbedding"
-# The layer's own choice, the fewest parameters, and what is fast.
+# The layer's default, which has the fewest parameters, and the fast choice.
 MODES = {"smallest": (None, None), "low rank": ((VOCABULARY, 1), (1, WIDTH))}
-# What makes the same rows from the same cores.
+# Implementations that compute the same rows from the same cores.
 PEERS = ("rebuild", "t3f", *(f"tltorch {name}" for name in tensorly_torch.IMPLEMENTATIONS))
 
 
 def random_ids(count: int, distribution: str, vocabulary: int = VOCABULARY) -> np.ndarray:
-    """Ids as the words of a text have them (the k-th as often as 1 / k), or all alike."""
+    """Draw word ids, either uniformly or by Zipf's law (the k-th as often as 1 / k)."""
     rng = np.random.default_rng(0)
     shares = np.ones(vocabulary) if distribution == "uniform" else 1 / np.arange(1, vocabulary + 1)
     return rng.choice(vocabulary, count, p=shares / shares.sum()).astype("int32")
 
 
-def competitors(layer: TTEmbedding, ids: np.ndarray) -> dict[str, Callable[[], Steps]]:
-    """How to make the steps of each competitor."""
+def baseline_steps(layer: TTEmbedding, ids: np.ndarray) -> dict[str, Callable[[], Steps]]:
+    """Return a function for each implementation that makes its steps."""
     width = layer.output_dim
-    flow = np.random.default_rng(1).normal(size=(len(ids), width)).astype("float32")
+    output_gradient = np.random.default_rng(1).normal(size=(len(ids), width)).astype("float32")
     cores = [keras.ops.convert_to_numpy(core) for core in layer.cores]
 
     def dense() -> Steps:
-        twin = keras.layers.Embedding(layer.input_dim, width)
-        twin.build()
-        return keras_steps(twin, ids, flow)
+        dense_layer = keras.layers.Embedding(layer.input_dim, width)
+        dense_layer.build()
+        return keras_steps(dense_layer, ids, output_gradient)
 
     def torch(implementation: str) -> Steps:
         module = tensorly_torch.embedding(cores, width, implementation)
-        return tensorly_torch.steps(module, ids.astype("int64"), flow)
+        return tensorly_torch.steps(module, ids.astype("int64"), output_gradient)
 
     return {
-        OURS: lambda: keras_steps(layer, ids, flow),
-        "rebuild": lambda: rebuilding.embedding(cores, width, ids, flow),
-        "t3f": lambda: t3f_functions.embedding(cores, width, ids, flow),
+        OURS: lambda: keras_steps(layer, ids, output_gradient),
+        "rebuild": lambda: reconstruction.embedding(cores, width, ids, output_gradient),
+        "t3f": lambda: t3f_functions.embedding(cores, width, ids, output_gradient),
         "tltorch factorized": lambda: torch("factorized"),
         "tltorch reconstructed": lambda: torch("reconstructed"),
         "Embedding": dense,
@@ -67,8 +67,8 @@ def competitors(layer: TTEmbedding, ids: np.ndarray) -> dict[str, Callable[[], S
 
 
 def measure(layer: TTEmbedding, ids: np.ndarray, **options: Any) -> dict[str, dict[str, Timing]]:
-    """The timings of all competitors, by kind and name."""
-    steps = {name: make() for name, make in competitors(layer, ids).items()}
+    """Return the timings of all implementations, by kind and name."""
+    steps = {name: make() for name, make in baseline_steps(layer, ids).items()}
     check_same(steps)
     return {
         kind: interleaved({name: getattr(s, kind) for name, s in steps.items()}, **options)
@@ -77,7 +77,7 @@ def measure(layer: TTEmbedding, ids: np.ndarray, **options: Any) -> dict[str, di
 
 
 def check_same(steps: dict[str, Steps]) -> None:
-    """Raise an AssertionError if a peer gives other rows."""
+    """Raise an AssertionError if a peer computes other rows."""
     ours = np.asarray(steps[OURS].forward())
     scale = np.max(np.abs(ours))
     for peer in PEERS:
@@ -86,7 +86,7 @@ def check_same(steps: dict[str, Steps]) -> None:
 
 
 def summary(cells: list[dict[str, Any]], memory: dict[str, Any]) -> dict[str, Any]:
-    """How many times as long as ours the others take."""
+    """Return how many times as long the others take as `TTEmbedding`."""
     result: dict[str, Any] = {}
     for kind in KINDS:
         own = [cell for cell in cells if cell["kind"] == kind]
@@ -96,7 +96,7 @@ def summary(cells: list[dict[str, Any]], memory: dict[str, Any]) -> dict[str, An
                 "geometric mean": geometric_mean(ratios),
                 "least": min(ratios),
             }
-    judged = [
+    selected = [
         cell
         for cell in cells
         if (cell["rank"], cell["ids"], cell["kind"]) == (16, COUNTS[-1], "training")
@@ -104,7 +104,7 @@ def summary(cells: list[dict[str, Any]], memory: dict[str, Any]) -> dict[str, An
     result["training, 4096 ids, rank 16, rebuild / ours"] = {
         f"{cell['modes']}, {cell['distribution']}": cell["microseconds"]["rebuild"]
         / cell["microseconds"][OURS]
-        for cell in judged
+        for cell in selected
     }
     return {**result, "memory of a training step": memory}
 
@@ -117,7 +117,7 @@ def main() -> None:
         "distributions": DISTRIBUTIONS,
     }
     grid = Grid("embedding", __doc__, axes)
-    machine.prepare()
+    environment.prepare()
     results = Results(
         f"Microseconds of an embedding of {VOCABULARY} x {WIDTH}",
         ["modes", "rank", "ids", "distribution", "kind", OURS, *PEERS, "Embedding", "ratio"],
@@ -136,14 +136,14 @@ def main() -> None:
                 "different ids": len(np.unique(ids)),
                 "distribution": distribution,
                 "kind": kind,
-                "train": [layer.input_modes, layer.output_modes, layer.ranks],
+                "TT matrix": [layer.input_modes, layer.output_modes, layer.ranks],
                 "microseconds": times,
                 "spread": {name: timing.spread for name, timing in timings.items()},
                 "ratio": min(times[name] for name in PEERS) / times[OURS],
             }
             results.add(cell, shown=times)
         gc.collect()
-    results.finish(summary(results.cells, step_memory.of_all()))
+    results.finish(summary(results.cells, step_memory.measure_methods()))
 
 
 if __name__ == "__main__":

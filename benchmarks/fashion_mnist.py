@@ -1,6 +1,6 @@
-"""The demo's experiment on all of Fashion-MNIST, its figures as JSON.
+"""Figures of the demo's experiment on all of Fashion-MNIST, as JSON.
 
-Needs the data: `TFDS_DATA_DIR=... python -m benchmarks.fashion_mnist [--seed 0]`.
+Needs the data set: `TFDS_DATA_DIR=... python -m benchmarks.fashion_mnist [--seed 0]`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from examples.fashion_mnist import data
 from examples.fashion_mnist.experiment import PLANS, Outcome, run
 
-# A Dense layer's weights: 784 x 1024 and 1024 x 1024, with their biases.
+# Parameters of the dense hidden layers: 784 x 1024 and 1024 x 1024, with biases.
 DENSE_HIDDEN = 784 * 1024 + 1024 + 1024 * 1024 + 1024
 
 
@@ -24,12 +24,13 @@ def main() -> None:
     arguments = parser.parse_args()
     images = data.load()
     if len(images.train_images) != 60_000:
-        sys.exit("Expected all of Fashion-MNIST in TFDS_DATA_DIR. Received: none")
+        sys.exit("Expected all of Fashion-MNIST in TFDS_DATA_DIR. Received: the included part only")
     outcome = run(images, replace(PLANS["all"], seed=arguments.seed), verbose=0)
     print(json.dumps(figures(outcome) | {"seed": arguments.seed}, indent=2))
 
 
 def figures(outcome: Outcome) -> dict:
+    """Return the figures of an experiment."""
     dense, _, cut, *artifacts = outcome.rows
     hidden = sum(layer.count_params() for layer in outcome.model.layers[:2])
     return {

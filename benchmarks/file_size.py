@@ -1,8 +1,8 @@
-"""What the bytes of int8 files of tensor trains are for, and whether the files are small.
+"""Size of int8 files of TT layers by use of the bytes, and whether the files are small.
 
-A file is small if it is at most its biases, 1.25 times its other weights, and 2 KiB. The grid has
-layers of a single train of ten thousand weights and more; networks and embeddings come after it.
-`python -m benchmarks.file_size`
+A file is small if it takes at most its biases, 1.25 times its other weights, and 2 KiB. The grid
+has single TT layers of at least ten thousand weights. Networks and embeddings follow.
+Run `python -m benchmarks.file_size`.
 """
 
 import gc
@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.grid import Grid, split
 from benchmarks.tables import Results
 from dart_keras.deployment import convert
@@ -33,7 +33,7 @@ AXES = {
 }
 FEWEST_WEIGHTS = 10_000
 MOST_WEIGHTS = 300_000
-# A microcontroller's files take several times as long to make and differ in scales and names.
+# Files for a microcontroller take longer to convert and differ only in scales and names.
 MICROCONTROLLER = {"rank": (4, 16), "biases": ("normal",)}
 # Rows to calibrate with and to measure errors on.
 ROWS = 32
@@ -42,7 +42,7 @@ NORMAL = keras.initializers.RandomNormal(stddev=0.1, seed=0)
 
 
 def layer(inputs: int, units: int, modes: str, rank: int, **options: Any) -> TTDense:
-    """A `TTDense` with modes of one of the kinds of the grid."""
+    """Return a `TTDense` with one of the grid's kinds of modes."""
     sides = (inputs, 1), (1, units)
     if modes != "low rank":
         cores = ("two", "three").index(modes) + 2
@@ -51,7 +51,7 @@ def layer(inputs: int, units: int, modes: str, rank: int, **options: Any) -> TTD
 
 
 def stack(sizes: list[int], modes: str, rank: int) -> keras.Model:
-    """Layers of these sizes; those of ten units and fewer, and those behind them, are dense."""
+    """Return layers of these sizes; those with ten inputs or units or fewer are dense."""
     model = keras.Sequential([keras.Input(sizes[:1])])
     for inputs, units in itertools.pairwise(sizes):
         if min(inputs, units) <= 10:
@@ -63,14 +63,14 @@ def stack(sizes: list[int], modes: str, rank: int) -> keras.Model:
 
 
 def embedding(words: int, width: int, rank: int) -> keras.Model:
-    """A table, looked up for six words at a time."""
+    """Return a model that looks up six words at a time."""
     return keras.Sequential(
         [keras.Input((6,), dtype="int32"), TTEmbedding(words, width, ranks=rank)]
     )
 
 
 def single_layers(grid: Grid) -> Iterator[tuple[str, str, keras.Model]]:
-    """The target, the name and the model of every cell that has enough weights."""
+    """Yield target, name and model of every cell with enough weights."""
     for target, dimensions, modes, rank, biases in grid:
         chosen = rank in MICROCONTROLLER["rank"] and biases in MICROCONTROLLER["biases"]
         if target == "microcontroller" and not chosen:
@@ -81,13 +81,13 @@ def single_layers(grid: Grid) -> Iterator[tuple[str, str, keras.Model]]:
         only = layer(inputs, units, modes, rank, bias_initializer=start)
         model = keras.Sequential([keras.Input((inputs,)), only])
         weights = sum(int(np.prod(core.shape)) for core in only.cores)
-        # Ranks that the modes do not allow make the same layer twice.
+        # A rank above what the modes allow would give the same layer twice.
         if FEWEST_WEIGHTS <= weights <= MOST_WEIGHTS and rank in only.ranks:
             yield target, f"{dimensions}, {modes}, rank {rank}, {biases} bias", model
 
 
 def networks() -> Iterator[tuple[str, keras.Model]]:
-    """The names and the models of what comes after the grid."""
+    """Yield names and models of the networks and embeddings."""
     for modes in ("two", "low rank"):
         yield f"784-1024-1024-10, {modes}, rank 8", stack([784, 1024, 1024, 10], modes, 8)
     sizes = [640, 128, 128, 8, 128, 128, 640]
@@ -97,7 +97,7 @@ def networks() -> Iterator[tuple[str, keras.Model]]:
 
 
 def measure(model: keras.Model, target: str) -> dict[str, Any]:
-    """The parts of a model's file, what it takes of the most for a small file, and its error."""
+    """Return the size breakdown of a model's file, its share of the size limit, and its error."""
     rng = np.random.default_rng(0)
     if model.inputs[0].dtype == "int32":
         rows = rng.integers(0, model.layers[0].input_dim, size=(ROWS, *model.input_shape[1:]))
@@ -118,7 +118,7 @@ def measure(model: keras.Model, target: str) -> dict[str, Any]:
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """For each target how many files are small, how near the others come, and which they are."""
+    """Return for each target how many files are small, and which are not."""
     return {
         target: {
             "files": len(own),
@@ -134,9 +134,9 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     grid = Grid("file_size", __doc__, AXES)
-    machine.prepare()
+    environment.prepare()
     results = Results(
-        "Bytes of int8 files of tensor trains, by what they are for",
+        "Bytes of int8 files of TT layers, by use",
         ["target", "weights", *PARTS, "file", "of limit", "channels", "decibels", "model"],
         grid.path,
     )

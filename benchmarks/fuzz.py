@@ -1,10 +1,9 @@
-"""Random models through the converter: both targets, every recipe.
+"""Convert random models for both targets with every quantization scheme.
 
 `python -m benchmarks.fuzz --models 200 --seed 0` converts each model of `benchmarks.random_models`
-for both targets in every recipe that the target has. A file must have run on the target's runtimes
-and be within the tolerances below, or the model must be refused for a reason that can be named; a
-conversion that does anything else, or ends its process, is a failure. The command then ends with
-exit code 1.
+for both targets with every quantization that the target supports. Either the file runs on the
+target's runtimes within the tolerances below, or the model is refused with a reason. Anything else,
+such as a crash, is a failure. With failures the command ends with exit code 1.
 """
 
 import argparse
@@ -20,25 +19,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.tables import RESULTS, Results
 
-# The most that a float32 file may be off, of the output's largest magnitude.
+# Greatest error of a float32 file, relative to the output's largest magnitude.
 RELATIVE = 1e-3
-# The least signal-to-noise ratio of each output of quantized files, in decibels.
+# Least SQNR of each output of quantized files, in decibels.
 DECIBELS = {"dynamic": 20.0, "int8": 5.0, "int16x8": 5.0}
 CONVERSIONS = (
-    *(("raspberry-pi", recipe) for recipe in ("float32", "dynamic", "int8", "int16x8")),
-    *(("microcontroller", recipe) for recipe in ("float32", "int8", "int16x8")),
+    *(("raspberry-pi", name) for name in ("float32", "dynamic", "int8", "int16x8")),
+    *(("microcontroller", name) for name in ("float32", "int8", "int16x8")),
 )
 SECONDS = 300
 GOOD = ("converted", "refused")
 
 
 def convert_one(seed: int, target: str, quantization: str) -> dict[str, Any]:
-    """Converts a random model.
+    """Convert a random model.
+
+    Args:
+        seed: Of the model.
+        target: What to convert for.
+        quantization: Quantization scheme.
 
     Returns:
-        The `outcome`: "converted", "refused", "off" for a file that is not within its tolerance,
-        or "failed" for an error that is no refusal; the `reason`; of a file the largest
-        `relative` error and the least `decibels` on any runtime.
+        A dict with the `outcome`: "converted", "refused", "off" for a file beyond its tolerance, or
+        "failed" for an error other than a refusal. Further keys: the `reason`; for files the
+        largest `relative` error and the least SQNR (`decibels`) on any runtime.
     """
     from benchmarks.random_models import random_model
     from dart_keras.deployment import ConversionError, convert
@@ -55,7 +59,7 @@ def convert_one(seed: int, target: str, quantization: str) -> dict[str, Any]:
     except Exception as error:
         return found | {"outcome": "failed", "reason": f"{type(error).__name__}: {error}"}
     outputs = [o for each in artifact.report["runtimes"].values() for o in each["outputs"]]
-    # None stands for no error at all, or for a model whose outputs are zero.
+    # None means no error at all, or a model whose outputs are zero.
     decibels = min((o["sqnr_db"] for o in outputs if o["sqnr_db"] is not None), default=None)
     relative = max(o["relative_error"] for o in outputs)
     found |= {"relative": relative, "decibels": decibels, "outcome": "converted"}
@@ -67,7 +71,7 @@ def convert_one(seed: int, target: str, quantization: str) -> dict[str, Any]:
 
 
 class Worker:
-    """A process that converts until something ends it; the next conversion has another one."""
+    """A process that converts models; it is replaced if a conversion ends it."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -77,7 +81,7 @@ class Worker:
         other.close()
 
     def ask(self, *task: Any) -> dict[str, Any]:
-        """Returns what came of a conversion, also if that ended the process."""
+        """Return the outcome of a conversion, "crashed" if the process ended."""
         try:
             self._connection.send(task)
             if self._connection.poll(SECONDS):
@@ -98,15 +102,15 @@ def _serve(connection: Any) -> None:
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Counts of what became of the models, by target and recipe, and of the reasons."""
+    """Count outcomes by target and quantization, and refusals by reason."""
     found: dict[str, Any] = {
         "models": len({c["seed"] for c in cells}),
         "tolerances": {"relative": RELATIVE, "decibels": DECIBELS},
     }
-    for target, recipe in CONVERSIONS:
-        own = [c for c in cells if (c["target"], c["quantization"]) == (target, recipe)]
+    for target, quantization in CONVERSIONS:
+        own = [c for c in cells if (c["target"], c["quantization"]) == (target, quantization)]
         files = [c for c in own if "relative" in c]
-        found[f"{target} {recipe}"] = {
+        found[f"{target} {quantization}"] = {
             **Counter(c["outcome"] for c in own),
             "largest relative error": max((c["relative"] for c in files), default=None),
             "least decibels": min(
@@ -120,7 +124,7 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _kind(reason: str) -> str:
-    """A reason without what differs from model to model."""
+    """Return a reason without the parts that differ between models."""
     return re.sub(r"'\w+'|-?\d+(\.\d+)?(e-?\d+)?", "…", reason)[:300]
 
 
@@ -134,7 +138,7 @@ def main() -> int:
     path = RESULTS / "fuzz.json" if whole else None
     results = Results("Random models through the converter", columns, path)
     worker = Worker()
-    # Who interrupts the command gets the summary of what there is.
+    # On Ctrl-C, print the summary of the results so far.
     with contextlib.suppress(KeyboardInterrupt):
         for seed in range(arguments.seed, arguments.seed + arguments.models):
             for target, quantization in CONVERSIONS:

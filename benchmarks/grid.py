@@ -1,4 +1,4 @@
-"""The cells that the commands go through, and the options that leave some of them out."""
+"""Grids of benchmark cells, and command line options that select a part of them."""
 
 import argparse
 import itertools
@@ -11,19 +11,19 @@ from benchmarks.tables import RESULTS
 DIMENSIONS = ("784x1024", "1024x1024", "4096x1024", "4096x4096")
 RANKS = (4, 8, 16, 32, 64)
 BATCHES = (1, 32, 128, 512)
-# Both are measured of whatever is set up for a cell.
+# Both are measured in each cell.
 KINDS = ("forward", "training")
 
 
 class Grid:
-    """All combinations of some axes, or of a part of them that the command line asks for.
+    """The combinations of some axes, or the part of them that the command line selects.
 
     Args:
-        name: Of the command, and of its results.
-        description: For `--help`.
-        axes: The values that each axis has, by the name of the axis, outermost first.
-        cores: Whether the command takes `--cores`, the length of the trains.
-        argv: The command line; by default that of the process.
+        name: Name of the command and of its results file.
+        description: Text for `--help`.
+        axes: Values of each axis by axis name, outermost first.
+        cores: Whether the command takes `--cores`, the number of cores of a TT matrix.
+        argv: Command line arguments; by default those of the process.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Grid:
         parser.add_argument(
             "--output",
             type=Path,
-            help="the JSON file; by default in benchmarks/results, and none for a part of the grid",
+            help="JSON file; by default in benchmarks/results for the whole grid, none for a part",
         )
         arguments = parser.parse_args(argv)
         self.axes = {axis: tuple(getattr(arguments, axis)) for axis in axes}
@@ -60,7 +60,7 @@ class Grid:
 
 
 def split(dimensions: str) -> tuple[int, int]:
-    """The input and the output dimension.
+    """Return the input and output dimensions.
 
     Example:
         >>> split("784x1024")

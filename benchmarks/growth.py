@@ -1,6 +1,10 @@
-"""How time grows with rank, dimension and batch, one at a time, beside the planner's prediction.
+"""Time of `TTDense` against rank, dimension and batch, with the planner's prediction.
 
+<<<<<<< HEAD
 Writes benchmarks/results/growth.json and docs/studies/growth.png. `python -m benchmarks.growth`
+=======
+Writes benchmarks/results/growth.json and growth.png. Run `python -m benchmarks.growth`.
+>>>>>>> 80fe772 (Benchmarks: the field's words in text, names and results)
 """
 
 import gc
@@ -13,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.grid import KINDS, Grid
 from benchmarks.steps import keras_steps
 from benchmarks.tables import PICTURES, Results
@@ -22,28 +26,28 @@ from dart_keras.layers import TTDense
 from dart_keras.tensor_train import balanced_modes
 from dart_keras.tensor_train.contraction import cheapest_plan
 
-# What is fixed where another one grows. The dimension is that of both sides.
+# Values held fixed while another one grows. Inputs and units both have `dimension`.
 FIXED = {"rank": 16, "dimension": 1024, "batch": 128}
 GROWING = {
     "rank": (1, 2, 4, 8, 16, 32, 64, 128),
     "dimension": (64, 256, 1024, 4096, 16384),
     "batch": (1, 4, 16, 64, 256, 1024, 4096),
 }
-# A dense layer beyond this would take a GiB and more.
+# A larger dense layer would take at least 1 GiB.
 LARGEST_DENSE = 4096
 
 
 def measure(rank: int, dimension: int, batch: int, **options: Any) -> list[dict[str, Any]]:
-    """One point: the measured and the predicted times, forward and training."""
+    """Return measured and predicted times of one point, forward and training."""
     modes = balanced_modes(dimension, 2)
     layers: dict[str, keras.Layer] = {"TTDense": TTDense(dimension, rank, modes, modes)}
     if dimension <= LARGEST_DENSE:
         layers["Dense"] = keras.layers.Dense(dimension)
     rng = np.random.default_rng(0)
-    x, flow = (rng.normal(size=(batch, dimension)).astype("float32") for _ in range(2))
+    x, output_gradient = (rng.normal(size=(batch, dimension)).astype("float32") for _ in range(2))
     for layer in layers.values():
         layer.build((None, dimension))
-    steps = {name: keras_steps(layer, x, flow) for name, layer in layers.items()}
+    steps = {name: keras_steps(layer, x, output_gradient) for name, layer in layers.items()}
     ranks = layers["TTDense"].ranks
     points = []
     for kind in KINDS:
@@ -63,7 +67,7 @@ def measure(rank: int, dimension: int, batch: int, **options: Any) -> list[dict[
 
 
 def draw(cells: list[dict[str, Any]], path: Path) -> None:
-    """Measured points and predicted lines, a column for what grows and a row for each kind."""
+    """Plot measured points and predicted lines, a column for each axis and a row for each kind."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -106,9 +110,9 @@ def _draw_one(axis: Any, growing: str, cells: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     grid = Grid("growth", __doc__, {"growing": tuple(GROWING)})
-    machine.prepare()
+    environment.prepare()
     results = Results(
-        "Microseconds of TTDense where one of rank, dimension and batch grows",
+        "Microseconds of TTDense as one of rank, dimension and batch grows",
         ["growing", *FIXED, "kind", "plan", "predicted", "TTDense", "Dense"],
         grid.path,
     )
@@ -124,7 +128,7 @@ def main() -> None:
 
 
 def accuracy(cells: list[dict[str, Any]]) -> dict[str, float]:
-    """The quartiles of the prediction as a share of the measured time."""
+    """Return the quartiles of predicted / measured time."""
     shares = [cell["predicted"] / cell["TTDense"] for cell in cells]
     names = ("lowest", "first quartile", "median", "third quartile", "highest")
     return dict(zip(names, np.quantile(shares, (0, 0.25, 0.5, 0.75, 1)).tolist(), strict=True))

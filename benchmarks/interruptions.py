@@ -1,10 +1,10 @@
-"""A language model's training that is killed at any moment, and started again.
+"""Training of a language model that is killed at any moment and started again.
 
-`python -m benchmarks.interruptions --kills 20 --seed 0` trains once without a stop, then kills
-(SIGKILL) the same command before, during and after the cut, while it writes a checkpoint, and
-whenever a clock says so; every third run is killed once more after it was started again. Started
-for the last time, a run must end with the steps, epochs, ranks, weights and logs of the one that
-was not stopped. Arguments after `--` are added to those of `examples.language_model.train`.
+`python -m benchmarks.interruptions --kills 20 --seed 0` trains once without interruption. Then it
+kills (SIGKILL) runs of the same command before, during and after rank truncation, while they write
+a checkpoint, and at random times. Every third run is killed a second time after its restart. In the
+end, each run must have the steps, epochs, ranks, weights and logs of the uninterrupted one.
+Arguments after `--` go to `examples.language_model.train`.
 """
 
 import argparse
@@ -24,32 +24,43 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from benchmarks.call_counter import Span
 from benchmarks.killable_run import Run, write_text
-from benchmarks.moments import Span
 from benchmarks.tables import RESULTS, Results
 
-# The most that weights, and numbers in logs, may differ, of the largest in the same array.
+# Greatest error of weights and logged values, relative to the largest in the same array.
 RELATIVE = 1e-5
-COLUMNS = ("when", "kills", "found", "steps", "epochs", "ranks", "weights", "logs", "best", "whole")
+COLUMNS = (
+    "when",
+    "kills",
+    "found",
+    "steps",
+    "epochs",
+    "ranks",
+    "weights",
+    "logs",
+    "best",
+    "identical",
+)
 
 
 def places(spans: list[Span]) -> dict[str, list[int]]:
-    """Spans by where they lie: before, during and after the cut, and in a checkpoint's writing."""
+    """Group spans by phase: before, during and after truncation, while writing a checkpoint."""
     names = [span.name for span in spans]
     cut, end = (
         (names.index("cut"), names.index("cut done")) if "cut" in names else (len(names),) * 2
     )
     found = {
-        "before the cut": range(cut),
-        "during the cut": range(cut, end),
-        "after the cut": range(end, len(names)),
-        "in a checkpoint": (i for i, name in enumerate(names) if name == "checkpoint"),
+        "before truncation": range(cut),
+        "during truncation": range(cut, end),
+        "after truncation": range(end, len(names)),
+        "while writing a checkpoint": (i for i, name in enumerate(names) if name == "checkpoint"),
     }
     return {name: own for name, each in found.items() if (own := list(each))}
 
 
-def ending(folder: Path) -> dict[str, Any]:
-    """What a run has come to, from its last checkpoint."""
+def final_state(folder: Path) -> dict[str, Any]:
+    """Return the final state of a run, read from its last checkpoint."""
     import keras
 
     from examples.language_model.checkpoint import read_state
@@ -68,18 +79,26 @@ def ending(folder: Path) -> dict[str, Any]:
 
 
 def comparison(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:
-    """A run that was killed beside `ending` of the one that was not."""
+    """Compare a killed run with `final_state` of the uninterrupted one."""
     from examples.language_model.checkpoint_callbacks import BEST
 
-    found = ending(folder)
+    found = final_state(folder)
     check_readable(folder / BEST)
     same = {name: found[name] == expected[name] for name in ("steps", "ranks", "best", "seeds")}
     epochs = [set(log) for log in found["logs"]] == [set(log) for log in expected["logs"]]
     pairs = zip(found["logs"], expected["logs"], strict=False)
-    logs = [_off(mine[name], its[name]) for mine, its in pairs for name in its if name in mine]
+    logs = [
+        _relative_error(mine[name], its[name])
+        for mine, its in pairs
+        for name in its
+        if name in mine
+    ]
     shapes = [[w.shape for w in each["weights"]] for each in (found, expected)]
     weights = (
-        max(_off(*pair) for pair in zip(found["weights"], expected["weights"], strict=True))
+        max(
+            _relative_error(*pair)
+            for pair in zip(found["weights"], expected["weights"], strict=True)
+        )
         if shapes[0] == shapes[1]
         else math.inf
     )
@@ -93,12 +112,12 @@ def comparison(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:
         "logs": max(logs),
         "best": "same" if same["best"] else "other",
         "left over": rest,
-        "whole": good and max(weights, *logs) <= RELATIVE,
+        "identical": good and max(weights, *logs) <= RELATIVE,
     }
 
 
 def check_readable(path: Path) -> None:
-    """Reads a checkpoint, if there is one; a file that is not whole is an error."""
+    """Read a checkpoint if there is one; raise if the file is incomplete."""
     import keras
 
     from examples.language_model.checkpoint import read_state
@@ -108,29 +127,29 @@ def check_readable(path: Path) -> None:
         keras.models.load_model(path)
 
 
-def _off(found: Any, expected: Any) -> float:
+def _relative_error(found: Any, expected: Any) -> float:
     scale = np.max(np.abs(expected), initial=1e-30)
     return float(np.max(np.abs(np.subtract(found, expected)), initial=0.0) / scale)
 
 
 def interrupt(run: Run, when: str, spans: list[Span], seconds: float, rng: random.Random) -> Any:
-    """Kills a run; returns where, as the span and its call, or as the seconds that it had."""
-    if when == "by the clock":
+    """Kill a run; return where: the span and call, or the seconds it ran."""
+    if when == "at a random time":
         limit = rng.uniform(0.1, 0.9) * seconds
         while not run.kill_after(limit):
-            # A machine with less to do is faster.
+            # With less load on the machine, the run may have ended before the limit.
             limit /= 2
             shutil.rmtree(run.folder)
         return {"seconds": round(limit, 1)}
     span = rng.choice(places(spans)[when])
     call = rng.randint(1, spans[span].calls)
     if not run.kill_in((span, call)):
-        raise RuntimeError(f"Expected a run to come to call {call} of span {span}. It did not")
-    return {"behind": spans[span].name, "span": span, "call": call}
+        raise RuntimeError(f"Expected a kill at call {call} of span {span}. Received: a whole run")
+    return {"after": spans[span].name, "span": span, "call": call}
 
 
-def found_in(folder: Path) -> str:
-    """What a killed run has left: the epoch and step of its last checkpoint."""
+def checkpoint_found(folder: Path) -> str:
+    """Return what a killed run has left: the epoch and step of its last checkpoint."""
     from examples.language_model.checkpoint import read_state
     from examples.language_model.checkpoint_callbacks import BEST, LAST
 
@@ -143,24 +162,24 @@ def found_in(folder: Path) -> str:
 
 
 def measure(folder: Path, kills: int, seed: int, arguments: list[str]) -> Iterator[dict[str, Any]]:
-    """Kills runs, every third one twice, and compares what they have come to in the end."""
+    """Kill runs, every third one twice, restart them and compare their final states."""
     write_text(folder / "text")
     start = time.monotonic()
     whole = Run(folder / "whole", folder / "text", arguments)
     spans = whole.count()
     seconds = time.monotonic() - start
-    expected = ending(whole.folder)
+    expected = final_state(whole.folder)
     rng = random.Random(seed)
-    kinds = [*places(spans), "by the clock"]
+    kinds = [*places(spans), "at a random time"]
     for i in range(kills):
         run = Run(folder / str(i), folder / "text", arguments)
         when = kinds[i % len(kinds)]
         moments = [interrupt(run, when, spans, seconds, rng)]
-        found = [found_in(run.folder)]
+        found = [checkpoint_found(run.folder)]
         again = rng.uniform(0.1, 0.5) * seconds
         if i % 3 == 2 and run.kill_after(again):
             moments.append({"seconds": round(again, 1)})
-            found.append(found_in(run.folder))
+            found.append(checkpoint_found(run.folder))
         run.finish()
         yield {
             "when": when,
@@ -172,23 +191,23 @@ def measure(folder: Path, kills: int, seed: int, arguments: list[str]) -> Iterat
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Counts of runs and of those that came to the right end, and how far the others are off."""
+    """Count runs and those with the right result, and return the largest errors."""
     return {
         "runs": len(cells),
         "kills": sum(cell["kills"] for cell in cells),
-        "runs that were killed": Counter(cell["when"] for cell in cells),
-        "as if not stopped": sum(cell["whole"] for cell in cells),
-        "most that weights are off": max(cell["weights"] for cell in cells),
-        "most that logs are off": max(cell["logs"] for cell in cells),
-        "failures": [cell for cell in cells if not cell["whole"]],
+        "runs by time of the kill": Counter(cell["when"] for cell in cells),
+        "identical to the uninterrupted run": sum(cell["identical"] for cell in cells),
+        "largest weight error": max(cell["weights"] for cell in cells),
+        "largest log error": max(cell["logs"] for cell in cells),
+        "failures": [cell for cell in cells if not cell["identical"]],
     }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.interruptions", description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="how many runs to kill")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("training", nargs="*", help="further arguments of the training")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    parser.add_argument("training", nargs="*", help="further arguments for the training command")
     parsed = parser.parse_args()
     usual = parsed.kills >= 20 and not parsed.training
     path = RESULTS / "interruptions.json" if usual else None

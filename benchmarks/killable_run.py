@@ -1,4 +1,4 @@
-"""A language model's training as a command that can be killed at a moment or after a time."""
+"""A training command that can be killed at a call or after a time."""
 
 import contextlib
 import multiprocessing
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.moments import CallCounter, Span
+from benchmarks.call_counter import CallCounter, Span
 
 WORDS = 40
 LENGTHS = {"train": 6000, "valid": 600, "test": 600}
@@ -26,7 +26,7 @@ TRAINING = {
 
 
 def write_text(folder: Path, seed: int = 0) -> None:
-    """Writes a text in which each word depends on the one before it, as the files of a data set."""
+    """Write a text in which each word depends on the one before, as data set files."""
     rng = np.random.default_rng(seed)
     following = rng.dirichlet(np.full(WORDS, 0.1), WORDS)
     folder.mkdir(parents=True)
@@ -39,24 +39,24 @@ def write_text(folder: Path, seed: int = 0) -> None:
 
 
 class Run:
-    """A command that trains in a folder, and can be killed.
+    """A training run in a folder that can be killed.
 
     Args:
-        folder: Where the run is kept.
-        text: The folder that `write_text` has written.
-        arguments: Of `examples.language_model.train`, beside or in place of `TRAINING`.
+        folder: Output folder of the run.
+        text: Folder that `write_text` has filled.
+        arguments: Arguments of `examples.language_model.train`; they override `TRAINING`.
     """
 
     def __init__(self, folder: Path, text: Path, arguments: list[str]) -> None:
         self.folder = folder
         settings = {**TRAINING, "--data-dir": text, "--folder": folder}
         self._arguments = [str(each) for pair in settings.items() for each in pair] + arguments
-        # What is imported there is imported once, and every run is a fork of it.
+        # Imports happen once in the fork server; every run is forked from it.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["examples.language_model.train"])
 
     def count(self) -> list[Span]:
-        """Runs to the end, and counts the calls of what is between."""
+        """Run to the end and return the calls by span."""
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._start(None, sender)
         sender.close()
@@ -70,20 +70,20 @@ class Run:
         return spans
 
     def finish(self) -> None:
-        """Runs to the end."""
+        """Run to the end."""
         process = self._start()
         process.join()
         if process.exitcode != 0:
             raise RuntimeError(f"Expected a run to end. Received: exit code {process.exitcode}")
 
     def kill_in(self, moment: tuple[int, int]) -> bool:
-        """Runs until a moment; returns whether it was killed, and did not end before."""
+        """Run until a moment; return whether the run was killed before its end."""
         process = self._start(moment)
         process.join()
         return self._was_killed(process)
 
     def kill_after(self, seconds: float) -> bool:
-        """Runs for some time; returns whether it was killed, and did not end before."""
+        """Run for some time; return whether the run was killed before its end."""
         process = self._start()
         process.join(seconds)
         process.kill()

@@ -1,7 +1,7 @@
-"""`TTDense` against other tensor trains with the same modes, ranks and cores.
+"""`TTDense` against other TT implementations with the same modes, ranks and cores.
 
-Beside them a dense layer and two dense layers that are as small together (a truncated SVD).
-`python -m benchmarks.peers` has two balanced modes a side, `--cores 3` three.
+A dense layer is timed too, and so are two dense layers with as many parameters in total (a
+truncated SVD). `python -m benchmarks.peers` has two balanced modes a side, `--cores 3` three.
 """
 
 import gc
@@ -15,8 +15,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.competitors import t3f_functions, tensorly_torch
+from benchmarks import environment
+from benchmarks.baselines import t3f_functions, tensorly_torch
 from benchmarks.grid import BATCHES, DIMENSIONS, KINDS, RANKS, Grid, split
 from benchmarks.steps import Steps, keras_steps
 from benchmarks.tables import Results
@@ -27,20 +27,20 @@ from dart_keras.tensor_train import balanced_modes
 OURS = "TTDense"
 PEERS = ("t3f", *(f"tltorch {name}" for name in tensorly_torch.IMPLEMENTATIONS))
 OTHERS = ("Dense", "SVD")
-# float32 sums of thousands of terms, in another order.
+# float32 sums of thousands of terms, added in another order.
 TOLERANCE = 1e-4
 
 
 def built_layer(inputs: int, units: int, rank: int, cores: int) -> TTDense:
-    """A `TTDense` with balanced modes, which are its own choice where they are two."""
+    """Return a built `TTDense` with balanced modes; two a side are its default."""
     modes = balanced_modes(inputs, cores), balanced_modes(units, cores)
     layer = TTDense(units, rank, *modes, bias_initializer="normal")
     layer.build((None, inputs))
     return layer
 
 
-def low_rank_twin(layer: TTDense, inputs: int) -> keras.Model:
-    """Two dense layers with as many parameters as the tensor train."""
+def low_rank_equivalent(layer: TTDense, inputs: int) -> keras.Model:
+    """Return two dense layers with as many parameters as the TT layer."""
     parameters = sum(int(np.prod(core.shape)) for core in layer.cores)
     inner = max(1, round(parameters / (inputs + layer.units)))
     return keras.Sequential(
@@ -52,39 +52,39 @@ def low_rank_twin(layer: TTDense, inputs: int) -> keras.Model:
     )
 
 
-def competitors(layer: TTDense, batch: int) -> dict[str, Callable[[], Steps]]:
-    """How to make the steps of each competitor, for one batch of random rows."""
+def baseline_steps(layer: TTDense, batch: int) -> dict[str, Callable[[], Steps]]:
+    """Return, for each implementation, a function that makes its steps on random rows."""
     rng = np.random.default_rng(0)
     inputs = int(np.prod(layer.input_modes))
     x = rng.normal(size=(batch, inputs)).astype("float32")
-    flow = rng.normal(size=(batch, layer.units)).astype("float32")
+    output_gradient = rng.normal(size=(batch, layer.units)).astype("float32")
     cores = [keras.ops.convert_to_numpy(core) for core in layer.cores]
     bias = keras.ops.convert_to_numpy(layer.bias)
 
     def dense() -> Steps:
-        twin = keras.layers.Dense(layer.units)
-        twin.build((None, inputs))
-        return keras_steps(twin, x, flow)
+        dense_layer = keras.layers.Dense(layer.units)
+        dense_layer.build((None, inputs))
+        return keras_steps(dense_layer, x, output_gradient)
 
     def torch(implementation: str) -> Steps:
         module = tensorly_torch.dense(cores, bias, implementation)
-        return tensorly_torch.steps(module, x, flow)
+        return tensorly_torch.steps(module, x, output_gradient)
 
     return {
-        OURS: lambda: keras_steps(layer, x, flow),
-        "t3f": lambda: t3f_functions.dense(cores, bias, x, flow),
+        OURS: lambda: keras_steps(layer, x, output_gradient),
+        "t3f": lambda: t3f_functions.dense(cores, bias, x, output_gradient),
         "tltorch factorized": lambda: torch("factorized"),
         "tltorch reconstructed": lambda: torch("reconstructed"),
         "Dense": dense,
-        "SVD": lambda: keras_steps(low_rank_twin(layer, inputs), x, flow),
+        "SVD": lambda: keras_steps(low_rank_equivalent(layer, inputs), x, output_gradient),
     }
 
 
 def check_same(steps: dict[str, Steps]) -> float:
-    """The largest distance of a peer's output from ours, relative to the largest output.
+    """Return the largest error of a peer's output, relative to our largest output.
 
     Raises:
-        AssertionError: If a peer computes something else.
+        AssertionError: If a peer computes another function.
     """
     ours = np.asarray(steps[OURS].forward())
     scale = np.max(np.abs(ours))
@@ -97,8 +97,8 @@ def check_same(steps: dict[str, Steps]) -> float:
 
 
 def measure(layer: TTDense, batch: int, **options: Any) -> dict[str, dict[str, Any]]:
-    """The timings of all competitors in one configuration, by kind and name."""
-    steps = {name: make() for name, make in competitors(layer, batch).items()}
+    """Return the timings of all implementations in one configuration, by kind and name."""
+    steps = {name: make() for name, make in baseline_steps(layer, batch).items()}
     check_same(steps)
     return {
         kind: interleaved({name: getattr(s, kind) for name, s in steps.items()}, **options)
@@ -107,7 +107,7 @@ def measure(layer: TTDense, batch: int, **options: Any) -> dict[str, dict[str, A
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many times as long as ours the fastest tensor train of the others takes."""
+    """Return how many times as long the fastest peer takes as `TTDense`."""
     result = {}
     for kind in KINDS:
         own = [cell for cell in cells if cell["kind"] == kind]
@@ -132,7 +132,7 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     axes = {"dimensions": DIMENSIONS, "ranks": RANKS, "batches": BATCHES}
     grid = Grid("peers", __doc__, axes, cores=True)
-    machine.prepare()
+    environment.prepare()
     results = Results(
         f"Microseconds of TTDense and its peers, {grid.cores} modes a side",
         ["dimensions", "rank", "batch", "kind", OURS, *PEERS, *OTHERS, "ratio"],

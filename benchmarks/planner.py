@@ -1,6 +1,6 @@
-"""How far the plan that `contraction="auto"` takes is from the fastest one, measured.
+"""Measured time of the plan that `contraction="auto"` chooses against that of the fastest plan.
 
-Every candidate of the planner is run, forward and as a training step, without bias and activation.
+Every candidate plan is run, forward and as a training step, without bias and activation.
 `python -m benchmarks.planner` has two modes a side, `--cores 3` three.
 """
 
@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.grid import BATCHES, DIMENSIONS, KINDS, RANKS, Grid, split
 from benchmarks.steps import compiled_steps
 from benchmarks.tables import Results
@@ -27,15 +27,15 @@ from dart_keras.tensor_train.contraction import (
     contract,
 )
 
-# Candidates with so many times the fewest multiply-adds are not run.
+# Candidates with more than this times the fewest multiply-adds are not run.
 HOPELESS = 20
-# After two rounds, a candidate that takes so many times as long as the fastest is left out.
+# After two rounds, candidates slower than this times the fastest are dropped.
 SLOW = 2.0
 NEAR = 1.1
 
 
 def plans_to_run(plans: list[ContractionPlan], auto: ContractionPlan) -> list[ContractionPlan]:
-    """The candidates that may be the fastest, and the one that is chosen."""
+    """Return the candidates that may be the fastest, and the chosen plan."""
     least = min(plan.multiply_adds for plan in plans)
     return [plan for plan in plans if plan == auto or plan.multiply_adds <= HOPELESS * least]
 
@@ -43,17 +43,17 @@ def plans_to_run(plans: list[ContractionPlan], auto: ContractionPlan) -> list[Co
 def measure(
     modes: tuple[tuple[int, ...], tuple[int, ...]], ranks: tuple[int, ...], batch: int, kind: str
 ) -> dict[str, Any]:
-    """One cell: each candidate's estimate and time, and how many times the least "auto" takes."""
-    train = (*modes, ranks, batch)
+    """Return each candidate's predicted and measured time, and the ratio of "auto" to the best."""
+    shape = (*modes, ranks, batch)
     training = kind == "training"
-    candidates = candidate_plans(*train, training=training)
-    auto = cheapest_plan(*train, training=training)
+    candidates = candidate_plans(*shape, training=training)
+    auto = cheapest_plan(*shape, training=training)
     plans = plans_to_run(candidates, auto)
 
     rng = np.random.default_rng(0)
     rows, columns = (int(np.prod(side)) for side in modes)
     x = rng.normal(size=(batch, rows)).astype("float32")
-    flow = rng.normal(size=(batch, columns)).astype("float32")
+    output_gradient = rng.normal(size=(batch, columns)).astype("float32")
     shapes = zip(ranks, *modes, ranks[1:], strict=False)
     cores = [tf.Variable(rng.normal(size=shape).astype("float32")) for shape in shapes]
 
@@ -61,7 +61,7 @@ def measure(
         def function(x: Any) -> Any:
             return contract(x, [tf.convert_to_tensor(core) for core in cores], plan)
 
-        return getattr(compiled_steps(function, cores, x, flow), kind)
+        return getattr(compiled_steps(function, cores, x, output_gradient), kind)
 
     calls = {str(number): run(plan) for number, plan in enumerate(plans)}
     timings = interleaved(calls, seconds=0.15, drop_above=SLOW)
@@ -92,7 +92,7 @@ def measure(
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """How often "auto" is near the fastest candidate, and where it is not."""
+    """Return how often "auto" is near the fastest candidate, and where it is not."""
     far = [cell for cell in cells if cell["ratio"] > NEAR]
     names = ("dimensions", "rank", "batch", "kind", "auto", "fastest", "ratio")
     return {
@@ -107,9 +107,9 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     axes = {"dimensions": DIMENSIONS, "ranks": RANKS, "batches": BATCHES, "kinds": KINDS}
     grid = Grid("planner", __doc__, axes, cores=True)
-    machine.prepare()
+    environment.prepare()
     results = Results(
-        f'Microseconds of the plan that "auto" takes and of the fastest, {grid.cores} modes a side',
+        f'Microseconds of the plan of "auto" and of the fastest, {grid.cores} modes a side',
         [
             *("dimensions", "rank", "batch", "kind", "auto", "predicted", "microseconds"),
             *("fastest", "least", "ratio"),

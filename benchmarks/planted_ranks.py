@@ -1,4 +1,4 @@
-"""Does training find ranks that are known? A student learns from a teacher of known TT ranks.
+"""Recovery of known TT ranks: a student learns from a teacher whose ranks are known.
 
 The teacher is a random TT matrix of ranks 1-3-5-1. The student starts with ranks 1-12-12-1 and sees
 noisy input-output pairs. Prints a table and JSON: `python -m benchmarks.planted_ranks`.
@@ -32,8 +32,8 @@ REGULARIZERS = {
 METHODS = (*REGULARIZERS, "GumbelSoftmax")
 
 
-class StopAfterCut(keras.callbacks.Callback):
-    """Ends the training with the epoch that follows the cut."""
+class StopAfterTruncation(keras.callbacks.Callback):
+    """Stops training after the epoch that follows the truncation."""
 
     def __init__(self, discretization: dk.callbacks.RankDiscretization) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class StopAfterCut(keras.callbacks.Callback):
 
 
 def pairs(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and noisy outputs of the teacher; an output has variance 1, the noise `NOISE`^2."""
+    """Return inputs and noisy outputs of the teacher (output variance 1, noise `NOISE`^2)."""
     rng = np.random.default_rng(seed)
     teacher = TTMatrix(
         tuple(
@@ -61,7 +61,7 @@ def pairs(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def find_ranks(method: str, seed: int) -> dict[str, Any]:
-    """The ranks that the student finds, and the epoch in which it is cut."""
+    """Return the ranks that the student finds, and the epoch of the truncation."""
     x, y = pairs(seed)
     keras.utils.set_random_seed(seed)
     if method == "GumbelSoftmax":
@@ -74,7 +74,7 @@ def find_ranks(method: str, seed: int) -> dict[str, Any]:
     model = keras.Sequential([keras.Input((x.shape[1],)), student])
     model.compile(keras.optimizers.Adam(1e-2), "mse")
     discretization = dk.callbacks.RankDiscretization(selection, when="converged")
-    callbacks = [discretization, StopAfterCut(discretization)]
+    callbacks = [discretization, StopAfterTruncation(discretization)]
     model.fit(x, y, batch_size=64, epochs=EPOCHS, verbose=0, callbacks=callbacks)
     return {
         "method": method,

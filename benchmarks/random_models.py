@@ -1,4 +1,4 @@
-"""Small random models with weights of every kind, for `benchmarks.fuzz`."""
+"""Small random models with random weights, for `benchmarks.fuzz`."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ ACTIVATIONS = (
     *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "mish"),
     *("tanh", "sigmoid", "hard_sigmoid", "softplus", "softsign", "softmax"),
 )
-# One row of the smallest and the largest tensor.
+# Shapes of one input row, from the smallest to the largest.
 SHAPES = ((7,), (40,), (5, 12), (3, 4, 9), (8, 9, 3), (2, 3, 2, 6))
-MOST_NUMBERS = 1024
+MAX_ELEMENTS = 1024
 ROWS = 32
 
 
 def random_model(seed: int) -> tuple[keras.Model, np.ndarray]:
-    """A model of one to four layers, whose first may be an embedding, and rows for it."""
+    """Return a model of one to four layers, perhaps with an embedding first, and rows for it."""
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     count = int(rng.integers(1, 5))
@@ -43,7 +43,7 @@ def _embedding(rng: np.random.Generator, vocabulary: int) -> keras.Layer:
     width = int(rng.integers(1, 25))
     if rng.random() < 0.2:
         return keras.layers.Embedding(vocabulary, width)
-    return TTEmbedding(vocabulary, width, *_train(rng, vocabulary, width))
+    return TTEmbedding(vocabulary, width, *_ranks_and_modes(rng, vocabulary, width))
 
 
 def _layer(rng: np.random.Generator, x: Any) -> Any:
@@ -53,14 +53,16 @@ def _layer(rng: np.random.Generator, x: Any) -> Any:
     if len(x.shape) == 4:
         kinds += [_convolved, _convolved, _pooled]
     made = kinds[rng.integers(len(kinds))](rng, x)
-    # A softmax over one number, say, or a layer that makes too much of it.
-    return made if np.prod(made.shape[1:]) <= MOST_NUMBERS else x
+    # Skip layers whose output is too large.
+    return made if np.prod(made.shape[1:]) <= MAX_ELEMENTS else x
 
 
 def _tt_dense(rng: np.random.Generator, x: Any, units: int | None = None) -> Any:
     units = units or int(rng.integers(1, 49))
-    train = _train(rng, x.shape[-1], units)
-    layer = TTDense(units, *train, activation=_activation(rng), use_bias=bool(rng.random() < 0.8))
+    tt_arguments = _ranks_and_modes(rng, x.shape[-1], units)
+    layer = TTDense(
+        units, *tt_arguments, activation=_activation(rng), use_bias=bool(rng.random() < 0.8)
+    )
     return layer(x)
 
 
@@ -71,9 +73,9 @@ def _tt_einsum_dense(rng: np.random.Generator, x: Any) -> Any:
     else:
         equation, shape, new = "abcd,cde->abe", (None, width), "e"
         summed, heads = x.shape[-2] * x.shape[-1], 1
-    train = _train(rng, summed, heads * width)
+    tt_arguments = _ranks_and_modes(rng, summed, heads * width)
     bias_axes = new if rng.random() < 0.8 else None
-    return TTEinsumDense(equation, shape, *train, _activation(rng), bias_axes)(x)
+    return TTEinsumDense(equation, shape, *tt_arguments, _activation(rng), bias_axes)(x)
 
 
 def _dense(rng: np.random.Generator, x: Any) -> Any:
@@ -125,8 +127,8 @@ def _activation(rng: np.random.Generator) -> str:
     return str(rng.choice(ACTIVATIONS))
 
 
-def _train(rng: np.random.Generator, rows: int, columns: int) -> tuple[Any, Any, Any]:
-    """Ranks and modes; one time in four the layer chooses its modes."""
+def _ranks_and_modes(rng: np.random.Generator, rows: int, columns: int) -> tuple[Any, Any, Any]:
+    """Return ranks and modes; one time in four the layer chooses its modes."""
     cores, rank = int(rng.integers(1, 5)), int(rng.integers(1, 9))
     if rng.random() < 0.25:
         return rank, None, None
@@ -134,7 +136,7 @@ def _train(rng: np.random.Generator, rows: int, columns: int) -> tuple[Any, Any,
 
 
 def _modes(rng: np.random.Generator, size: int, cores: int) -> tuple[int, ...]:
-    """Modes of a size, one time in two of a larger one, which the layer pads to."""
+    """Return modes of a size, one time in two of a larger one, to which the layer pads."""
     left = size if rng.random() < 0.5 else int(rng.integers(size, 2 * size))
     modes, factor = [1] * cores, 2
     while left > 1:
@@ -147,7 +149,7 @@ def _modes(rng: np.random.Generator, size: int, cores: int) -> tuple[int, ...]:
 
 
 def _draw(rng: np.random.Generator, variable: Any) -> None:
-    """What begins as zeros or ones becomes random; other weights are random already."""
+    """Draw random values for weights that start as zeros or ones."""
     shape = variable.shape
     if variable.name in ("bias", "beta", "moving_mean"):
         variable.assign(rng.normal(0, 0.3, shape))

@@ -1,7 +1,8 @@
-"""MLPerf Tiny's anomaly detector as an int8 file on every runtime, and where it loses precision.
+"""MLPerf Tiny's anomaly detector as an int8 file on every runtime, and its least precise operators.
 
-`python -m benchmarks.runtimes --data-dir DIR`: the original, and one with a tenth of its weights,
-converted with the first 130 windows of a recording and judged on the other 66, against Keras.
+`python -m benchmarks.runtimes --data-dir DIR` converts the original and a model with a tenth of its
+weights. The first 130 windows of a recording are for calibration. The other 66 are for evaluation
+against Keras.
 """
 
 import os
@@ -12,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 import dart_keras as dk
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.compression import reference
 from benchmarks.compression.anomaly_detection import (
     BUDGETS,
@@ -29,14 +30,14 @@ RUNTIMES = ("litert", "litert-builtin", "litert-reference", "tflm")
 
 def main() -> None:
     folder = reference.folder(__doc__, MODEL, RECORDING)
-    machine.prepare()
+    environment.prepare()
     results = Results(
-        "MLPerf Tiny anomaly detection, int8: decibels, and the share of outputs unlike TFLM's",
+        "MLPerf Tiny anomaly detection, int8: SQNR, and share of outputs unlike TFLM's",
         ["model", "runtime", "sqnr_db", "unlike", "load", "median", "memory", "arena"],
         RESULTS / "runtimes.json",
     )
     rows = windows(np.fromfile(folder / RECORDING, "<f4"))
-    calibration, judged = rows[:CALIBRATION_WINDOWS], rows[CALIBRATION_WINDOWS:]
+    calibration, test_rows = rows[:CALIBRATION_WINDOWS], rows[CALIBRATION_WINDOWS:]
     original = reference.load(folder / MODEL)
     small, _ = dk.compression.compress(original, dk.selection.Budget(BUDGETS[0]), calibration)
     worst: dict[str, Any] = {}
@@ -44,8 +45,8 @@ def main() -> None:
         artifact = dk.deployment.convert(
             model, "microcontroller", quantization="int8", calibration_data=calibration
         )
-        expected = model.predict(judged, verbose=0)
-        outputs = {runtime: artifact.predict(judged, runtime) for runtime in RUNTIMES}
+        expected = model.predict(test_rows, verbose=0)
+        outputs = {runtime: artifact.predict(test_rows, runtime) for runtime in RUNTIMES}
         costs = {cost.runtime: cost for cost in artifact.measure(runs=1000).runtimes}
         for runtime, output in outputs.items():
             [distance] = compare([expected], [output], ["output"])
@@ -57,7 +58,7 @@ def main() -> None:
                 cell["median"] = cost.median_microseconds
                 cell["memory"], cell["arena"] = cost.peak_memory_bytes, cost.arena_bytes
             results.add(cell)
-        errors = artifact.operator_errors(judged)
+        errors = artifact.operator_errors(test_rows)
         print(errors)
         worst[f"worst of {name}"] = str(errors).splitlines()[-1]
     results.finish(worst)

@@ -1,10 +1,10 @@
-"""The peak memory of a training step of an embedding, each way in a process of its own.
+"""Peak memory of a training step of an embedding, each method in its own process.
 
     python -m benchmarks.step_memory lookup
 
-prints it for one way. Only on Linux, whose kernel keeps the peak of a process and can forget it.
-TensorFlow runs without oneDNN here, whose allocator keeps all memory that it ever had, so that no
-step after the first would raise the peak.
+prints it for one method. Linux only: its kernel records the peak memory of a process and can reset
+it. TensorFlow runs without oneDNN here. oneDNN's allocator never frees memory, so no step after the
+first would raise the peak.
 """
 
 import argparse
@@ -19,26 +19,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WAYS = ("lookup", "rebuild", "dense")
+METHODS = ("lookup", "rebuild", "dense")
 VOCABULARY, WIDTH, RANK, IDS = 30_522, 768, 16, 4096
 FLOAT = 4
 STEPS = 9
 
 
-def of_all() -> dict[str, Any]:
-    """The bytes by which each way's step raises the memory of its process.
+def measure_methods() -> dict[str, Any]:
+    """Return the bytes by which a step of each method raises the memory of its process.
 
-    Every way has to hold the output, whose gradient is there before; what it needs beyond this is
-    its own.
+    Every method has to hold the output. Its gradient exists before the step. The memory beyond
+    the output is what the method itself needs.
     """
     shared, table = IDS * WIDTH * FLOAT, VOCABULARY * WIDTH * FLOAT
     found: dict[str, Any] = {"output": shared, "table": table}
-    for way in WAYS:
-        command = [sys.executable, "-m", "benchmarks.step_memory", way]
+    for method in METHODS:
+        command = [sys.executable, "-m", "benchmarks.step_memory", method]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks = json.loads(done.stdout.splitlines()[-1])
         middle = statistics.median(peaks)
-        found[way] = {
+        found[method] = {
             "bytes": middle,
             "largest": max(peaks),
             "beyond, as a share of the table": (middle - shared) / table,
@@ -46,22 +46,22 @@ def of_all() -> dict[str, Any]:
     return found
 
 
-def of_steps(way: str) -> list[int]:
-    """Bytes by which the peaks of some steps lie above the level before each.
+def step_peaks(method: str) -> list[int]:
+    """Return the bytes by which each of some steps raises the peak memory.
 
-    They differ: what is in memory at the same time depends on which thread is first.
+    They differ, because the order of the threads decides what is in memory at the same time.
     """
-    step = training_step(way)
-    # The first steps prepare what later ones use again.
+    step = training_step(method)
+    # The first steps allocate what later ones reuse.
     step()
     step()
-    return [growth(step) for _ in range(STEPS)]
+    return [peak_increase(step) for _ in range(STEPS)]
 
 
-def growth(step: Callable[[], object]) -> int:
-    """Bytes by which the peak of one step lies above the level before it."""
+def peak_increase(step: Callable[[], object]) -> int:
+    """Return the bytes by which one step raises the peak above the level before it."""
     gc.collect()
-    # What was freed goes back to the system, so that the step has to ask for all it needs.
+    # Return freed memory to the system, so that the step has to allocate all it needs.
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
@@ -69,49 +69,49 @@ def growth(step: Callable[[], object]) -> int:
     return resident("VmHWM") - before
 
 
-def training_step(way: str) -> Any:
-    """A compiled step of 4096 uniformly drawn ids."""
+def training_step(method: str) -> Any:
+    """Return a compiled step on 4096 uniformly drawn ids."""
     import keras
     import numpy as np
 
-    from benchmarks.competitors import rebuilding
+    from benchmarks.baselines import reconstruction
     from benchmarks.steps import keras_steps
     from dart_keras.layers import TTEmbedding
 
     rng = np.random.default_rng(0)
     ids = rng.integers(0, VOCABULARY, IDS).astype("int32")
-    flow = rng.normal(size=(IDS, WIDTH)).astype("float32")
-    if way == "dense":
+    output_gradient = rng.normal(size=(IDS, WIDTH)).astype("float32")
+    if method == "dense":
         dense = keras.layers.Embedding(VOCABULARY, WIDTH)
         dense.build()
-        return keras_steps(dense, ids, flow).training
+        return keras_steps(dense, ids, output_gradient).training
     layer = TTEmbedding(VOCABULARY, WIDTH, RANK)
     layer.build()
-    if way == "lookup":
-        return keras_steps(layer, ids, flow).training
+    if method == "lookup":
+        return keras_steps(layer, ids, output_gradient).training
     cores = [keras.ops.convert_to_numpy(core) for core in layer.cores]
-    return rebuilding.embedding(cores, WIDTH, ids, flow).training
+    return reconstruction.embedding(cores, WIDTH, ids, output_gradient).training
 
 
 def resident(field: str) -> int:
-    """Bytes of the process in memory now (`VmRSS`) or at the peak (`VmHWM`)."""
+    """Return the bytes of the process in memory now (`VmRSS`) or at the peak (`VmHWM`)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return 1024 * int(line.split()[1])
-    raise OSError(f"Expected the field {field} in /proc/self/status")
+    raise OSError(f"Expected the field {field} in /proc/self/status. Received: no such field")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("way", choices=WAYS)
-    way = parser.parse_args().way
+    parser.add_argument("method", choices=METHODS)
+    method = parser.parse_args().method
     # Before TensorFlow is imported.
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from benchmarks import machine
+    from benchmarks import environment
 
-    machine.prepare()
-    print(json.dumps(of_steps(way)))
+    environment.prepare()
+    print(json.dumps(step_peaks(method)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Results on their way out: lines of a table as they come, and a JSON file that is always whole."""
+"""Benchmark results: table lines printed as they come, and a JSON file that is always complete."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import environment
 
 RESULTS = Path(__file__).parent / "results"
 # The pictures that the studies show.
@@ -14,38 +14,38 @@ PICTURES = Path(__file__).parents[1] / "docs" / "studies"
 
 
 class Results:
-    """Prints cells and keeps them in a file, which holds what is there at any time.
+    """Prints cells and writes them to a file, which is complete at any time.
 
     Args:
-        title: What the table is about; the first line.
-        columns: The columns to print. A cell may hold more than these.
-        path: The JSON file, or `None` to print only.
+        title: Title of the table, printed first.
+        columns: Columns to print. A cell may hold more.
+        path: JSON file, or `None` to print only.
     """
 
     def __init__(self, title: str, columns: Sequence[str], path: Path | None) -> None:
         self.path = path
         self.content: dict[str, Any] = {
             "title": title,
-            "machine": machine.describe(),
+            "environment": environment.describe(),
             "summary": None,
             "cells": [],
         }
         self._columns = {name: max(len(name), 9) for name in columns}
         print(title)
-        print(json.dumps(self.content["machine"]))
+        print(json.dumps(self.content["environment"]))
         print("  ".join(f"{name:>{width}}" for name, width in self._columns.items()), flush=True)
 
     @property
     def cells(self) -> list[dict[str, Any]]:
-        """The cells so far."""
+        """Cells so far."""
         return self.content["cells"]
 
     def add(self, cell: dict[str, Any], shown: Mapping[str, Any] | None = None) -> None:
-        """Take a cell in and print it.
+        """Add a cell and print it.
 
         Args:
-            cell: What the file keeps of it.
-            shown: What to print, by column; by default what the cell holds of them.
+            cell: What to write to the file.
+            shown: What to print, by column; by default the cell's values.
         """
         self.cells.append(cell)
         values = cell if shown is None else {**cell, **shown}
@@ -54,7 +54,7 @@ class Results:
         self._write()
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Take the summary in and print it."""
+        """Add the summary and print it."""
         self.content["summary"] = summary
         print(json.dumps(summary, indent=2), flush=True)
         self._write()
@@ -63,10 +63,10 @@ class Results:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # First beside it: who interrupts the command finds a whole file.
-        beside = self.path.with_suffix(".part")
-        beside.write_text(_one_cell_a_line(self.content))
-        os.replace(beside, self.path)
+        # Write a second file and rename it, so that an interruption leaves a complete file.
+        partial = self.path.with_suffix(".part")
+        partial.write_text(_one_cell_a_line(self.content))
+        os.replace(partial, self.path)
 
 
 def _one_cell_a_line(content: dict[str, Any]) -> str:

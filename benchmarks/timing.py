@@ -1,15 +1,15 @@
-"""Times of competitors that take turns, so that a change of the machine's pace meets all alike."""
+"""Interleaved timing, so that changes in the machine's speed affect all calls alike."""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-# After a call the worker threads of a library may spin for a while and take time from the next one.
+# After a call, a library's worker threads may spin for a while and slow the next one.
 PAUSE = 0.004
-# The shortest calls would else be made by the hundred thousand.
+# Limit for the shortest calls.
 MOST_CALLS = 2000
-# A call this long (seconds) is not faster for the one before it, and none is spent on warming up.
+# A call this long (seconds) gains nothing from a warm-up call.
 LONG = 0.05
 # A call this long gets fewer rounds.
 VERY_LONG = 1.0
@@ -18,14 +18,14 @@ ROUNDS_OF_VERY_LONG = 3
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a call takes.
+    """Time of a call.
 
-    Args:
-        microseconds: The median.
-        spread: The distance between the quartiles, as a share of the median.
-        calls: How many calls were timed.
-        rounds: In how many rounds; fewer than the others' where a competitor was dropped. None if
-            it was so slow when it was being prepared that it was not timed any further.
+    Attributes:
+        microseconds: Median time.
+        spread: Interquartile range, as a share of the median.
+        calls: Number of timed calls.
+        rounds: Number of rounds. A competitor that was dropped has fewer rounds, and zero if it
+            was dropped during preparation.
     """
 
     microseconds: float
@@ -52,7 +52,7 @@ class _Runner:
 
     def run_round(self, seconds: float) -> None:
         if self.estimate < LONG:
-            # Caches hold what the other competitors worked with.
+            # Warm up: the caches hold the other competitors' data.
             self.call()
         self.times += self._timed(min(max(int(seconds / self.estimate), 1), MOST_CALLS))
         self.rounds += 1
@@ -84,14 +84,14 @@ def interleaved(
     rounds: int = 5,
     drop_above: float | None = None,
 ) -> dict[str, Timing]:
-    """The times of some calls that take turns.
+    """Time some calls in turn.
 
     Args:
-        calls: What to time, by the name of the competitor.
-        seconds: About how long to time each one, over all rounds.
-        rounds: How many turns each one gets; three for a call of more than a second.
-        drop_above: After two rounds, no more turns for a competitor that takes so many times as
-            long as the fastest one; and none at all for one that takes twice as many times as long.
+        calls: The calls to time, by name.
+        seconds: Approximate time for each one, over all rounds.
+        rounds: Number of rounds; calls of more than a second get three.
+        drop_above: After two rounds, drop a call that takes more than this times as long as the
+            fastest one. A call that takes twice as long as that is not timed at all.
 
     Returns:
         A timing for each name, in the order given.
@@ -110,7 +110,7 @@ def interleaved(
             medians = [statistics.median(runner.times) for runner in running]
             limit = drop_above * min(medians)
             running = [r for r, median in zip(running, medians, strict=True) if median <= limit]
-        # There and back, so that nobody always follows the same neighbour.
+        # Alternate the order, so that no call always follows the same one.
         for runner in running if turn % 2 == 0 else running[::-1]:
             time.sleep(PAUSE)
             runner.run_round(seconds / rounds)

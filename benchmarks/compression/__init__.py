@@ -1,1 +1,1 @@
-"""Trained models compressed: what they lose, and what others make of them."""
+"""Compression of trained models by this library and by others."""

@@ -1,8 +1,8 @@
-"""KerasHub's BERT encoder with random weights: the time and the memory that compressing it takes.
+"""Time and memory to compress KerasHub's BERT encoder with random weights.
 
-`python -m benchmarks.compression.bert [--sizes tiny small base] [--ways ...]` compresses, saves,
-loads and converts each size, every step in a process of its own, whose peak memory Linux knows. The
-errors say little: random matrices are the hardest to compress.
+`python -m benchmarks.compression.bert [--sizes tiny small base] [--methods ...]` compresses, saves,
+loads and converts each size. Each step has its own process, whose peak memory Linux records. The
+errors say little, because random matrices are the hardest to compress.
 """
 
 import argparse
@@ -20,26 +20,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Where other processes have work, too, threads of OpenBLAS wait for each other most of the time.
+# On a busy machine, OpenBLAS threads would mostly wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.step_memory import resident
 from benchmarks.tables import RESULTS, Results
 
 VOCABULARY, LENGTH, ROWS = 30_522, 128, 32
-# Rows that calibration does not see, for the errors.
-JUDGED_ROWS = 8
+# Rows to measure errors on, not used for calibration.
+TEST_ROWS = 8
 TOLERANCE = 0.5
 QUANTIZATIONS = ("float32", "dynamic", "int8")
-WAYS = ("nothing", "budget", "energy", "budget + data", "energy + data")
+METHODS = ("nothing", "budget", "energy", "budget + data", "energy + data")
 GIB = 2**30
 
 
-class Shape(NamedTuple):
-    """What makes an encoder large."""
+class EncoderSize(NamedTuple):
+    """Size of an encoder."""
 
     layers: int
     heads: int
@@ -47,15 +47,15 @@ class Shape(NamedTuple):
     intermediate: int
 
 
-SHAPES = {
-    "tiny": Shape(2, 2, 128, 512),
-    "small": Shape(4, 8, 512, 2048),
-    "base": Shape(12, 12, 768, 3072),
+SIZES = {
+    "tiny": EncoderSize(2, 2, 128, 512),
+    "small": EncoderSize(4, 8, 512, 2048),
+    "base": EncoderSize(12, 12, 768, 3072),
 }
 
 
-def encoder(shape: Shape, vocabulary: int = VOCABULARY, length: int = LENGTH) -> Any:
-    """An encoder with random weights, always the same."""
+def encoder(shape: EncoderSize, vocabulary: int = VOCABULARY, length: int = LENGTH) -> Any:
+    """Return an encoder with random weights from a fixed seed."""
     import keras
     import keras_hub
 
@@ -73,7 +73,7 @@ def encoder(shape: Shape, vocabulary: int = VOCABULARY, length: int = LENGTH) ->
 def sequences(
     rows: int, seed: int, vocabulary: int = VOCABULARY, length: int = LENGTH
 ) -> dict[str, np.ndarray]:
-    """Random ids in two segments, the last quarter of every other sequence padded."""
+    """Return random ids in two segments; every other sequence is padded in its last quarter."""
     ids = np.random.default_rng(seed).integers(0, vocabulary, (rows, length), dtype="int32")
     padding, segments = np.ones_like(ids), np.zeros_like(ids)
     padding[::2, -length // 4 :] = 0
@@ -82,21 +82,21 @@ def sequences(
 
 
 def with_fixed_length(model: Any, length: int = LENGTH) -> Any:
-    """The encoder for sequences of one length, as a device needs it."""
+    """Return the encoder with a fixed sequence length, as a device needs it."""
     import keras
 
     inputs = {name: keras.Input((length,), dtype="int32", name=name) for name in model.input}
     return keras.Model(inputs, model(inputs), name=model.name)
 
 
-def compressed(model: Any, way: str, data: Any) -> Any:
-    """The model by one of the ways: to a third of its parameters, or within a tolerance."""
+def compressed(model: Any, method: str, data: Any) -> Any:
+    """Compress the model to a third of its parameters, or within a tolerance."""
     from dart_keras.compression import compress
     from dart_keras.selection import Budget, Energy
 
-    if way == "nothing":
+    if method == "nothing":
         return model
-    kind, _, calibrated = way.partition(" + ")
+    kind, _, calibrated = method.partition(" + ")
     third = model.count_params() // 3
     budget = Budget(third) if kind == "budget" else Energy(TOLERANCE)
     small, _ = compress(model, budget, data if calibrated else None)
@@ -104,10 +104,10 @@ def compressed(model: Any, way: str, data: Any) -> Any:
 
 
 def measured(call: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """What a call returns, its seconds, and the peak of the process's memory meanwhile."""
+    """Return what a call returns, its seconds, and the peak memory of the process meanwhile."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
-    # Has the kernel forget the peak so far.
+    # Reset the kernel's record of the peak.
     Path("/proc/self/clear_refs").write_text("5")
     start = time.perf_counter()
     result = call()
@@ -115,15 +115,15 @@ def measured(call: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     return result, {"seconds": seconds, "peak GiB": resident("VmHWM") / GIB}
 
 
-def compress_step(size: str, way: str, folder: Path, rows: int) -> list[dict[str, Any]]:
-    """Compress and save; keeps the outputs for the other steps."""
-    model, judged = encoder(SHAPES[size]), sequences(JUDGED_ROWS, seed=1)
-    # Outside the measurement: the first call prepares what all later ones use.
-    before = model.predict(judged, verbose=0)
-    small, compressing = measured(lambda: compressed(model, way, sequences(rows, seed=0)))
+def compress_step(size: str, method: str, folder: Path, rows: int) -> list[dict[str, Any]]:
+    """Compress and save the model, and keep its outputs for the other steps."""
+    model, test_data = encoder(SIZES[size]), sequences(TEST_ROWS, seed=1)
+    # Not measured: the first call does setup that later ones reuse.
+    before = model.predict(test_data, verbose=0)
+    small, compressing = measured(lambda: compressed(model, method, sequences(rows, seed=0)))
     path = folder / "model.keras"
     _, saving = measured(lambda: small.save(path))
-    after = small.predict(judged, verbose=0)
+    after = small.predict(test_data, verbose=0)
     np.savez(folder / "outputs.npz", **after)
     errors = [
         float(np.linalg.norm(after[name] - before[name]) / np.linalg.norm(before[name]))
@@ -131,27 +131,27 @@ def compress_step(size: str, way: str, folder: Path, rows: int) -> list[dict[str
     ]
     counts = {"parameters before": model.count_params(), "parameters": small.count_params()}
     steps = [{"step": "save", **saving, "bytes": path.stat().st_size}]
-    if way != "nothing":
+    if method != "nothing":
         steps.insert(0, {"step": "compress", **compressing, **counts, "error": max(errors)})
     return steps
 
 
 def load_step(folder: Path) -> list[dict[str, Any]]:
-    """Load; the error is the largest difference of an output."""
+    """Load the model; its error is the largest difference of an output."""
     import keras
     import keras_hub  # noqa: F401
 
     import dart_keras  # noqa: F401
 
     model, loading = measured(lambda: keras.saving.load_model(folder / "model.keras"))
-    outputs = model.predict(sequences(JUDGED_ROWS, seed=1), verbose=0)
+    outputs = model.predict(sequences(TEST_ROWS, seed=1), verbose=0)
     expected = np.load(folder / "outputs.npz")
     differences = [float(np.abs(outputs[name] - expected[name]).max()) for name in outputs]
     return [{"step": "load", **loading, "error": max(differences)}]
 
 
 def convert_step(folder: Path, quantization: str, rows: int) -> list[dict[str, Any]]:
-    """Load and convert; only the conversion is measured, the error is that of the file."""
+    """Load and convert the model; only the conversion is timed, the error is the file's."""
     import keras
     import keras_hub  # noqa: F401
 
@@ -171,17 +171,17 @@ def convert_step(folder: Path, quantization: str, rows: int) -> list[dict[str, A
     return [{"step": quantization, **converting, **figures}]
 
 
-def steps_of(size: str, way: str, rows: int, folder: Path) -> Iterator[list[str]]:
-    """The arguments of the processes, one after another."""
+def steps_of(size: str, method: str, rows: int, folder: Path) -> Iterator[list[str]]:
+    """Yield the arguments of each process in order."""
     common = ["--folder", str(folder), "--rows", str(rows)]
-    yield ["compress", "--sizes", size, "--ways", way, *common]
+    yield ["compress", "--sizes", size, "--methods", method, *common]
     yield ["load", *common]
     for quantization in QUANTIZATIONS:
         yield ["convert", "--quantization", quantization, *common]
 
 
-def in_a_process(arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """The figures of some steps, or why there are none."""
+def in_subprocess(arguments: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the figures of a step, or why it failed."""
     command = [sys.executable, "-m", "benchmarks.compression.bert", "--step", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines() or [""]
@@ -191,26 +191,26 @@ def in_a_process(arguments: Sequence[str]) -> list[dict[str, Any]]:
     return [{"step": step, "failed": lines[-1] or f"exit status {done.returncode}"}]
 
 
-def measure(size: str, way: str, rows: int) -> Iterator[dict[str, Any]]:
-    """The steps of one encoder by one way."""
+def measure(size: str, method: str, rows: int) -> Iterator[dict[str, Any]]:
+    """Yield the figures of all steps for one encoder and method."""
     with tempfile.TemporaryDirectory() as folder:
-        for arguments in steps_of(size, way, rows, Path(folder)):
-            for figures in in_a_process(arguments):
-                yield {"size": size, "compressed by": way, **figures}
+        for arguments in steps_of(size, method, rows, Path(folder)):
+            for figures in in_subprocess(arguments):
+                yield {"size": size, "compressed by": method, **figures}
             if arguments[0] == "compress" and "failed" in figures:
                 return
 
 
 def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.compression.bert", description=__doc__)
-    parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=list(SHAPES))
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--rows", type=int, default=ROWS, help="calibration sequences")
     parser.add_argument(
         "--output",
         type=Path,
         default=RESULTS / "compression_bert.json",
-        help="the JSON file; by default in benchmarks/results",
+        help="JSON file; by default in benchmarks/results",
     )
     for name, options in {
         "step": {"choices": ("compress", "load", "convert")},
@@ -224,10 +224,10 @@ def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     arguments = parsed()
     if arguments.step:
-        machine.prepare()
+        environment.prepare()
         if arguments.step == "compress":
-            [size], [way] = arguments.sizes, arguments.ways
-            figures = compress_step(size, way, arguments.folder, arguments.rows)
+            [size], [method] = arguments.sizes, arguments.methods
+            figures = compress_step(size, method, arguments.folder, arguments.rows)
         elif arguments.step == "load":
             figures = load_step(arguments.folder)
         else:
@@ -240,16 +240,16 @@ def main() -> None:
         ["size", "compressed by", "step", "seconds", "peak GiB", "parameters", "bytes", "error"],
         arguments.output,
     )
-    results.content["machine"]["versions"]["keras-hub"] = version("keras-hub")
+    results.content["environment"]["versions"]["keras-hub"] = version("keras-hub")
     for size in arguments.sizes:
-        for way in arguments.ways:
-            for cell in measure(size, way, arguments.rows):
+        for method in arguments.methods:
+            for cell in measure(size, method, arguments.rows):
                 results.add(cell, _failure(cell))
     results.finish(summary(results.cells))
 
 
 def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What holds over all cells, and what failed."""
+    """Return the largest difference after loading, and the failures."""
     loaded = [cell["error"] for cell in cells if cell["step"] == "load" and "error" in cell]
     return {
         "largest difference after loading": max(loaded, default=None),

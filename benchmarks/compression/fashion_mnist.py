@@ -1,12 +1,20 @@
-"""A trained dense network compressed by this library and by others: accuracy against size.
+"""Accuracy against size of a trained dense network, compressed by this library and by others.
 
 Needs all of Fashion-MNIST: `TFDS_DATA_DIR=... python -m benchmarks.compression.fashion_mnist`.
+<<<<<<< HEAD
 Writes benchmarks/results/compression_fashion_mnist.json and
 docs/studies/compression_fashion_mnist.png. Every accuracy is that of an int8 file on LiteRT on the
 10,000 test images. What is trained after compression has three epochs on the training images, those
 of this library and of the plain decompositions without labels. This library compresses the network
 with a softmax after it, so that its errors are those of probabilities; the files of all methods end
 with the logits.
+=======
+Writes benchmarks/results/compression_fashion_mnist.json and .png. Every accuracy is that of an
+int8 file on LiteRT on the 10,000 test images. Training after compression takes three epochs on the
+training images. For this library and the plain decompositions it uses no labels. This library
+compresses the network with a softmax after it, so that its errors are errors of probabilities. The
+files of all methods end with the logits.
+>>>>>>> 80fe772 (Benchmarks: the field's words in text, names and results)
 """
 
 import os
@@ -22,24 +30,24 @@ import keras
 import numpy as np
 
 import dart_keras as dk
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.compression import decompositions, int8_files, model_optimization, pareto
 from benchmarks.tables import PICTURES, RESULTS, Results
 from examples.fashion_mnist import data
 from examples.fashion_mnist.experiment import DENSE_LEARNING_RATE, PLANS, dense_model, train
 
-# What ranges of int8 are taken from.
+# Rows for the activation ranges of int8.
 REPRESENTATIVE_ROWS = 1000
 EPOCHS = model_optimization.EPOCHS
-# The model is to have one of so many of its parameters.
+# The compressed model has at most 1/5, 1/10, ... of the parameters.
 SHARES = (5, 10, 20, 50, 100)
-TOOLKIT = {"pruning": (0.8, 0.95, 0.98, 0.99), "clustering": (16, 4, 2)}
-# What may be lost, in points of accuracy: by share of the parameters and epochs.
+TFMOT = {"pruning": (0.8, 0.95, 0.98, 0.99), "clustering": (16, 4, 2)}
+# Allowed loss in points of accuracy, by share of the parameters and epochs.
 AIMS = {(20, 0): 1.0, (50, EPOCHS): 0.5}
 
 
 class Benchmark:
-    """The trained network, and the table that everything made of it goes into."""
+    """The trained network, and the results of all files made of it."""
 
     def __init__(self, images: data.FashionMnist, results: Results) -> None:
         self.images = images
@@ -51,12 +59,12 @@ class Benchmark:
         self.float_accuracy = self.accuracy(self.model)
 
     def accuracy(self, model: keras.Model) -> float:
-        """That of a Keras model in float32."""
+        """Return the accuracy of a Keras model in float32."""
         logits = model.predict(self.images.test_images, batch_size=512, verbose=0)
         return float(np.mean(logits.argmax(-1) == self.images.test_labels))
 
     def add_model(self, method: str, setting: str, model: keras.Model, epochs: int) -> None:
-        """Convert a model and take its file in."""
+        """Convert a model and add its file to the results."""
         artifact = dk.deployment.convert(
             model, quantization="int8", calibration_data=self.representative
         )
@@ -66,17 +74,17 @@ class Benchmark:
     def add_file(
         self, method: str, setting: str, content: bytes, epochs: int, size: str, about: Any = None
     ) -> None:
-        """Take a file in; `size` says which of its sizes counts."""
+        """Add a file to the results; `size` names the size that counts."""
         measured = int8_files.measure(content, self.images)
         cell = {"method": method, "setting": setting, "epochs": epochs}
         self.results.add({**cell, "bytes": measured[size], **measured, **(about or {})})
 
     def add_front(self, method: str, compressed: Callable[[int, int], keras.Model]) -> None:
-        """Go through the sizes, as they come out and after training.
+        """Add the models of all sizes, before and after training.
 
         Args:
-            method: Its name.
-            compressed: Makes a model of at most so many parameters with so many epochs of training.
+            method: Name of the method.
+            compressed: Makes a model, given a maximum number of parameters and a number of epochs.
         """
         for share in SHARES:
             for epochs in (0, EPOCHS):
@@ -86,7 +94,7 @@ class Benchmark:
                 self.add_model(method, f"1/{share}", small, epochs)
 
     def compressed(self, parameters: int, epochs: int) -> keras.Model:
-        """By this library, which sees 16,384 of the training images, and all in training."""
+        """Compress by this library, on 16,384 training images; train on all of them."""
         small, report = dk.compression.compress(
             with_probabilities(self.model),
             dk.selection.Budget(parameters=parameters),
@@ -97,7 +105,7 @@ class Benchmark:
         return small.layers[0]
 
     def decomposed(self, decompose: Any, parameters: int, epochs: int) -> keras.Model:
-        """By the weights alone, and trained on what the network says of the training images."""
+        """Decompose by the weights alone; train on the network's outputs."""
         small = decompose(self.model, parameters)
         if epochs:
             pair = map(with_probabilities, (small, self.model))
@@ -105,7 +113,7 @@ class Benchmark:
         return small
 
     def summary(self) -> dict[str, Any]:
-        """The aims, and how far our front is above the others."""
+        """Return the losses beside their limits, and our margins over the others."""
         cells = self.results.cells
         [full] = [cell for cell in cells if cell["method"] == pareto.FULL]
         lost = {}
@@ -126,7 +134,7 @@ class Benchmark:
 
 
 def with_probabilities(model: keras.Model) -> keras.Model:
-    """The same layers, and a softmax behind them."""
+    """Return the model with a softmax after it."""
     return keras.Sequential([model, keras.layers.Softmax()])
 
 
@@ -135,10 +143,10 @@ def _points(share: float) -> float:
 
 
 def main() -> None:
-    machine.prepare()
+    environment.prepare()
     images = data.load()
     if len(images.train_images) != 60_000:
-        sys.exit("Expected all of Fashion-MNIST in TFDS_DATA_DIR. Received: none")
+        sys.exit("Expected all of Fashion-MNIST in TFDS_DATA_DIR. Received: the included part only")
     results = Results(
         "Accuracy of int8 files of a compressed 784-1024-1024-10 network on Fashion-MNIST",
         ["method", "setting", "epochs", "file bytes", "gzipped bytes", "accuracy"],
@@ -153,9 +161,9 @@ def main() -> None:
         ("TT-SVD, one rank", decompositions.tt_svd),
     ):
         benchmark.add_front(method, partial(benchmark.decomposed, decompose))
-    files = model_optimization.run(model.get_weights(), TOOLKIT)
+    files = model_optimization.run(model.get_weights(), TFMOT)
     for (method, value), content in files.items():
-        # Zeros and repeated values make a file smaller only when it is compressed.
+        # Zeros and repeated values shrink a file only when it is gzipped.
         benchmark.add_file(method, str(value), content, EPOCHS, "gzipped bytes")
     results.finish(benchmark.summary())
     pareto.draw(results.cells, PICTURES / "compression_fashion_mnist.png")

@@ -1,8 +1,8 @@
-"""MLPerf Tiny's ResNet-8 compressed to 55 % of the reference file's bytes.
+"""MLPerf Tiny's ResNet-8, compressed to 55 % of the reference file's bytes.
 
-`python -m benchmarks.compression.image_classification --data-dir DIR`: calibrated and recovered on
-crops of eight photographs that have nothing to do with the task, without a label; judged by the
-accuracy on 200 of CIFAR-10's test images, which were not used for anything else.
+`python -m benchmarks.compression.image_classification --data-dir DIR` calibrates and recovers
+without labels, on crops of eight photographs unrelated to the task. It measures the accuracy on 200
+of CIFAR-10's test images, which are used for nothing else.
 """
 
 import os
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import dart_keras as dk
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.compression import reference
 from benchmarks.compression.photographs import crops
 from benchmarks.tables import RESULTS, Results
@@ -27,7 +27,7 @@ RECOVERY_EPOCHS = 5
 
 def main() -> None:
     folder = reference.folder(__doc__, MODEL, FILE, IMAGES)
-    machine.prepare()
+    environment.prepare()
     keras.utils.set_random_seed(0)
     results = Results(
         f"MLPerf Tiny image classification: accuracy on 200 images, {CROPS} crops to recover on",

@@ -1,4 +1,4 @@
-"""What an int8 file takes and how often it is right."""
+"""Size and accuracy of int8 files."""
 
 import gzip
 from typing import Any
@@ -9,13 +9,13 @@ from examples.fashion_mnist.data import FashionMnist
 
 
 def measure(content: bytes, images: FashionMnist) -> dict[str, Any]:
-    """The bytes of a `.tflite` file, as it is and compressed by gzip, and its accuracy."""
+    """Return the bytes of a `.tflite` file, plain and gzipped, and its accuracy."""
     right = accuracy(content, images.test_images, images.test_labels)
     return {**sizes(content), "accuracy": right}
 
 
 def sizes(content: bytes) -> dict[str, int]:
-    """The bytes of a file, as it is and compressed by gzip."""
+    """Return the bytes of a file, plain and gzipped."""
     return {
         "file bytes": len(content),
         "gzipped bytes": len(gzip.compress(content, 9, mtime=0)),
@@ -23,12 +23,12 @@ def sizes(content: bytes) -> dict[str, int]:
 
 
 def accuracy(content: bytes, rows: np.ndarray, labels: np.ndarray) -> float:
-    """The share of rows for which LiteRT's largest output is the label.
+    """Return the share of rows for which LiteRT's largest output is the label.
 
     Args:
         content: A `.tflite` file that takes one row at a time, int8 in and out.
-        rows: Array of shape (rows, N), not quantized.
-        labels: Array of integers.
+        rows: Float array of shape (rows, N).
+        labels: Integer array of shape (rows,).
     """
     from ai_edge_litert.interpreter import Interpreter
 

@@ -1,6 +1,6 @@
-"""Networks pruned, clustered or trained for int8 by tensorflow-model-optimization, as int8 files.
+"""Int8 files of tensorflow-model-optimization: pruning, clustering, quantization-aware training.
 
-A process of its own, as the toolkit needs Keras 2 in place of Keras 3: `run` starts it.
+The toolkit needs Keras 2 in place of Keras 3, so `run` starts a process of its own.
 """
 
 import argparse
@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import environment
 from examples.fashion_mnist import data
 
 EPOCHS = 3
 SPARSITIES = (0.8, 0.9, 0.95, 0.98, 0.99)
 CLUSTERS = (32, 8, 4, 2)
-# The rates of the toolkit's guides, and their batches.
+# Learning rates and batch sizes of the toolkit's guides.
 PRUNING = {"learning_rate": 1e-3, "batch": 128}
 CLUSTERING = {"learning_rate": 1e-5, "batch": 500}
-# A tenth of the guide's rate, with which networks that are trained lose accuracy.
+# A tenth of the guide's rate, at which trained networks lose accuracy.
 QUANTIZATION_AWARE = {"learning_rate": 1e-4, "batch": 500}
 REPRESENTATIVE_ROWS = 1000
 
@@ -31,12 +31,12 @@ def run(weights: list[np.ndarray], methods: dict[str, tuple[float, ...]]) -> dic
     """Make int8 files of a trained network in another process.
 
     Args:
-        weights: The kernels and biases of the dense network.
-        methods: By "pruning" final sparsities, by "clustering" numbers of clusters, by
-            "quantization-aware" numbers of epochs.
+        weights: Kernels and biases of the dense network.
+        methods: Values by method: final sparsities for "pruning", numbers of clusters for
+            "clustering", numbers of epochs for "quantization-aware".
 
     Returns:
-        By method and value the content of a `.tflite` file.
+        The content of a `.tflite` file by method and value.
     """
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "weights.npz", *weights)
@@ -53,7 +53,7 @@ def run(weights: list[np.ndarray], methods: dict[str, tuple[float, ...]]) -> dic
 
 
 def network(weights: list[np.ndarray]) -> Any:
-    """The dense network of the example in Keras 2."""
+    """Return the example's dense network in Keras 2."""
     import tf_keras
 
     model = tf_keras.Sequential(
@@ -68,7 +68,7 @@ def network(weights: list[np.ndarray]) -> Any:
 
 
 def pruned(model: Any, images: data.FashionMnist, sparsity: float) -> Any:
-    """Trained on while the smallest weights go, after a polynomial schedule."""
+    """Train further while a polynomial schedule sets the smallest weights to zero."""
     from tensorflow_model_optimization.sparsity import keras as sparsity_tools
 
     steps = EPOCHS * -(-len(images.train_images) // PRUNING["batch"])
@@ -79,7 +79,7 @@ def pruned(model: Any, images: data.FashionMnist, sparsity: float) -> Any:
 
 
 def clustered(model: Any, images: data.FashionMnist, clusters: int) -> Any:
-    """Trained on with each layer's weights tied to a few values."""
+    """Train further with each layer's weights tied to a few values."""
     from tensorflow_model_optimization.clustering import keras as clustering_tools
 
     start = clustering_tools.CentroidInitialization.KMEANS_PLUS_PLUS
@@ -89,7 +89,7 @@ def clustered(model: Any, images: data.FashionMnist, clusters: int) -> Any:
 
 
 def quantization_aware(model: Any, images: data.FashionMnist, epochs: int) -> Any:
-    """Trained on with its weights and activations rounded as in the int8 file."""
+    """Train further with weights and activations rounded as in the int8 file."""
     from tensorflow_model_optimization.quantization import keras as quantization_tools
 
     model = quantization_tools.quantize_model(model)
@@ -123,7 +123,7 @@ def fit(
 
 
 def int8_file(model: Any, rows: np.ndarray | None) -> bytes:
-    """Full integer quantization, after training where there are rows to find the ranges from."""
+    """Convert with full integer quantization; `rows` calibrate the ranges, if given."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("method", choices=("pruning", "clustering", "quantization-aware"))
     parser.add_argument("value")
     arguments = parser.parse_args()
-    machine.prepare()
+    environment.prepare()
     images = data.load()
     weights = list(np.load(arguments.folder / "weights.npz").values())
     import tf_keras
@@ -154,7 +154,7 @@ def main() -> None:
     elif arguments.method == "clustering":
         model = clustered(model, images, int(arguments.value))
     else:
-        # It has learned the ranges.
+        # The model has learned its ranges.
         model, rows = quantization_aware(model, images, int(arguments.value)), None
     content = int8_file(model, rows)
     (arguments.folder / f"{arguments.method}_{arguments.value}.tflite").write_bytes(content)

@@ -1,4 +1,4 @@
-"""Accuracy against size: the front that points make, and how far others are from it."""
+"""Pareto front of accuracy against size, and the distance of other points from it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,17 +18,17 @@ FULL = "not compressed"
 
 
 def margins(cells: Sequence[dict[str, Any]], trained: bool) -> dict[str, dict[str, float | None]]:
-    """How many points of accuracy our front is above each other point, at that point's size.
+    """Return by how many points of accuracy our front is above each other point of the same size.
 
-    Between two of our points the front is a line over the logarithm of the size; a larger file
-    that is worse than a smaller one is not on it.
+    Between two of our points, the front is linear in the logarithm of the size. A larger file with
+    lower accuracy than a smaller one is not part of it.
 
     Args:
-        cells: With "method", "epochs", "setting", "bytes" and "accuracy".
-        trained: Whether to compare what was trained after compression, or what was not.
+        cells: Dicts with "method", "epochs", "setting", "bytes" and "accuracy".
+        trained: Whether to compare models trained after compression, or untrained ones.
 
     Returns:
-        By method and setting; `None` for files smaller than all of ours.
+        Margins by method and setting; `None` for files smaller than all of ours.
     """
     every = [cell for cell in cells if cell["method"] == FULL or bool(cell["epochs"]) == trained]
     front = sorted(
@@ -47,7 +47,7 @@ def margins(cells: Sequence[dict[str, Any]], trained: bool) -> dict[str, dict[st
 
 
 def draw(cells: Sequence[dict[str, Any]], path: Path) -> None:
-    """One picture of all methods, with a closer look at the accuracies near the original's."""
+    """Plot all methods, with a second panel for accuracies near the original's."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,16 +1,16 @@
-"""Small pictures cut out of the photographs that Python packages bring along."""
+"""Small crops of the photographs that Python packages ship."""
 
 from pathlib import Path
 
 import numpy as np
 from keras import ops
 
-# The shortest side of a crop before it is made small.
+# Shortest side of a crop before downscaling, in pixels.
 SHORTEST_SIDE = 48
 
 
 def photographs() -> list[np.ndarray]:
-    """Colour photographs of scikit-image, scikit-learn and matplotlib, as bytes."""
+    """Return the colour photographs of scikit-image, scikit-learn and matplotlib, as bytes."""
     import matplotlib
     from matplotlib.image import pil_to_array
     from PIL import Image
@@ -30,15 +30,15 @@ def photographs() -> list[np.ndarray]:
 
 
 def crops(count: int, side: int, seed: int = 0) -> np.ndarray:
-    """Random squares of all sizes, mirrored and with other light and colours.
+    """Return random square crops of all sizes, mirrored, with changed light and colours.
 
     Args:
-        count: How many.
+        count: Number of crops.
         side: Pixels along a side.
-        seed: Of what is random.
+        seed: Random seed.
 
     Returns:
-        Array of shape (count, side, side, 3), whole numbers from 0 to 255 as float32.
+        Float32 array of shape (count, side, side, 3), whole numbers from 0 to 255.
     """
     rng = np.random.default_rng(seed)
     sources = photographs()

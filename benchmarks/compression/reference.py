@@ -1,4 +1,4 @@
-"""The models and `.tflite` files of MLPerf Tiny, which `--data-dir` has."""
+"""The reference models and `.tflite` files of MLPerf Tiny, read from `--data-dir`."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ from dart_keras.deployment.tracing.signature import model_signature
 
 
 def folder(description: str | None, *files: str) -> Path:
-    """The folder that the command line names, if these files are in it."""
+    """Return the folder of the command line, or exit if these files are not in it."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--data-dir",
@@ -29,10 +29,10 @@ def folder(description: str | None, *files: str) -> Path:
 
 
 def load(path: Path) -> keras.Model:
-    """A trained model, not compiled."""
+    """Load a trained model without compiling it."""
     return keras.models.load_model(path, compile=False)
 
 
 def load_file(path: Path, model: keras.Model) -> Executable:
-    """A `.tflite` file that somebody else made of the model."""
+    """Load a `.tflite` file that another converter made of the model."""
     return executable(path.read_bytes(), export(model, model_signature(model)))

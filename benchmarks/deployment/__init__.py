@@ -1,1 +1,1 @@
-"""Files of this library beside those that other tools make of the same networks."""
+"""Files of this library compared with those of other tools for the same networks."""

@@ -7,26 +7,25 @@ import numpy as np
 
 from dart_keras.utils.quiet import quiet
 
-# Of the package's own recipes, those with int8 weights that compute with integers.
+# Recipes of the package.
 STATIC_INT8 = "static_wi8_ai8"
 STATIC_INT16 = "static_wi8_ai16"
 DYNAMIC = "dynamic_wi8_afp32"
 
 
 def quantized(content: bytes, recipe: str, rows: np.ndarray) -> bytes:
-    """A float file, quantized by a recipe of ai-edge-quantizer.
+    """Quantize a float file by a recipe of ai-edge-quantizer.
 
     Args:
-        content: A `.tflite` file with a signature, one float32 input and names for its tensors.
-        recipe: The name of a function of `ai_edge_quantizer.recipe`.
-        rows: Array of shape (rows, N), for the ranges of the activations; the dynamic recipes
-            need none.
+        content: A `.tflite` file with a signature, one float32 input and tensor names.
+        recipe: Name of a function of `ai_edge_quantizer.recipe`.
+        rows: Array of shape (rows, N) for the activation ranges; dynamic recipes ignore it.
     """
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer import recipe as recipes
 
-    # It draws progress bars and prints a report.
+    # The package draws progress bars and prints a report.
     with quiet(), redirect_stdout(io.StringIO()):
         made = quantizer.Quantizer(content, getattr(recipes, recipe)())
         ranges = None

@@ -11,14 +11,13 @@ from dart_keras.utils.quiet import quiet
 
 
 def exported(model: keras.Model, one_row: bool = False, rows: np.ndarray | None = None) -> bytes:
-    """A model with one input and one output as Keras exports it.
+    """Export a model with one input and one output by Keras.
 
     Args:
         model: The model.
-        one_row: Whether the file is told that it takes one row at a time, which is not so by
-            default.
-        rows: Array of shape (rows, N) to make the file int8 after training, by the options that are
-            handed on to TensorFlow's converter. None leaves it in float32, the default.
+        one_row: Whether to fix the batch size at one row, which is not the default.
+        rows: Array of shape (rows, N) for quantization to int8 after training, by options that
+            Keras hands on to TensorFlow's converter. None keeps float32, the default.
     """
     options = {}
     if one_row:

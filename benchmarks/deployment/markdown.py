@@ -1,12 +1,12 @@
-"""The figures as a table for the documentation."""
+"""The results as a Markdown table for the documentation."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.deployment.judging import FIRST, TFLM_IMAGES
+from benchmarks.deployment.evaluation import FIRST, TFLM_IMAGES
 
 COLUMNS = (
-    "tool, recipe",
+    "tool, method",
     "bytes",
     "gzipped",
     "accuracy, LiteRT, all images",
@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def table(cells: Sequence[dict[str, Any]]) -> str:
-    """A table of all files, one part for each network, and below it what was refused and why."""
+    """Return a table of all files by network, followed by the refusals and their reasons."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
     reasons: dict[str, list[str]] = {}
     for network in dict.fromkeys(cell["network"] for cell in cells):
@@ -27,7 +27,7 @@ def table(cells: Sequence[dict[str, Any]]) -> str:
         for cell in cells:
             if cell["network"] == network:
                 lines.append(f"| {' | '.join(_texts(cell))} |")
-                name = f"{cell['tool']}, {network}, {cell['recipe']}"
+                name = f"{cell['tool']}, {network}, {cell['method']}"
                 for reason in _refusals(cell):
                     reasons.setdefault(reason, []).append(name)
     lines.append("")
@@ -36,7 +36,7 @@ def table(cells: Sequence[dict[str, Any]]) -> str:
 
 
 def _texts(cell: dict[str, Any]) -> list[str]:
-    first = f"{cell['tool']}, {cell['recipe']}"
+    first = f"{cell['tool']}, {cell['method']}"
     if "failed" in cell:
         return [first, "none", *[""] * (len(COLUMNS) - 2)]
     runs = [cell["LiteRT"], cell["TFLM"]]

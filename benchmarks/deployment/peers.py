@@ -1,10 +1,10 @@
-"""The demo's network on the devices' runtimes, by this library and by other tools.
+"""The demo's network on the device runtimes, converted by this library and by other tools.
 
 `python -m benchmarks.deployment.peers`, with TFDS_DATA_DIR set for all of Fashion-MNIST. Trains the
-demo's dense network and its train once, lets each tool make its files of them, and runs these on
+demo's dense network and its TT equivalent once, converts them with each tool, and runs the files on
 LiteRT and TensorFlow Lite Micro. Prints a table in Markdown and writes
-benchmarks/results/deployment_peers.json. Needs the extra `benchmarks`; a tool whose package is
-missing is left out and named.
+benchmarks/results/deployment_peers.json. Needs the extra `benchmarks`. Tools whose packages are
+missing are left out and named.
 """
 
 import argparse
@@ -17,10 +17,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from benchmarks import machine
+from benchmarks import environment
 from benchmarks.compression import model_optimization
-from benchmarks.deployment.files import DENSE, EPOCHS, TRAIN, ways
-from benchmarks.deployment.judging import FIRST, RUNTIMES, TFLM_IMAGES, add_latencies, judge
+from benchmarks.deployment.evaluation import FIRST, RUNTIMES, TFLM_IMAGES, add_latencies, evaluate
+from benchmarks.deployment.files import DENSE, EPOCHS, TT, conversions
 from benchmarks.deployment.markdown import table
 from benchmarks.tables import RESULTS, Results
 from examples.fashion_mnist import data
@@ -28,37 +28,37 @@ from examples.fashion_mnist.experiment import PLANS, run
 
 
 def compare(
-    dense: keras.Model, train: keras.Model, images: data.FashionMnist, results: Results
+    dense: keras.Model, tt_model: keras.Model, images: data.FashionMnist, results: Results
 ) -> None:
-    """Make, judge and time the files of all tools that are there.
+    """Make, evaluate and time the files of all installed tools.
 
     Args:
         dense: The trained dense network.
-        train: Its tensor-train twin, trained and cut.
+        tt_model: Its TT equivalent, trained and truncated.
         images: The data.
-        results: Where the figures go.
+        results: Where to add the results.
     """
     cells: dict[str, dict[str, Any]] = {}
     contents: dict[str, bytes] = {}
     left_out: dict[str, str] = {}
-    for way in ways(dense, train, images):
-        if way.missing:
-            left_out[way.name] = f"not installed: {', '.join(way.missing)}"
-            print(f"Left out: {way.name}: {left_out[way.name]}", file=sys.stderr)
+    for conversion in conversions(dense, tt_model, images):
+        if conversion.missing:
+            left_out[conversion.name] = f"not installed: {', '.join(conversion.missing)}"
+            print(f"Left out: {conversion.name}: {left_out[conversion.name]}", file=sys.stderr)
             continue
         start = time.perf_counter()
-        cell = {"tool": way.tool, "network": way.network, "recipe": way.recipe}
+        cell = {"tool": conversion.tool, "network": conversion.network, "method": conversion.method}
         try:
-            contents[way.name] = way.make()
+            contents[conversion.name] = conversion.make()
         except Exception as error:
-            # Whatever stops a tool is a result, too.
+            # Any failure of a tool is a result, too.
             cell["failed"] = f"{type(error).__name__}: {error}"
         else:
-            cell |= judge(contents[way.name], images)
-            cells[way.name] = cell
+            cell |= evaluate(contents[conversion.name], images)
+            cells[conversion.name] = cell
         results.add(cell, {**shown(cell), "seconds": time.perf_counter() - start})
     add_latencies(cells, contents)
-    parameters = {DENSE: dense.count_params(), TRAIN: train.count_params()}
+    parameters = {DENSE: dense.count_params(), TT: tt_model.count_params()}
     settings = {
         "data": images.name,
         "parameters": parameters,
@@ -72,7 +72,7 @@ def compare(
 
 
 def shown(cell: dict[str, Any]) -> dict[str, Any]:
-    """What to print of a cell as it comes."""
+    """Return what to print of a cell."""
     if "failed" in cell:
         return {"LiteRT": "no file"}
     return {name: cell[name].get(FIRST, "refused") for name in RUNTIMES}
@@ -80,11 +80,11 @@ def shown(cell: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    machine.prepare()
+    environment.prepare()
     images = data.load()
     results = Results(
         "784-1024-1024-10 on Fashion-MNIST: files of this library and of other tools",
-        ["seconds", "file bytes", "LiteRT", "TFLM", "tool", "network", "recipe"],
+        ["seconds", "file bytes", "LiteRT", "TFLM", "tool", "network", "method"],
         RESULTS / "deployment_peers.json",
     )
     plan = PLANS["all" if len(images.train_images) == 60_000 else "part"]

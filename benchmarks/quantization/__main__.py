@@ -1,8 +1,8 @@
-"""What quantization costs two models: whole test sets on LiteRT, 10,000 rows on TFLM.
+"""Loss by quantization of two models: whole test sets on LiteRT, 10,000 rows on TFLM.
 
 `python -m benchmarks.quantization --ptb FOLDER` writes benchmarks/results/quantization.json.
-Without a folder of Penn Treebank's text the second model is left out; without all of Fashion-MNIST
-in `TFDS_DATA_DIR` the first one has the part that is shipped.
+Without a folder of Penn Treebank's text the second model is left out. Without all of Fashion-MNIST
+in `TFDS_DATA_DIR` the first one uses the included part.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks.quantization import images, words
+from benchmarks.quantization import fashion_mnist, next_word
 from benchmarks.tables import RESULTS, Results
 
 
@@ -21,12 +21,12 @@ def main() -> None:
     arguments = parser.parse_args()
     results = Results(
         "What quantization loses",
-        ("model", "recipe", "runtime", "rows", "score", "lost", "standard error", "aim"),
+        ("model", "quantization", "runtime", "rows", "score", "lost", "standard error", "aim"),
         RESULTS / "quantization.json",
     )
-    studies = [images.study]
+    studies = [fashion_mnist.study]
     if arguments.ptb is not None:
-        studies.append(lambda: words.study(arguments.ptb))
+        studies.append(lambda: next_word.study(arguments.ptb))
     for study in studies:
         for cell in study().cells():
             results.add(cell)

@@ -1,4 +1,4 @@
-"""One small cell of each command."""
+"""One small cell of each benchmark command."""
 
 import numpy as np
 import pytest
@@ -34,9 +34,9 @@ def test_peers():
 
     layer = peers.built_layer(24, 36, 3, 3)
     assert layer.input_modes == (2, 3, 4)
-    twin = peers.low_rank_twin(layer, 24)
+    equivalent = peers.low_rank_equivalent(layer, 24)
     parameters = sum(int(np.prod(core.shape)) for core in layer.cores)
-    assert abs(twin.count_params() - 36 - parameters) <= (24 + 36) / 2
+    assert abs(equivalent.count_params() - 36 - parameters) <= (24 + 36) / 2
     kinds = peers.measure(layer, 4, **SHORT)
     assert set(kinds) == {"forward", "training"}
     for timings in kinds.values():
@@ -44,18 +44,18 @@ def test_peers():
 
 
 @pytest.mark.usefixtures("_torch")
-def test_a_peer_that_computes_something_else_is_found_out():
+def test_peer_with_wrong_output_is_detected():
     from benchmarks import peers
 
     layer = peers.built_layer(24, 36, 3, 2)
-    steps = {name: make() for name, make in peers.competitors(layer, 4).items()}
+    steps = {name: make() for name, make in peers.baseline_steps(layer, 4).items()}
     assert peers.check_same(steps) < peers.TOLERANCE
     with pytest.raises(AssertionError, match="t3f is"):
         peers.check_same({**steps, "t3f": steps["Dense"]})
 
 
 @pytest.mark.usefixtures("_torch")
-def test_summary_of_peers_names_the_cells_that_are_lost():
+def test_peers_summary_lists_lost_cells():
     from benchmarks import peers
 
     where = {"dimensions": "24x24", "rank": 4, "kind": "forward", "fastest peer": "t3f"}
@@ -148,7 +148,7 @@ def test_embedding():
 
 
 @pytest.mark.usefixtures("_torch")
-def test_ids_of_a_text_repeat_more_often():
+def test_zipf_ids_repeat_more_often_than_uniform_ids():
     from benchmarks import embedding
 
     uniform, zipf = (embedding.random_ids(4096, name) for name in embedding.DISTRIBUTIONS)
@@ -175,24 +175,24 @@ def test_growth(tmp_path):
 def test_calibration_methods():
     import keras
 
-    from benchmarks import calibration_methods, gauges
+    from benchmarks import calibration_methods, core_bases
     from dart_keras.layers import TTDense
 
     model = keras.Sequential([keras.Input((24,)), TTDense(24, 3, (2, 3, 4), (4, 3, 2))])
     rows = np.random.default_rng(0).normal(size=(40, 24)).astype("float32")
-    [layer] = gauges.trains(model)
-    trained, expected = gauges.cores_of(layer), model(rows).numpy()
-    for change in gauges.FROM_CORES.values():
-        gauges.assign(layer, change(trained))
+    [layer] = core_bases.tt_layers(model)
+    trained, expected = core_bases.cores_of(layer), model(rows).numpy()
+    for change in core_bases.FROM_CORES.values():
+        core_bases.assign(layer, change(trained))
         np.testing.assert_allclose(model(rows), expected, atol=1e-4)
-    gauges.equalize_activations(model, rows)
+    core_bases.equalize_activations(model, rows)
     np.testing.assert_allclose(model(rows), expected, atol=1e-4)
     found = calibration_methods.measured(model, rows[:20], rows[20:], "int8", "mse")
     assert found["per channel"] > 10
-    where = {"model": "x", "quantization": "int8", "gauge": "as trained"}
+    where = {"model": "x", "quantization": "int8", "core basis": "as trained"}
     cells = [
         {**where, "calibration": "minmax", "per channel": 30.0},
         {**where, "calibration": "mse", "per channel": 31.0},
     ]
-    gain = calibration_methods.gains(cells)["int8"]["mse, as trained"]
+    gain = calibration_methods.mean_gains(cells)["int8"]["mse, as trained"]
     assert gain == {"mean": 1, "least": 1, "most": 1}

@@ -17,7 +17,7 @@ def worker():
 def test_random_models_are_converted_or_refused(worker):
     cells = []
     for seed in SEEDS:
-        # Each model in one of the seven ways.
+        # Each model with one of the seven target and quantization pairs.
         target, quantization = fuzz.CONVERSIONS[seed % len(fuzz.CONVERSIONS)]
         cell = {"seed": seed, "target": target, "quantization": quantization}
         cells.append(cell | worker.ask(seed, target, quantization))
@@ -29,13 +29,13 @@ def test_random_models_are_converted_or_refused(worker):
     assert sum(found["refused, by reason"].values()) == len(SEEDS) - len(converted)
 
 
-def test_an_error_that_is_no_refusal_is_a_failure(worker):
+def test_errors_other_than_refusals_are_failures(worker):
     found = worker.ask(1, "no such device", "float32")
     assert found["outcome"] == "failed"
     assert found["reason"].startswith("ValueError: `target` must be")
 
 
-def test_the_end_of_the_process_is_told_and_the_next_one_goes_on(worker):
+def test_crash_is_reported_and_the_next_process_continues(worker):
     worker._process.kill()
     assert worker.ask(1, "raspberry-pi", "float32") == {
         "outcome": "crashed",

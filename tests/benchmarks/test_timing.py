@@ -7,7 +7,7 @@ from benchmarks.timing import interleaved
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that sleeping alone moves on, so that a busy machine changes nothing."""
+    """Return a clock that only sleeping advances, so that a busy machine changes nothing."""
     now = 0.0
 
     def sleep(seconds):
@@ -20,7 +20,7 @@ def clock(monkeypatch):
 
 
 def calls_of(clock, *names):
-    """Calls that note their turns, the first slow and the others fast."""
+    """Return calls that record their turns; the first is slow and the others are fast."""
     turns = []
 
     def call(name, seconds):
@@ -43,22 +43,22 @@ def test_medians_in_the_order_given(clock):
     assert timings["slow"].rounds == timings["fast"].rounds == 3
 
 
-def test_competitors_take_turns_there_and_back(clock):
+def test_calls_alternate_in_order(clock):
     calls, turns = calls_of(clock, "a", "b")
     interleaved(calls, seconds=0.0, rounds=4)
     rounds = [name for before, name in zip([None, *turns], turns, strict=False) if name != before]
-    # Preparing a, then b; then a b, b a, a b, b a, of which equal neighbours are one.
+    # Preparation of a, then b; then a b, b a, a b, b a, with equal neighbours merged.
     assert "".join(rounds) == "abababa"
 
 
-def test_who_is_much_slower_is_dropped_after_two_rounds(clock):
+def test_much_slower_call_is_dropped_after_two_rounds(clock):
     calls, _ = calls_of(clock, "slow", "fast")
     timings = interleaved(calls, seconds=0.02, rounds=5, drop_above=6.0)
     assert timings["slow"].rounds == 2
     assert timings["fast"].rounds == 5
 
 
-def test_who_is_hopeless_is_not_timed_at_all(clock):
+def test_far_slower_call_is_not_timed(clock):
     calls, _ = calls_of(clock, "slow", "fast")
     timings = interleaved(calls, seconds=0.02, rounds=5, drop_above=2.0)
     assert (timings["slow"].rounds, timings["slow"].calls) == (0, 1)
@@ -66,16 +66,16 @@ def test_who_is_hopeless_is_not_timed_at_all(clock):
     assert timings["fast"].rounds == 5
 
 
-def test_a_very_long_call_gets_fewer_rounds(clock, monkeypatch):
+def test_very_long_call_gets_fewer_rounds(clock, monkeypatch):
     monkeypatch.setattr("benchmarks.timing.VERY_LONG", 0.01)
     calls, _ = calls_of(clock, "slow", "fast")
     timings = interleaved(calls, seconds=0.02, rounds=5)
     assert (timings["slow"].rounds, timings["fast"].rounds) == (3, 5)
 
 
-def test_calls_fill_the_time_asked_for(clock):
+def test_calls_fill_the_given_time(clock):
     calls, _ = calls_of(clock, "slow", "fast")
     timings = interleaved(calls, seconds=0.2, rounds=4)
-    # 50 ms a round; the last call that fits may end a rounding error too late.
+    # 50 ms a round; rounding errors may exclude the last call.
     assert timings["slow"].calls == 2 * 4
     assert 24 * 4 <= timings["fast"].calls <= 25 * 4

@@ -1,4 +1,4 @@
-"""More gauges of trains than the converter looks at, to compare it with."""
+"""Core bases beyond those that the converter tries, to compare with them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ Cores = list[np.ndarray]
 
 
 def left_orthogonal(cores: Cores) -> Cores:
-    """All cores but the last with orthonormal columns."""
+    """Return cores of the same TT matrix, all but the last with orthonormal columns."""
     cores = list(cores)
     for bond, core in enumerate(cores[:-1]):
         q, r = np.linalg.qr(cores[bond].reshape(-1, core.shape[3]))
@@ -26,14 +26,14 @@ def left_orthogonal(cores: Cores) -> Cores:
 
 
 def right_orthogonal(cores: Cores) -> Cores:
-    """All cores but the first with orthonormal rows."""
+    """Return cores of the same TT matrix, all but the first with orthonormal rows."""
     return _mirrored(left_orthogonal(_mirrored(cores)))
 
 
 def equal_weights(cores: Cores) -> Cores:
-    """The largest weight to the left and to the right of every index of a bond made the same.
+    """Scale each bond index so that its largest weights to the left and right are equal.
 
-    Nagel et al. 2019, Data-free quantization through weight equalization and bias correction, 4.1.
+    Nagel et al. 2019, Data-Free Quantization Through Weight Equalization and Bias Correction, 4.1.
     """
     for _ in range(5):
         for bond in range(len(cores) - 1):
@@ -54,27 +54,27 @@ FROM_CORES: dict[str, Callable[[Cores], Cores]] = {
 }
 
 
-def trains(model: keras.Model) -> list[TTLayer]:
-    """The layers of a model that hold tensor trains."""
+def tt_layers(model: keras.Model) -> list[TTLayer]:
+    """Return the TT layers of a model."""
     return [layer for layer in model.layers if isinstance(layer, TTLayer)]
 
 
 def cores_of(layer: TTLayer) -> Cores:
-    """The cores of a layer in float64."""
+    """Return the cores of a layer in float64."""
     return [core.numpy().astype("float64") for core in layer.cores]
 
 
 def assign(layer: TTLayer, cores: Sequence[np.ndarray]) -> None:
-    """Gives a layer other cores of the same shapes."""
+    """Assign new cores of the same shapes to a layer."""
     for variable, core in zip(layer.cores, cores, strict=True):
         variable.assign(core)
 
 
 def equalize_activations(model: keras.Model, rows: np.ndarray) -> None:
-    """Has every index of a bond reach the same largest activation on the rows, in place.
+    """Scale each bond index, in place, so that all have the same largest activation on the rows.
 
     Args:
-        model: Its layers follow one another.
+        model: Sequence of layers.
         rows: Calibration rows of shape (rows, N).
     """
     values = rows
@@ -116,7 +116,7 @@ def _largest_multiplied(layer: TTLayer, rows: np.ndarray) -> dict[int, np.ndarra
 
 
 class _Seen:
-    """Keeps what each index of a bond reaches between two products."""
+    """Records the largest activation of each bond index between two matrix products."""
 
     def __init__(self, plan: ContractionPlan) -> None:
         self._plan = plan

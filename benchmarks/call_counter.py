@@ -1,4 +1,4 @@
-"""Moments of a program, counted in Python calls, so that it can be killed in any of them."""
+"""Count the Python calls of a program, and kill it at one of them."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ from typing import Any
 
 @dataclass
 class Span:
-    """The calls from where a function begins or ends to where the next one does.
+    """The calls between two marks. A mark is where a function begins or ends.
 
-    Args:
-        name: The function's; with " done" behind it where it has ended.
-        calls: How many.
+    Attributes:
+        name: Name of the function at the first mark, with " done" added where it has ended.
+        calls: Number of calls.
     """
 
     name: str
@@ -23,16 +23,16 @@ class Span:
 
 
 class CallCounter:
-    """Counts the calls of a process, and kills the process in one of them.
+    """Counts the calls of a process, and kills the process at one of them.
 
     Args:
-        functions: By name, those whose beginnings and ends divide the calls into spans. A moment
-            is the same one in two runs, although calls differ by some before it, where Python
-            collects garbage.
-        moment: The span and which of its calls to be killed in; `None` to count only.
+        functions: By name, the functions whose beginnings and ends are marks. Counting from the
+            last mark keeps a moment the same in two runs, although garbage collection can change
+            the number of calls before it.
+        moment: Span and call at which to kill the process; `None` to count only.
 
     Attributes:
-        spans: What has been counted, in order; the first is called `""`.
+        spans: The spans so far, in order; the first has the name `""`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class CallCounter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What measures the coverage of tests traces calls, too.
+        # Restore the tracer of test coverage, if there is one.
         sys.settrace(self._before)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
@@ -65,6 +65,6 @@ class CallCounter:
                     os.kill(os.getpid(), signal.SIGKILL)
         if name is None:
             return None
-        # Returns are wanted of it, and no lines.
+        # Trace returns of this function, but no lines.
         frame.f_trace_lines = False
         return self._trace

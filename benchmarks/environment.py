@@ -1,4 +1,4 @@
-"""What the figures were taken on, and the number of threads that everybody gets."""
+"""The environment of a benchmark: processor, package versions and number of threads."""
 
 import os
 import platform
@@ -28,9 +28,9 @@ PACKAGES = (
 
 
 def prepare() -> None:
-    """Give TensorFlow and, where it is in use, PyTorch two threads; to be called first.
+    """Give TensorFlow and, if imported, PyTorch two threads. Call this first.
 
-    That a layer must be slower than a dense one is in the tables, so that nobody is warned of it.
+    Warnings about slow layers are silenced, as the tables have the times.
     """
     import tensorflow as tf
 
@@ -42,9 +42,9 @@ def prepare() -> None:
 
 
 def describe() -> dict[str, Any]:
-    """The processor, the system and the versions of what takes part.
+    """Return the processor, the system and the package versions.
 
-    The load tells whether the machine was quiet. Where it is not, PyTorch suffers most: its threads
+    The load tells whether the machine was idle. If not, PyTorch suffers most, because its threads
     spin while they wait for each other.
     """
     return {
@@ -59,7 +59,7 @@ def describe() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of those packages that are installed."""
+    """Return the versions of the installed packages."""
     found = {}
     for name in PACKAGES:
         try:
@@ -70,7 +70,7 @@ def versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The model of the processor, with its family where the name does not tell it."""
+    """Return the processor's model name, family and model number."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

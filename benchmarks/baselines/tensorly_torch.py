@@ -1,4 +1,4 @@
-"""TensorLy-Torch's block tensor trains and PyTorch's own step, which is eager, as it comes."""
+"""TensorLy-Torch's block tensor trains with PyTorch's own training step, in eager mode."""
 
 import math
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ IMPLEMENTATIONS = ("factorized", "reconstructed")
 
 
 class Reconstructed(torch.nn.Module):
-    """Rows of a factorized embedding's table, made as a whole.
+    """Rows of a factorized embedding's table, which is reconstructed as a whole.
 
-    `tltorch.FactorizedEmbedding` itself looks rows up in the factors and has no other way.
+    `tltorch.FactorizedEmbedding` itself only looks rows up in the factors.
     """
 
     def __init__(self, layer: tltorch.FactorizedEmbedding) -> None:
@@ -28,7 +28,7 @@ class Reconstructed(torch.nn.Module):
 
 
 class Narrowed(torch.nn.Module):
-    """The first columns of what a module gives, for a train whose output is padded."""
+    """The first columns of a module's output, for a TT matrix with padded columns."""
 
     def __init__(self, module: torch.nn.Module, width: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Narrowed(torch.nn.Module):
 def dense(
     cores: Sequence[np.ndarray], bias: np.ndarray, implementation: str
 ) -> tltorch.FactorizedLinear:
-    """`tltorch.FactorizedLinear` with these cores and this bias."""
+    """Return a `tltorch.FactorizedLinear` with these cores and this bias."""
     layer = tltorch.FactorizedLinear(
         tuple(core.shape[1] for core in cores),
         tuple(core.shape[2] for core in cores),
@@ -49,14 +49,14 @@ def dense(
         rank=_ranks(cores),
         implementation=implementation,
     )
-    # Its matrix is the transpose: (out, in).
+    # tltorch holds the transposed matrix: (out, in).
     _copy(layer.weight.factors, [core.transpose(0, 2, 1, 3) for core in cores])
     _copy([layer.bias], [bias])
     return layer
 
 
 def embedding(cores: Sequence[np.ndarray], width: int, implementation: str) -> torch.nn.Module:
-    """`tltorch.FactorizedEmbedding` with these cores, of which `width` columns are used."""
+    """Return a `tltorch.FactorizedEmbedding` with these cores, cut to `width` columns."""
     rows, columns = (tuple(core.shape[axis] for core in cores) for axis in (1, 2))
     layer = tltorch.FactorizedEmbedding(
         math.prod(rows),
@@ -72,9 +72,9 @@ def embedding(cores: Sequence[np.ndarray], width: int, implementation: str) -> t
     return module if math.prod(columns) == width else Narrowed(module, width)
 
 
-def steps(module: torch.nn.Module, x: np.ndarray, flow: np.ndarray) -> Steps:
-    """Forward without gradients, and the training step with `torch.optim.SGD`."""
-    values, gradient = torch.from_numpy(x), torch.from_numpy(flow)
+def steps(module: torch.nn.Module, x: np.ndarray, output_gradient: np.ndarray) -> Steps:
+    """Return the forward pass without gradients, and the training step of `torch.optim.SGD`."""
+    values, gradient = torch.from_numpy(x), torch.from_numpy(output_gradient)
     if values.is_floating_point():
         values.requires_grad_()
     optimizer = torch.optim.SGD(module.parameters(), lr=LEARNING_RATE)

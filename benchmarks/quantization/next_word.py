@@ -1,4 +1,4 @@
-"""A word from those before it: a table of 10,000 words, 256 wide, that also makes the logits."""
+"""Prediction of the next word: a table of 10,000 words of width 256, tied to the logits."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 import dart_keras as dk
-from benchmarks.quantization.study import TRAINED, Study
+from benchmarks.quantization.study import AWARE, Study
 
 CONTEXT = 4
 WIDTH = 256
@@ -15,18 +15,18 @@ TRAINING_ROWS = 300_000
 EPOCHS = 2
 BATCH = 512
 LEARNING_RATE = 3e-3
-# Trained on with and without rounding.
+# For training further, with and without rounding.
 MORE_ROWS = 100_000
 MORE_LEARNING_RATE = 2e-4
 CALIBRATION_ROWS = 500
-PERCENT = {"int8": 1.0, TRAINED: 0.3, "int16x8": 0.1}
+PERCENT = {"int8": 1.0, AWARE: 0.3, "int16x8": 0.1}
 
 
 def study(folder: Path) -> Study:
-    """Penn Treebank's words.
+    """Return the study of Penn Treebank's words.
 
     Args:
-        folder: Has `ptb.train.txt` and `ptb.test.txt`.
+        folder: Folder with `ptb.train.txt` and `ptb.test.txt`.
     """
     train, test = (_words(folder / f"ptb.{part}.txt") for part in ("train", "test"))
     places = {word: place for place, word in enumerate(sorted(set(train)))}
@@ -55,7 +55,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _examples(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The words in front of each word, and that word."""
+    """Return the context of each word, and the word itself."""
     windows = np.lib.stride_tricks.sliding_window_view(words, CONTEXT + 1)
     return windows[:, :-1], windows[:, -1]
 

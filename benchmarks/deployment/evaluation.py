@@ -1,4 +1,4 @@
-"""What a file takes, how often it is right and how fast it is, on the devices' runtimes."""
+"""Size, accuracy and latency of a file on the device runtimes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,22 +14,22 @@ from dart_keras.deployment.runtimes.result import RefusedError
 from examples.fashion_mnist.data import FashionMnist
 
 RUNTIMES = ("LiteRT", "TFLM")
-# TFLM's kernels take their time: so many of the test images, the first ones.
+# TFLM's kernels are slow, so they get the first of the test images only.
 TFLM_IMAGES = 2_000
 FIRST = "accuracy on the first images"
 SECONDS = 0.5
 
 
-def judge(content: bytes, images: FashionMnist) -> dict[str, Any]:
-    """Bytes, operators, and by runtime what came of running the file on the test images.
+def evaluate(content: bytes, images: FashionMnist) -> dict[str, Any]:
+    """Return a file's bytes and operators, and its results on the test images by runtime.
 
     Args:
         content: A `.tflite` file with one input and one output.
         images: The data.
 
     Returns:
-        The accuracy of LiteRT on all images and on the first 2,000, of TFLM on those alone and the
-        smallest arena; or else what a runtime has to say as "refused".
+        For LiteRT the accuracy on all images and on the first 2,000, for TFLM the accuracy on the
+        first 2,000 and the smallest arena; or a runtime's reason as "refused".
     """
     file = executable(content)
     found: dict[str, Any] = {**sizes(content), "operators": ModelFile(content).operator_counts}
@@ -52,12 +52,12 @@ def judge(content: bytes, images: FashionMnist) -> dict[str, Any]:
 def add_latencies(
     cells: Mapping[str, dict[str, Any]], contents: Mapping[str, bytes], seconds: float = SECONDS
 ) -> None:
-    """Time files that take turns, each runtime by itself, and note it in their cells.
+    """Time files in turn on each runtime, and add the latencies to their cells.
 
     Args:
-        cells: By name what `judge` found.
-        contents: By the same names the files.
-        seconds: About how long to time each file on each runtime.
+        cells: Results of `evaluate` by name.
+        contents: The files by the same names.
+        seconds: Approximate time for each file on each runtime.
     """
     for runtime in RUNTIMES:
         running = [name for name, cell in cells.items() if "refused" not in cell[runtime]]
@@ -81,6 +81,6 @@ def add_latencies(
 
 
 def executable(content: bytes) -> Executable:
-    """A file of one input and one output, whatever their names."""
+    """Return an executable of a file with one input and one output, whatever their names."""
     parsed = ModelFile(content)
     return Executable(content, parsed.inputs(["rows"]), parsed.outputs(["logits"]))

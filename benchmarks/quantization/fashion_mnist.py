@@ -1,9 +1,9 @@
-"""The demo's network on Fashion-MNIST, its ranks cut while it was trained."""
+"""The demo's network on Fashion-MNIST, its ranks truncated during training."""
 
 import keras
 
 import dart_keras as dk
-from benchmarks.quantization.study import TRAINED, Study
+from benchmarks.quantization.study import AWARE, Study
 from examples.fashion_mnist import data
 from examples.fashion_mnist.experiment import (
     CALIBRATION_ROWS,
@@ -15,7 +15,7 @@ from examples.fashion_mnist.experiment import (
 
 EPOCHS = 3
 LEARNING_RATE = 2e-4
-POINTS = {"int8": 0.5, TRAINED: 0.1, "int16x8": 0.1}
+POINTS = {"int8": 0.5, AWARE: 0.1, "int16x8": 0.1}
 
 
 def study() -> Study:
@@ -23,12 +23,12 @@ def study() -> Study:
     plan = PLANS["all" if len(images.train_images) == 60_000 else "part"]
     keras.utils.set_random_seed(plan.seed)
     model = tt_model(plan.strength)
-    cut = dk.callbacks.RankDiscretization(
+    truncation = dk.callbacks.RankDiscretization(
         dk.selection.Threshold(plan.delta), when="converged", epoch=plan.cut_epoch
     )
-    train(model, images, plan, TT_LEARNING_RATE, [cut], 0)
+    train(model, images, plan, TT_LEARNING_RATE, [truncation], 0)
 
-    def train_on(model: keras.Model) -> None:
+    def train_further(model: keras.Model) -> None:
         steps = EPOCHS * -(-len(images.train_images) // plan.batch)
         model.compile(
             keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)),
@@ -47,5 +47,5 @@ def study() -> Study:
         lambda score, reference: 100 * (reference - score),
         "points",
         POINTS,
-        train_on,
+        train_further,
     )

@@ -1,4 +1,4 @@
-"""What a lookup in a tensor train does without: the whole table is made, then rows are taken."""
+"""An embedding that reconstructs the whole table from its cores, then gathers rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from benchmarks.steps import Steps, compiled_steps
 
 
 def table(cores: Sequence[Any]) -> Any:
-    """The matrix that the cores make, one product a bond."""
+    """Return the matrix of the cores, contracted one bond at a time."""
     _, rows, columns, rank = cores[0].shape
     made = tf.reshape(cores[0], (rows * columns, rank))
     for core in cores[1:]:
@@ -22,9 +22,9 @@ def table(cores: Sequence[Any]) -> Any:
     return tf.reshape(made, (rows, columns))
 
 
-def embedding(cores: Sequence[np.ndarray], width: int, ids: Any, flow: Any) -> Steps:
-    """Rows of the table, of which the first `width` columns are used."""
+def embedding(cores: Sequence[np.ndarray], width: int, ids: Any, output_gradient: Any) -> Steps:
+    """Return the steps of a gather from the table, of which the first `width` columns count."""
     variables = [tf.Variable(core) for core in cores]
     return compiled_steps(
-        lambda ids: tf.gather(table(variables), ids)[:, :width], variables, ids, flow
+        lambda ids: tf.gather(table(variables), ids)[:, :width], variables, ids, output_gradient
     )

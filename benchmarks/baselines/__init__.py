@@ -1,0 +1,1 @@
+"""Other implementations, given the same cores as our layers and so computing the same function."""
