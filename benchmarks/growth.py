@@ -1,10 +1,7 @@
 """Time of `TTDense` against rank, dimension and batch, with the planner's prediction.
 
-<<<<<<< HEAD
-Writes benchmarks/results/growth.json and docs/studies/growth.png. `python -m benchmarks.growth`
-=======
-Writes benchmarks/results/growth.json and growth.png. Run `python -m benchmarks.growth`.
->>>>>>> 80fe772 (Benchmarks: the field's words in text, names and results)
+Writes benchmarks/results/growth.json and docs/studies/growth.png. Run
+`python -m benchmarks.growth`.
 """
 
 import gc

@@ -1,20 +1,12 @@
 """Accuracy against size of a trained dense network, compressed by this library and by others.
 
 Needs all of Fashion-MNIST: `TFDS_DATA_DIR=... python -m benchmarks.compression.fashion_mnist`.
-<<<<<<< HEAD
 Writes benchmarks/results/compression_fashion_mnist.json and
 docs/studies/compression_fashion_mnist.png. Every accuracy is that of an int8 file on LiteRT on the
-10,000 test images. What is trained after compression has three epochs on the training images, those
-of this library and of the plain decompositions without labels. This library compresses the network
-with a softmax after it, so that its errors are those of probabilities; the files of all methods end
-with the logits.
-=======
-Writes benchmarks/results/compression_fashion_mnist.json and .png. Every accuracy is that of an
-int8 file on LiteRT on the 10,000 test images. Training after compression takes three epochs on the
-training images. For this library and the plain decompositions it uses no labels. This library
-compresses the network with a softmax after it, so that its errors are errors of probabilities. The
-files of all methods end with the logits.
->>>>>>> 80fe772 (Benchmarks: the field's words in text, names and results)
+10,000 test images. Training after compression takes three epochs on the training images. For this
+library and the plain decompositions it uses no labels. This library compresses the network with a
+softmax after it, so that its errors are errors of probabilities. The files of all methods end with
+the logits.
 """
 
 import os
