@@ -2,12 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import keras
+import rich.console
+import rich.text
 
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import flatten_layers
+from dart_keras.utils.table import Table
+
+# Counts, ranks as 1-4-1 and modes as 28x28/32x32, but not the digits of a layer's name.
+_NUMBER = r"(?<= )\d[\d,.x/-]*(?= |$|\n)"
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,11 @@ class LayerCost:
     dense_parameters: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelSummary:
-    """A table of costs that prints itself.
+    """What a model costs, layer by layer; `print` shows it as a table.
 
-    Args:
+    Attributes:
         model_name: The model's name.
         layers: One row for each layer that holds weights.
     """
@@ -54,47 +59,39 @@ class ModelSummary:
         return sum(layer.dense_parameters for layer in self.layers)
 
     def __str__(self) -> str:
-        header = ("layer", "type", "modes", "ranks", "parameters", "dense", "smaller by")
-        rows = [
-            (
-                layer.name,
-                layer.type,
-                layer.modes,
-                "-".join(map(str, layer.ranks)),
-                f"{layer.parameters:,}",
-                f"{layer.dense_parameters:,}",
-                _factor(layer.dense_parameters, layer.parameters),
-            )
-            for layer in self.layers
-        ]
-        total = (
-            "total",
-            "",
-            "",
-            "",
-            f"{self.parameters:,}",
-            f"{self.dense_parameters:,}",
-            _factor(self.dense_parameters, self.parameters),
+        return str(self.as_table())
+
+    def __repr__(self) -> str:
+        # Short, because `summary` has just printed the whole table where this is shown.
+        return (
+            f"ModelSummary({self.model_name!r}: {self.parameters:,} parameters, "
+            f"{self.dense_parameters:,} as dense layers)"
         )
-        table = [header, *rows, total]
-        widths = [max(len(row[i]) for row in table) for i in range(len(header))]
 
-        def line(row: tuple[str, ...]) -> str:
-            cells = (
-                # Numbers to the right, words to the left.
-                cell.rjust(width) if i >= 4 else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            return "  ".join(cells).rstrip()
-
-        rule = "-" * len(line(header))
-        return "\n".join(
-            [f"Model {self.model_name!r}", line(header), rule, *map(line, rows), rule, line(total)]
+    def as_table(self) -> Table:
+        """Return one row for each layer, and the total."""
+        return Table(
+            ("layer", "type", "modes", "ranks", "parameters", "dense", "smaller by"),
+            "llllrrr",
+            [
+                (
+                    layer.name,
+                    layer.type,
+                    layer.modes,
+                    "-".join(map(str, layer.ranks)),
+                    *_sizes(layer.parameters, layer.dense_parameters),
+                )
+                for layer in self.layers
+            ],
+            title=f"Model {self.model_name!r}",
+            total=("total", "", "", "", *_sizes(self.parameters, self.dense_parameters)),
         )
 
 
 def summary(model: keras.Model) -> ModelSummary:
-    """Print what each layer of a model costs, beside what its dense twin would.
+    """Print the modes, ranks and parameters of each layer of a model, beside its dense equivalent.
+
+    Numbers and layer types have the colours of `keras.Model.summary`, which does not show ranks.
 
     Args:
         model: A built Keras model; layers at any depth are shown, shared ones once.
@@ -121,9 +118,9 @@ def summary(model: keras.Model) -> ModelSummary:
         --------------------------------------------------------------------
         total                                    18,442  814,090        44.1
     """
-    table = model_costs(model)
-    print(table)
-    return table
+    costs = model_costs(model)
+    _print(costs)
+    return costs
 
 
 def model_costs(model: keras.Model) -> ModelSummary:
@@ -132,6 +129,15 @@ def model_costs(model: keras.Model) -> ModelSummary:
         raise ValueError(f"Expected a built model. Received: {model!r}; call it on data first")
     rows = [_cost(layer) for layer in flatten_layers(model) if _own_parameters(layer)]
     return ModelSummary(model.name, tuple(rows))
+
+
+def _print(costs: ModelSummary) -> None:
+    text = rich.text.Text(str(costs))
+    text.highlight_regex(r"^Model .*", "bold")
+    text.highlight_regex(_NUMBER, "color(34)")
+    text.highlight_words({layer.type for layer in costs.layers}, "color(33)")
+    # In a pipe a console would wrap the lines of the table after 80 columns.
+    rich.console.Console(highlight=False).print(text, soft_wrap=True)
 
 
 def _own_parameters(layer: keras.Layer) -> int:
@@ -157,5 +163,5 @@ def _cost(layer: keras.Layer) -> LayerCost:
     )
 
 
-def _factor(dense: Any, parameters: Any) -> str:
-    return f"{dense / parameters:.1f}" if parameters else ""
+def _sizes(parameters: int, dense: int) -> tuple[str, str, str]:
+    return f"{parameters:,}", f"{dense:,}", f"{dense / parameters:.1f}" if parameters else ""

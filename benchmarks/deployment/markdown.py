@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.deployment.evaluation import FIRST, TFLM_IMAGES
+from dart_keras.utils.table import Table
 
 COLUMNS = (
     "tool, method",
@@ -20,17 +21,17 @@ COLUMNS = (
 
 def table(cells: Sequence[dict[str, Any]]) -> str:
     """Return a table of all files by network, followed by the refusals and their reasons."""
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
+    rows: list[list[str]] = []
     reasons: dict[str, list[str]] = {}
     for network in dict.fromkeys(cell["network"] for cell in cells):
-        lines.append(f"| **{network}** |" + " |" * (len(COLUMNS) - 1))
+        rows.append([f"**{network}**", *[""] * (len(COLUMNS) - 1)])
         for cell in cells:
             if cell["network"] == network:
-                lines.append(f"| {' | '.join(_texts(cell))} |")
+                rows.append(_texts(cell))
                 name = f"{cell['tool']}, {network}, {cell['method']}"
                 for reason in _refusals(cell):
                     reasons.setdefault(reason, []).append(name)
-    lines.append("")
+    lines = [Table(COLUMNS, "l" + "r" * (len(COLUMNS) - 1), rows).to_markdown(), ""]
     lines += [f"- {'; '.join(names)}: {reason}" for reason, names in reasons.items()]
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ from dart_keras.compression.compressible import Candidate, Factorization
 from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import Fitted, Fitter
 from dart_keras.model_surgery.replace import own_weights
+from dart_keras.utils.table import Table, Tabular
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class LayerReport:
     end_error: float | None
 
 
-@dataclass(frozen=True)
-class CompressionReport:
+@dataclass(frozen=True, repr=False)
+class CompressionReport(Tabular):
     """What compression did to a model; prints itself as a table.
 
     Args:
@@ -82,12 +83,16 @@ class CompressionReport:
     end_error: float | None
     measured: dict[str, int]
 
-    def __str__(self) -> str:
+    def as_table(self) -> Table:
+        """Return one row for each layer, and the whole model's."""
         counts = ("parameters", "", "bytes", "", "multiply-adds", "")
-        header = ("layer", "factorization", "ranks", *counts, "error", "at the end")
-        rows: list[tuple[str, ...]] = [header, *map(_row, self.layers)]
-        rows.append(
-            (
+        kept = [layer for layer in self.layers if layer.reason]
+        return Table(
+            ("layer", "factorization", "ranks", *counts, "error", "model output error"),
+            "lll" + "r" * (len(counts) + 2),
+            [_row(layer) for layer in self.layers],
+            title=f"Model {self.model!r}",
+            total=(
                 "whole model",
                 "",
                 "",
@@ -99,23 +104,12 @@ class CompressionReport:
                 _products_cell(layer.multiply_adds_after for layer in self.layers),
                 "",
                 _share(self.end_error),
-            )
+            ),
+            notes=[
+                *(f"{name.replace('_', ' ')}: {size:,}" for name, size in self.measured.items()),
+                *(f"{layer.name} stays: {layer.reason}" for layer in kept),
+            ],
         )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-        lines = [
-            # Words to the left, numbers to the right.
-            "  ".join(
-                cell.ljust(width) if i < 3 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
-        rule = "-" * max(map(len, lines))
-        lines = [f"Model {self.model!r}", lines[0], rule, *lines[1:-1], rule, lines[-1]]
-        lines += [f"{name.replace('_', ' ')}: {size:,}" for name, size in self.measured.items()]
-        kept = [layer for layer in self.layers if layer.reason]
-        lines += [f"{layer.name} stays: {layer.reason}" for layer in kept]
-        return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""

@@ -14,6 +14,7 @@ from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import Factorization, LayerFilter, find_compressible_layers
 from dart_keras.compression.search.student import Fitter
 from dart_keras.utils.progress import progress
+from dart_keras.utils.table import Table, Tabular
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,8 +40,8 @@ class Measurement:
     end_error: float
 
 
-@dataclass(frozen=True)
-class Sensitivity:
+@dataclass(frozen=True, repr=False)
+class Sensitivity(Tabular):
     """A table of measurements that prints itself.
 
     Args:
@@ -57,21 +58,25 @@ class Sensitivity:
         """The measurements of one layer."""
         return [row for row in self.rows if row.name == name]
 
-    def __str__(self) -> str:
-        width = max(map(len, [*self.parameters, "layer"]))
-        titles = ("factorization", "ranks", "parameters", "of", "error", "at the end")
-        factorization, ranks, *numbers = titles
-        lines = [
-            f"{'layer':<{width}}  {factorization:<13}  {ranks:<10}"
-            + "".join(f"  {title:>10}" for title in numbers)
-        ]
-        lines += [
-            f"{row.name:<{width}}  {row.factorization.kind:<13}  {_ranks(row.factorization):<10}"
-            f"  {row.factorization.parameters:>10,}  {self.parameters[row.name]:>10,}"
-            f"  {row.error:>10.2%}  {row.end_error:>10.2%}"
-            for row in self.rows
-        ]
-        return "\n".join(lines)
+    def as_table(self) -> Table:
+        """Return one row for each measurement."""
+        return Table(
+            ("layer", "factorization", "ranks", "parameters", "of", "error", "model output error"),
+            "lllrrrr",
+            [
+                (
+                    row.name,
+                    row.factorization.kind,
+                    _ranks(row.factorization),
+                    f"{row.factorization.parameters:,}",
+                    f"{self.parameters[row.name]:,}",
+                    f"{row.error:.2%}",
+                    f"{row.end_error:.2%}",
+                )
+                for row in self.rows
+            ],
+            title=f"Model {self.model!r}: one layer compressed at a time",
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""

@@ -1,29 +1,111 @@
+"""Tables of results: one record that prints as text, HTML or Markdown."""
+
+import html
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
-def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]
-) -> list[str]:
-    r"""Returns the lines of a table: the header, a rule, and the rows.
+@dataclass(frozen=True)
+class Table:
+    r"""A table that prints itself as aligned text.
 
-    Args:
+    Attributes:
         header: The columns' names.
-        rows: The cells.
-        numbers: The columns to set to the right; the others are set to the left.
+        alignment: A letter for each column, "l" for words or "r" for numbers, as in LaTeX.
+        rows: The cells, in each row one for each column.
+        title: A line above the table; none if empty.
+        total: A last row, below a rule of its own; none if empty.
+        notes: Lines below the table.
 
     Example:
-        >>> print("\n".join(table(("name", "bytes"), [("a", "10"), ("b", "7")], ["bytes"])))
+        >>> print(Table(("name", "bytes"), "lr", [("a", "10"), ("b", "7")], total=("all", "17")))
         name  bytes
         -----------
         a        10
         b         7
+        -----------
+        all      17
     """
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    first, *others = [
-        "  ".join(
-            cell.rjust(width) if name in numbers else cell.ljust(width)
-            for name, cell, width in zip(header, row, widths, strict=True)
-        ).rstrip()
-        for row in (header, *rows)
-    ]
-    return [first, "-" * max(map(len, (first, *others))), *others]
+
+    header: Sequence[str]
+    alignment: str
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    total: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        lines = ["  ".join(cells).rstrip() for cells in self._padded()]
+        rule = "-" * max(map(len, lines))
+        header, *rest = lines
+        rows = rest[: len(self.rows)]
+        total = [rule, rest[-1]] if self.total else []
+        title = [self.title] if self.title else []
+        return "\n".join([*title, header, rule, *rows, *total, *self.notes])
+
+    def to_markdown(self) -> str:
+        """Return the header, the rows and the total as a Markdown table."""
+        header, *rows = ["| " + " | ".join(cells) + " |" for cells in self._padded()]
+        sides = zip(self._widths(), self.alignment, strict=True)
+        rule = "|".join("-" * (width + 1) + ("-" if side == "l" else ":") for width, side in sides)
+        return "\n".join([header, f"|{rule}|", *rows])
+
+    def to_html(self) -> str:
+        """Return the whole table as HTML, with its title for a caption."""
+        caption = "caption-side: top; text-align: left; font-weight: bold"
+        parts = ["<table>"]
+        if self.title:
+            parts.append(f'<caption style="{caption}">{html.escape(self.title)}</caption>')
+        parts += ["<thead>", self._html_row(self.header, "th"), "</thead>", "<tbody>"]
+        parts += [self._html_row(row, "td") for row in self.rows]
+        parts.append("</tbody>")
+        if self.total:
+            parts += ["<tfoot>", self._html_row(self.total, "th"), "</tfoot>"]
+        parts.append("</table>")
+        if self.notes:
+            parts.append(f"<p>{'<br>'.join(map(html.escape, self.notes))}</p>")
+        return "\n".join(parts)
+
+    def _all_rows(self) -> list[Sequence[str]]:
+        return [self.header, *self.rows, *([self.total] if self.total else [])]
+
+    def _widths(self) -> list[int]:
+        return [max(map(len, column)) for column in zip(*self._all_rows(), strict=True)]
+
+    def _padded(self) -> list[list[str]]:
+        columns = list(zip(self._widths(), self.alignment, strict=True))
+        return [
+            [
+                cell.ljust(width) if side == "l" else cell.rjust(width)
+                for cell, (width, side) in zip(row, columns, strict=True)
+            ]
+            for row in self._all_rows()
+        ]
+
+    def _html_row(self, cells: Sequence[str], tag: str) -> str:
+        sides = ("left" if side == "l" else "right" for side in self.alignment)
+        # Leading spaces of a cell are an indentation.
+        styles = (f"text-align: {side}; white-space: pre" for side in sides)
+        row = (
+            f'<{tag} style="{style}">{html.escape(cell)}</{tag}>'
+            for cell, style in zip(cells, styles, strict=True)
+        )
+        return f"<tr>{''.join(row)}</tr>"
+
+
+class Tabular(ABC):
+    """Base of results that are shown as a table: as text, and as HTML in a notebook."""
+
+    @abstractmethod
+    def as_table(self) -> Table:
+        """Return the result as a table."""
+
+    def __str__(self) -> str:
+        return str(self.as_table())
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self.as_table().to_html()

@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import dart_keras as dk
+from dart_keras.utils.table import Table
 from examples.fashion_mnist import data
 from examples.fashion_mnist.experiment import PLANS, Outcome, Row, run
 
@@ -50,8 +51,7 @@ def written(folder: Path) -> list[str]:
 
 
 def table(rows: list[Row]) -> str:
-    cells = [("", "parameters", "bytes", "arena", "microseconds", "accuracy")]
-    cells += [
+    cells = [
         (
             row.name,
             f"{row.parameters:,}",
@@ -62,18 +62,8 @@ def table(rows: list[Row]) -> str:
         )
         for row in rows
     ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = [
-        "| "
-        + " | ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        + " |"
-        for row in cells
-    ]
-    rule = "|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
-    return "\n".join([lines[0], rule + "|", *lines[1:]])
+    header = ("", "parameters", "bytes", "arena", "microseconds", "accuracy")
+    return Table(header, "lrrrrr", cells).to_markdown()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 import dart_keras as dk
-from dart_keras.utils.table import table
+from dart_keras.utils.table import Table
 from examples.language_model import command
 from examples.language_model.corpus import END_OF_LINE, Corpus
 from examples.language_model.evaluation import contexts, next_word_perplexity
@@ -101,11 +101,11 @@ def _convert(parsed: argparse.Namespace) -> None:
     (parsed.folder / "vocabulary.txt").write_text(lines, encoding="utf-8")
     text = json.dumps({"model": str(parsed.model), "results": results}, indent=2)
     (parsed.folder / "results.json").write_text(text + "\n", encoding="utf-8")
-    print("\n".join(_table(results)))
+    print(_table(results))
     print(f"The files and the vocabulary, a word a line in the order of the ids: {parsed.folder}")
 
 
-def _table(results: list[dict[str, Any]]) -> list[str]:
+def _table(results: list[dict[str, Any]]) -> Table:
     header = ("runtime", "words", "Keras", "int8", "difference", "flash", "arena", "microseconds")
     rows = [
         (
@@ -120,7 +120,7 @@ def _table(results: list[dict[str, Any]]) -> list[str]:
         )
         for result in results
     ]
-    return table(header, rows, header[1:])
+    return Table(header, "lrrrrrrr", rows)
 
 
 def _parser() -> argparse.ArgumentParser:

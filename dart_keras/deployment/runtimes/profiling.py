@@ -8,7 +8,7 @@ from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.deployment.runtimes.tensor_info import Examples
 from dart_keras.tensor_train.modes import is_integer
 from dart_keras.utils.optional_imports import require
-from dart_keras.utils.table import table
+from dart_keras.utils.table import Table, Tabular
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class RuntimeCost:
     arena_bytes: int | None
 
 
-@dataclass(frozen=True)
-class Measurements:
+@dataclass(frozen=True, repr=False)
+class Measurements(Tabular):
     """A table of what a file takes that prints itself.
 
     Attributes:
@@ -44,27 +44,25 @@ class Measurements:
 
     runtimes: Sequence[RuntimeCost]
 
-    def __str__(self) -> str:
-        header = ("runtime", "load", "first", "median", "peak memory", "arena")
-        rows = [
-            (
-                cost.runtime,
-                *(
-                    f"{value:,.1f} us"
-                    for value in (
-                        cost.load_microseconds,
-                        cost.first_microseconds,
-                        cost.median_microseconds,
-                    )
-                ),
-                *(
-                    "" if size is None else f"{size:,} bytes"
-                    for size in (cost.peak_memory_bytes, cost.arena_bytes)
-                ),
-            )
-            for cost in self.runtimes
-        ]
-        return "\n".join(table(header, rows, numbers=header[1:]))
+    def as_table(self) -> Table:
+        """Return one row for each runtime."""
+        return Table(
+            ("runtime", "load", "first", "median", "peak memory", "arena"),
+            "lrrrrr",
+            [
+                (
+                    cost.runtime,
+                    f"{cost.load_microseconds:,.1f} us",
+                    f"{cost.first_microseconds:,.1f} us",
+                    f"{cost.median_microseconds:,.1f} us",
+                    *(
+                        "" if size is None else f"{size:,} bytes"
+                        for size in (cost.peak_memory_bytes, cost.arena_bytes)
+                    ),
+                )
+                for cost in self.runtimes
+            ],
+        )
 
 
 def measure(

@@ -15,7 +15,7 @@ from dart_keras.deployment.post_training.tensor_values import Inspection
 from dart_keras.deployment.post_training.tflite_converter import layers_at, lower
 from dart_keras.deployment.runtimes.tensor_info import TensorInfo
 from dart_keras.deployment.tracing.function import Exported
-from dart_keras.utils.table import table
+from dart_keras.utils.table import Table, Tabular
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class OperatorError:
         return f"{self.place} {self.operator}{layer}{step}"
 
 
-@dataclass(frozen=True)
-class OperatorErrors:
+@dataclass(frozen=True, repr=False)
+class OperatorErrors(Tabular):
     """Where a quantized file loses its precision. It prints itself as a table.
 
     Attributes:
@@ -68,27 +68,27 @@ class OperatorErrors:
         known = [row for row in self.operators if row.added_db is not None]
         return min(known, key=lambda row: row.added_db or 0.0, default=None)
 
-    def __str__(self) -> str:
-        header = ("", "layer", "operator", "step", "added", "accumulated")
-        rows = [
-            (
-                str(row.place),
-                row.layer,
-                row.operator,
-                _step(row),
-                _decibels(row.added_db),
-                _decibels(row.accumulated_db),
-            )
-            for row in self.operators
-        ]
-        title = (
-            f"Model {self.model!r}, {self.quantization}: signal-to-noise ratio in dB of each "
-            "operator's output"
+    def as_table(self) -> Table:
+        """Return one row for each operator, and the worst one below them."""
+        worst = self.worst
+        return Table(
+            ("", "layer", "operator", "step", "added", "accumulated"),
+            "rlllrr",
+            [
+                (
+                    str(row.place),
+                    row.layer,
+                    row.operator,
+                    _step(row),
+                    _decibels(row.added_db),
+                    _decibels(row.accumulated_db),
+                )
+                for row in self.operators
+            ],
+            title=f"Model {self.model!r}, {self.quantization}: signal-to-noise ratio in dB of each "
+            "operator's output",
+            notes=[] if worst is None else [f"Worst: {worst}, {_decibels(worst.added_db)} dB"],
         )
-        lines = [title, *table(header, rows, numbers=("", "added", "accumulated"))]
-        if self.worst is not None:
-            lines.append(f"Worst: {self.worst}, {_decibels(self.worst.added_db)} dB")
-        return "\n".join(lines)
 
 
 def _step(row: OperatorError) -> str:

@@ -17,6 +17,7 @@ from dart_keras.tensor_train.contraction.cost import (
 from dart_keras.tensor_train.contraction.machine import Machine
 from dart_keras.tensor_train.contraction.network import ROWS, Network
 from dart_keras.tensor_train.contraction.product import Product
+from dart_keras.utils.table import Table, Tabular
 
 # Pairs of operands to multiply: 0 is the input, 1...d are the cores, and each product gets the next
 # number.
@@ -24,8 +25,8 @@ ContractionPath = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, repr=False)
-class ContractionPlan(Planned):
-    """An order in which to multiply by a tensor train, and what it costs.
+class ContractionPlan(Planned, Tabular):
+    """An order in which to multiply by a TT matrix, and what it costs. It prints itself as a table.
 
     Args:
         name: The kind of order, such as `"left_to_right"`.
@@ -92,12 +93,29 @@ class ContractionPlan(Planned):
         back += matrix_product_cost(self.machine, count, columns, rows)
         return matrix_product_cost(self.machine, count, rows, columns), back
 
-    def explain(self) -> str:
-        """A table of the costs beside those of a dense layer, and the steps."""
-        return _explanation(self)
+    def as_table(self) -> Table:
+        """Return the costs beside those of a dense layer, and the steps below them."""
+        network = self.network
+        rows, columns = network.dense_shape
+        inputs, outputs = (
+            "x".join(map(str, modes)) for modes in (network.input_modes, network.output_modes)
+        )
+        dense = self.dense()
+        lines = [_line("forward", self.forward), _line("  dense layer", dense[0])]
+        if self.training:
+            lines += [_line("backward", self.backward), _line("  dense layer", dense[1])]
+        return Table(
+            _HEADER,
+            "lrrrrr",
+            lines,
+            title=f"{network.rows} rows times a matrix {rows} x {columns}, modes {inputs} / "
+            f"{outputs}, ranks {network.ranks}: {self.name}, estimated for {self.machine.name}",
+            notes=_steps(self),
+        )
 
-    def __repr__(self) -> str:
-        return f"ContractionPlan({self.name!r})\n{self.explain()}"
+    def explain(self) -> str:
+        """Return what is printed: the costs beside those of a dense layer, and the steps."""
+        return str(self)
 
     @property
     def makes_whole_rows(self) -> bool:
@@ -132,26 +150,7 @@ class ContractionPlan(Planned):
         return cost
 
 
-_HEADINGS = ("", "multiply-adds", "bytes moved", "largest array", "transposes", "microseconds")
-
-
-def _explanation(plan: "ContractionPlan") -> str:
-    """The text of `ContractionPlan.explain`."""
-    network = plan.network
-    rows, columns = network.dense_shape
-    dense = plan.dense()
-    lines = [_HEADINGS, _line("forward", plan.forward), _line("  dense layer", dense[0])]
-    if plan.training:
-        lines += [_line("backward", plan.backward), _line("  dense layer", dense[1])]
-    inputs, outputs = ("x".join(map(str, m)) for m in (network.input_modes, network.output_modes))
-    return "\n".join(
-        [
-            f"{network.rows} rows times a matrix {rows} x {columns}, modes {inputs} / {outputs}, "
-            f"ranks {network.ranks}: {plan.name}, estimated for {plan.machine.name}",
-            *_aligned(lines),
-            *_steps(plan),
-        ]
-    )
+_HEADER = ("", "multiply-adds", "bytes moved", "largest array", "transposes", "microseconds")
 
 
 def _line(title: str, cost: Cost) -> tuple[str, ...]:
@@ -159,20 +158,7 @@ def _line(title: str, cost: Cost) -> tuple[str, ...]:
     return (title, *(f"{count:,}" for count in counts), f"{cost.microseconds:,.1f}")
 
 
-def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
-            [
-                line[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)),
-            ]
-        )
-        for line in lines
-    ]
-
-
-def _steps(plan: "ContractionPlan") -> list[str]:
+def _steps(plan: ContractionPlan) -> list[str]:
     cores = len(plan.network.operands) - 1
     names = ["x", *(f"G{k}" for k in range(1, cores + 1))]
     lines = []

@@ -16,6 +16,7 @@ import numpy as np
 
 from dart_keras.tensor_train.contraction.cost import Cost, Planned, matrix_product_cost, move, total
 from dart_keras.tensor_train.contraction.machine import Machine
+from dart_keras.utils.table import Table, Tabular
 
 # Enough for an error of less than a hundredth.
 GRID = 512
@@ -98,8 +99,8 @@ class Factor:
 
 
 @dataclass(frozen=True, repr=False)
-class LookupPlan(Planned):
-    """How to look up rows of a tensor train, and what that costs.
+class LookupPlan(Planned, Tabular):
+    """How to look up rows of a TT matrix, and what that costs. It prints itself as a table.
 
     Args:
         input_modes: Modes n_1...n_d of the train.
@@ -176,12 +177,37 @@ class LookupPlan(Planned):
         """Whether the columns of the rows must be brought into the order of the train."""
         return self.is_mirrored and sum(factor.m > 1 for factor in self.factors) > 1
 
-    def explain(self) -> str:
-        """The costs and the steps, as a text of some lines."""
-        return _explanation(self)
+    def as_table(self) -> Table:
+        """Return the costs, and the steps below them."""
+        inputs, outputs = ("x".join(map(str, m)) for m in (self.input_modes, self.output_modes))
+        costs = [("forward", self.forward)] + [("backward", self.backward)] * self.training
+        notes = [_described(factor, k > 0) for k, factor in enumerate(self.factors)]
+        if self.is_distinct:
+            notes.insert(
+                0, f"equal ids are computed once, about {self.rows} are expected to differ"
+            )
+        if self.ends_with_move:
+            notes.append("columns are brought into the order of the modes")
+        return Table(
+            ("", "multiply-adds", "bytes moved", "microseconds"),
+            "lrrr",
+            [
+                (
+                    name,
+                    f"{cost.multiply_adds:,}",
+                    f"{cost.bytes_moved:,}",
+                    f"{cost.microseconds:,.1f}",
+                )
+                for name, cost in costs
+            ],
+            title=f"{self.count} ids, modes {inputs} / {outputs}, ranks {self.ranks}, "
+            f"estimated for {self.machine.name}",
+            notes=notes,
+        )
 
-    def __repr__(self) -> str:
-        return f"LookupPlan\n{self.explain()}"
+    def explain(self) -> str:
+        """Return what is printed: the costs, and the steps."""
+        return str(self)
 
     @property
     def _width(self) -> int:
@@ -249,35 +275,14 @@ def _moved(machine: Machine, numbers: int, speed: float) -> Cost:
     return Cost(0, 2 * numbers, numbers, 0, machine.operator + numbers / speed)
 
 
-def _explanation(plan: "LookupPlan") -> str:
-    """The text of `LookupPlan.explain`."""
-    inputs, outputs = ("x".join(map(str, m)) for m in (plan.input_modes, plan.output_modes))
-    costs = [("forward", plan.forward)] + [("backward", plan.backward)] * plan.training
-    lines = [
-        f"{plan.count} ids, modes {inputs} / {outputs}, ranks {plan.ranks}, "
-        f"estimated for {plan.machine.name}",
-        f"{'':8}  {'multiply-adds':>15}  {'bytes moved':>15}  {'microseconds':>13}",
-    ]
-    lines += [
-        f"{title:8}  {cost.multiply_adds:15,}  {cost.bytes_moved:15,}  {cost.microseconds:13,.1f}"
-        for title, cost in costs
-    ]
-    if plan.is_distinct:
-        lines.append(f"equal ids are worked out once, about {plan.rows} are expected to differ")
-    lines += [_described(factor, k > 0) for k, factor in enumerate(plan.factors)]
-    if plan.ends_with_move:
-        lines.append("columns are brought into the order of the modes")
-    return "\n".join(lines)
-
-
-def _described(factor: "Factor", is_multiplied: bool) -> str:
+def _described(factor: Factor, is_multiplied: bool) -> str:
     names = " ".join(f"G{k + 1}" for k in range(factor.first, factor.last + 1))
     merged = f"{names} merged" if factor.first < factor.last else names
     slices = f"{factor.n} slices {factor.rank} x {factor.m} x {factor.next_rank}"
     if factor.parted and factor.n == 1:
         way = "one product for all ids"
     elif factor.parted:
-        way = "ids parted by their digit, one product for each part"
+        way = "ids grouped by their digit, one product for each group"
     else:
         way = "picked for each id" + (", one product for each id" if is_multiplied else "")
     return f"{merged}: {slices}, {way}"

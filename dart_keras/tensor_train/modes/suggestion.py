@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dart_keras.tensor_train.modes.candidates import ModePair
+from dart_keras.utils.table import Table, Tabular
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,8 +15,8 @@ SHOWN = 12
 
 
 @dataclass(frozen=True)
-class ModePoint:
-    """Modes and ranks of a tensor train, and what it costs to multiply by it.
+class ModePoint(Tabular):
+    """Modes and ranks of a TT matrix, and what it costs to multiply by it.
 
     Args:
         input_modes: Modes n_1...n_d of the rows.
@@ -49,6 +50,10 @@ class ModePoint:
         known = (self.parameters, self.multiply_adds, self.microseconds, self.arena_bytes)
         return known if self.error is None else (*known, self.error)
 
+    def as_table(self) -> Table:
+        """Return the modes, the ranks and the costs in one row."""
+        return Table(_header(self), _alignment(self), [_cells(self)])
+
 
 @dataclass(frozen=True, repr=False)
 class Suggestion(ModePoint):
@@ -69,28 +74,21 @@ class Suggestion(ModePoint):
     dense: ModePoint
     front: tuple[ModePoint, ...]
 
-    def __str__(self) -> str:
-        rows = [("", *_HEADER), ("suggested", *_cells(self)), ("dense", *_cells(self.dense))]
+    def as_table(self) -> Table:
+        """Return the suggested modes, the dense layer and the front, one row each."""
+        rows = [("suggested", *_cells(self)), ("dense", *_cells(self.dense))]
         rows += [("front" if not k else "", *_cells(p)) for k, p in enumerate(self.front[:SHOWN])]
-        # Without a matrix nothing is known of errors.
-        if self.error is None:
-            rows = [row[:-1] for row in rows]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for row in rows:
-            # Numbers to the right, words to the left.
-            cells = (
-                cell.rjust(width) if i >= 3 else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            lines.append("  ".join(cells).rstrip())
         shape = f"{self.dense.input_modes[0]} x {self.dense.output_modes[0]}"
-        title = f"Modes for {shape} on {self.target}, chosen for the least {self.objective}"
         rest = len(self.front) - SHOWN
-        more = [f"and {rest} more points of the front"] if rest > 0 else []
-        return "\n".join([title, lines[0], "-" * max(map(len, lines)), *lines[1:], *more])
+        return Table(
+            ("", *_header(self)),
+            "l" + _alignment(self),
+            rows,
+            title=f"Modes for {shape} on {self.target}, chosen for the least {self.objective}",
+            notes=[f"and {rest} more points of the front"] if rest > 0 else [],
+        )
 
-    __repr__ = __str__
+    __repr__ = Tabular.__repr__
 
     def plot(self, path: str | Path | None = None) -> "Figure":
         """Draw the front: each other cost against the parameters.
@@ -136,14 +134,23 @@ class Suggestion(ModePoint):
 _HEADER = ("modes", "ranks", "parameters", "multiply-adds", "microseconds", "arena bytes", "error")
 
 
+# Without a matrix nothing is known of errors.
+def _header(point: ModePoint) -> tuple[str, ...]:
+    return _HEADER[:-1] if point.error is None else _HEADER
+
+
+def _alignment(point: ModePoint) -> str:
+    return "ll" + "r" * (len(_header(point)) - 2)
+
+
 def _cells(point: ModePoint) -> tuple[str, ...]:
     modes = "/".join("x".join(map(str, modes)) for modes in point.shape)
-    return (
+    known = (
         modes,
         "-".join(map(str, point.ranks)),
         f"{point.parameters:,}",
         f"{point.multiply_adds:,}",
         f"{point.microseconds:,.1f}",
         f"{point.arena_bytes:,}",
-        "" if point.error is None else f"{point.error:.4f}",
     )
+    return known if point.error is None else (*known, f"{point.error:.4f}")

@@ -52,7 +52,9 @@ def test_training_is_forward_and_backward():
 
 
 def test_it_prints_its_costs_beside_those_of_a_dense_layer():
-    text = repr(cheapest_plan((8, 4), (4, 8), (1, 4, 1), 16, training=True))
+    plan = cheapest_plan((8, 4), (4, 8), (1, 4, 1), 16, training=True)
+    text = repr(plan)
+    assert text == str(plan) == plan.explain()
     assert "16 rows times a matrix 32 x 32" in text
     assert text.count("dense layer") == 2
     assert f"{16 * 32 * 32:,}" in text

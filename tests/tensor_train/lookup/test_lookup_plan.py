@@ -86,6 +86,7 @@ def test_blocks_grow_with_the_ids_and_what_each_needs(monkeypatch):
 def test_a_plan_prints_itself():
     plan = plan_lookup(4096, (32, 32, 30), (8, 8, 12), (1, 16, 16, 1), training=True)
     text = repr(plan)
+    assert text == str(plan) == plan.explain()
     assert "4096 ids, modes 32x32x30 / 8x8x12, ranks (1, 16, 16, 1), estimated for cpu" in text
     assert f"{plan.forward.multiply_adds:,}" in text
     assert f"{plan.backward.multiply_adds:,}" in text
@@ -96,8 +97,8 @@ def test_a_plan_prints_itself():
 def test_every_step_is_named():
     texts = [plan.explain() for plan in all_plans(200, ((6, 5, 1), (2, 3, 4), (1, 3, 4, 1)))]
     for words in (
-        "equal ids are worked out once",
-        "ids parted by their digit",
+        "equal ids are computed once",
+        "ids grouped by their digit",
         "one product for all ids",
         "brought into the order",
         "backward",

@@ -17,6 +17,13 @@ def test_the_table_shows_the_dense_layer_and_the_front_beside_the_suggestion():
     assert len(lines) == 5 + len(found.front)
 
 
+def test_a_point_prints_its_costs_and_has_a_short_repr():
+    point = suggest_modes(784, 1024, ranks=4, max_cores=2).dense
+    assert str(point).splitlines()[2].split()[:3] == ["784/1024", "1-1", "802,816"]
+    assert repr(point).startswith("ModePoint(input_modes=(784,), ")
+    assert "802,816" in point._repr_html_()
+
+
 def test_a_long_front_is_cut_in_the_table(monkeypatch):
     monkeypatch.setattr(suggestion, "SHOWN", 2)
     found = suggest_modes(96, 96)
