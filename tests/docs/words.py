@@ -46,9 +46,9 @@ RULES = (
         _PARAMETERS,
     ),
     Rule(
-        r"\bnumbers (?:(?:that )?(?:it|they|the|an?|each)(?: \w+)? hold|held|left\b|moved\b|a rank\b"
-        r"|(?:of|in) (?:the|an?|its|all|each|every|these) (?:\w+ )?(?:arrays?|bands?|blocks?|cores?|"
-        r"constants?|embeddings?|kernels?|layers?|matri\w+|models?|projections|slices?|tables?|"
+        r"\bnumbers (?:(?:that )?(?:it|they|the|an?|each)(?: \w+)? hold|held|left\b|moved\b|a rank"
+        r"\b|(?:of|in) (?:the|an?|its|all|each|every|these) (?:\w+ )?(?:arrays?|bands?|blocks?|"
+        r"cores?|constants?|embeddings?|kernels?|layers?|matri\w+|models?|projections|slices?|tables?|"
         r"tensors?|weights?)\b)",
         _PARAMETERS,
         symbol=r"numbers_moved|NUMBERS_AT_A_TIME",
@@ -63,8 +63,8 @@ RULES = (
     ),
     Rule(r"\bgauges?\b", "core basis, core bases", symbol=r"(?:^|_)[gG]auges?(?:_|$)"),
     Rule(
-        r"\bparts? and (?:the|its|their) forms?\b|(?<!canonical )(?<!closed )(?<!same )\b(?:its|their|"
-        r"the|each|every|some|other|all|new|low-rank|dense|hundred|by|of) forms?\b(?! of)",
+        r"\bparts? and (?:the|its|their) forms?\b|(?<!canonical )(?<!closed )(?<!same )\b(?:its|"
+        r"their|the|each|every|some|other|all|new|low-rank|dense|hundred|by|of) forms?\b(?! of)",
         "compressible layers and their factorizations",
         symbol=r"^_?(?:[fF]orms?|Parts?|[A-Z]\w+Part)$",
         folders=_COMPRESSION,
@@ -76,7 +76,8 @@ RULES = (
         "regularize the ranks, regularization strength",
     ),
     Rule(
-        r"\bwhat (?:\w+ ){1,4}(?:is|are) worth\b(?! (?:an?|the|it|while)\b)|\bworths\b|\bvalue that is worth\b",
+        r"\bwhat (?:\w+ ){1,4}(?:is|are) worth\b(?! (?:an?|the|it|while)\b)|\bworths\b|"
+        r"\bvalue that is worth\b",
         "rank importance",
     ),
     Rule(r"\bsuperfluous\b", "redundant: drives redundant singular values to zero"),
@@ -155,16 +156,18 @@ class _Words:
 
 # What is before the noun "train" (what is after it tells a train from a training set), and what
 # is before the verb "trains".
-_BEFORE_TRAIN = set(
-    "a an the this each every any no its whose one balanced random small smaller larger single "
-    "two-mode of as by".split()
+_BEFORE_TRAIN = re.compile(
+    r"an?|the|this|each|every|any|no|its|whose|one|balanced|random|small|smaller|larger|single|"
+    r"two-mode|of|as|by"
 )
-_OF_DATA = set("and data epoch file files folder function images loop loss mode or rows".split())
-_OF_DATA |= set("sentences set sets split step steps test text".split())
-_WHO_TRAINS = set(
-    "and backend benchmark callback chief code command demo everybody example fit function it jax "
-    "keras loop machine method model nobody notebook one program project pytorch run script step "
-    "strategy study tensorflow that then there training user which who worker".split()
+_OF_DATA = re.compile(
+    r"and|data|epoch|files?|folder|function|images|loop|loss|mode|or|rows|sentences|sets?|splits?|"
+    r"steps?|test|text"
+)
+_WHO_TRAINS = re.compile(
+    r"and|backend|benchmark|callback|chief|code|command|demo|everybody|example|fit|function|it|jax|"
+    r"keras|loop|machine|method|model|nobody|notebook|one|program|project|pytorch|run|script|step|"
+    r"strategy|study|tensor|tensorflow|that|then|there|training|user|which|who|worker"
 )
 
 
@@ -183,10 +186,10 @@ def nouns(text: str) -> Iterator[tuple[int, str]]:
         following = re.match(r"\W*(\w*)", text[match.end() :])[1].lower()
         word = f"{previous} {match[0]}"
         if match[0].lower() == "train":
-            if previous.lower() in _BEFORE_TRAIN and following not in _OF_DATA:
+            if _BEFORE_TRAIN.fullmatch(previous.lower()) and not _OF_DATA.fullmatch(following):
                 yield match.start(), word
         elif not (
-            previous.lower().strip("*(,") in _WHO_TRAINS | {"tensor"}
+            _WHO_TRAINS.fullmatch(previous.lower().strip("*(,"))
             or previous.endswith(("`", "`:", "`,", "|"))
             or following in {"a", "an", "the", "both", "import"}
         ):
