@@ -1,6 +1,6 @@
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 # Before TensorFlow is imported by anything.
@@ -25,6 +25,25 @@ def _seeded() -> None:
     import keras
 
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def progress_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[], dict[str, str]]:
+    """Reports the progress of jobs at every step.
+
+    The fixture is a function that returns the last line of each job, by its description.
+    """
+    from dart_keras.utils import progress
+
+    monkeypatch.setattr(progress, "_LINE_INTERVAL", 0.0)
+
+    def read() -> dict[str, str]:
+        lines = (line.partition(": ") for line in capsys.readouterr().err.splitlines())
+        return {job: rest for job, _, rest in lines if " done in " in rest}
+
+    return read
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,3 +1,4 @@
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import Exported, export
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.deployment.validation.output_errors import compare
+from dart_keras.utils.progress import progress
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ class Builder:
         if len(best.content) > flash_budget:
             return self._smallest(best, flash_budget)
         extra = flash_budget - len(best.content)
-        while (faster := plans.enlarged(extra)).chosen != plans.used():
+        for _ in progress(itertools.count(), "building files for the flash budget"):
+            faster = plans.enlarged(extra)
+            if faster.chosen == plans.used():
+                break
             built = self._build(faster, best.gauge)
             if len(built.content) <= flash_budget:
                 return built

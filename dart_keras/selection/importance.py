@@ -1,6 +1,7 @@
 """What each rank slice is worth to a model's loss."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import length_hint
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import read_state_back
 from dart_keras.selection.gradients import loss_gradients
 from dart_keras.tensor_train.canonical import left_factors, right_factors
+from dart_keras.utils.progress import progress
 
 
 def importances(
@@ -41,7 +43,8 @@ def importances(
     # A bond is seen from the core to its left.
     cores = [core for layer in layers for core in layer.cores[:-1]]
     values = [_unfolded(core) for core in cores]
-    for gradients in loss_gradients(model, cores, _checked(batches)):
+    steps = progress(_checked(batches), "measuring rank importance", length_hint(batches))
+    for gradients in loss_gradients(model, cores, steps):
         changes = iter(zip(values, map(_unfolded, gradients), strict=True))
         for bonds, totals in zip(bases, sums, strict=True):
             for (p, q), total in zip(bonds, totals, strict=True):

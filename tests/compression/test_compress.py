@@ -3,6 +3,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import dart_keras as dk
 from dart_keras.compression import candidates, compress, layers_with_paths
@@ -227,3 +228,19 @@ def test_what_was_compressed_is_left_alone_the_next_time():
     with pytest.raises(ValueError, match="of type TTDense"):
         compress(small, Energy(0.5), layers=lambda layer: layer.name not in chosen)
     assert dk.summary(small).parameters == small.count_params()
+
+
+def test_every_stage_reports_its_progress(progress_lines):
+    stack = [layers.Dense(24, "relu", name="first"), layers.Dense(24, name="second")]
+    model = keras.Sequential([keras.Input((16,)), *stack])
+    rows = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
+    compress(model, Budget(600), rows)
+    lines = progress_lines()
+    for job, total in {
+        "differentiating outputs": 1,
+        "calibrating": 1,
+        "decomposing layers": 2,
+        "fitting layers": 2,
+        "measuring model output errors": 2,
+    }.items():
+        assert lines[job].startswith(f"{total} of {total} done in ")

@@ -179,3 +179,9 @@ def test_a_plot_has_a_row_for_each_layer(measured, tmp_path):
 def test_what_cannot_be_measured_is_refused(model, data):
     with pytest.raises(ValueError, match=r"^Expected (.|\n)*Received"):
         sensitivity(model, data)
+
+
+def test_it_reports_its_progress(progress_lines):
+    table = sensitivity(dense_model(), ROWS)
+    rows = len(table.rows)
+    assert progress_lines()["measuring layers"].startswith(f"{rows} of {rows} done in ")

@@ -1,8 +1,11 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError, convert
+from dart_keras.deployment.build import Builder
 from dart_keras.deployment.post_training.weight_scales import EXTRA_TOLERANCE
 from dart_keras.deployment.target import TARGETS
 from dart_keras.layers import TTDense
@@ -90,3 +93,24 @@ def test_single_scales_cost_no_more_than_the_target_allows(model, target, runtim
     assert models.decibels(artifact.content, model, ROWS, runtime) >= (
         models.decibels(plain, model, ROWS, runtime) - allowed - 0.01
     )
+
+
+def test_the_search_for_a_file_within_a_budget_reports_its_progress(
+    model, monkeypatch, progress_lines
+):
+    budget = 2 * converted(model).size
+    build, sizes = Builder._build, []
+
+    def grown_once(self, *arguments):
+        # The first of the faster files is larger than was to be foreseen.
+        built = build(self, *arguments)
+        sizes.append(len(built.content))
+        if len(sizes) == 2:
+            extra = budget + 1 - len(built.content)
+            built = dataclasses.replace(built, content=built.content + bytes(extra))
+        return built
+
+    monkeypatch.setattr(Builder, "_build", grown_once)
+    assert converted(model, budget).size == sizes[-1]
+    assert len(sizes) == 3
+    assert progress_lines()["building files for the flash budget"].startswith("1 done in ")

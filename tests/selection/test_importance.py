@@ -137,3 +137,15 @@ def test_layers_alone_are_not_enough():
     layer.build((None, 6))
     with pytest.raises(ValueError, match=r"in a `RankDiscretization`.*layers alone"):
         Budget(100, calibration_data=[(None, None)]).select([layer])
+
+
+def test_it_reports_its_progress(progress_lines):
+    layer = TTDense(6, 4, (6, 1), (1, 6))
+    model = keras.Sequential([keras.Input((6,)), layer])
+    model.compile(loss="mse")
+    batch = (np.ones((4, 6), "float32"), np.ones((4, 6), "float32"))
+    importances(model, [layer], [batch] * 5)
+    assert progress_lines()["measuring rank importance"].startswith("5 of 5 done in ")
+    # How many batches a generator has nobody knows.
+    importances(model, [layer], (batch for _ in range(3)))
+    assert progress_lines()["measuring rank importance"].startswith("3 done in ")

@@ -11,6 +11,7 @@ from keras import ops
 from dart_keras.compression.calibration.hooks import listening
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.compressible import CompressibleLayer
+from dart_keras.utils.progress import progress
 
 # Random directions in the outputs for each batch, and rows that are enough of them.
 _PROBES = 8
@@ -153,7 +154,7 @@ def sensitivities(
     sums: list[Any] = [0.0] * len(compressibles)
     counts = [0] * len(compressibles)
     rows = 0
-    for batch in batches:
+    for batch in progress(batches, "differentiating outputs"):
         seen: list[tuple[int, Any]] = []
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
 

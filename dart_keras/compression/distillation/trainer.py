@@ -23,7 +23,7 @@ from dart_keras.compression.calibration.output_loss import (
 )
 from dart_keras.model_surgery.clone import states_of
 from dart_keras.private_apis import flatten_layers
-from dart_keras.utils.progress import progress_of_training
+from dart_keras.utils.progress import progress, progress_bar
 
 # The share of the steps in which the rate rises.
 _WARMUP = 0.1
@@ -103,7 +103,7 @@ class Distillation:
         """
         weights = student.get_weights()
         best, least = _RATES[0], math.inf
-        for rate in _RATES:
+        for rate in progress(_RATES, "trying learning rates"):
             self._try(student, rate)
             error = self.error(student)
             student.set_weights(weights)
@@ -119,21 +119,28 @@ class Distillation:
         Where it ends farther from the original than it began, its weights are put back.
         """
         before, weights = self.error(student), student.get_weights()
-        bar = progress_of_training("recovering")
-        history = self._fit(student, rate, self._inputs, self._targets, self._epochs, [bar])
+        steps = self._epochs * self._steps(len(self._targets[0]))
+        with progress_bar("recovering", steps) as bar:
+            count = keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: bar.update()
+            )
+            history = self._fit(student, rate, self._inputs, self._targets, self._epochs, [count])
         if not self.error(student) <= before:
             student.set_weights(weights)
         return history
 
     def _try(self, student: keras.Model, rate: float) -> None:
         rows = len(self._targets[0])
-        steps = self._epochs * math.ceil(rows / self._batch_size)
+        steps = self._epochs * self._steps(rows)
         wanted = min(steps, max(_LEAST_STEPS, math.ceil(_TRIAL_SHARE * steps)))
         taken = np.linspace(0, rows - 1, min(rows, wanted * self._batch_size)).astype(int)
         inputs = keras.tree.map_structure(lambda x: x[taken], self._inputs)
         targets = [y[taken] for y in self._targets]
         epochs = max(1, wanted * self._batch_size // len(taken))
         self._fit(student, rate, inputs, targets, epochs)
+
+    def _steps(self, rows: int) -> int:
+        return math.ceil(rows / self._batch_size)
 
     def _fit(
         self,
@@ -145,7 +152,7 @@ class Distillation:
         callbacks: Sequence[Any] = (),
     ) -> keras.callbacks.History:
         distilled = _Distilled(student)
-        steps = epochs * math.ceil(len(targets[0]) / self._batch_size)
+        steps = epochs * self._steps(len(targets[0]))
         # From all targets, so that a trial has the loss of the training.
         losses = [_loss(y) for y in self._targets]
         distilled.compile(keras.optimizers.Lamb(_rates(rate, steps)), loss=losses)

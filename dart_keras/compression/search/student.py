@@ -143,7 +143,7 @@ class Fitter:
         student, copies = copy_model(self.model)
         errors, error = [0.0] * len(fitted), 0.0
         runs = observer.runs_of(student)
-        for k in progress(self._order, "errors at the end"):
+        for k in progress(self._order, "measuring model output errors"):
             if (layer := fitted[k].layer) is not None:
                 # Before the layer is in: it may work in the operation that is next.
                 runs.forward_to(k)

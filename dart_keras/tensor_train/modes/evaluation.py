@@ -16,6 +16,7 @@ from dart_keras.tensor_train.modes.exploration import ParameterRange, RankRule
 from dart_keras.tensor_train.modes.kernel_error import kernel_error, kernel_ranks
 from dart_keras.tensor_train.modes.request import BYTES, OBJECTIVES, Request
 from dart_keras.tensor_train.modes.suggestion import ModePoint
+from dart_keras.utils.progress import progress
 
 UNITS = dict(
     zip(OBJECTIVES, ("parameters", "multiply-adds", "microseconds", "bytes", ""), strict=True)
@@ -46,7 +47,7 @@ class Evaluation:
 
     def add(self, shapes: Iterable[ModePair]) -> None:
         """Work out the points of these trains, unless they are known or outside the range."""
-        for shape in shapes:
+        for shape in progress(shapes, "evaluating modes"):
             if shape not in self.seen and (point := self._evaluated(shape)) is not None:
                 self.points.append(point)
             self.seen.add(shape)

@@ -244,3 +244,13 @@ def test_errors_of_layers_are_those_from_before_the_recovery(one_rate):
         before, after = ([getattr(row, what) for row in r.layers] for r in (without, report))
         assert before == after
     assert report.end_error != without.end_error
+
+
+def test_it_reports_the_progress_of_trials_and_of_training(progress_lines):
+    model = classifier()
+    small = compressed(model)
+    recover(small, model, ROWS, epochs=3, batch_size=32)
+    lines = progress_lines()
+    assert " of 4 done in " in lines["trying learning rates"]
+    # 96 rows are three steps an epoch.
+    assert lines["recovering"].startswith("9 of 9 done in ")

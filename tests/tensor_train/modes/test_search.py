@@ -197,3 +197,9 @@ def test_a_matrix_that_no_small_train_holds():
     found = suggest_modes(16, 16, max_error=0.001, matrix=noise, max_cores=2)
     assert found.error <= 0.001
     assert found.parameters >= 256
+
+
+def test_it_reports_its_progress(progress_lines):
+    matrix = np.random.default_rng(0).normal(size=(16, 12))
+    suggest_modes(16, 12, ranks=2, matrix=matrix)
+    assert " done in " in progress_lines()["evaluating modes"]
