@@ -1,9 +1,9 @@
 """Fit the constants of the planner's CPU cost model.
 
 `python -m benchmarks.calibration --seconds 240` times all candidates for random TT matrices, as
-`benchmarks.planner` does for its grid. It prints the constants of `Machine("cpu")` in
-dart_keras/tensor_train/contraction/machine.py that best fit these times and the two-core times of
-`benchmarks.planner`. No random TT matrix is in that grid.
+`benchmarks.planner` does for its grid. It prints the constants of the device "cpu" in
+dart_keras/devices.py that best fit these times and the two-core times of `benchmarks.planner`. No
+random TT matrix is in that grid.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from scipy.optimize import least_squares
 from benchmarks import environment, planner
 from benchmarks.grid import KINDS
 from benchmarks.tables import RESULTS, Results
+from dart_keras.devices import DEVICES, CostModel
 from dart_keras.tensor_train import complete_ranks
 from dart_keras.tensor_train.contraction import ContractionPlan, candidate_plans
-from dart_keras.tensor_train.contraction.machine import MACHINES, Machine
 from dart_keras.tensor_train.contraction.network import Network
 
 MODES = (3, 5, 6, 9, 10, 12, 18, 20, 24, 40, 48, 72, 80)
@@ -59,34 +59,35 @@ def plans_of(cell: dict[str, Any]) -> list[ContractionPlan]:
             network,
             tuple(tuple(pair) for pair in candidate["path"]),
             tuple(candidate["batched"]),
-            MACHINES["cpu"],
+            DEVICES["cpu"],
             training,
         )
         for candidate in cell["candidates"]
     ]
 
 
-def fit(cells: list[dict[str, Any]], start: Machine) -> tuple[Machine, float]:
+def fit(cells: list[dict[str, Any]], start: CostModel) -> tuple[CostModel, float]:
     """Fit the constants that best predict the time ratios between the candidates of a cell.
 
     Only candidates of one cell are compared. They were timed in turn, while the speed of the
     machine changes from cell to cell.
 
     Returns:
-        The machine, and the median error of the log time ratios within a cell.
+        The constants, and the median error of the log time ratios within a cell.
     """
     names = [field.name for field in dataclasses.fields(start) if field.type is float]
     measured = [(plans_of(cell), [c["microseconds"] for c in cell["candidates"]]) for cell in cells]
 
-    def machine_of(logarithms: np.ndarray) -> Machine:
+    def model_of(logarithms: np.ndarray) -> CostModel:
         constants = np.exp(logarithms).tolist()
         return dataclasses.replace(start, **dict(zip(names, constants, strict=True)))
 
     def errors(logarithms: np.ndarray) -> np.ndarray:
-        model, call = machine_of(logarithms[:-1]), np.exp(logarithms[-1])
+        fitted, call = model_of(logarithms[:-1]), np.exp(logarithms[-1])
+        device = dataclasses.replace(DEVICES["cpu"], costs=fitted)
         found = []
         for plans, times in measured:
-            estimates = [dataclasses.replace(p, machine=model).microseconds + call for p in plans]
+            estimates = [dataclasses.replace(p, device=device).microseconds + call for p in plans]
             ratios = np.log(np.array(estimates) / times)
             found.append(ratios - np.median(ratios))
         return np.concatenate(found)
@@ -97,7 +98,7 @@ def fit(cells: list[dict[str, Any]], start: Machine) -> tuple[Machine, float]:
     best = least_squares(
         errors, initial, loss="soft_l1", f_scale=0.1, diff_step=0.05, bounds=bounds
     )
-    return machine_of(best.x[:-1]), float(np.median(np.abs(errors(best.x))))
+    return model_of(best.x[:-1]), float(np.median(np.abs(errors(best.x))))
 
 
 def main() -> None:
@@ -116,8 +117,8 @@ def main() -> None:
         measured = planner.measure(modes, cell["ranks"], cell["batch"], cell["kind"])
         results.add({**cell, **measured})
     grid = json.loads((RESULTS / "planner_2_cores.json").read_text())["cells"]
-    fitted, error = fit(results.cells + grid, MACHINES["cpu"])
-    results.finish({"machine": dataclasses.asdict(fitted), "median error": error})
+    fitted, error = fit(results.cells + grid, DEVICES["cpu"].costs)
+    results.finish({"constants": dataclasses.asdict(fitted), "median error": error})
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from dart_keras.deployment.build import executable
 from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold
 from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
 from dart_keras.deployment.post_training.activation_ranges import METHODS
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import export
@@ -117,11 +117,11 @@ def measured(
     model: keras.Model, rows: np.ndarray, test_rows: np.ndarray, quantization: str, method: str
 ) -> dict[str, Any]:
     """Return the SQNR (dB) and the bytes of the files with per-channel and per-tensor scales."""
-    recipe = RECIPES[quantization]
+    scheme = SCHEMES[quantization]
     signature = model_signature(model).resolved([rows])
     rows, test_rows = (x.astype(signature.inputs[0].dtype) for x in (rows, test_rows))
-    exported = export(model, signature, DevicePlans("raspberry-pi", recipe))
-    lowering = Lowering(exported, recipe, [rows], method)
+    exported = export(model, signature, DevicePlans("raspberry-pi", scheme))
+    lowering = Lowering(exported, scheme, [rows], method)
     [expected] = exported([test_rows])
     found: dict[str, Any] = {}
     for scales, per_channel in (("per channel", True), ("per tensor", False)):

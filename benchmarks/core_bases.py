@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from dart_keras.layers import TTEmbedding
-from dart_keras.layers.planning import fastest_of_its_size, planning_for
+from dart_keras.layers.planning import device_planning, fastest_of_its_size
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.tensor_train.contraction import ContractionPlan, contract, intercept_products
 from dart_keras.tensor_train.core_bases import balanced, rotated, with_matrix
@@ -105,7 +105,7 @@ def _largest_looked_up(layer: TTLayer) -> dict[int, np.ndarray]:
 
 
 def _largest_multiplied(layer: TTLayer, rows: np.ndarray) -> dict[int, np.ndarray]:
-    with planning_for("raspberry-pi", lambda _, plans: fastest_of_its_size(plans)):
+    with device_planning("raspberry-pi", lambda _, plans: fastest_of_its_size(plans)):
         plan = layer.contraction_plan(1)
     padding = math.prod(layer.input_modes) - rows.shape[-1]
     seen = _Seen(plan)

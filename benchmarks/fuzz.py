@@ -18,14 +18,15 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.tables import RESULTS, Results
+from dart_keras.devices import DEVICES
 
 # Greatest error of a float32 file, relative to the output's largest magnitude.
 RELATIVE = 1e-3
 # Least SQNR of each output of quantized files, in decibels.
 DECIBELS = {"dynamic": 20.0, "int8": 5.0, "int16x8": 5.0}
 CONVERSIONS = (
-    *(("raspberry-pi", name) for name in ("float32", "dynamic", "int8", "int16x8")),
-    *(("microcontroller", name) for name in ("float32", "int8", "int16x8")),
+    *(("raspberry-pi", name) for name in DEVICES["raspberry-pi"].quantizations),
+    *(("microcontroller", name) for name in DEVICES["microcontroller"].quantizations),
 )
 SECONDS = 300
 GOOD = ("converted", "refused")

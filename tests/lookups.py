@@ -1,6 +1,6 @@
 """Every way to look up rows of a train, for the tests."""
 
-from dart_keras.tensor_train.contraction.machine import machine_named
+from dart_keras.devices import find_device
 from dart_keras.tensor_train.lookup import lookup_plans
 
 # Modes and ranks of a table of 30,522 rows of width 768.
@@ -14,7 +14,7 @@ def all_plans(count, train, *, training=True, dynamic_shapes=True):
             count,
             *train,
             training=training,
-            machine=machine_named("cpu"),
+            device=find_device("cpu"),
             dynamic_shapes=dynamic_shapes,
         )
     )

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-# As `dart_keras.deployment` knows them; reading its own lists would start TensorFlow.
-TARGETS = ("raspberry-pi", "microcontroller")
-QUANTIZATIONS = ("float32", "dynamic", "int8", "int16x8")
+from dart_keras.devices import DEVICES
+
+# As `dart_keras.deployment` knows them; reading its own list would start TensorFlow.
 ACTIVATION_RANGES = ("minmax", "percentile", "mse")
 
 
@@ -56,6 +56,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Adds the Keras model, which every subcommand takes."""
     parser.add_argument(
         "model", metavar="MODEL", type=file_ending(".keras", ".h5"), help="a .keras or .h5 file"
+    )
+
+
+def add_target(parser: argparse.ArgumentParser, help: str, default: str | None = None) -> None:
+    """Adds the device, one of those that run files."""
+    devices = [device for device in DEVICES.values() if device.runs_files]
+    listed = "; ".join(f"{device.name}, {device.description}" for device in devices)
+    parser.add_argument(
+        "--target",
+        choices=[device.name for device in devices],
+        default=default,
+        help=f"{help}: {listed}",
     )
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from dart_keras.cli.arguments import (
-    QUANTIZATIONS,
-    TARGETS,
     add_calibration_data,
     add_model,
+    add_target,
     file_ending,
     positive,
     share,
 )
 from dart_keras.cli.model_files import load_model, load_rows
+from dart_keras.devices import QUANTIZATIONS
 
 
 def add_parser(commands: Any) -> None:
@@ -47,7 +47,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--quantization", choices=QUANTIZATIONS, help=f"the quantization {of_file} (int8)"
     )
-    parser.add_argument("--target", choices=TARGETS, help=f"the target {of_file} (microcontroller)")
+    add_target(parser, f"the target {of_file} (microcontroller)")
     add_calibration_data(parser, "rows that the model may meet, to keep what it does with them")
     parser.add_argument(
         "--layers",

@@ -5,14 +5,14 @@ from typing import Any
 
 from dart_keras.cli.arguments import (
     ACTIVATION_RANGES,
-    QUANTIZATIONS,
-    TARGETS,
     add_calibration_data,
     add_model,
+    add_target,
     positive,
     positive_number,
 )
 from dart_keras.cli.model_files import load_model, load_rows
+from dart_keras.devices import QUANTIZATIONS
 
 
 def add_parser(commands: Any) -> None:
@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--output", metavar="FOLDER", type=Path, required=True, help="where to write the files"
     )
-    parser.add_argument("--target", choices=TARGETS, default="raspberry-pi")
+    add_target(parser, "the device that the file is for (default: %(default)s)", "raspberry-pi")
     parser.add_argument("--quantization", choices=QUANTIZATIONS, default="float32")
     add_calibration_data(
         parser,

@@ -10,13 +10,17 @@ from dart_keras.deployment.flatbuffer.size_breakdown import FileParts
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.profiling import Measurements, measure
 from dart_keras.deployment.runtimes.tensor_info import Examples, TensorInfo
-from dart_keras.deployment.target import OTHER_KERNELS, TARGETS
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.deployment.tracing.representative_data import collect
 from dart_keras.deployment.tracing.signature import InputSpec
 from dart_keras.deployment.validation.operator_errors import OperatorErrors, operator_errors
 from dart_keras.deployment.validation.output_errors import check, compare, in_words
+from dart_keras.devices import find_device
 from dart_keras.utils.atomic_write import write_files
+
+# LiteRT without XNNPACK, and with its reference kernels: they show where errors come from, and
+# judge no file.
+_OTHER_KERNELS = ("litert-builtin", "litert-reference")
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,13 +31,13 @@ class Artifact:
 
     Attributes:
         content: The bytes of the `.tflite` file.
-        target: `"raspberry-pi"` or `"microcontroller"`.
+        target: The device's name, a key of `dart_keras.devices.DEVICES`.
         quantization: `"float32"`, `"dynamic"`, `"int8"` or `"int16x8"`.
         weight_scales: `"per-channel"`, `"per-tensor"`, or `"mixed"` where some weights have a
             scale for each channel and others a single one; None for float weights.
         operators: Names of the builtin operators in the file, sorted.
         arena_size: Bytes of the smallest arena in which TensorFlow Lite Micro's interpreter
-            ran the file on this computer; None for a Raspberry Pi.
+            ran the file on this computer; None for devices without an arena.
         inputs: The file's inputs, in the Keras model's order.
         outputs: The file's outputs, in the Keras model's order.
         report: Sizes, operators, timings and the distance to Keras, as JSON can hold them.
@@ -66,9 +70,9 @@ class Artifact:
             x: Real values, or ids for integer inputs, of shape (rows, *input shape), any
                 number of rows. With several inputs, a tuple of arrays in the model's order or
                 a dict by input name.
-            runtime: `"litert"`, or for a microcontroller also `"tflm"`. To compare,
+            runtime: `"litert"`, or for microcontrollers also `"tflm"`. To compare,
                 `"litert-builtin"` is LiteRT without XNNPACK, and `"litert-reference"` LiteRT
-                with its plainest kernels.
+                with its reference kernels.
 
         Returns:
             The output, dequantized to float32, of shape (rows, *output shape), or a list of
@@ -77,7 +81,7 @@ class Artifact:
         Raises:
             ValueError: If the target has no such runtime, or `x` does not fit the inputs.
         """
-        runtimes = TARGETS[self.target].runtimes + OTHER_KERNELS
+        runtimes = find_device(self.target).runtimes + _OTHER_KERNELS
         if runtime not in runtimes:
             raise ValueError(
                 f"`runtime` must be one of {list(runtimes)} for target {self.target!r}. "
@@ -105,7 +109,7 @@ class Artifact:
         expected = self._reference(arrays)
         names = [info.name for info in self.outputs]
         results = {}
-        for runtime in TARGETS[self.target].runtimes:
+        for runtime in find_device(self.target).runtimes:
             results[runtime] = compare(expected, self._run(arrays, runtime), names)
             check(results[runtime], self.quantization, runtime)
         return results
@@ -137,7 +141,7 @@ class Artifact:
             runtime         load ...
         """
         return measure(
-            self.content, TARGETS[self.target].runtimes, self.examples, self.arena_size, runs
+            self.content, find_device(self.target).runtimes, self.examples, self.arena_size, runs
         )
 
     def operator_errors(self, calibration_data: Any) -> OperatorErrors:

@@ -15,18 +15,18 @@ from dart_keras.deployment.flatbuffer.passes.relu6 import saturate
 from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.size_breakdown import file_parts
-from dart_keras.deployment.post_training.schemes import Recipe
+from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.post_training.trained_ranges import check_integers
 from dart_keras.deployment.post_training.weight_scales import Scaled, choose_scales, counted
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
-from dart_keras.deployment.target import Target
 from dart_keras.deployment.tracing.basis_choice import AS_TRAINED, gauges_of
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import Exported, export
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.deployment.validation.output_errors import compare
+from dart_keras.devices import Device
 from dart_keras.utils.progress import progress
 
 
@@ -53,13 +53,13 @@ class Built:
 
 @dataclass(frozen=True)
 class Builder:
-    """Makes files from one model, for one target and by one recipe.
+    """Makes files from one model, for one target and by one quantization scheme.
 
     Attributes:
         model: The model.
         signature: How to call it.
         device: The target.
-        recipe: How to quantize.
+        scheme: How to quantize.
         calibration: The rows that show the ranges of the activations, one array an input.
         compared: The rows on which errors are measured.
         method: How ranges follow from the calibration rows.
@@ -67,8 +67,8 @@ class Builder:
 
     model: keras.Model
     signature: ModelSignature
-    device: Target
-    recipe: Recipe
+    device: Device
+    scheme: QuantizationScheme
     calibration: Sequence[np.ndarray]
     compared: list[np.ndarray]
     method: str = "minmax"
@@ -83,7 +83,7 @@ class Builder:
         Raises:
             ConversionError: If an operation has no builtin operator, or no file is small enough.
         """
-        plans = DevicePlans(self.device.name, self.recipe)
+        plans = DevicePlans(self.device.name, self.scheme)
         best = self._build(plans)
         if flash_budget is None:
             return best
@@ -106,7 +106,7 @@ class Builder:
         size = min(len(built.content), len(best.content))
         if size > flash_budget:
             raise ConversionError(
-                f"The smallest file with quantization={self.recipe.name!r} takes {size} bytes. "
+                f"The smallest file with quantization={self.scheme.name!r} takes {size} bytes. "
                 f"Received: flash_budget={flash_budget}."
             )
         return built
@@ -115,10 +115,10 @@ class Builder:
         gauge, lowering = self._chosen(plans, gauge)
         exported, content = lowering.exported, self._file(lowering)
         scaled = None
-        if self.recipe.learned:
+        if self.scheme.learned:
             check_integers(content, exported)
             scaled = counted(content)
-        elif self.recipe.optimized:
+        elif self.scheme.optimized:
             coarse = self._file(lowering, per_channel=False)
             # The runtime with the coarser arithmetic.
             decibels = self._decibels(exported, self.device.runtimes[-1])
@@ -130,11 +130,11 @@ class Builder:
 
     def _chosen(self, plans: DevicePlans, gauge: str | None) -> tuple[str | None, Lowering]:
         """The gauge whose worst output has the highest signal-to-noise ratio, if none is given."""
-        gauges = gauges_of(self.model) if self.recipe.needs_data else {AS_TRAINED: []}
+        gauges = gauges_of(self.model) if self.scheme.needs_data else {AS_TRAINED: []}
         lowerings = {
             name: Lowering(
                 export(self.model, self.signature, plans, replaced),
-                self.recipe,
+                self.scheme,
                 self.calibration,
                 self.method,
             )
@@ -158,9 +158,7 @@ class Builder:
 
     def _file(self, lowering: Lowering, per_channel: bool = True) -> bytes:
         content = narrow_weights(lowering.file(per_channel))
-        if "tflm" not in self.device.runtimes:
-            return content
-        return narrow_tables(saturate(content))
+        return narrow_tables(saturate(content)) if self.device.has_arena else content
 
     def _decibels(self, exported: Exported, runtime: str) -> Callable[[bytes], list[float]]:
         expected = exported(self.compared)

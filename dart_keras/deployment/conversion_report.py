@@ -6,27 +6,27 @@ from dart_keras._version import __version__
 from dart_keras.deployment.build import Built
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.size_breakdown import file_parts
-from dart_keras.deployment.post_training.schemes import Recipe
+from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.tensor_info import Examples
-from dart_keras.deployment.target import Target
-
-_PACKAGES = {"litert": "ai-edge-litert", "tflm": "tflite-micro"}
+from dart_keras.devices import RUNTIMES, Device
 
 
-def describe(built: Built, file: Executable, device: Target, recipe: Recipe) -> dict[str, Any]:
+def describe(
+    built: Built, file: Executable, device: Device, scheme: QuantizationScheme
+) -> dict[str, Any]:
     """What a report tells of a file itself, as JSON can hold it.
 
     Args:
         built: The file with what it was made from.
         file: The same, with its inputs and outputs.
         device: The target.
-        recipe: How it was quantized.
+        scheme: How it was quantized.
     """
     parsed = ModelFile(built.content)
     return {
         "target": device.name,
-        "quantization": recipe.name,
+        "quantization": scheme.name,
         "file_bytes": len(built.content),
         "file_parts": asdict(file_parts(built.content)),
         "weight_bytes": parsed.weight_bytes,
@@ -53,6 +53,6 @@ def memory_of(
     }
 
 
-def _versions(device: Target) -> dict[str, str]:
-    packages = ["tensorflow", "keras", *(_PACKAGES[runtime] for runtime in device.runtimes)]
+def _versions(device: Device) -> dict[str, str]:
+    packages = ["tensorflow", "keras", *(RUNTIMES[runtime].package for runtime in device.runtimes)]
     return {"dart-keras": __version__, **{name: version(name) for name in packages}}

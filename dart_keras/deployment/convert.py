@@ -11,20 +11,17 @@ from dart_keras.deployment.build import Builder, executable
 from dart_keras.deployment.conversion_report import describe, memory_of
 from dart_keras.deployment.errors import ConversionError, InaccurateError
 from dart_keras.deployment.post_training.activation_ranges import METHODS
-from dart_keras.deployment.post_training.schemes import RECIPES, Recipe
+from dart_keras.deployment.post_training.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.post_training.trained_ranges import rows_in_range, with_learned_ranges
-from dart_keras.deployment.target import Target, find_target
 from dart_keras.deployment.tracing.function import in_float32
 from dart_keras.deployment.tracing.representative_data import MAX_ROWS, collect, random_rows
 from dart_keras.deployment.tracing.signature import ModelSignature, model_signature
 from dart_keras.deployment.validation.target_check import judge, keras_outputs
+from dart_keras.devices import Device, find_device
 from dart_keras.tensor_train.modes import is_integer
 
 _COMPARED_ROWS = 64
 _RECORDED_ROWS = 4
-_TIMED_RUNS = 50
-_PACKAGES = {"litert": "ai-edge-litert", "tflm": "tflite-micro"}
-_WITHOUT_XNNPACK = "litert-builtin"
 
 
 def convert(
@@ -52,12 +49,13 @@ def convert(
     1.25 times its weights, its biases and 2 KiB together.
 
     Integer inputs, and float inputs that go straight into an embedding, are int32 in the file.
-    All other inputs are float32, int8 or int16, as the recipe says.
+    All other inputs are float32, int8 or int16, as the quantization scheme says.
 
     Args:
         model: A built Sequential, functional or subclassed model. Of a subclassed model, which
             remembers no dtypes, inputs are integers if `calibration_data` are.
-        target: `"raspberry-pi"` or `"microcontroller"`.
+        target: The device's name, a key of `dart_keras.devices.DEVICES`, such as
+            `"raspberry-pi"` or `"microcontroller"`.
         quantization: `"float32"`; `"dynamic"`, int8 weights (of matrices with at least 1024
             elements) and float activations, not on a microcontroller; `"int8"`, weights and
             activations, inputs and outputs included; `"int16x8"`, int8 weights and int16
@@ -103,7 +101,7 @@ def convert(
         >>> artifact.predict(rows, runtime="tflm").shape
         (32, 2)
     """
-    device = find_target(target, quantization)
+    device = find_device(target, quantization)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "Conversion needs Keras to run on TensorFlow: set KERAS_BACKEND=tensorflow. "
@@ -112,13 +110,13 @@ def convert(
     check_budget(flash_budget)
     check_min_sqnr_db(min_sqnr_db)
     signature = model_signature(model)
-    recipe = with_learned_ranges(RECIPES[quantization], model, device.name)
-    check_activation_ranges(activation_ranges, recipe)
-    arrays = _representative_rows(calibration_data, signature, recipe)
+    scheme = with_learned_ranges(SCHEMES[quantization], model, device.name)
+    check_activation_ranges(activation_ranges, scheme)
+    arrays = _representative_rows(calibration_data, signature, scheme)
     signature = signature.resolved(arrays)
     if arrays is None:
         compared = random_rows(signature.inputs, signature.id_bound)
-        if recipe.learned:
+        if scheme.learned:
             compared = rows_in_range(model, signature.inputs, compared)
     else:
         arrays = [a.astype(s.dtype) for a, s in zip(arrays, signature.inputs, strict=True)]
@@ -128,10 +126,14 @@ def convert(
         model, device, signature, arrays, compared, flash_budget, activation_ranges, min_sqnr_db
     )
     try:
-        return _convert(request, recipe)
+        return _convert(request, scheme)
     except InaccurateError as error:
-        finer = RECIPES["int16x8"]
-        if min_sqnr_db is None or recipe != RECIPES["int8"] or finer.name not in device.recipes:
+        finer = SCHEMES["int16x8"]
+        if (
+            min_sqnr_db is None
+            or scheme != SCHEMES["int8"]
+            or finer.name not in device.quantizations
+        ):
             raise
         refused = error
     try:
@@ -143,7 +145,7 @@ def convert(
             error.layers,
         ) from error
     artifact.report["refused"] = {
-        "quantization": recipe.name,
+        "quantization": scheme.name,
         "runtime": refused.runtime,
         "outputs": refused.outputs,
     }
@@ -152,10 +154,10 @@ def convert(
 
 @dataclass(frozen=True)
 class _Request:
-    """What a file is wanted of, whatever the recipe."""
+    """What a file is wanted of, whatever the quantization scheme."""
 
     model: keras.Model
-    device: Target
+    device: Device
     signature: ModelSignature
     arrays: list[np.ndarray] | None
     compared: list[np.ndarray]
@@ -164,30 +166,30 @@ class _Request:
     min_sqnr_db: float | None
 
 
-def _convert(request: _Request, recipe: Recipe) -> Artifact:
+def _convert(request: _Request, scheme: QuantizationScheme) -> Artifact:
     model, device, signature = request.model, request.device, request.signature
     arrays, compared = request.arrays, request.compared
     builder = Builder(
-        model, signature, device, recipe, arrays or (), compared, request.activation_ranges
+        model, signature, device, scheme, arrays or (), compared, request.activation_ranges
     )
     built = builder.build(request.flash_budget)
     file = executable(built.content, built.exported)
     with in_float32(model):
         expected = keras_outputs(signature, compared)
     runtimes, arena_size = judge(
-        file, built, device, recipe, compared, expected, request.min_sqnr_db
+        file, built, device, scheme, compared, expected, request.min_sqnr_db
     )
     # The last runtime is the device's own.
     recorded = _evenly_spaced(compared, _RECORDED_ROWS)
     examples = file.record(device.runtimes[-1], recorded, arena_size)
-    report = describe(built, file, device, recipe) | {
+    report = describe(built, file, device, scheme) | {
         "model": model.name,
         "parameters": model.count_params(),
         "flash_budget": request.flash_budget,
         "arena_bytes": arena_size,
-        "microcontroller": memory_of(len(built.content), examples, arena_size),
-        "activation_ranges": request.activation_ranges if recipe.needs_data else None,
-        "calibration_rows": len(arrays[0]) if arrays and recipe.needs_data else 0,
+        "memory": memory_of(len(built.content), examples, arena_size),
+        "activation_ranges": request.activation_ranges if scheme.needs_data else None,
+        "calibration_rows": len(arrays[0]) if arrays and scheme.needs_data else 0,
         "compared_rows": len(compared[0]),
         "compared_on": "random inputs" if arrays is None else "calibration data",
         "runtimes": runtimes,
@@ -197,7 +199,7 @@ def _convert(request: _Request, recipe: Recipe) -> Artifact:
     return Artifact(
         content=built.content,
         target=device.name,
-        quantization=recipe.name,
+        quantization=scheme.name,
         weight_scales=built.scaled.kind if built.scaled else None,
         operators=sorted(report["operators"]),
         arena_size=arena_size,
@@ -211,14 +213,14 @@ def _convert(request: _Request, recipe: Recipe) -> Artifact:
 
 
 def _representative_rows(
-    data: Any, signature: ModelSignature, recipe: Recipe
+    data: Any, signature: ModelSignature, scheme: QuantizationScheme
 ) -> list[np.ndarray] | None:
     if data is not None:
         return collect(data, signature.inputs, name="calibration_data", max_rows=MAX_ROWS)
-    if recipe.needs_data:
+    if scheme.needs_data:
         shapes = {spec.name: ("rows", *spec.shape) for spec in signature.inputs}
         raise ValueError(
-            f"quantization={recipe.name!r} needs `calibration_data` of the shapes {shapes} to "
+            f"quantization={scheme.name!r} needs `calibration_data` of the shapes {shapes} to "
             "find the ranges of the activations. Received: calibration_data=None"
         )
     return None
@@ -248,18 +250,18 @@ def check_min_sqnr_db(least: Any) -> None:
         )
 
 
-def check_activation_ranges(activation_ranges: Any, recipe: Recipe) -> None:
-    """Raise a ValueError unless ranges can be found this way for the recipe."""
+def check_activation_ranges(activation_ranges: Any, scheme: QuantizationScheme) -> None:
+    """Raise a ValueError unless ranges can be found this way for the quantization scheme."""
     if activation_ranges not in METHODS:
         raise ValueError(
             f"Expected `activation_ranges` to be one of {list(METHODS)}. Received: "
             f"activation_ranges={activation_ranges!r}"
         )
-    if activation_ranges != "minmax" and not recipe.needs_data:
+    if activation_ranges != "minmax" and not scheme.needs_data:
         reason = (
             "this model has learned its ranges"
-            if recipe.learned
-            else f"quantization={recipe.name!r} needs none"
+            if scheme.learned
+            else f"quantization={scheme.name!r} needs none"
         )
         raise ValueError(
             f"`activation_ranges` is for ranges that are found on calibration data, and {reason}. "

@@ -76,7 +76,6 @@ def lookup_plan_for(layer: Any, count: int | None, training: bool | None) -> Loo
     Returns:
         The plan.
     """
-    device = planned_device()
     # For XLA every size is fixed, and nothing is won by there being fewer different ids.
     fixed = keras.backend.backend() != "tensorflow" or compiling_with_xla()
     return plan_lookup(
@@ -85,7 +84,7 @@ def lookup_plan_for(layer: Any, count: int | None, training: bool | None) -> Loo
         layer.output_modes,
         layer.ranks,
         training=bool(training),
-        machine=device or "cpu",
+        target=planned_device() or "cpu",
         dynamic_shapes=not fixed,
     )
 

@@ -30,14 +30,14 @@ _MUCH_SLOWER = 1.25
 
 
 @contextmanager
-def planning_for(machine: str, choice: Choice) -> Iterator[None]:
+def device_planning(target: str, choice: Choice) -> Iterator[None]:
     """Let the layers called meanwhile be planned for a device, whatever their own setting.
 
     Args:
-        machine: The device's name, as in `candidate_plans`.
+        target: The device's name, as in `candidate_plans`.
         choice: Picks one of the plans for a layer.
     """
-    token = _device.set((machine, choice))
+    token = _device.set((target, choice))
     try:
         yield
     finally:
@@ -45,18 +45,18 @@ def planning_for(machine: str, choice: Choice) -> Iterator[None]:
 
 
 @contextmanager
-def planned_as(machine: str, plan: ContractionPlan) -> Iterator[None]:
+def planned_as(target: str, plan: ContractionPlan) -> Iterator[None]:
     """Let the layers called meanwhile be planned for a device in one way.
 
     A choice that is made around this is asked, too, with this plan alone to choose from.
 
     Args:
-        machine: The device's name, as in `candidate_plans`.
+        target: The device's name, as in `candidate_plans`.
         plan: The plan.
     """
     around = _device.get()
     choice = around[1] if around is not None else lambda layer, plans: plans[0]
-    with planning_for(machine, lambda layer, _: choice(layer, [plan])):
+    with device_planning(target, lambda layer, _: choice(layer, [plan])):
         yield
 
 
@@ -113,8 +113,8 @@ def plan_for(
     """
     train = (input_modes, output_modes, layer.ranks)
     if (device := _device.get()) is not None:
-        machine, choice = device
-        return choice(layer, candidate_plans(*train, rows, machine=machine))
+        target, choice = device
+        return choice(layer, candidate_plans(*train, rows, target=target))
     training = bool(training)
     plans = candidate_plans(*train, rows, training=training)
     _warn_if_slow(layer, min(plans, key=lambda plan: plan.multiply_adds))

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from dart_keras.layers.planning import count_rows, planning_for
+from dart_keras.layers.planning import count_rows, device_planning
 from dart_keras.quantization.products import RoundingInterceptor, final_weights
 from dart_keras.quantization.ranges import (
     ActivationQuantizer,
@@ -77,7 +77,7 @@ class TrainLookup:
             return self._layer(ids)
 
     def _planned(self) -> Any:
-        return planning_for(self._target, lambda layer, plans: plans[0])
+        return device_planning(self._target, lambda layer, plans: plans[0])
 
 
 def _table_quantizer(holder: Any, factor: Factor, place: int) -> Any:

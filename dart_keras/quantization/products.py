@@ -9,9 +9,9 @@ import numpy as np
 
 from dart_keras.layers.planning import (
     count_rows,
+    device_planning,
     fastest_of_its_size,
     planned_as,
-    planning_for,
 )
 from dart_keras.quantization.ranges import (
     ActivationQuantizer,
@@ -87,7 +87,7 @@ class TrainProducts:
     ) -> None:
         self._layer, self._target, self._options = holder.layer, holder.target, options
         self._row = [size or 1 for size in input_shape]
-        with planning_for(self._target, lambda layer, plans: fastest_of_its_size(plans)):
+        with device_planning(self._target, lambda layer, plans: fastest_of_its_size(plans)):
             self._plan = self._layer.contraction_plan(count_rows(input_shape[1:]) // summed)
         size, products = self._plan.network.size, self._plan.input_products
         shapes = [(size(p.shared), size(p.new)) for p in products]

@@ -2,6 +2,7 @@ from typing import Any
 
 import keras
 
+from dart_keras.devices import find_device
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import is_looked_up, is_reversed, nodes_of
 from dart_keras.quantization.coverage import (
@@ -18,11 +19,10 @@ from dart_keras.quantization.quantized_layer import (
     QuantizedOutput,
     range_of_input,
 )
-from dart_keras.tensor_train.contraction.machine import MACHINES
 
 
 def quantize_aware(
-    model: keras.Model, recipe: str = "int8", target: str = "raspberry-pi"
+    model: keras.Model, quantization: str = "int8", target: str = "raspberry-pi"
 ) -> keras.Model:
     """A copy of a model that computes, and trains on, the integers that its file will hold.
 
@@ -40,7 +40,7 @@ def quantize_aware(
     Args:
         model: A built Sequential or functional model, nested or not, in float32. It is left as it
             is.
-        recipe: `"int8"`, the only one with ranges that the file can take from the model.
+        quantization: `"int8"`, the only scheme with ranges that the file can take from the model.
         target: The device, as for `dart_keras.deployment.convert`.
 
     Returns:
@@ -63,11 +63,11 @@ def quantize_aware(
         >>> dk.deployment.convert(aware, quantization="int8").weight_scales
         'per-channel'
     """
-    if recipe != "int8":
-        raise ValueError(f"Expected `recipe` to be 'int8'. Received: recipe={recipe!r}")
-    devices = [machine.name for machine in MACHINES.values() if machine.constant_cores]
-    if target not in devices:
-        raise ValueError(f"Expected `target` to be one of {devices}. Received: target={target!r}")
+    if quantization != "int8":
+        raise ValueError(
+            f"Expected `quantization` to be 'int8'. Received: quantization={quantization!r}"
+        )
+    find_device(target, quantization)
     if not isinstance(model, keras.Model) or not model.built or not getattr(model, "inputs", None):
         raise ValueError(
             f"Expected a built Sequential or functional Keras model. Received: {model!r}"

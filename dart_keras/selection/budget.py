@@ -4,6 +4,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.devices import DEVICES, find_device
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.selection.importance import importances, non_increasing
 from dart_keras.selection.selection import Selection
@@ -29,7 +30,7 @@ class Budget(Selection):
         arena_bytes: In `compress`, how many bytes of working memory that file may take on
             TensorFlow Lite Micro.
         quantization: How the file is to be quantized, as for `convert`.
-        target: Which device it is for, as for `convert`. An arena needs `"microcontroller"`.
+        target: Which device it is for, as for `convert`; for `arena_bytes` one that has an arena.
         calibration_data: In `RankDiscretization`, batches as pairs of inputs and targets, some
             dozens of them: a list, a `tf.data.Dataset` or anything else that can be gone through
             again and again. Ranks then go where the model's loss needs them (Molchanov et al. 2019,
@@ -69,9 +70,10 @@ class Budget(Selection):
             raise ValueError(
                 f"Expected `{self.kind}` to be a positive integer. Received: {self.kind}={limit!r}"
             )
-        if self.kind == "arena_bytes" and target != "microcontroller":
+        if self.kind == "arena_bytes" and not find_device(target).has_arena:
+            arenas = tuple(device.name for device in DEVICES.values() if device.has_arena)
             raise ValueError(
-                "Expected target='microcontroller' for a budget of arena. "
+                f"Expected `target` to be one of {arenas} for a budget of arena. "
                 f"Received: target={target!r}"
             )
         self.limit = int(limit)

@@ -32,7 +32,7 @@ def test_random_models_are_converted_or_refused(worker):
 def test_errors_other_than_refusals_are_failures(worker):
     found = worker.ask(1, "no such device", "float32")
     assert found["outcome"] == "failed"
-    assert found["reason"].startswith("ValueError: `target` must be")
+    assert found["reason"].startswith("ValueError: Expected `target` to be")
 
 
 def test_crash_is_reported_and_the_next_process_continues(worker):

@@ -5,7 +5,7 @@ import numpy as np
 
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import operator_name, unpack
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import lower
 from dart_keras.deployment.runtimes.litert import run_on_litert
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA, run_on_tflm
@@ -132,15 +132,15 @@ def lowered(
     model: keras.Model,
     quantization: str,
     rows: np.ndarray,
-    machine: str = "raspberry-pi",
+    target: str = "raspberry-pi",
     per_channel: bool = True,
 ) -> bytes:
     """The file as TensorFlow's converter makes it."""
     signature = model_signature(model).resolved([rows])
     rows = rows.astype(signature.inputs[0].dtype)
-    recipe = RECIPES[quantization]
-    exported = export(model, signature, DevicePlans(machine, recipe))
-    return lower(exported, recipe, [rows], per_channel)
+    scheme = SCHEMES[quantization]
+    exported = export(model, signature, DevicePlans(target, scheme))
+    return lower(exported, scheme, [rows], per_channel)
 
 
 def operators(content: bytes) -> list[str]:

@@ -2,7 +2,7 @@ import pytest
 
 from dart_keras.deployment.convert import check_activation_ranges, check_budget, check_min_sqnr_db
 from dart_keras.deployment.post_training.activation_ranges import METHODS
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 
 
 @pytest.mark.parametrize("right", [None, 20, 0.5])
@@ -23,19 +23,19 @@ def test_a_budget_is_a_whole_number_of_bytes():
         check_budget(1.5)
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_only_what_is_calibrated_is_calibrated_in_some_way(recipe):
-    check_activation_ranges("minmax", recipe)
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_only_what_is_calibrated_is_calibrated_in_some_way(scheme):
+    check_activation_ranges("minmax", scheme)
     for method in set(METHODS) - {"minmax"}:
-        if recipe.needs_data:
-            check_activation_ranges(method, recipe)
+        if scheme.needs_data:
+            check_activation_ranges(method, scheme)
         else:
-            with pytest.raises(ValueError, match=f"quantization='{recipe.name}' needs none"):
-                check_activation_ranges(method, recipe)
+            with pytest.raises(ValueError, match=f"quantization='{scheme.name}' needs none"):
+                check_activation_ranges(method, scheme)
 
 
 def test_ranges_that_were_learned_are_not_found_on_data():
-    learned = RECIPES["int8"].with_learned_ranges()
+    learned = SCHEMES["int8"].with_learned_ranges()
     check_activation_ranges("minmax", learned)
     with pytest.raises(
         ValueError, match=r"has learned its ranges\. Received: activation_ranges='mse'"

@@ -7,7 +7,7 @@ import pytest
 from dart_keras.deployment import ConversionError, convert
 from dart_keras.deployment.build import Builder
 from dart_keras.deployment.post_training.weight_scales import EXTRA_TOLERANCE
-from dart_keras.deployment.target import TARGETS
+from dart_keras.devices import DEVICES
 from dart_keras.layers import TTDense
 from tests.deployment import models
 
@@ -89,7 +89,7 @@ def test_single_scales_cost_no_more_than_the_target_allows(model, target, runtim
     artifact = convert(model, target, quantization="int8", calibration_data=ROWS)
     plain = models.lowered(model, "int8", ROWS, target)
     assert artifact.size < len(plain)
-    allowed = TARGETS[target].scale_tolerance + EXTRA_TOLERANCE
+    allowed = DEVICES[target].scale_tolerance + EXTRA_TOLERANCE
     assert models.decibels(artifact.content, model, ROWS, runtime) >= (
         models.decibels(plain, model, ROWS, runtime) - allowed - 0.01
     )

@@ -15,12 +15,12 @@ def test_the_report_is_json_and_complete():
     assert report["parameters"] == 20 * 16 + 16 + 16 * 4 + 4
     assert report["file_bytes"] == len(artifact.content) == artifact.size
     assert report["arena_bytes"] == artifact.arena_size
-    assert report["microcontroller"] == {
+    assert report["memory"] == {
         # Four rows of 20 numbers in and 4 out, a byte each.
         "flash_bytes": {"model": artifact.size, "examples": 4 * (20 + 4)},
         "ram_bytes": {"arena": artifact.arena_size},
     }
-    assert convert(models.dense()).report["microcontroller"] is None
+    assert convert(models.dense()).report["memory"] is None
     assert report["calibration_rows"] == 64
     assert report["versions"]["keras"] == keras.__version__
     assert {"dart-keras", "tensorflow", "ai-edge-litert", "tflite-micro"} < set(report["versions"])

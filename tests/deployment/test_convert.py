@@ -6,10 +6,10 @@ from dart_keras.deployment import ConversionError, convert
 from tests.deployment import models
 
 SETTINGS = [
-    (target, recipe)
+    (target, scheme)
     for target in ("raspberry-pi", "microcontroller")
-    for recipe in ("float32", "dynamic", "int8", "int16x8")
-    if (target, recipe) != ("microcontroller", "dynamic")
+    for scheme in ("float32", "dynamic", "int8", "int16x8")
+    if (target, scheme) != ("microcontroller", "dynamic")
 ]
 LEAST_DECIBELS = {"float32": 100, "dynamic": 25, "int8": 20, "int16x8": 25}
 
@@ -23,7 +23,7 @@ LEAST_DECIBELS = {"float32": 100, "dynamic": 25, "int8": 20, "int16x8": 25}
         (models.tt_dense_on_sequences, models.RNG.normal(size=(64, 3, 20))),
     ],
 )
-def test_every_recipe_is_close_to_keras_on_every_runtime(build, rows, target, quantization):
+def test_every_scheme_is_close_to_keras_on_every_runtime(build, rows, target, quantization):
     model = build()
     artifact = convert(model, target, quantization=quantization, calibration_data=rows)
     assert artifact.report["compared_rows"] == 64

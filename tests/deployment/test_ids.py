@@ -67,7 +67,7 @@ def bits(count):
 
 @pytest.mark.parametrize("quantization", ["float32", "dynamic", "int8", "int16x8"])
 @pytest.mark.parametrize("modes", [(100, 100), (7, 1429), (17, 3, 197)])
-def test_every_row_of_a_table_is_found_in_every_recipe(quantization, modes):
+def test_every_row_of_a_table_is_found_in_every_scheme(quantization, modes):
     codes = [bits(mode) for mode in modes]
     table = TTEmbedding(
         10_000, math.prod(c.shape[1] for c in codes), 1, modes, [c.shape[1] for c in codes]

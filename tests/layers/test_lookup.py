@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dart_keras.layers import TTEmbedding
 from dart_keras.layers.lookup import checked_ids, lookup, lookup_plan_for, split_ids, table_of
-from dart_keras.layers.planning import planning_for
+from dart_keras.layers.planning import device_planning
 from tests.lookups import all_plans
 from tests.trains import random_train, trains
 
@@ -179,10 +179,10 @@ def test_no_size_depends_on_the_ids_where_sizes_are_fixed():
 
     tf.function(plan)(tf.zeros(1))
     tf.function(plan, jit_compile=True)(tf.zeros(1))
-    with planning_for("microcontroller", lambda layer, plans: plans[0]):
+    with device_planning("microcontroller", lambda layer, plans: plans[0]):
         plan(tf.zeros(1))
     assert [each.factors[1].parted for each in found] == [True, False, False]
-    assert found[2].machine.name == "microcontroller"
+    assert found[2].device.name == "microcontroller"
 
 
 def test_an_unknown_number_of_ids_is_planned_for():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dart_keras.layers import TTDense, TTEmbedding
-from dart_keras.layers.planning import CONTRACTIONS, count_rows, planning_for
+from dart_keras.layers.planning import CONTRACTIONS, count_rows, device_planning
 from dart_keras.tensor_train import suggest_modes
 from dart_keras.tensor_train.contraction import UNKNOWN_ROWS
 
@@ -107,11 +107,11 @@ def test_a_device_gets_the_plan_that_is_chosen_for_it():
         return plans[-1]
 
     x = np.random.default_rng(0).normal(size=(1, 64)).astype("float32")
-    with planning_for("microcontroller", last):
+    with device_planning("microcontroller", last):
         np.testing.assert_allclose(layer(x), x @ layer.to_dense(), atol=1e-4)
     [(asking, plans)] = seen
     assert asking is layer
-    assert plans[0].machine.name == "microcontroller"
+    assert plans[0].device.name == "microcontroller"
     assert not any(any(plan.batched) for plan in plans)
 
 
@@ -120,7 +120,7 @@ def test_projecting_back_to_the_vocabulary_is_planned():
     layer.build()
     seen = []
     x = np.random.default_rng(0).normal(size=(3, 16)).astype("float32")
-    with planning_for("raspberry-pi", lambda asking, plans: seen.append(plans) or plans[0]):
+    with device_planning("raspberry-pi", lambda asking, plans: seen.append(plans) or plans[0]):
         logits = layer(x, reverse=True)
     np.testing.assert_allclose(logits, x @ layer.to_dense().T, atol=1e-5)
     assert seen[0][0].network.input_modes == layer.output_modes

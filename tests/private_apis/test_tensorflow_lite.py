@@ -6,7 +6,7 @@ import tensorflow as tf
 from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
 from dart_keras.deployment.flatbuffer.reader import ordered
 from dart_keras.deployment.flatbuffer.serialization import unpack
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import export
@@ -25,9 +25,9 @@ def lowering(model, quantization):
     arrays = [
         array.astype(spec.dtype) for array, spec in zip(arrays, signature.inputs, strict=True)
     ]
-    recipe = RECIPES[quantization]
-    exported = export(model, signature, DevicePlans("raspberry-pi", recipe))
-    return Lowering(exported, recipe, arrays)
+    scheme = SCHEMES[quantization]
+    exported = export(model, signature, DevicePlans("raspberry-pi", scheme))
+    return Lowering(exported, scheme, arrays)
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
@@ -40,7 +40,7 @@ def test_both_halves_make_what_the_converter_makes(build, quantization):
             whole = converter.convert()
             # By the calibrator's ranges, which `Lowering.file` does not take as they are.
             measured = measure_ranges(halves._converter())
-            made = quantize(measured, halves.recipe.interface, per_channel)
+            made = quantize(measured, halves.scheme.interface, per_channel)
         names = [spec.name for spec in halves.exported.signature.inputs]
         assert slim(ordered(made, names), True) == slim(ordered(whole, names), True)
 

@@ -237,7 +237,7 @@ def subclassed():
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [
-        (two_balanced_trains, {"recipe": "int16x8"}, "`recipe` .*int16x8"),
+        (two_balanced_trains, {"quantization": "int16x8"}, "`quantization` .*int16x8"),
         (two_balanced_trains, {"target": "cpu"}, "`target` .*cpu"),
         (unbuilt, {}, "built"),
         (recurrent, {}, r"cells \(LSTM\)"),

@@ -56,7 +56,7 @@ def two_core_factorizations(
         every = complete_ranks(rank, *modes)
         parameters = count_parameters(*modes, every) + extra
         # Merging cores to a larger matrix is for those who have the flash to spare.
-        plans = candidate_plans(*modes, every, 1, machine="raspberry-pi")
+        plans = candidate_plans(*modes, every, 1, target="raspberry-pi")
         [plan, *_] = (each for each in plans if each.weights <= parameters - extra)
         factorizations.append(
             Factorization(kind, every, modes, parameters, plan.multiply_adds, float(error))

@@ -19,8 +19,8 @@ from dart_keras.compression.search.solution import (
 )
 from dart_keras.compression.search.student import Fitter
 from dart_keras.deployment import convert
-from dart_keras.deployment.post_training.schemes import RECIPES
-from dart_keras.deployment.target import find_target
+from dart_keras.deployment.post_training.schemes import SCHEMES
+from dart_keras.devices import find_device
 from dart_keras.selection import Budget
 from dart_keras.utils.progress import progress
 
@@ -40,8 +40,8 @@ def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
         ConversionError: If the model cannot be converted.
     """
     name = budget.kind
-    find_target(budget.target, budget.quantization)
-    if RECIPES[budget.quantization].calibrated and fitter.observer is None:
+    find_device(budget.target, budget.quantization)
+    if SCHEMES[budget.quantization].calibrated and fitter.observer is None:
         raise ValueError(
             f"Expected `calibration_data` for a file with quantization={budget.quantization!r}. "
             "Received: calibration_data=None"

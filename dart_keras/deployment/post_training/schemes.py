@@ -9,8 +9,8 @@ _SMALLEST_QUANTIZED = 1024
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A way to quantize.
+class QuantizationScheme:
+    """A quantization scheme: what of a model becomes integers, and of which kind.
 
     Attributes:
         name: What `convert(quantization=...)` calls it.
@@ -33,8 +33,8 @@ class Recipe:
         """Whether calibration data have to show the ranges of the activations."""
         return self.calibrated and not self.learned
 
-    def with_learned_ranges(self) -> "Recipe":
-        """Returns the recipe for a model whose graph holds the ranges of its activations."""
+    def with_learned_ranges(self) -> "QuantizationScheme":
+        """Returns the scheme for a model whose graph holds the ranges of its activations."""
         # The set of integer operators alone is refused without calibration data.
         return replace(self, operator_sets=("TFLITE_BUILTINS",), learned=True)
 
@@ -51,7 +51,7 @@ class Recipe:
         Args:
             converter: The converter to set up, in place.
             rows: Gives the calibration rows, for each row a dict of batch-1 arrays by input
-                name. Not called unless the recipe `needs_data`.
+                name. Not called unless the scheme `needs_data`.
             per_channel: Whether each channel of quantized weights has a scale of its own.
         """
         import tensorflow as tf
@@ -70,13 +70,13 @@ class Recipe:
             converter.inference_output_type = tf.as_dtype(self.interface)
 
 
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("float32", ("TFLITE_BUILTINS",), False, False, "float32"),
-        Recipe("dynamic", ("TFLITE_BUILTINS",), True, False, "float32"),
-        Recipe("int8", ("TFLITE_BUILTINS_INT8",), True, True, "int8"),
-        Recipe(
+SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        QuantizationScheme("float32", ("TFLITE_BUILTINS",), False, False, "float32"),
+        QuantizationScheme("dynamic", ("TFLITE_BUILTINS",), True, False, "float32"),
+        QuantizationScheme("int8", ("TFLITE_BUILTINS_INT8",), True, True, "int8"),
+        QuantizationScheme(
             "int16x8",
             # The second set is for operators that have no int16 kernel, such as the CAST of
             # an id: they stay in float, between a DEQUANTIZE and a QUANTIZE if need be. (The

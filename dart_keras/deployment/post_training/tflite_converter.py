@@ -13,7 +13,7 @@ from dart_keras.deployment.post_training.activation_ranges import (
     with_true_ranges,
 )
 from dart_keras.deployment.post_training.attention_masks import with_masks_in_range
-from dart_keras.deployment.post_training.schemes import RECIPES, Recipe
+from dart_keras.deployment.post_training.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.private_apis import measure_ranges, quantize
 from dart_keras.utils.quiet import quiet
@@ -33,13 +33,13 @@ class Lowering:
 
     Attributes:
         exported: The model.
-        recipe: How to quantize it.
+        scheme: How to quantize it.
         arrays: The calibration rows, one array for each input.
         method: How ranges follow from the rows, one of `activation_ranges.METHODS`.
     """
 
     exported: Exported
-    recipe: Recipe
+    scheme: QuantizationScheme
     arrays: Sequence[np.ndarray]
     method: str = "minmax"
 
@@ -55,9 +55,9 @@ class Lowering:
         Raises:
             ConversionError: If an operation has no builtin operator, or none that is quantized.
         """
-        if self.recipe.needs_data:
+        if self.scheme.needs_data:
             return self._try(
-                partial(quantize, self._with_ranges, self.recipe.interface, per_channel)
+                partial(quantize, self._with_ranges, self.scheme.interface, per_channel)
             )
         return self._try(lambda: self._converter(per_channel).convert())
 
@@ -65,7 +65,7 @@ class Lowering:
     def _with_ranges(self) -> bytes:
         # One row shows which tensors have ranges; these are measured below, on all rows.
         measured = self._try(lambda: measure_ranges(self._converter(count=1)))
-        integers = self.recipe.interface
+        integers = self.scheme.interface
         true = with_true_ranges(measured, self.arrays)
         masked = with_masks_in_range(true, integers, self.arrays)
         return with_chosen_ranges(masked, self.method, integers, self.arrays)
@@ -74,7 +74,7 @@ class Lowering:
         import tensorflow as tf
 
         loops = self.exported.layers_with(_LOOPS)
-        if self.recipe.calibrated and loops:
+        if self.scheme.calibrated and loops:
             # Not tried, because it can end the process: in a recurrent layer's loop, it does.
             raise ConversionError(
                 "TensorFlow's converter cannot quantize the activations of a loop. Build recurrent "
@@ -86,7 +86,7 @@ class Lowering:
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [self.exported.function], tf.Module()
         )
-        self.recipe.configure(converter, partial(self._rows, count), per_channel)
+        self.scheme.configure(converter, partial(self._rows, count), per_channel)
         return converter
 
     def _rows(self, count: int | None) -> Iterator[dict[str, np.ndarray]]:
@@ -109,15 +109,18 @@ class Lowering:
             else:
                 failure = None
         if failure is not None:
-            raise _explained(failure, self.exported, self.recipe) from failure
+            raise _explained(failure, self.exported, self.scheme) from failure
         return ordered(content, self._names)
 
 
 def lower(
-    exported: Exported, recipe: Recipe, arrays: Sequence[np.ndarray], per_channel: bool = True
+    exported: Exported,
+    scheme: QuantizationScheme,
+    arrays: Sequence[np.ndarray],
+    per_channel: bool = True,
 ) -> bytes:
     """Converts an exported model to the bytes of a `.tflite` file, as `Lowering.file` does."""
-    return Lowering(exported, recipe, arrays).file(per_channel)
+    return Lowering(exported, scheme, arrays).file(per_channel)
 
 
 def layers_at(indices: Sequence[int], content: bytes, exported: Exported) -> list[str]:
@@ -131,7 +134,7 @@ def layers_at(indices: Sequence[int], content: bytes, exported: Exported) -> lis
     return [path for path in found if path]
 
 
-def _explained(error: Exception, exported: Exported, recipe: Recipe) -> ConversionError:
+def _explained(error: Exception, exported: Exported, scheme: QuantizationScheme) -> ConversionError:
     text = str(error)
     missing = {
         name.strip()
@@ -149,7 +152,7 @@ def _explained(error: Exception, exported: Exported, recipe: Recipe) -> Conversi
     places = [int(place) for place in _NO_OUTPUT.findall(text)]
     if names or tensors or places:
         # Quantization got no further, but without it the same operators can be found.
-        plain = lower(exported, RECIPES["float32"], ())
+        plain = lower(exported, SCHEMES["float32"], ())
         operators = ModelFile(plain).operators
         blamed = [
             index
@@ -158,7 +161,7 @@ def _explained(error: Exception, exported: Exported, recipe: Recipe) -> Conversi
         ]
         blamed += [_maker(plain, place) for place in places]
         return ConversionError(
-            f"The model needs operators that quantization={recipe.name!r} does not cover.",
+            f"The model needs operators that quantization={scheme.name!r} does not cover.",
             operators=[operators[index].name for index in blamed],
             layers=layers_at(blamed, plain, exported),
         )

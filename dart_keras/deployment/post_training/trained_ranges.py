@@ -6,7 +6,7 @@ import numpy as np
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import load_schema, operator_name, unpack
-from dart_keras.deployment.post_training.schemes import Recipe
+from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.post_training.tflite_converter import layers_at
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.deployment.tracing.signature import InputSpec
@@ -17,25 +17,27 @@ from dart_keras.quantization.quantized_models import quantized_layers
 _SPLITTING_IDS = ("CAST", "FLOOR_DIV", "FLOOR_MOD")
 
 
-def with_learned_ranges(recipe: Recipe, model: keras.Model, target: str) -> Recipe:
-    """The recipe for a model that may be quantization-aware.
+def with_learned_ranges(
+    scheme: QuantizationScheme, model: keras.Model, target: str
+) -> QuantizationScheme:
+    """The scheme for a model that may be quantization-aware.
 
     Args:
-        recipe: How to quantize.
+        scheme: How to quantize.
         model: The model.
         target: The device's name.
 
     Raises:
-        ValueError: If the model has learned something else than the recipe and the target need, or
+        ValueError: If the model has learned something else than the scheme and the target need, or
             nothing yet.
     """
     layers = quantized_layers(model)
     if not layers:
-        return recipe
-    if recipe.name != "int8":
+        return scheme
+    if scheme.name != "int8":
         raise ValueError(
             "Expected quantization='int8' for a model of `quantize_aware`. "
-            f"Received: quantization={recipe.name!r}"
+            f"Received: quantization={scheme.name!r}"
         )
     targets = {layer.target for layer in layers if hasattr(layer, "target")}
     if targets - {target}:
@@ -49,7 +51,7 @@ def with_learned_ranges(recipe: Recipe, model: keras.Model, target: str) -> Reci
             "Expected ranges that training has found: call `fit` on the quantization-aware model "
             f"first. Received: no ranges in {', '.join(unknown)}"
         )
-    return recipe.with_learned_ranges()
+    return scheme.with_learned_ranges()
 
 
 def rows_in_range(

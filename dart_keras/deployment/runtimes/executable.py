@@ -8,8 +8,8 @@ from dart_keras.deployment.runtimes.result import RunResult
 from dart_keras.deployment.runtimes.tensor_info import Examples, TensorInfo
 from dart_keras.deployment.runtimes.tflm import run_on_tflm
 
-# LiteRT, with XNNPACK as a Raspberry Pi runs it, without, and with its plainest kernels.
-_KERNELS = {"litert": "xnnpack", "litert-builtin": "builtin", "litert-reference": "reference"}
+# LiteRT, with XNNPACK as a Raspberry Pi runs it, without, and with its reference kernels.
+LITERT_KERNELS = {"litert": "xnnpack", "litert-builtin": "builtin", "litert-reference": "reference"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Executable:
         arena_size: int | None = None,
         minimum_runs: int = 0,
     ) -> RunResult:
-        if runtime == "tflm":
+        if (kernels := LITERT_KERNELS.get(runtime)) is None:
             return run_on_tflm(self.content, quantized, arena_size, minimum_runs, self.seconds)
-        kernels = _KERNELS[runtime]
+
         return run_on_litert(self.content, quantized, minimum_runs, kernels, self.seconds)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.runtimes import child_process
+from dart_keras.deployment.runtimes.executable import LITERT_KERNELS
 from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.deployment.runtimes.tensor_info import Examples
 from dart_keras.tensor_train.modes import is_integer
@@ -87,31 +88,29 @@ def measure(
     """
     if not is_integer(runs) or runs < 1:
         raise ValueError(f"`runs` must be a positive integer. Received: runs={runs!r}")
-    costs = [
-        _cost(content, "litert", KERNELS["xnnpack"], examples, None, runs),
-        _cost(content, "litert-builtin", KERNELS["builtin"], examples, None, runs),
-    ]
-    if "tflm" in runtimes:
-        costs.append(_cost(content, "tflm", None, examples, arena_size, runs))
+    every = dict.fromkeys(("litert", "litert-builtin", *runtimes))
+    costs = [_cost(content, runtime, examples, arena_size, runs) for runtime in every]
     return Measurements(tuple(costs))
 
 
 def _cost(
     content: bytes,
     runtime: str,
-    kernels: str | None,
     examples: Examples,
     arena_size: int | None,
     runs: int,
 ) -> RuntimeCost:
+    # None for TFLM, which has one set of kernels.
+    kernels = LITERT_KERNELS.get(runtime)
     if kernels is None:
         require("tflite_micro", "tflite-micro")
     else:
         require("ai_edge_litert", "ai-edge-litert")
+        arena_size = None
     request = {
         "content": content,
         "inputs": examples.inputs,
-        "kernels": kernels,
+        "kernels": kernels and KERNELS[kernels],
         "arena_size": arena_size,
         "runs": runs,
     }

@@ -3,8 +3,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dart_keras.deployment.post_training.schemes import Recipe
-from dart_keras.layers.planning import fastest_of_its_size, planning_for
+from dart_keras.deployment.post_training.schemes import QuantizationScheme
+from dart_keras.layers.planning import device_planning, fastest_of_its_size
 from dart_keras.tensor_train.contraction import ContractionPlan
 
 # A layer and the train that it multiplies by; an embedding has two, the table and its transpose.
@@ -36,21 +36,21 @@ class DevicePlans:
 
     Attributes:
         machine: The machine whose time is estimated, which is the target's name.
-        recipe: How the weights are stored.
+        scheme: How the weights are stored.
         chosen: For trains that are given one, the option to use. The others get the fastest that
             holds no more numbers than the train itself does.
         options: For each train that was met so far, its options.
     """
 
     machine: str
-    recipe: Recipe
+    scheme: QuantizationScheme
     chosen: dict[Key, StoredPlan] = field(default_factory=dict)
     options: dict[Key, list[StoredPlan]] = field(default_factory=dict)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Lets the layers that are called meanwhile work by these plans."""
-        with planning_for(self.machine, self._choose):
+        with device_planning(self.machine, self._choose):
             yield
 
     def used(self) -> dict[Key, StoredPlan]:
@@ -74,7 +74,7 @@ class DevicePlans:
                 if option.saves(used[key]) > 0 and option.stored - used[key].stored <= extra
             ]
             if not changes:
-                return DevicePlans(self.machine, self.recipe, used)
+                return DevicePlans(self.machine, self.scheme, used)
             _, key, option = max(changes, key=lambda change: change[0])
             extra -= option.stored - used[key].stored
             used[key] = option
@@ -85,7 +85,7 @@ class DevicePlans:
             key: min(options, key=lambda option: option.stored)
             for key, options in self.options.items()
         }
-        return DevicePlans(self.machine, self.recipe, chosen)
+        return DevicePlans(self.machine, self.scheme, chosen)
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Returns what each layer uses, for a report in JSON."""
@@ -103,24 +103,24 @@ class DevicePlans:
     def _choose(self, layer: Any, plans: list[ContractionPlan]) -> ContractionPlan:
         key = (id(layer), plans[0].network)
         self.options[key] = [
-            StoredPlan(layer.path, plan, stored_bytes(plan, self.recipe)) for plan in plans
+            StoredPlan(layer.path, plan, stored_bytes(plan, self.scheme)) for plan in plans
         ]
         return self.used()[key].plan
 
 
-def stored_bytes(plan: ContractionPlan, recipe: Recipe) -> int:
+def stored_bytes(plan: ContractionPlan, scheme: QuantizationScheme) -> int:
     """Returns the bytes that a plan's constants take in a file, with a scale for each column.
 
     Args:
         plan: An order of contraction.
-        recipe: How the weights are stored.
+        scheme: How the weights are stored.
     """
     size = plan.network.size
     total = 0
     for product in plan.input_products:
         numbers = size(product.right)
-        total += numbers * recipe.bytes_per_weight(numbers)
-        total += 4 * size(product.new) if recipe.bytes_per_weight(numbers) == 1 else 0
+        total += numbers * scheme.bytes_per_weight(numbers)
+        total += 4 * size(product.new) if scheme.bytes_per_weight(numbers) == 1 else 0
     return total
 
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.tracing.activations import in_bounded_form
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.signature import ModelSignature
@@ -82,7 +82,7 @@ def export(
             return signature.call(tensors)
 
     specs = [tf.TensorSpec((1, *s.shape), s.dtype, name=s.name) for s in signature.inputs]
-    plans = plans or DevicePlans("raspberry-pi", RECIPES["float32"])
+    plans = plans or DevicePlans("raspberry-pi", SCHEMES["float32"])
     forms = in_bounded_form(model)
     with plans.applied(), in_float32(model), forms, _scopes_recorded(model) as scopes:
         try:

@@ -10,7 +10,7 @@ from dart_keras.deployment.flatbuffer.graph import Graph
 from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import pack, sweep, unpack
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tensor_values import Inspection
 from dart_keras.deployment.post_training.tflite_converter import layers_at, lower
 from dart_keras.deployment.runtimes.tensor_info import TensorInfo
@@ -117,7 +117,7 @@ def operator_errors(
         exported: The function that it was made from.
         arrays: For each input an array of real values or ids of shape (rows, ...).
     """
-    plain = fold(lower(exported, RECIPES["float32"], ()))
+    plain = fold(lower(exported, SCHEMES["float32"], ()))
     nodes = _nodes(content)
     # The converter names an operator's output alike in both files.
     twins = {node.outputs[0].name: node for node in _nodes(plain)}

@@ -59,7 +59,7 @@ def check(
 
     Args:
         results: What `compare` found.
-        quantization: The recipe's name.
+        quantization: The scheme's name.
         runtime: Where it was found.
         min_sqnr_db: The least signal-to-noise ratio that an output may have.
 

@@ -7,14 +7,14 @@ import numpy as np
 
 from dart_keras.deployment.build import Built
 from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.post_training.schemes import Recipe
+from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.post_training.tflite_converter import layers_at
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
-from dart_keras.deployment.target import Target
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.deployment.validation.output_errors import check, compare
-from dart_keras.layers.planning import planning_for
+from dart_keras.devices import Device
+from dart_keras.layers.planning import device_planning
 
 _TIMED_RUNS = 50
 _WITHOUT_XNNPACK = "litert-builtin"
@@ -26,7 +26,7 @@ def keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> li
     rows = zip(*arrays, strict=True)
     tensors = ([keras.ops.convert_to_tensor(value[None]) for value in row] for row in rows)
     # Layers would measure, or warn of, what this computer takes for one row.
-    with planning_for("cpu", lambda layer, plans: plans[0]):
+    with device_planning("cpu", lambda layer, plans: plans[0]):
         outputs = [signature.call(row) for row in tensors]
     return [
         np.concatenate([keras.ops.convert_to_numpy(value) for value in parts])
@@ -37,8 +37,8 @@ def keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> li
 def judge(
     file: Executable,
     built: Built,
-    device: Target,
-    recipe: Recipe,
+    device: Device,
+    scheme: QuantizationScheme,
     arrays: Sequence[np.ndarray],
     expected: Sequence[np.ndarray],
     min_sqnr_db: float | None,
@@ -49,7 +49,7 @@ def judge(
         file: The file.
         built: What it was made from.
         device: The target.
-        recipe: How it was quantized.
+        scheme: How it was quantized.
         arrays: The rows, one array for each input.
         expected: What Keras gives for them.
         min_sqnr_db: The least signal-to-noise ratio on the target's own runtime; None for any.
@@ -74,7 +74,7 @@ def judge(
         report[runtime] = _reported(result, expected, built)
         own = runtime == device.runtimes[-1]
         least = min_sqnr_db if own else None
-        check(report[runtime]["outputs"], recipe.name, runtime, least)
+        check(report[runtime]["outputs"], scheme.name, runtime, least)
         arena_size = arena_size or result.arena_size
     # It is told for comparison, and judges no file.
     with suppress(ConversionError):

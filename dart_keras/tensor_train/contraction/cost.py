@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from dart_keras.tensor_train.contraction.machine import Machine
+from dart_keras.devices import CostModel
 from dart_keras.tensor_train.contraction.product import Product
 
 
@@ -76,7 +76,7 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 def matrix_product_cost(
-    machine: Machine, rows: int, inner: int, columns: int, count: int = 1
+    model: CostModel, rows: int, inner: int, columns: int, count: int = 1
 ) -> Cost:
     """The cost of `count` products of matrices (rows, inner) and (inner, columns)."""
     return Cost(
@@ -84,52 +84,50 @@ def matrix_product_cost(
         count * (rows * inner + inner * columns + rows * columns),
         count * rows * columns,
         0,
-        machine.product(rows, inner, columns, count),
+        model.product(rows, inner, columns, count),
     )
 
 
-def move(machine: Machine, numbers: int) -> Cost:
+def move(model: CostModel, numbers: int) -> Cost:
     """The cost of moving the axes of an array."""
-    return Cost(0, 2 * numbers, numbers, 1, machine.transpose(numbers))
+    return Cost(0, 2 * numbers, numbers, 1, model.transpose(numbers))
 
 
-def moves(product: Product, machine: Machine, right_is_constant: bool) -> Cost:
+def moves(product: Product, model: CostModel, right_is_constant: bool) -> Cost:
     """The cost of moving axes before a product, and as much again for the gradients."""
     sides = [(product.left, product.left_order)]
     if not right_is_constant:
         sides.append((product.right, product.right_order))
-    return total(
-        move(machine, product.network.size(axes)) for axes, order in sides if axes != order
-    )
+    return total(move(model, product.network.size(axes)) for axes, order in sides if axes != order)
 
 
-def forward(product: Product, machine: Machine) -> Cost:
+def forward(product: Product, model: CostModel) -> Cost:
     """The cost of a product, its axes being in their places."""
     size = product.network.size
     shared, new = size(product.shared), size(product.new)
     if product.batched:
-        return _stack_product(machine, size(product.before), new, shared, size(product.behind))
-    return matrix_product_cost(machine, size(product.before), shared, new)
+        return _stack_product(model, size(product.before), new, shared, size(product.behind))
+    return matrix_product_cost(model, size(product.before), shared, new)
 
 
-def backward(product: Product, machine: Machine) -> Cost:
+def backward(product: Product, model: CostModel) -> Cost:
     """The cost of the gradients of both sides of a product, its axes being in their places."""
     size = product.network.size
     before, shared, new = size(product.before), size(product.shared), size(product.new)
     if not product.batched:
-        left = matrix_product_cost(machine, before, new, shared)
-        return left + matrix_product_cost(machine, shared, before, new)
+        left = matrix_product_cost(model, before, new, shared)
+        return left + matrix_product_cost(model, shared, before, new)
     behind = size(product.behind)
-    left = _stack_product(machine, before, shared, new, behind)
-    right = matrix_product_cost(machine, shared, before * behind, new)
+    left = _stack_product(model, before, shared, new, behind)
+    right = matrix_product_cost(model, shared, before * behind, new)
     if before == 1:
         return left + right
     # The axes that are summed over, the stack and its columns, do not lie next to each other.
     apart = size(product.left) + size(product.result)
-    return left + right + Cost(0, 2 * apart, apart, 0, machine.transpose(apart))
+    return left + right + Cost(0, 2 * apart, apart, 0, model.transpose(apart))
 
 
-def _stack_product(machine: Machine, count: int, rows: int, inner: int, columns: int) -> Cost:
+def _stack_product(model: CostModel, count: int, rows: int, inner: int, columns: int) -> Cost:
     """The cost of one matrix (rows, inner) times `count` matrices (inner, columns)."""
-    extra = Cost(microseconds=machine.stack) if count > 1 else Cost()
-    return extra + matrix_product_cost(machine, rows, inner, columns, count)
+    extra = Cost(microseconds=model.stack) if count > 1 else Cost()
+    return extra + matrix_product_cost(model, rows, inner, columns, count)

@@ -6,7 +6,7 @@ from itertools import product as cartesian_product
 
 import opt_einsum
 
-from dart_keras.tensor_train.contraction.machine import Machine
+from dart_keras.devices import Device
 from dart_keras.tensor_train.contraction.network import ROWS, Network
 from dart_keras.tensor_train.contraction.plan import ContractionPath, ContractionPlan
 
@@ -18,12 +18,12 @@ _ALL_ORDERS = 4
 _BEAM = 4
 
 
-def plans_by_path(network: Network, machine: Machine, training: bool) -> list[ContractionPlan]:
+def plans_by_path(network: Network, device: Device, training: bool) -> list[ContractionPlan]:
     """A plan for every order that is worth a look, no two of them alike.
 
     Args:
         network: The modes, the ranks and the number of rows.
-        machine: The machine whose time is estimated.
+        device: The device whose time is estimated.
         training: Whether the gradients count, too.
 
     Returns:
@@ -32,24 +32,24 @@ def plans_by_path(network: Network, machine: Machine, training: bool) -> list[Co
     plans: dict[ContractionPath, ContractionPlan] = {}
     for name, path in (*_named_paths(len(network.input_modes)), _searched(network)):
         if path not in plans:
-            plans[path] = _fastest(name, network, path, machine, training)
+            plans[path] = _fastest(name, network, path, device, training)
     return list(plans.values())
 
 
 def _fastest(
-    name: str, network: Network, path: ContractionPath, machine: Machine, training: bool
+    name: str, network: Network, path: ContractionPath, device: Device, training: bool
 ) -> ContractionPlan:
     """The plan with this path whose products are batched or not as is fastest."""
 
     def begun(ways: tuple[bool, ...]) -> ContractionPlan:
-        return ContractionPlan(name, network, path[: len(ways)], ways, machine, training)
+        return ContractionPlan(name, network, path[: len(ways)], ways, device, training)
 
     best = [begun(())]
     for _ in path:
         longer = []
         for plan in best:
             longer.append(begun((*plan.batched, False)))
-            if machine.stacks and longer[-1].products[-1].can_be_batched:
+            if device.costs.stacks and longer[-1].products[-1].can_be_batched:
                 longer.append(begun((*plan.batched, True)))
         best = sorted(longer, key=lambda plan: plan.microseconds)[:_BEAM]
     return best[0]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from dart_keras.devices import Device
 from dart_keras.tensor_train.contraction.cost import (
     Cost,
     Planned,
@@ -14,7 +15,6 @@ from dart_keras.tensor_train.contraction.cost import (
     moves,
     total,
 )
-from dart_keras.tensor_train.contraction.machine import Machine
 from dart_keras.tensor_train.contraction.network import ROWS, Network
 from dart_keras.tensor_train.contraction.product import Product
 from dart_keras.utils.table import Table, Tabular
@@ -33,7 +33,7 @@ class ContractionPlan(Planned, Tabular):
         network: The modes, the ranks and the number of rows that it was made for.
         path: The pairs of operands that are multiplied, one after another.
         batched: For each pair, whether a stack of matrices is multiplied in place of moving axes.
-        machine: The machine whose time is estimated.
+        device: The device whose time is estimated.
         training: Whether the gradients count, too.
     """
 
@@ -41,7 +41,7 @@ class ContractionPlan(Planned, Tabular):
     network: Network
     path: ContractionPath
     batched: tuple[bool, ...]
-    machine: Machine
+    device: Device
     training: bool
 
     @cached_property
@@ -57,12 +57,12 @@ class ContractionPlan(Planned, Tabular):
     @cached_property
     def forward(self) -> Cost:
         """What the output costs."""
-        return self._moves() + total(forward(p, self.machine) for p, _ in self._steps())
+        return self._moves() + total(forward(p, self.device.costs) for p, _ in self._steps())
 
     @cached_property
     def backward(self) -> Cost:
         """What the gradients of the input and of the cores cost, given that of the output."""
-        return self._moves() + total(backward(p, self.machine) for p, _ in self._steps())
+        return self._moves() + total(backward(p, self.device.costs) for p, _ in self._steps())
 
     @cached_property
     def weights(self) -> int:
@@ -86,12 +86,12 @@ class ContractionPlan(Planned, Tabular):
         return max(peaks)
 
     def dense(self) -> tuple[Cost, Cost]:
-        """What a dense layer's output and its gradients cost on the same machine."""
+        """What a dense layer's output and its gradients cost on the same device."""
         rows, columns = self.network.dense_shape
-        count = self.network.rows
-        back = matrix_product_cost(self.machine, rows, count, columns)
-        back += matrix_product_cost(self.machine, count, columns, rows)
-        return matrix_product_cost(self.machine, count, rows, columns), back
+        count, costs = self.network.rows, self.device.costs
+        back = matrix_product_cost(costs, rows, count, columns)
+        back += matrix_product_cost(costs, count, columns, rows)
+        return matrix_product_cost(costs, count, rows, columns), back
 
     def as_table(self) -> Table:
         """Return the costs beside those of a dense layer, and the steps below them."""
@@ -109,7 +109,7 @@ class ContractionPlan(Planned, Tabular):
             "lrrrrr",
             lines,
             title=f"{network.rows} rows times a matrix {rows} x {columns}, modes {inputs} / "
-            f"{outputs}, ranks {network.ranks}: {self.name}, estimated for {self.machine.name}",
+            f"{outputs}, ranks {network.ranks}: {self.name}, estimated for {self.device.name}",
             notes=_steps(self),
         )
 
@@ -139,14 +139,14 @@ class ContractionPlan(Planned, Tabular):
     def _steps(self) -> Iterator[tuple[Product, tuple[int, int]]]:
         """The steps that are done when the plan is run."""
         for product, pair in self._all_steps():
-            if self._is_grown(pair[0]) or not self.machine.constant_cores:
+            if self._is_grown(pair[0]) or not self.device.runs_files:
                 yield product, pair
 
     def _moves(self) -> Cost:
-        constant = self.machine.constant_cores
-        cost = total(moves(product, self.machine, constant) for product, _ in self._steps())
+        costs, constant = self.device.costs, self.device.runs_files
+        cost = total(moves(product, costs, constant) for product, _ in self._steps())
         if self._ends_with_move:
-            cost += move(self.machine, self.network.size(self.network.output))
+            cost += move(costs, self.network.size(self.network.output))
         return cost
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from dart_keras.tensor_train.contraction.machine import machine_named
+from dart_keras.devices import Device, find_device
 from dart_keras.tensor_train.contraction.network import Network
 from dart_keras.tensor_train.contraction.paths import plans_by_path
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
@@ -19,7 +19,7 @@ def candidate_plans(
     rows: int | None = None,
     *,
     training: bool = False,
-    machine: str = "cpu",
+    target: str = "cpu",
 ) -> list[ContractionPlan]:
     """The orders in which to multiply by a tensor train, fastest first by estimate.
 
@@ -33,14 +33,14 @@ def candidate_plans(
         ranks: All d + 1 ranks.
         rows: How many rows are multiplied, `None` where that is not known.
         training: Whether the gradients count, too.
-        machine: `"cpu"`, `"raspberry-pi"` or `"microcontroller"`; on the devices cores are
-            constants and only plain products of matrices are used.
+        target: A device's name, a key of `dart_keras.devices.DEVICES`. Where it runs `.tflite`
+            files, cores are constants and only plain products of matrices are used.
 
     Returns:
         At least one plan.
 
     Raises:
-        ValueError: If there is no such machine.
+        ValueError: If there is no such device.
 
     Example:
         >>> plans = candidate_plans((32, 32), (32, 32), (1, 4, 1), rows=128)
@@ -54,7 +54,7 @@ def candidate_plans(
             tuple(ranks),
             UNKNOWN_ROWS if rows is None else max(1, rows),
             training,
-            machine,
+            find_device(target),
         )
     )
 
@@ -66,7 +66,7 @@ def cheapest_plan(
     rows: int | None = None,
     *,
     training: bool = False,
-    machine: str = "cpu",
+    target: str = "cpu",
     name: str = "auto",
     max_parameters: int | None = None,
 ) -> ContractionPlan:
@@ -78,7 +78,7 @@ def cheapest_plan(
         ranks: All d + 1 ranks.
         rows: How many rows are multiplied, `None` where that is not known.
         training: Whether the gradients count, too.
-        machine: `"cpu"`, `"raspberry-pi"` or `"microcontroller"`.
+        target: A device's name, as for `candidate_plans`.
         name: `"auto"`, or a kind of order: `"left_to_right"`, `"right_to_left"`, `"middle_out"`,
             `"merged"`, `"rebuild"`, `"opt_einsum"`. Where a train has none of this kind, as one of
             two cores has no middle, the choice is `"auto"`.
@@ -94,7 +94,7 @@ def cheapest_plan(
         'left_to_right'
     """
     plans = candidate_plans(
-        input_modes, output_modes, ranks, rows, training=training, machine=machine
+        input_modes, output_modes, ranks, rows, training=training, target=target
     )
     of_this_kind = [plan for plan in plans if plan.name == name] or plans
     if max_parameters is not None:
@@ -111,8 +111,8 @@ def _ranked(
     ranks: tuple[int, ...],
     rows: int,
     training: bool,
-    machine: str,
+    device: Device,
 ) -> tuple[ContractionPlan, ...]:
     network = Network(input_modes, output_modes, ranks, rows)
-    plans = plans_by_path(network, machine_named(machine), training)
+    plans = plans_by_path(network, device, training)
     return tuple(sorted(plans, key=lambda plan: (plan.microseconds, len(plan.path))))

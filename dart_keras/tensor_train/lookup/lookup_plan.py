@@ -14,8 +14,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from dart_keras.devices import CostModel, Device
 from dart_keras.tensor_train.contraction.cost import Cost, Planned, matrix_product_cost, move, total
-from dart_keras.tensor_train.contraction.machine import Machine
 from dart_keras.utils.table import Table, Tabular
 
 # Enough for an error of less than a hundredth.
@@ -111,7 +111,7 @@ class LookupPlan(Planned, Tabular):
         is_mirrored: Whether that order is from the last core to the first.
         is_distinct: Whether equal ids are found first, and worked out once.
         training: Whether the gradients count, too.
-        machine: The machine whose time is estimated.
+        device: The device whose time is estimated.
     """
 
     input_modes: tuple[int, ...]
@@ -122,7 +122,7 @@ class LookupPlan(Planned, Tabular):
     is_mirrored: bool
     is_distinct: bool
     training: bool
-    machine: Machine
+    device: Device
 
     @cached_property
     def merging(self) -> Cost:
@@ -141,9 +141,9 @@ class LookupPlan(Planned, Tabular):
         steps = [self._gather(self.factors[0])]
         steps += [self._forward(factor, width) for factor, width in self._products()]
         if self.is_distinct:
-            comparing = self.machine.operator + self.count / COMPARING
+            comparing = self._model.operator + self.count / COMPARING
             steps.append(Cost(microseconds=comparing))
-            steps.append(_moved(self.machine, self.count * self._width, GATHERING))
+            steps.append(_moved(self._model, self.count * self._width, GATHERING))
         return self.merging + total(steps) + self._last_move()
 
     @cached_property
@@ -156,7 +156,7 @@ class LookupPlan(Planned, Tabular):
         steps += [self._forward(factor, width) for factor, width in self._products()[:-1]]
         steps += [self._backward(factor, width) for factor, width in self._products()]
         if self.is_distinct:
-            steps.append(_moved(self.machine, self.count * self._width, SCATTERING))
+            steps.append(_moved(self._model, self.count * self._width, SCATTERING))
         return self.merging + self.merging + total(steps) + self._last_move()
 
     @cached_property
@@ -201,7 +201,7 @@ class LookupPlan(Planned, Tabular):
                 for name, cost in costs
             ],
             title=f"{self.count} ids, modes {inputs} / {outputs}, ranks {self.ranks}, "
-            f"estimated for {self.machine.name}",
+            f"estimated for {self.device.name}",
             notes=notes,
         )
 
@@ -210,11 +210,15 @@ class LookupPlan(Planned, Tabular):
         return str(self)
 
     @property
+    def _model(self) -> CostModel:
+        return self.device.costs
+
+    @property
     def _width(self) -> int:
         return math.prod(self.output_modes)
 
     def _last_move(self) -> Cost:
-        return move(self.machine, self.rows * self._width) if self.ends_with_move else Cost()
+        return move(self._model, self.rows * self._width) if self.ends_with_move else Cost()
 
     def _products(self) -> list[tuple[Factor, int]]:
         """The factors after the first, with the number of columns that the rows have by then."""
@@ -228,29 +232,29 @@ class LookupPlan(Planned, Tabular):
             rows, columns = self.ranks[factor.first] * n * m, self.input_modes[k]
             columns *= self.output_modes[k] * self.ranks[k + 1]
             costs += [
-                matrix_product_cost(self.machine, rows, self.ranks[k], columns),
-                move(self.machine, rows * columns),
+                matrix_product_cost(self._model, rows, self.ranks[k], columns),
+                move(self._model, rows * columns),
             ]
             n, m = n * self.input_modes[k], m * self.output_modes[k]
         return total(costs)
 
     def _gather(self, factor: Factor) -> Cost:
-        return _moved(self.machine, self.rows * factor.slice_size, GATHERING)
+        return _moved(self._model, self.rows * factor.slice_size, GATHERING)
 
     def _scatter(self, factor: Factor) -> Cost:
-        return _moved(self.machine, self.rows * factor.slice_size, SCATTERING)
+        return _moved(self._model, self.rows * factor.slice_size, SCATTERING)
 
     def _part(self, factor: Factor, numbers: int) -> Cost:
         if factor.n == 1:
             return Cost()
-        return _moved(self.machine, self.rows * numbers, PARTING)
+        return _moved(self._model, self.rows * numbers, PARTING)
 
     def _stack(self, factor: Factor, rows: int, inner: int, columns: int) -> Cost:
         """Products of matrices for all ids, each of so many rows."""
         if not factor.parted:
-            return matrix_product_cost(self.machine, rows, inner, columns, self.rows)
+            return matrix_product_cost(self._model, rows, inner, columns, self.rows)
         each = math.ceil(self.rows / factor.n)
-        return total([matrix_product_cost(self.machine, each * rows, inner, columns)] * factor.n)
+        return total([matrix_product_cost(self._model, each * rows, inner, columns)] * factor.n)
 
     def _forward(self, factor: Factor, width: int) -> Cost:
         product = self._stack(factor, width, factor.rank, factor.m * factor.next_rank)
@@ -266,13 +270,13 @@ class LookupPlan(Planned, Tabular):
             slices = self._stack(factor, factor.rank, width, columns)
             return self._gather(factor) + state + slices + self._scatter(factor)
         each = math.ceil(self.rows / factor.n)
-        slices = matrix_product_cost(self.machine, factor.rank, each * width, columns)
+        slices = matrix_product_cost(self._model, factor.rank, each * width, columns)
         parting = self._part(factor, 2 * width * factor.rank) + self._part(factor, width * columns)
         return parting + state + total([slices] * factor.n)
 
 
-def _moved(machine: Machine, numbers: int, speed: float) -> Cost:
-    return Cost(0, 2 * numbers, numbers, 0, machine.operator + numbers / speed)
+def _moved(model: CostModel, numbers: int, speed: float) -> Cost:
+    return Cost(0, 2 * numbers, numbers, 0, model.operator + numbers / speed)
 
 
 def _described(factor: Factor, is_multiplied: bool) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from dart_keras.tensor_train.contraction.machine import Machine, machine_named
+from dart_keras.devices import Device, find_device
 from dart_keras.tensor_train.lookup.lookup_plan import Factor, LookupPlan
 
 # Each value of a digit that ids are parted by takes operations of its own.
@@ -21,7 +21,7 @@ def plan_lookup(
     ranks: Sequence[int],
     *,
     training: bool = False,
-    machine: str = "cpu",
+    target: str = "cpu",
     dynamic_shapes: bool = True,
 ) -> LookupPlan:
     """The way to look up rows of a tensor train that is fastest by estimate.
@@ -32,15 +32,15 @@ def plan_lookup(
         output_modes: Modes m_1...m_d of its columns.
         ranks: All d + 1 ranks.
         training: Whether the gradients count, too.
-        machine: `"cpu"`, or `"raspberry-pi"` or `"microcontroller"`, for which the slices of the
-            cores as they are are multiplied from left to right.
+        target: A device's name. For those that run `.tflite` files, the slices of the cores as they
+            are are multiplied from left to right.
         dynamic_shapes: Whether the sizes of tensors may depend on the ids.
 
     Returns:
         The plan.
 
     Raises:
-        ValueError: If there is no such machine.
+        ValueError: If there is no such device.
 
     Example:
         >>> plan = plan_lookup(4096, (32, 32, 30), (8, 8, 12), (1, 16, 16, 1), training=True)
@@ -53,15 +53,15 @@ def plan_lookup(
         tuple(output_modes),
         tuple(ranks),
         training=training,
-        machine=(where := machine_named(machine)),
-        dynamic_shapes=dynamic_shapes and not where.constant_cores,
+        device=(device := find_device(target)),
+        dynamic_shapes=dynamic_shapes and not device.runs_files,
     )
 
 
 @lru_cache(maxsize=1024)
-def _cheapest(*train: Any, machine: Machine, **options: Any) -> LookupPlan:
-    plans = lookup_plans(*train, machine=machine, **options)
-    if machine.constant_cores:
+def _cheapest(*train: Any, device: Device, **options: Any) -> LookupPlan:
+    plans = lookup_plans(*train, device=device, **options)
+    if device.runs_files:
         # Merged cores would be stored as such, and parting is no builtin operator there.
         return next(plans)
     return min(plans, key=lambda plan: plan.microseconds)
@@ -74,7 +74,7 @@ def lookup_plans(
     ranks: tuple[int, ...],
     *,
     training: bool,
-    machine: Machine,
+    device: Device,
     dynamic_shapes: bool,
 ) -> Iterator[LookupPlan]:
     """Every way to look up rows that makes no table of more numbers than the rows have.
@@ -99,7 +99,7 @@ def lookup_plans(
                         is_mirrored,
                         is_distinct,
                         training,
-                        machine,
+                        device,
                     )
 
 

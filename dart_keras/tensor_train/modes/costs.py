@@ -5,12 +5,9 @@ the shape (d, trains), ranks the shape (d + 1, trains). Numbers are floats, exac
 no number of parameters comes near.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from dart_keras.tensor_train.contraction.machine import Machine
+from dart_keras.devices import CostModel, Device
 
 
 def batch_rank_limits(sizes: np.ndarray) -> np.ndarray:
@@ -49,7 +46,7 @@ def batch_count_parameters(sizes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 
 
 def chain_costs(
-    inputs: np.ndarray, outputs: np.ndarray, ranks: np.ndarray, rows: int, machine: "Machine"
+    inputs: np.ndarray, outputs: np.ndarray, ranks: np.ndarray, rows: int, device: Device
 ) -> np.ndarray:
     """Estimated costs of multiplying by each train, in the chain of products that is fastest.
 
@@ -63,7 +60,7 @@ def chain_costs(
         outputs: Output modes.
         ranks: Ranks.
         rows: How many rows are multiplied.
-        machine: Whose time is estimated.
+        device: Whose time is estimated.
 
     Returns:
         Array of shape (3, trains): multiply-adds, microseconds and the most numbers that a product
@@ -79,7 +76,7 @@ def chain_costs(
         around = waiting_left[first] * waiting_right[last] * ranks[first] * ranks[last]
         return rows * around * (made[last] / made[first])
 
-    start = rows * waiting_right[0]
+    start, model = rows * waiting_right[0], device.costs
     best: dict[tuple[int, int], np.ndarray] = {}
     for length in range(1, d + 1):
         for first in range(d - length + 1):
@@ -89,7 +86,7 @@ def chain_costs(
                 columns = ranks[first] * outputs[first] * ranks[last]
                 # The last mode is at the end already, where the sums need it.
                 best[first, last] = _product(
-                    start, inputs[first], columns, after, rows, machine, last == d
+                    start, inputs[first], columns, after, rows, model, last == d
                 )
                 continue
             inner = ranks[last - 1] * inputs[last - 1]
@@ -97,7 +94,7 @@ def chain_costs(
             before = state(first, last - 1)
             right = _followed(
                 best[first, last - 1],
-                _product(before, inner, columns, after, rows, machine, False),
+                _product(before, inner, columns, after, rows, model, False),
             )
             inner = ranks[first + 1] * inputs[first]
             columns = outputs[first] * ranks[first]
@@ -106,13 +103,13 @@ def chain_costs(
             in_place = (made[last] == made[first + 1]) & (last == d)
             left = _followed(
                 best[first + 1, last],
-                _product(before, inner, columns, after, rows, machine, in_place),
+                _product(before, inner, columns, after, rows, model, in_place),
             )
             best[first, last] = np.where(right[1] <= left[1], right, left)
     chain = best[0, d]
-    if machine.constant_cores:
+    if device.runs_files:
         return chain
-    rebuilt = _rebuilt(inputs, outputs, ranks, rows, machine)
+    rebuilt = _rebuilt(inputs, outputs, ranks, rows, model)
     return np.where(chain[1] <= rebuilt[1], chain, rebuilt)
 
 
@@ -122,14 +119,14 @@ def _product(
     columns: np.ndarray,
     after: np.ndarray,
     rows: int,
-    machine: "Machine",
+    model: CostModel,
     in_place: np.ndarray | bool,
 ) -> np.ndarray:
     """Costs of a product of matrices, after moving the axes of the left one if they have to be."""
     others = before / inner
     # Sums over a single number need nothing in place.
     moved = (others > rows) & (inner > 1) & np.logical_not(in_place)
-    time = machine.product(others, inner, columns) + moved * machine.transpose(before)
+    time = model.product(others, inner, columns) + moved * model.transpose(before)
     peak = np.where(moved, np.maximum(before + after, 2 * before), before + after)
     return np.stack([before * columns, time, peak])
 
@@ -139,7 +136,7 @@ def _followed(chain: np.ndarray, step: np.ndarray) -> np.ndarray:
 
 
 def _rebuilt(
-    inputs: np.ndarray, outputs: np.ndarray, ranks: np.ndarray, rows: int, machine: "Machine"
+    inputs: np.ndarray, outputs: np.ndarray, ranks: np.ndarray, rows: int, model: CostModel
 ) -> np.ndarray:
     sizes = inputs * outputs
     held = sizes[0].astype(float)
@@ -147,15 +144,15 @@ def _rebuilt(
     for k in range(1, len(inputs)):
         columns = sizes[k] * ranks[k + 1]
         arithmetic = arithmetic + held * ranks[k] * columns
-        time = time + machine.product(held, ranks[k], columns)
-        time = time + machine.transpose(held * columns)
+        time = time + model.product(held, ranks[k], columns)
+        time = time + model.transpose(held * columns)
         peak = np.maximum(peak, held * (ranks[k] + columns))
         held = held * sizes[k]
     n, m = np.prod(inputs, axis=0, dtype=float), np.prod(outputs, axis=0, dtype=float)
     return np.stack(
         [
             arithmetic + rows * n * m,
-            time + machine.product(np.full_like(n, rows), n, m),
+            time + model.product(np.full_like(n, rows), n, m),
             np.maximum(peak, rows * (n + m)),
         ]
     )

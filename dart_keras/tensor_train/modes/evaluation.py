@@ -14,7 +14,7 @@ from dart_keras.tensor_train.modes.costs import (
 )
 from dart_keras.tensor_train.modes.exploration import ParameterRange, RankRule
 from dart_keras.tensor_train.modes.kernel_error import kernel_error, kernel_ranks
-from dart_keras.tensor_train.modes.request import BYTES, OBJECTIVES, Request
+from dart_keras.tensor_train.modes.request import OBJECTIVES, Request
 from dart_keras.tensor_train.modes.suggestion import ModePoint
 from dart_keras.utils.progress import progress
 
@@ -106,17 +106,17 @@ class Evaluation:
     def _point(self, shape: ModePair, ranks: tuple[int, ...], error: float | None) -> ModePoint:
         from dart_keras.tensor_train.contraction import cheapest_plan
 
-        target = self.request.target
+        device = self.request.device
         parameters = _count(shape, ranks)
         plan = cheapest_plan(
             *shape,
             ranks,
             self.request.rows,
-            machine=target,
-            # On a device merged cores are what is stored, and must not take more room.
-            max_parameters=None if target == "cpu" else parameters,
+            target=device.name,
+            # In a file merged cores are what is stored, and must not take more room.
+            max_parameters=parameters if device.runs_files else None,
         )
-        arena = BYTES[target] * plan.peak_elements
+        arena = device.bytes_per_element * plan.peak_elements
         return ModePoint(
             *shape, ranks, parameters, plan.multiply_adds, plan.microseconds, arena, error
         )

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dart_keras.devices import Device
 from dart_keras.tensor_train.modes.candidates import (
     ModePair,
     Trains,
@@ -17,9 +17,6 @@ from dart_keras.tensor_train.modes.candidates import (
 )
 from dart_keras.tensor_train.modes.costs import batch_count_parameters, chain_costs
 from dart_keras.tensor_train.modes.pareto import spread_front
-
-if TYPE_CHECKING:
-    from dart_keras.tensor_train.contraction.machine import Machine
 
 # More pairs of factorizations than this are not all looked at.
 EXHAUSTIVE = 100_000
@@ -46,13 +43,13 @@ class Estimator:
     Args:
         rank_rule: Gives the ranks; zeros where there are none to be had.
         rows: How many rows are multiplied.
-        machine: Whose time is estimated.
+        device: Whose time is estimated.
         parameter_range: What is outside of it has infinite costs.
     """
 
     rank_rule: RankRule
     rows: int
-    machine: "Machine"
+    device: Device
     parameter_range: ParameterRange
 
     def __call__(self, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
@@ -70,7 +67,7 @@ class Estimator:
         fewest, most = self.parameter_range
         out = (ranks.min(axis=0) == 0) | (parameters < fewest) | (parameters > most)
         # Rank 1 in the place of none keeps the arithmetic going.
-        chain = chain_costs(inputs, outputs, np.maximum(ranks, 1), self.rows, self.machine)
+        chain = chain_costs(inputs, outputs, np.maximum(ranks, 1), self.rows, self.device)
         return np.where(out, np.inf, np.stack([parameters, *chain]))
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dart_keras.devices import Device, find_device
 from dart_keras.tensor_train.modes.checks import is_integer
 
-# Bytes of a number in the arena: a microcontroller's model is quantized, the others need not be.
-BYTES = {"cpu": 4, "raspberry-pi": 4, "microcontroller": 1}
 OBJECTIVES = ("parameters", "multiply_adds", "time", "arena", "error")
 MOST_CORES = 4
 # What the layers take where no ranks are given.
@@ -27,7 +26,7 @@ class Request:
         objective: The cost to make small.
         ranks: A rank for every bond; `None` where a limit decides.
         limits: The most that each cost may be, infinite where no limit was given.
-        target: The machine.
+        device: The device.
         rows: How many rows are multiplied.
         max_cores: The most cores a train may have.
         matrix: The matrix that is to be held, in float64, or `None`.
@@ -39,7 +38,7 @@ class Request:
     objective: str
     ranks: int | None
     limits: dict[str, float]
-    target: str
+    device: Device
     rows: int
     max_cores: int
     matrix: np.ndarray | None
@@ -67,7 +66,7 @@ def check_request(
     _check_positive("input_dim", input_dim)
     _check_positive("output_dim", output_dim)
     _check_choice("objective", objective, OBJECTIVES)
-    _check_choice("target", target, tuple(BYTES))
+    device = find_device(target)
     if ranks is not None:
         _check_positive("ranks", ranks)
     if rows is not None:
@@ -96,7 +95,7 @@ def check_request(
             # What the ranks are chosen for they keep to, but for rounding errors.
             tolerance, limits = limits["error"], limits | {"error": None}
     if rows is None:
-        rows = UNKNOWN_ROWS if target == "cpu" else 1
+        rows = 1 if device.runs_files else UNKNOWN_ROWS
     complete = {name: math.inf if limit is None else limit for name, limit in limits.items()}
     return Request(
         int(input_dim),
@@ -104,7 +103,7 @@ def check_request(
         objective,
         ranks,
         complete,
-        target,
+        device,
         rows,
         max_cores,
         matrix,

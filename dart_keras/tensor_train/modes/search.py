@@ -86,12 +86,13 @@ def suggest_modes(
         max_multiply_adds: The most multiply-adds.
         max_time: The most microseconds, by the planner's estimate.
         max_arena: The most bytes that a step of the contraction may read and write, cores not
-            counted: 4 a number on `"cpu"` and `"raspberry-pi"`, 1 on `"microcontroller"`, whose
-            models are quantized to int8.
+            counted: 4 an element on `"cpu"` and `"raspberry-pi"`, 1 on microcontrollers, whose
+            models are quantized to int8 (`Device.bytes_per_element`).
         max_error: The largest relative Frobenius error. Without `ranks` and `max_parameters`, ranks
             are the smallest that TT-SVD finds for it.
-        target: The machine: `"cpu"`, `"raspberry-pi"` or `"microcontroller"`.
-        rows: How many rows are multiplied at a time. `None` for 64 on `"cpu"`, 1 elsewhere.
+        target: A device's name, a key of `dart_keras.devices.DEVICES`.
+        rows: How many rows are multiplied at a time. `None` for 64 on `"cpu"`, 1 where `.tflite`
+            files run.
         max_cores: The most modes a side, from 2 to 4.
         matrix: The matrix that is to be held, an array of shape (N, M) and a float dtype, or
             `None`. It takes from seconds to minutes; without it the answer is there within one.
@@ -171,7 +172,6 @@ def _short_list(request: Request, parameter_range: ParameterRange) -> list[ModeP
 
 
 def _estimators(request: Request, parameter_range: ParameterRange) -> Iterator[Estimator]:
-    from dart_keras.tensor_train.contraction.machine import machine_named
 
     rules: list[RankRule] = [rank_rule(request, parameter_range[1])]
     if request.matrix is not None and request.tolerance is not None:
@@ -183,7 +183,7 @@ def _estimators(request: Request, parameter_range: ParameterRange) -> Iterator[E
         rules = [partial(batch_uniform_ranks, rank=rank) for rank in guesses]
         parameter_range = (0, math.inf)
     for rule in rules:
-        yield Estimator(rule, request.rows, machine_named(request.target), parameter_range)
+        yield Estimator(rule, request.rows, request.device, parameter_range)
 
 
 def _explored(request: Request, estimate: Estimator) -> Iterator[tuple[list[ModePair], np.ndarray]]:

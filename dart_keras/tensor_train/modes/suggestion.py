@@ -63,7 +63,7 @@ class Suggestion(ModePoint):
 
     Args:
         objective: What was asked for.
-        target: The machine.
+        target: The device's name.
         dense: What a dense layer costs on it.
         front: The points looked at closely that no other one matches or beats in every cost, the
             best by the objective first.

@@ -11,7 +11,7 @@ from dart_keras.deployment.post_training.activation_ranges import (
     Histogram,
     with_chosen_ranges,
 )
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
@@ -89,7 +89,7 @@ def test_the_file_gets_the_ranges_of_what_the_model_computes(method):
     hidden = keras.layers.Dense(8)(inputs)
     model = keras.Model(inputs, [hidden, keras.layers.ReLU()(hidden)])
     exported = export(model, model_signature(model).resolved(None))
-    measured = Lowering(exported, RECIPES["int8"], [models.ROWS])._with_ranges
+    measured = Lowering(exported, SCHEMES["int8"], [models.ROWS])._with_ranges
     tensors = unpack(with_chosen_ranges(measured, method, "int8", [models.ROWS])).subgraphs[0]
     ranges = [
         (tensor.quantization.min[0], tensor.quantization.max[0])
@@ -103,5 +103,5 @@ def test_the_file_gets_the_ranges_of_what_the_model_computes(method):
 
 def test_the_measured_file_is_left_alone_by_min_and_max():
     exported = export(models.dense(), model_signature(models.dense()).resolved(None))
-    measured = Lowering(exported, RECIPES["int8"], [models.ROWS])._with_ranges
+    measured = Lowering(exported, SCHEMES["int8"], [models.ROWS])._with_ranges
     assert with_chosen_ranges(measured, "minmax", "int8", [models.ROWS]) is measured

@@ -7,7 +7,7 @@ from dart_keras.deployment import convert
 from dart_keras.deployment.flatbuffer.serialization import operator_name, unpack
 from dart_keras.deployment.post_training.activation_ranges import with_true_ranges
 from dart_keras.deployment.post_training.attention_masks import with_masks_in_range
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tensor_values import Inspection
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.tracing.function import export
@@ -31,7 +31,7 @@ def rows(count):
 
 
 def measured(model, data):
-    return Lowering(export(model, model_signature(model)), RECIPES["int8"], [data])._with_ranges
+    return Lowering(export(model, model_signature(model)), SCHEMES["int8"], [data])._with_ranges
 
 
 @pytest.mark.parametrize("hidden", [-1e4, -1e9])
@@ -72,8 +72,8 @@ def test_a_mask_that_is_cut_off_gives_the_same_to_half_a_step(integers):
     data = rows(32)
     model = attention(-1e4)
     exported = export(model, model_signature(model))
-    recipe = RECIPES["int8" if integers == "int8" else "int16x8"]
-    content = Lowering(exported, recipe, [data])._with_ranges
+    scheme = SCHEMES["int8" if integers == "int8" else "int16x8"]
+    content = Lowering(exported, scheme, [data])._with_ranges
     graph = unpack(content).subgraphs[0]
     [softmax] = [o for o in graph.operators if operator_name(unpack(content), o) == "SOFTMAX"]
     low = graph.tensors[softmax.inputs[0]].quantization.min[0]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import layers_at, lower
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
@@ -18,7 +18,7 @@ def exported(model):
 def test_operators_of_a_file_know_their_layers():
     model = models.dense()
     function = exported(model)
-    content = lower(function, RECIPES["float32"], ())
+    content = lower(function, SCHEMES["float32"], ())
     first, second = (layer.path for layer in model.layers)
     assert layers_at([0, 1], content, function) == [first, second]
 
@@ -28,7 +28,7 @@ def test_an_operation_without_a_builtin_is_named_with_its_layer():
     layer = keras.layers.Lambda(lambda x: keras.ops.erfinv(x), name="inverse")
     function = exported(keras.Model(inputs, keras.layers.Dense(2)(layer(inputs))))
     with pytest.raises(ConversionError, match="no builtin operator") as caught:
-        lower(function, RECIPES["float32"], ())
+        lower(function, SCHEMES["float32"], ())
     assert caught.value.operators == ["Erfinv"]
     assert caught.value.layers == ["inverse"]
 
@@ -36,13 +36,13 @@ def test_an_operation_without_a_builtin_is_named_with_its_layer():
 def test_an_operator_without_a_quantized_kind_is_named_with_its_layer():
     function = exported(models.embedding())
     with pytest.raises(ConversionError, match="'int16x8' does not cover") as caught:
-        lower(function, RECIPES["int16x8"], [models.IDS])
+        lower(function, SCHEMES["int16x8"], [models.IDS])
     assert caught.value.operators
     assert all("table" in layer for layer in caught.value.layers)
 
 
 def test_nothing_is_printed(capfd):
-    lower(exported(models.dense()), RECIPES["int8"], [np.ones((4, 20), "float32")])
+    lower(exported(models.dense()), SCHEMES["int8"], [np.ones((4, 20), "float32")])
     assert capfd.readouterr() == ("", "")
 
 
@@ -50,6 +50,6 @@ def test_an_output_that_has_no_quantized_kernel_is_named_with_its_layer():
     layers = [keras.layers.Dense(4), TTDense(6, 2, (2, 2), (2, 3), activation="elu", name="last")]
     function = exported(keras.Sequential([keras.Input((20,)), *layers]))
     with pytest.raises(ConversionError, match="'int16x8' does not cover") as caught:
-        lower(function, RECIPES["int16x8"], [models.ROWS])
+        lower(function, SCHEMES["int16x8"], [models.ROWS])
     assert caught.value.operators == ["ELU"]
     assert caught.value.layers == [layers[-1].path]

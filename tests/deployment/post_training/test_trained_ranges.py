@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import lower
 from dart_keras.deployment.post_training.trained_ranges import (
     check_integers,
@@ -16,14 +16,14 @@ from dart_keras.quantization import quantize_aware
 from tests.deployment import models
 
 
-def test_other_models_keep_their_recipe():
-    assert with_learned_ranges(RECIPES["int8"], models.dense(), "raspberry-pi") is RECIPES["int8"]
+def test_other_models_keep_their_scheme():
+    assert with_learned_ranges(SCHEMES["int8"], models.dense(), "raspberry-pi") is SCHEMES["int8"]
 
 
 def test_operators_left_in_float_are_named_with_their_layers():
     model = models.dense()
     function = export(model, model_signature(model).resolved(None))
-    content = lower(function, RECIPES["float32"], ())
+    content = lower(function, SCHEMES["float32"], ())
     with pytest.raises(ConversionError, match="left in float") as caught:
         check_integers(content, function)
     assert set(caught.value.operators) == {"FULLY_CONNECTED", "SOFTMAX"}

@@ -3,7 +3,7 @@ import pytest
 
 from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
 from dart_keras.deployment.flatbuffer.serialization import unpack
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import lower
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans, stored_bytes
 from dart_keras.deployment.tracing.function import export
@@ -29,7 +29,7 @@ def model():
 
 @pytest.fixture(params=["raspberry-pi", "microcontroller"])
 def plans(request, model):
-    plans = DevicePlans(request.param, RECIPES["int8"])
+    plans = DevicePlans(request.param, SCHEMES["int8"])
     export(model, model_signature(model), plans)
     return plans
 
@@ -84,16 +84,16 @@ def test_nothing_stores_less_than_the_smallest(plans):
 @pytest.mark.parametrize("quantization", ["float32", "int8", "dynamic"])
 def test_the_bytes_are_those_of_the_file(model, quantization):
     rows = models.RNG.normal(size=(8, 512))
-    recipe = RECIPES[quantization]
+    scheme = SCHEMES[quantization]
     sizes = {}
     for extra in (0, 10**6):
-        plans = DevicePlans("raspberry-pi", recipe)
+        plans = DevicePlans("raspberry-pi", scheme)
         signature = model_signature(model)
         exported = export(model, signature, plans)
         if extra:
             plans = plans.enlarged(extra)
             exported = export(model, signature, plans)
-        parsed = unpack(slim(lower(exported, recipe, [rows.astype("float32")]), False))
+        parsed = unpack(slim(lower(exported, scheme, [rows.astype("float32")]), False))
         [graph] = parsed.subgraphs
         weights = {int(o.inputs[1]) for o in graph.operators if len(o.inputs) == 3}
         in_file = 0
@@ -101,7 +101,7 @@ def test_the_bytes_are_those_of_the_file(model, quantization):
             in_file += len(parsed.buffers[tensor.buffer].data)
             scales = tensor.quantization and tensor.quantization.scale
             in_file += 0 if scales is None else 4 * len(scales)
-        planned = sum(stored_bytes(o.plan, recipe) for o in plans.used().values())
+        planned = sum(stored_bytes(o.plan, scheme) for o in plans.used().values())
         assert planned == in_file
         sizes[extra] = planned
     assert sizes[10**6] > sizes[0]
@@ -110,6 +110,6 @@ def test_the_bytes_are_those_of_the_file(model, quantization):
 def test_a_layer_that_is_called_twice_is_planned_once():
     layer = TTDense(16, 3, (4, 4), (4, 4))
     model = keras.Sequential([keras.Input((16,)), layer, keras.layers.ReLU(), layer])
-    plans = DevicePlans("microcontroller", RECIPES["int8"])
+    plans = DevicePlans("microcontroller", SCHEMES["int8"])
     export(model, model_signature(model), plans)
     assert len(plans.used()) == 1

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError
-from dart_keras.deployment.post_training.schemes import RECIPES
+from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import lower
 from dart_keras.deployment.tracing.function import export, in_float32
 from dart_keras.deployment.tracing.signature import model_signature
@@ -74,5 +74,5 @@ def test_activations_with_gradients_of_their_own_can_be_converted():
     operations = function.function.graph.get_operations()
     assert "IdentityN" in [operation.type for operation in operations]
     assert not any("_gradient_op_type" in operation.node_def.attr for operation in operations)
-    content = lower(function, RECIPES["float32"], ())
+    content = lower(function, SCHEMES["float32"], ())
     assert models.decibels(content, model, models.ROWS, "litert") > 100

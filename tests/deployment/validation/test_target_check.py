@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError, convert
-from dart_keras.deployment.target import TARGETS
+from dart_keras.devices import DEVICES
 from tests.deployment import models
 
 
@@ -32,7 +32,7 @@ def test_int16x8_where_int8_is_too_far_off(target):
     model, rows = models.drowned(), models.DROWNED_ROWS
     wanted = {"target": target, "quantization": "int8", "calibration_data": rows}
     plain = convert(model, **wanted)
-    runtime = TARGETS[target].runtimes[-1]
+    runtime = DEVICES[target].runtimes[-1]
     [output] = plain.report["runtimes"][runtime]["outputs"]
     assert output["sqnr_db"] < 15
     artifact = convert(model, **wanted, min_sqnr_db=30)

@@ -17,13 +17,13 @@ def plans_for(tt, rows=3, **options):
     return candidate_plans(tt.input_modes, tt.output_modes, tt.ranks, rows, **options)
 
 
-@pytest.mark.parametrize("machine", ["cpu", "raspberry-pi"])
+@pytest.mark.parametrize("target", ["cpu", "raspberry-pi"])
 @given(tt=trains(), rows=st.integers(0, 5))
-def test_every_plan_multiplies_by_the_dense_matrix(machine, tt, rows):
+def test_every_plan_multiplies_by_the_dense_matrix(target, tt, rows):
     x = np.random.default_rng(0).normal(size=(rows, tt.shape[0]))
     expected = x @ tt.to_dense()
     scale = np.abs(expected).max(initial=0) + np.abs(tt.to_dense()).max() + 1
-    for plan in plans_for(tt, training=True, machine=machine):
+    for plan in plans_for(tt, training=True, target=target):
         np.testing.assert_allclose(contract(x, tt.cores, plan), expected, atol=1e-10 * scale)
 
 
@@ -90,12 +90,12 @@ class Recorded:
         return tensor
 
 
-@pytest.mark.parametrize("machine", ["cpu", "raspberry-pi"])
+@pytest.mark.parametrize("target", ["cpu", "raspberry-pi"])
 @given(tt=trains(), rows=st.integers(1, 5))
-def test_what_is_between_the_products_with_the_input_can_be_changed(machine, tt, rows):
+def test_what_is_between_the_products_with_the_input_can_be_changed(target, tt, rows):
     x = np.random.default_rng(0).normal(size=(rows, tt.shape[0]))
     expected = x @ tt.to_dense()
-    for plan in plans_for(tt, machine=machine):
+    for plan in plans_for(tt, target=target):
         steps, size = Recorded(), plan.network.size
         with intercept_products(steps):
             changed = contract(x, tt.cores, plan)

@@ -35,7 +35,7 @@ def test_two_cores_by_hand():
 
 
 def test_merged_cores_count_as_the_weights_that_a_device_stores():
-    for plan in candidate_plans((4, 4, 4), (4, 4, 4), (1, 2, 2, 1), 1, machine="raspberry-pi"):
+    for plan in candidate_plans((4, 4, 4), (4, 4, 4), (1, 2, 2, 1), 1, target="raspberry-pi"):
         if plan.name == "left_to_right":
             assert plan.weights == 32 + 64 + 32
         if plan.name == "rebuild":

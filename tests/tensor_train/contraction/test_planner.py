@@ -47,18 +47,18 @@ def test_a_kind_can_be_asked_for():
 
 def test_max_parameters_bounds_the_merged_cores():
     train = ((8, 8, 8), (8, 8, 8), (1, 4, 4, 1), 1)
-    plans = candidate_plans(*train, machine="microcontroller")
+    plans = candidate_plans(*train, target="microcontroller")
     for bound in sorted({plan.weights for plan in plans}):
-        plan = cheapest_plan(*train, machine="microcontroller", max_parameters=bound)
+        plan = cheapest_plan(*train, target="microcontroller", max_parameters=bound)
         assert plan.weights <= bound
         assert plan.microseconds == min(p.microseconds for p in plans if p.weights <= bound)
     least = min(plan.weights for plan in plans)
-    assert cheapest_plan(*train, machine="microcontroller", max_parameters=1).weights == least
+    assert cheapest_plan(*train, target="microcontroller", max_parameters=1).weights == least
 
 
-def test_an_unknown_machine_is_refused():
-    with pytest.raises(ValueError, match=r"'cpu'.*Received: machine='tpu'"):
-        candidate_plans((4, 4), (4, 4), (1, 2, 1), machine="tpu")
+def test_an_unknown_target_is_refused():
+    with pytest.raises(ValueError, match=r"'cpu'.*Received: target='tpu'"):
+        candidate_plans((4, 4), (4, 4), (1, 2, 1), target="tpu")
 
 
 @pytest.mark.parametrize("rows", [32, 512])

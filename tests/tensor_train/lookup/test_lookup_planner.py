@@ -33,15 +33,15 @@ def test_plans_use_every_core_once_and_make_no_large_table(modes, rank, count, d
     assert best.microseconds == min(plan.microseconds for plan in plans)
 
 
-@pytest.mark.parametrize("machine", ["raspberry-pi", "microcontroller"])
-def test_a_device_multiplies_the_cores_as_they_are(machine):
+@pytest.mark.parametrize("target", ["raspberry-pi", "microcontroller"])
+def test_a_device_multiplies_the_cores_as_they_are(target):
     train = ((8, 8, 8), (4, 1, 4), (1, 3, 3, 1))
-    plan = plan_lookup(10_000, *train, machine=machine)
+    plan = plan_lookup(10_000, *train, target=target)
     assert [(f.first, f.last, f.parted) for f in plan.factors] == [(k, k, False) for k in range(3)]
     assert not plan.is_mirrored
     assert not plan.is_distinct
-    with pytest.raises(ValueError, match="Received: machine='abacus'"):
-        plan_lookup(1, *train, machine="abacus")
+    with pytest.raises(ValueError, match="Received: target='abacus'"):
+        plan_lookup(1, *train, target="abacus")
 
 
 def test_a_table_smaller_than_the_rows_is_made():

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dart_keras.devices import find_device
 from dart_keras.tensor_train import complete_ranks, count_parameters
 from dart_keras.tensor_train.contraction import candidate_plans
-from dart_keras.tensor_train.contraction.machine import machine_named
 from dart_keras.tensor_train.modes.costs import (
     batch_count_parameters,
     batch_ranks_within,
@@ -41,22 +41,22 @@ def test_a_budget_gives_the_largest_rank_that_fits(pair, budget):
     assert found == fitting[-1] if fitting else 0 in found
 
 
-@pytest.mark.parametrize("machine", ["cpu", "raspberry-pi", "microcontroller"])
+@pytest.mark.parametrize("target", ["cpu", "raspberry-pi", "microcontroller"])
 @given(pair=mode_pairs(max_mode=8, max_size=50_000), rank=st.integers(1, 12))
-def test_the_estimate_is_close_to_a_plan(machine, pair, rank):
+def test_the_estimate_is_close_to_a_plan(target, pair, rank):
     ranks = complete_ranks(rank, *pair)
     modes = columns(*pair, ranks)
-    costs = machine_named(machine)
-    multiply_adds, time, _ = chain_costs(*modes, 32, costs)[:, 0]
-    plans = candidate_plans(*pair, ranks, 32, machine=machine)
+    device = find_device(target)
+    multiply_adds, time, _ = chain_costs(*modes, 32, device)[:, 0]
+    plans = candidate_plans(*pair, ranks, 32, target=target)
     assert multiply_adds in {plan.multiply_adds for plan in plans}
     # The estimate knows nothing of cores that are merged first, but for all of them at once.
     known = ["left_to_right", "right_to_left", "middle_out"]
-    known += ["rebuild"] if machine == "cpu" else []
+    known += ["rebuild"] if target == "cpu" else []
     fastest = min(plan.microseconds for plan in plans if plan.name in known)
     # A plan may need a move less per core than the estimate counts: little but for small trains,
     # where nothing else takes time.
-    moves = len(pair[0]) * (costs.operator + costs.move)
+    moves = len(pair[0]) * (device.costs.operator + device.costs.move)
     assert 0.5 < time / fastest < 2 or abs(time - fastest) < moves
 
 
@@ -64,10 +64,10 @@ def test_many_trains_cost_what_each_of_them_costs():
     inputs = np.array([[4, 2, 8], [2, 4, 1], [3, 3, 3]])
     outputs = np.array([[2, 2, 1], [5, 1, 10], [3, 15, 3]])
     ranks = batch_uniform_ranks(inputs * outputs, 5)
-    machine = machine_named("cpu")
-    together = chain_costs(inputs, outputs, ranks, 16, machine)
+    device = find_device("cpu")
+    together = chain_costs(inputs, outputs, ranks, 16, device)
     for k in range(3):
         alone = chain_costs(
-            *(array[:, k : k + 1] for array in (inputs, outputs, ranks)), 16, machine
+            *(array[:, k : k + 1] for array in (inputs, outputs, ranks)), 16, device
         )
         np.testing.assert_allclose(together[:, k], alone[:, 0])

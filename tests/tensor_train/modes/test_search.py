@@ -27,7 +27,7 @@ def every_point(n, m, rank, target, max_cores):
                 *pair,
                 ranks,
                 64 if target == "cpu" else 1,
-                machine=target,
+                target=target,
                 max_parameters=None if target == "cpu" else parameters,
             )
             arena = plan.peak_elements * (1 if target == "microcontroller" else 4)

@@ -71,7 +71,7 @@ def test_a_bias_is_kept_for_an_operator_that_does_not_fit():
     assert accumulator_types(narrow(pack(model))) == [INT64]
 
 
-def test_other_recipes_have_nothing_to_narrow():
+def test_other_schemes_have_nothing_to_narrow():
     for quantization in ("float32", "int8"):
         content = models.lowered(
             models.three_cores(), quantization, models.RNG.normal(size=(8, 60))
