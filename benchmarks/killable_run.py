@@ -20,7 +20,7 @@ TRAINING = {
     "--checkpoint-steps": 8,
     "--embedding-rank": 8,
     "--projection-rank": 8,
-    "--lambda-reg": 0.05,
+    "--strength": 0.05,
     "--threshold": 0.3,
 }
 
@@ -106,10 +106,10 @@ def _train(arguments: list[str], moment: tuple[int, int] | None, sender: Any) ->
     from dart_keras.callbacks import RankDiscretization
     from examples.language_model import train
     from examples.language_model.checkpoint import write_checkpoint
-    from examples.language_model.checkpoint_callbacks import Last
+    from examples.language_model.checkpoint_callbacks import LastCheckpoint
 
     functions = {
-        "step": Last.on_train_batch_end,
+        "step": LastCheckpoint.on_train_batch_end,
         "cut": RankDiscretization._cut,
         "checkpoint": write_checkpoint,
     }

@@ -1,16 +1,16 @@
-"""Fashion-MNIST: the whole set where TensorFlow Datasets has it, else the part shipped here."""
+"""Fashion-MNIST: the whole data set from TensorFlow Datasets, or else the part included here."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-SHIPPED = Path(__file__).parent / "data"
+INCLUDED = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True)
 class FashionMnist:
-    """Images as rows of 784 numbers between 0 and 1, labels as integers from 0 to 9."""
+    """Images as rows of 784 values from 0 to 1, labels as integers from 0 to 9."""
 
     name: str
     train_images: np.ndarray
@@ -20,10 +20,10 @@ class FashionMnist:
 
 
 def load(download: bool = False) -> FashionMnist:
-    """The whole set from `TFDS_DATA_DIR` or the default folder, or the part shipped here.
+    """Load the whole data set from `TFDS_DATA_DIR` or the default folder, or the included part.
 
     Args:
-        download: Whether TensorFlow Datasets may download the set.
+        download: Whether TensorFlow Datasets may download the data set.
     """
     import tensorflow_datasets as tfds
 
@@ -31,7 +31,7 @@ def load(download: bool = False) -> FashionMnist:
     if download:
         builder.download_and_prepare()
     if not builder.is_prepared():
-        return _shipped()
+        return _included_part()
     train, test = (
         tfds.as_numpy(builder.as_dataset(split, batch_size=-1, as_supervised=True))
         for split in ("train", "test")
@@ -39,13 +39,13 @@ def load(download: bool = False) -> FashionMnist:
     return FashionMnist("Fashion-MNIST, all of it", *_rows(*train), *_rows(*test))
 
 
-def _shipped() -> FashionMnist:
-    parts = [np.load(path) for path in sorted(SHIPPED.glob("train-*.npz"))]
+def _included_part() -> FashionMnist:
+    parts = [np.load(path) for path in sorted(INCLUDED.glob("train-*.npz"))]
     images = np.concatenate([part["images"] for part in parts])
     labels = np.concatenate([part["labels"] for part in parts])
-    test = np.load(SHIPPED / "test.npz")
+    test = np.load(INCLUDED / "test.npz")
     return FashionMnist(
-        "the part of Fashion-MNIST that is shipped",
+        "the included part of Fashion-MNIST",
         *_rows(images, labels),
         *_rows(test["images"], test["labels"]),
     )

@@ -1,4 +1,4 @@
-"""The main job on real images: train with learned ranks, cut mid-fit, convert, run, measure."""
+"""The whole workflow on real images: train with learned ranks, truncate, convert, run, measure."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-# Before TensorFlow is imported: its notices about processors and compilers.
+# Set before TensorFlow is imported: silence its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import dart_keras as dk
@@ -17,7 +17,7 @@ from examples.fashion_mnist.experiment import PLANS, Outcome, Row, run
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", default="build/demo", help="where to write the results")
+    parser.add_argument("--folder", default="build/demo", help="output folder")
     parser.add_argument("--download", action="store_true", help="download all of Fashion-MNIST")
     arguments = parser.parse_args()
     images = data.load(arguments.download)

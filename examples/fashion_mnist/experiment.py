@@ -1,4 +1,4 @@
-"""Train the dense network and its tensor-train twin, cut, convert, and measure all of them."""
+"""Train a dense network and its TT equivalent, truncate the ranks, convert and measure both."""
 
 import time
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import dart_keras as dk
 from examples.fashion_mnist.data import FashionMnist
 
 CALIBRATION_ROWS = 500
-# Peaks of the schedule: a tensor train wants a larger one than its dense twin.
+# Peak learning rates. A TT model needs a larger one than its dense equivalent.
 DENSE_LEARNING_RATE = 1e-3
 TT_LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 0.05
@@ -20,15 +20,15 @@ WEIGHT_DECAY = 0.05
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train.
+    """Training settings.
 
-    Args:
-        epochs: For the dense network and for its twin alike.
+    Attributes:
+        epochs: Number of epochs, for both models.
         batch: Rows a step.
-        cut_epoch: After how many epochs to cut at the latest.
-        strength: Of the rank regularizer.
-        delta: The share of a bond's largest singular value below which others are cut.
-        seed: Of initial weights and shuffling.
+        cut_epoch: Number of epochs after which the ranks are truncated at the latest.
+        strength: Strength of the rank regularizer.
+        delta: Singular values below this share of the bond's largest one are removed.
+        seed: Random seed of initial weights and shuffling.
     """
 
     epochs: int
@@ -41,14 +41,14 @@ class Plan:
 
 PLANS = {
     "all": Plan(epochs=12, batch=512, cut_epoch=5, strength=0.085),
-    # A quarter of the images; more epochs of half as many steps.
+    # A quarter of the images, and more epochs with half as many steps.
     "part": Plan(epochs=14, batch=256, cut_epoch=9, strength=0.14),
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `bytes` are those of the weights or of the file."""
+    """A row of the table; `bytes` is the size of the weights or of the file."""
 
     name: str
     parameters: int
@@ -60,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment leaves behind."""
+    """Models, measurements and converted files of an experiment."""
 
     rows: list[Row]
     dense: keras.Model
@@ -100,7 +100,7 @@ def tt_model(strength: float) -> keras.Model:
             hidden("hidden_2"),
             keras.layers.Dense(10, name="logits"),
         ],
-        name="tensor_train",
+        name="tt",
     )
 
 
@@ -112,7 +112,7 @@ def train(
     callbacks: list[Any],
     verbose: Any,
 ) -> dict[str, list[float]]:
-    """One `fit` with AdamW and a cosine schedule over the whole run."""
+    """Train once with AdamW and a cosine schedule over the whole run."""
     steps = plan.epochs * -(-len(data.train_images) // plan.batch)
     model.compile(
         keras.optimizers.AdamW(
@@ -133,7 +133,7 @@ def train(
 
 
 def run(data: FashionMnist, plan: Plan, verbose: Any = "auto") -> Outcome:
-    """Train both models, convert the cut one for both targets, and measure."""
+    """Train both models, convert the truncated one for both targets, and measure."""
     keras.utils.set_random_seed(plan.seed)
     dense = dense_model()
     dense_history = train(dense, data, plan, DENSE_LEARNING_RATE, [], verbose)
@@ -143,7 +143,7 @@ def run(data: FashionMnist, plan: Plan, verbose: Any = "auto") -> Outcome:
 
     keras.utils.set_random_seed(plan.seed)
     model = tt_model(plan.strength)
-    uncut_microseconds = _microseconds(model)
+    microseconds_before = _microseconds(model)
     discretization = dk.callbacks.RankDiscretization(
         dk.selection.Threshold(plan.delta), when="converged", epoch=plan.cut_epoch
     )
@@ -153,15 +153,15 @@ def run(data: FashionMnist, plan: Plan, verbose: Any = "auto") -> Outcome:
     before = cut["parameters_before"]
     rows += [
         Row(
-            "tensor train before the cut, Keras",
+            "TT before truncation, Keras",
             before,
             4 * before,
             None,
-            uncut_microseconds,
+            microseconds_before,
             history["val_accuracy"][cut["epoch"] - 1],
         ),
         _keras_row(
-            "tensor train after the cut, Keras",
+            "TT after truncation, Keras",
             model,
             model.count_params(),
             history["val_accuracy"][-1],
@@ -177,7 +177,7 @@ def run(data: FashionMnist, plan: Plan, verbose: Any = "auto") -> Outcome:
         logits = artifact.predict(data.test_images, runtime=runtime)
         rows.append(
             Row(
-                {"litert": "cut, LiteRT int8", "tflm": "cut, TFLM int8"}[runtime],
+                {"litert": "TT, LiteRT int8", "tflm": "TT, TFLM int8"}[runtime],
                 model.count_params(),
                 artifact.size,
                 artifact.arena_size,
@@ -197,7 +197,7 @@ def _accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _microseconds(model: keras.Model, repetitions: int = 300) -> float:
-    """The median time of one inference of one row, compiled by TensorFlow."""
+    """Return the median time of one inference of one row, compiled by TensorFlow."""
     infer = tf.function(lambda x: model(x, training=False))
     x = tf.zeros((1, *model.input_shape[1:]))
     times = []

@@ -1,7 +1,8 @@
-"""What each part of the method does: sweeps of runs that can be stopped and go on.
+"""Measure the effect of each part of the method by sweeps of training runs.
 
-Every run has a folder by its name and goes on from there; runs that have ended are not made again.
-After each run the table is written as CSV, and after the last one the picture is drawn.
+Each run has its own folder, named by its settings. A run that was stopped continues from there, and
+a finished one is not repeated. The table is written as CSV after each run, and the plot after the
+last one.
 """
 
 import argparse
@@ -15,13 +16,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Before TensorFlow is imported: its notices about processors and compilers.
+# Set before TensorFlow is imported: silence its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from examples.language_model.arguments import parser_of_runs, settings_from
-from examples.language_model.baselines import dense_twin, fixed_rank_twin, low_rank_twin
+from examples.language_model.arguments import run_parser, settings_from
+from examples.language_model.baselines import (
+    dense_equivalent,
+    fixed_rank_equivalent,
+    low_rank_equivalent,
+)
 from examples.language_model.command import run
 from examples.language_model.corpus import Corpus, load_corpus
 from examples.language_model.plots import draw
@@ -30,19 +35,19 @@ from examples.language_model.settings import Settings
 from examples.language_model.tables import write_means, write_table
 from examples.language_model.training import train
 
-# Of a `small` model a tenth leaves about a million numbers, and 1 a tenth of that.
+# Keeps about a million parameters of a `small` model; 1 keeps a tenth of that.
 GUMBEL_STRENGTH = 0.1
 Runs = dict[str, Settings]
-# Gives the results of a run.
+# Returns the results of a run.
 Finish = Callable[[Settings], dict[str, Any]]
 SEEDS = 3
 
 
 def phases(base: Settings, _: Finish) -> Runs:
-    """The continuous phase alone against the cut, without and with training behind it."""
+    """Regularization alone against truncation without and with fine-tuning after it."""
     cuts = {
         "threshold": base,
-        "gumbel": replace(base, selection="gumbel", lambda_reg=GUMBEL_STRENGTH),
+        "gumbel": replace(base, selection="gumbel", strength=GUMBEL_STRENGTH),
     }
     runs = {"continuous_only": replace(base, selection="none")}
     for name, settings in cuts.items():
@@ -52,50 +57,50 @@ def phases(base: Settings, _: Finish) -> Runs:
 
 
 def strengths(base: Settings, _: Finish) -> Runs:
-    """Sensitivity to lambda."""
+    """Sensitivity to the strength of the rank regularizer."""
     factors = (0.0, 0.1, 0.3, 1.0, 3.0)
     return {
-        f"lambda_{base.lambda_reg * factor:g}": replace(base, lambda_reg=base.lambda_reg * factor)
+        f"strength_{base.strength * factor:g}": replace(base, strength=base.strength * factor)
         for factor in factors
     }
 
 
 def thresholds(base: Settings, _: Finish) -> Runs:
-    """Sensitivity to delta."""
+    """Sensitivity to the threshold of the truncation."""
     deltas = [base.threshold * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0)]
-    return {f"delta_{delta:g}": replace(base, threshold=delta) for delta in deltas if delta < 1}
+    return {f"threshold_{delta:g}": replace(base, threshold=delta) for delta in deltas if delta < 1}
 
 
-def pair(base: Settings, _: Finish) -> Runs:
-    """Learned ranks against dense layers, once."""
-    dense = replace(_unpressed(base), architecture=dense_twin(base.architecture))
-    return {"dart": base, "dense": dense}
+def dense_comparison(base: Settings, _: Finish) -> Runs:
+    """Learned ranks against the dense equivalent, with one seed."""
+    dense = replace(_without_regularization(base), architecture=dense_equivalent(base.architecture))
+    return {"tt": base, "dense": dense}
 
 
-def twins(base: Settings, finish: Finish) -> Runs:
-    """Learned ranks against dense layers, by several seeds."""
+def seeds(base: Settings, finish: Finish) -> Runs:
+    """Learned ranks against the dense equivalent, with several seeds."""
     return {
         f"{name}_{seed}": replace(settings, seed=seed)
-        for name, settings in pair(base, finish).items()
+        for name, settings in dense_comparison(base, finish).items()
         for seed in range(base.seed, base.seed + SEEDS)
     }
 
 
 def baselines(base: Settings, finish: Finish) -> Runs:
-    """Learned ranks against as many numbers in ranks chosen by hand."""
-    reached = finish(base)
-    fixed = _unpressed(base)
+    """Learned ranks against ranks chosen by hand, with as many parameters."""
+    reached, architecture = finish(base), base.architecture
+    fixed = _without_regularization(base)
     return {
-        "dart": base,
-        "fixed_rank": replace(fixed, architecture=fixed_rank_twin(base.architecture, reached)),
-        "low_rank_table": replace(fixed, architecture=low_rank_twin(base.architecture, reached)),
+        "tt": base,
+        "fixed_rank": replace(fixed, architecture=fixed_rank_equivalent(architecture, reached)),
+        "low_rank_table": replace(fixed, architecture=low_rank_equivalent(architecture, reached)),
     }
 
 
-def _unpressed(base: Settings) -> Settings:
+def _without_regularization(base: Settings) -> Settings:
     return replace(
         base,
-        lambda_reg=0.0,
+        strength=0.0,
         selection="none",
         parameters=None,
         table_parameters=None,
@@ -105,22 +110,22 @@ def _unpressed(base: Settings) -> Settings:
 
 STUDIES: dict[str, Callable[[Settings, Finish], Runs]] = {
     "phases": phases,
-    "lambda": strengths,
-    "delta": thresholds,
-    "pair": pair,
-    "twins": twins,
+    "strength": strengths,
+    "threshold": thresholds,
+    "dense-equivalent": dense_comparison,
+    "seeds": seeds,
     "baselines": baselines,
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = parser_of_runs(__doc__, "build/ablation")
+    parser = run_parser(__doc__, "build/ablation")
     parser.add_argument("--study", choices=STUDIES, nargs="+", default=list(STUDIES))
     parser.add_argument(
         "--results",
         type=Path,
         default=Path(__file__).parent / "results",
-        help="the folder for tables and pictures",
+        help="folder for tables and plots",
     )
     return run("ablation.py", partial(_sweep, parser.parse_args(arguments)))
 
@@ -130,7 +135,7 @@ def _sweep(parsed: argparse.Namespace) -> None:
     base = settings_from(parsed, len(corpus.vocabulary))
 
     def finish(settings: Settings) -> dict[str, Any]:
-        return finished(settings, corpus, parsed.folder / _name(settings))
+        return train_once(settings, corpus, parsed.folder / _name(settings))
 
     for study in parsed.study:
         rows = []
@@ -141,18 +146,18 @@ def _sweep(parsed: argparse.Namespace) -> None:
         draw(study, rows, parsed.results / f"{study}.png")
 
 
-def finished(settings: Settings, corpus: Corpus, folder: Path) -> dict[str, Any]:
-    """The results of a run: those that are there, or those of training it to its end."""
+def train_once(settings: Settings, corpus: Corpus, folder: Path) -> dict[str, Any]:
+    """Return the results of a run, and train it first if there are none yet."""
     if (folder / RESULTS).exists():
         return json.loads((folder / RESULTS).read_text())
-    # What earlier runs have left in Keras would fill the memory.
+    # Free the memory that Keras holds from earlier runs.
     keras.backend.clear_session()
     outcome = train(settings, corpus, folder)
     return write_results(settings, outcome, corpus, folder)
 
 
 def _name(settings: Settings) -> str:
-    # By what the run is, because studies share runs.
+    # Hash of the settings, because studies share runs.
     text = json.dumps(settings.to_json(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

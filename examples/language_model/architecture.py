@@ -1,4 +1,4 @@
-"""What a language model is made of, by name."""
+"""Sizes and architectures of the language models."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -6,15 +6,15 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Size:
-    """The measures of a model.
+    """The dimensions of a model.
 
-    Args:
-        width: Of the embeddings and of the stream between the blocks.
-        blocks: How many decoder blocks.
-        heads: How many attention heads, which share the width.
-        inner: The width inside of a block's feed-forward part.
-        length: How many words a model sees at once.
-        band: How many of the most frequent words have a tensor train of their own.
+    Attributes:
+        width: Width of the embeddings and of the residual stream.
+        blocks: Number of decoder blocks.
+        heads: Number of attention heads, which share the width.
+        inner: Inner width of a block's feed-forward part.
+        length: Number of words in a window.
+        band: Number of the most frequent words, which have a TT matrix of their own.
     """
 
     width: int
@@ -36,16 +36,15 @@ LAYERS = ("dense", "tt", "low-rank")
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that decides which variables a model has when its training begins.
+    """What determines the variables of a model at the start of training.
 
-    Args:
+    Attributes:
         size: A key of `SIZES`.
-        layers: `"dense"` for Keras layers; `"tt"` for a table and projections that are tensor
-            trains; `"low-rank"` for a table that is a product of two matrices, and dense
-            projections.
-        vocabulary: How many words there are.
-        embedding_rank: The rank that each band of the table begins with.
-        projection_rank: The rank that the projections begin with.
+        layers: `"dense"` for Keras layers; `"tt"` for a table and projections of TT layers;
+            `"low-rank"` for a table that is a product of two matrices, and dense projections.
+        vocabulary: Number of words.
+        embedding_rank: Initial rank of each band of the table.
+        projection_rank: Initial rank of the projections.
     """
 
     size: str

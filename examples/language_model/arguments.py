@@ -1,4 +1,4 @@
-"""The options of a run on the command line."""
+"""Command line options of a training run."""
 
 import argparse
 from collections.abc import Iterable
@@ -11,35 +11,35 @@ from examples.language_model.corpus import DATASETS
 from examples.language_model.settings import REGULARIZERS, SELECTIONS, Settings
 
 
-def parser_of_runs(description: str | None, folder: str) -> argparse.ArgumentParser:
-    """A parser that knows the options of a run.
+def run_parser(description: str | None, folder: str) -> argparse.ArgumentParser:
+    """Return a parser with the options of a training run.
 
     Args:
-        description: What the command does.
-        folder: Where it keeps its runs if it is not told.
+        description: Description of the command.
+        folder: Default folder for runs.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--dataset", choices=DATASETS, required=True)
     parser.add_argument("--weight-decay", type=float, default=0.01)
-    data = "the folder with the data set's three text files"
+    data = "folder with the data set's three text files"
     add = add_shared_options(parser, data, folder, SIZES, LAYERS).add_argument
-    add("--regularizer", choices=REGULARIZERS, default="group-lasso", help="what presses on ranks")
-    add("--selection", choices=SELECTIONS, default="threshold", help="which ranks the cut keeps")
+    add("--regularizer", choices=REGULARIZERS, default="group-lasso", help="rank regularizer")
+    add("--selection", choices=SELECTIONS, default="threshold", help="how to choose the ranks")
     add(
         "--threshold",
         type=float,
         default=0.1,
-        help="share of the largest singular value that is "
-        "kept (threshold), or relative error allowed (energy)",
+        help="smallest singular value kept, as a share of the largest (threshold), "
+        "or relative error allowed (energy)",
     )
     add(
         "--table-parameters",
         type=positive,
-        help="how many of --parameters go to the table, if the budget is to be parted",
+        help="how many of --parameters go to the table; if not given, the allocation decides",
     )
-    add("--when-converged", action="store_true", help="cut as soon as the ranks are at rest")
+    add("--when-converged", action="store_true", help="truncate once the ranks converge")
     return parser
 
 
@@ -50,31 +50,31 @@ def add_shared_options(
     sizes: Iterable[str],
     layers: Iterable[str],
 ) -> Any:
-    """Add what language models and translation have in common.
+    """Add the options that language models and translation have in common.
 
     Args:
-        parser: Its `set_defaults` gives other defaults than the language models'.
-        data: What the folder with the data is.
-        folder: Where runs are kept if the command is not told.
-        sizes: Of models, by name.
-        layers: What they can be made of.
+        parser: The parser. `set_defaults` can change the defaults.
+        data: Description of the data folder.
+        folder: Default folder for runs.
+        sizes: Names of the model sizes.
+        layers: Names of the kinds of layers.
 
     Returns:
-        The group of the options for ranks.
+        The group of rank options.
     """
     add = parser.add_argument
     add("--data-dir", required=True, help=data)
-    add("--folder", type=Path, default=Path(folder), help="where it is kept")
+    add("--folder", type=Path, default=Path(folder), help="folder of the run")
     add("--size", choices=sizes, default="small")
-    add("--layers", choices=layers, default="tt", help="what table and projections are made of")
+    add("--layers", choices=layers, default="tt", help="layers of table and projections")
     add("--epochs", type=positive, default=4)
-    add("--batch", type=positive, default=16, help="windows or rows a step")
-    add("--learning-rate", type=float, default=3e-3, help="the peak of the schedule")
+    add("--batch", type=positive, default=16, help="windows or rows per step")
+    add("--learning-rate", type=float, default=3e-3, help="peak of the schedule")
     add(
         "--projection-rate",
         type=float,
         default=0.25,
-        help="the share of the learning rate that projections get",
+        help="learning rate of projections, as a share of --learning-rate",
     )
     add("--dropout", type=float, default=0.0)
     add("--seed", type=int, default=0)
@@ -83,28 +83,28 @@ def add_shared_options(
     add(
         "--embedding-rank",
         type=positive,
-        help="what each band of the table begins with; the full rank if not given",
+        help="initial rank of each band of the table; the full rank if not given",
     )
     add(
         "--projection-rank",
         type=positive,
-        help="what projections begin with; the full rank if not given",
+        help="initial rank of projections; the full rank if not given",
     )
-    add("--lambda-reg", type=float, default=1e-5, help="strength of what presses on the ranks")
-    add("--parameters", type=positive, help="numbers in all tensor trains together (budget)")
+    add("--strength", type=float, default=1e-5, help="strength of the rank regularizer")
+    add("--parameters", type=positive, help="total parameters of all TT layers (budget)")
     add(
         "--cut-epoch",
         type=positive,
-        help="after how many epochs to cut at the latest; half of them if not given",
+        help="epochs after which to truncate at the latest; half of --epochs if not given",
     )
     return ranks
 
 
 def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
-    """The run that a command line asks for.
+    """Return the settings that a command line asks for.
 
     Raises:
-        ValueError: If a budget is asked for and none is given, or the table's is all of it.
+        ValueError: If the selection is a budget and there is none, or the table gets all of it.
     """
     if parsed.selection == "budget" and parsed.parameters is None:
         raise ValueError("Expected --parameters with --selection budget. Received: none")
@@ -123,7 +123,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         weight_decay=parsed.weight_decay,
         dropout=parsed.dropout,
         regularizer=parsed.regularizer,
-        lambda_reg=parsed.lambda_reg,
+        strength=parsed.strength,
         selection="none" if parsed.layers == "dense" else parsed.selection,
         threshold=parsed.threshold,
         parameters=parsed.parameters,
@@ -135,12 +135,12 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
 
 
 def architecture_from(parsed: argparse.Namespace, vocabulary: int, width: int) -> Architecture:
-    """The model that a command line asks for.
+    """Return the architecture that a command line asks for.
 
     Args:
         parsed: Options of `add_shared_options`.
-        vocabulary: How many words there are.
-        width: Of the embeddings; a rank that is not given is as large, which is the full rank.
+        vocabulary: Number of words.
+        width: Width of the embeddings, which is the full rank and the default.
     """
     table = None if parsed.layers == "dense" else parsed.embedding_rank or width
     projections = parsed.projection_rank or width

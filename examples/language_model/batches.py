@@ -1,4 +1,4 @@
-"""Windows of text as batches by `tf.data`, which can begin anywhere in a run of epochs."""
+"""Windows of text as `tf.data` batches, which can start anywhere in a run of epochs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# Of the seeds of an epoch's order and of where in the text its windows begin.
+# Purposes of an epoch's seeds: the order of its windows and their offset in the text.
 _ORDER, _OFFSET = 0, 1
 
 
 class Position:
-    """Where in a run the next batch comes from; a data set reads it when an epoch begins.
+    """Position in a run of the next batch. A data set reads it when an epoch begins.
 
     Args:
         epoch: The epoch.
-        step: How many of its batches have been used.
+        step: Number of its batches that have been used.
     """
 
     def __init__(self, epoch: int = 0, step: int = 0) -> None:
@@ -30,21 +30,21 @@ class Position:
 def training_batches(
     ids: np.ndarray, length: int, batch: int, position: Position, seed: int
 ) -> tuple[Any, int]:
-    """Windows in an order, and from a beginning, that are other ones in every epoch.
+    """Return windows in an order and from an offset that change with every epoch.
 
-    Both depend on the seed and the epoch alone, so that an epoch goes on after an interruption
-    with the batches that it had still to see.
+    Both depend only on the seed and the epoch. After an interruption, an epoch therefore continues
+    with the batches that are still missing.
 
     Args:
-        ids: The text, a 1-D int32 array.
-        length: Words a window.
-        batch: Windows a step.
+        ids: The text, int32 of shape (words,).
+        length: Words per window.
+        batch: Windows per step.
         position: Where each pass through the data set begins.
         seed: An integer.
 
     Returns:
-        A `tf.data.Dataset` of (words, the words after them), both int32 (batch, length), and how
-        many steps an epoch has.
+        A `tf.data.Dataset` of (words, next words), both int32 of shape (batch, length), and the
+        number of steps per epoch.
 
     Raises:
         ValueError: If the text is too short for one batch.
@@ -71,19 +71,19 @@ def training_batches(
 def shuffled_batches(
     pick: Callable[[Any], Any], rows: int, batch: int, position: Position, seed: int
 ) -> Any:
-    """Batches of rows in an order that is another one in every epoch.
+    """Return batches of rows in an order that changes with every epoch.
 
     Args:
-        pick: From the numbers of rows, an int32 tensor (batch,), to a batch.
-        rows: How many there are; those that make no whole batch are left out.
-        batch: Rows a step.
+        pick: From row indices, an int32 tensor of shape (batch,), to a batch.
+        rows: Number of rows; those that do not fill a batch are left out.
+        batch: Rows per step.
         position: Where each pass through the data set begins.
         seed: An integer.
 
     Returns:
-        A `tf.data.Dataset`. A pass that begins within an epoch has as many batches as others,
-        because `fit` takes the length of its first epoch for the length of all; the batches after
-        the epoch's last one are its first ones again, and are not to be used.
+        A `tf.data.Dataset`. A pass that begins within an epoch has as many batches as the others,
+        because `fit` takes the length of its first epoch for the length of all. After the epoch's
+        last batch come its first ones again, which must not be used.
     """
     steps = rows // batch
 
@@ -107,7 +107,7 @@ def _seeds(seed: int, purpose: int, position: Position) -> Any:
 
 
 def evaluation_batches(ids: np.ndarray, length: int, batch: int) -> Any:
-    """Windows in order, each word once; what is left at the end of the text is left out.
+    """Return windows in order, each word once; an incomplete last window is left out.
 
     Raises:
         ValueError: If the text is too short for one window.

@@ -1,4 +1,4 @@
-"""A file with a model and all that its training needs to go on, written whole or not at all."""
+"""Checkpoints with a model and all that its training needs to resume, written atomically."""
 
 import json
 import os
@@ -11,24 +11,23 @@ import keras
 
 from examples.language_model.vocabulary import Vocabulary
 
-# Beside what Keras puts into the file, which is a zip archive.
+# Members added to Keras's file, which is a zip archive.
 _STATE = "training.json"
 _WORDS = "vocabulary.json"
-# In front of the name of a file that is being written.
+# Prefix of the name of a file that is being written.
 _PARTIAL = "partial-"
 
 
 def write_checkpoint(
     path: Path, model: keras.Model, vocabulary: Vocabulary, state: dict[str, Any]
 ) -> None:
-    """Write a `.keras` file that also holds the words and where the training is.
+    """Write a `.keras` file that also holds the vocabulary and the state of the training.
 
     Args:
-        path: Its name ends in `.keras`. A file of that name is there at every moment, the old one
-            or the new one.
-        model: With its optimizer.
+        path: A path that ends in `.keras`. It always holds a complete file, the old or the new one.
+        model: The model with its optimizer.
         vocabulary: The model's words.
-        state: What JSON can say.
+        state: A JSON-serializable dict.
     """
     partial = path.with_name(f"{_PARTIAL}{path.name}")
     model.save(partial)
@@ -39,28 +38,28 @@ def write_checkpoint(
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what a run that was killed while it wrote has left in its folder."""
+    """Remove files that a run was writing when it was killed."""
     for path in folder.glob(f"{_PARTIAL}*.keras"):
         path.unlink()
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
-    """What `write_checkpoint` was given as state.
+    """Return the state given to `write_checkpoint`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not one of `write_checkpoint`.
+        ValueError: If `write_checkpoint` did not write the file.
     """
     return _read(path, _STATE)
 
 
 def read_vocabulary(path: str | Path) -> Vocabulary:
-    """The words of the model in a file; errors as for `read_state`."""
+    """Return the vocabulary of a checkpoint; raises as `read_state` does."""
     return Vocabulary(_read(path, _WORDS))
 
 
 def restore(path: Path, model: keras.Model) -> None:
-    """Give a model of the same architecture the weights, ranks, optimizer and seeds of a file."""
+    """Restore weights, ranks, optimizer and seeds of a model of the same architecture."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     model.load_weights(path)
@@ -70,14 +69,14 @@ def restore(path: Path, model: keras.Model) -> None:
 
 def _read(path: str | Path, member: str) -> Any:
     if not Path(path).is_file():
-        raise FileNotFoundError(f"Expected a model's file. Received: {path}, which does not exist")
+        raise FileNotFoundError(f"Expected a model file. Received: {path}, which does not exist")
     try:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read(member))
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError) as error:
         raise ValueError(
-            f"Expected a file that `train.py` wrote. Received: {path}, which has no {member} that "
-            "can be read"
+            f"Expected a file that `train.py` wrote. Received: {path}, which has no readable "
+            f"{member}"
         ) from error
 
 
@@ -86,6 +85,6 @@ def _seeds(model: keras.Model) -> list[list[int]]:
 
 
 def _seed_variables(model: keras.Model) -> list[keras.Variable]:
-    # Keras saves weights; where its dropout layers are in their random numbers it does not save.
+    # Keras saves weights, but not the state of the dropout layers' random number generators.
     weights = {id(variable) for variable in [*model.weights, *model.metrics_variables]}
     return [variable for variable in model.variables if id(variable) not in weights]

@@ -1,4 +1,4 @@
-"""Callbacks that keep the best and the last checkpoint, and go on from the last one."""
+"""Callbacks that keep the best and the last checkpoint, and resume from the last one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,15 +18,15 @@ BEST = "best.keras"
 Write = Callable[[Path, keras.Model, dict[str, Any]], None]
 
 
-class Best(keras.callbacks.Callback):
-    """Keeps the model of the epoch with the lowest perplexity on the validation text.
+class BestCheckpoint(keras.callbacks.Callback):
+    """Keeps the model of the epoch with the lowest validation perplexity.
 
-    A cut makes it start over (`RankDiscretization` sees to that): it is the smaller model that is
-    wanted.
+    It starts over after a truncation (`RankDiscretization` resets it), because the smaller model is
+    the wanted one.
 
     Args:
-        path: Where to.
-        write: Writes a checkpoint.
+        path: Path of the checkpoint.
+        write: Function that writes a checkpoint.
     """
 
     monitor = "val_perplexity"
@@ -44,23 +44,23 @@ class Best(keras.callbacks.Callback):
             self.write(self.path, self.model, {"epoch": epoch + 1, self.monitor: perplexity})
 
 
-class Last(keras.callbacks.Callback):
-    """Saves the run every so many steps and after each epoch, and goes on from what is saved.
+class LastCheckpoint(keras.callbacks.Callback):
+    """Saves the run at regular steps and after each epoch, and resumes from the last checkpoint.
 
-    To be the last of the callbacks, because it saves what the others have seen.
+    Must be the last callback, because it saves the state of the others.
 
     Args:
-        path: Where to.
-        write: Writes a checkpoint.
-        position: What the batches begin from.
-        steps: How many steps an epoch has.
-        every: After how many steps of an epoch to save, besides at its end.
-        keeper: The callback beside it that keeps the best.
-        rank_monitor: Likewise, if the model has tensor trains.
-        discretization: Likewise, if there is to be a cut.
+        path: Path of the checkpoint.
+        write: Function that writes a checkpoint.
+        position: Position that the batches are read from.
+        steps: Steps per epoch.
+        every: Steps between checkpoints; there is one at each end of an epoch, too.
+        keeper: The callback that keeps the best checkpoint.
+        rank_monitor: The rank monitor, if the model has TT layers.
+        discretization: The callback that truncates the ranks, if there is one.
 
     Attributes:
-        history: The logs of every finished epoch of the run, from before an interruption too.
+        history: Logs of every finished epoch, including those before an interruption.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Last(keras.callbacks.Callback):
         position: Position,
         steps: int,
         every: int,
-        keeper: Best,
+        keeper: BestCheckpoint,
         rank_monitor: dk.callbacks.RankMonitor | None,
         discretization: dk.callbacks.RankDiscretization | None,
     ) -> None:
@@ -115,9 +115,9 @@ class Last(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         step = self._first_step + batch + 1
         if self._first_step and step == self.steps:
-            # Of an epoch that was begun before an interruption; `fit` has its full length in mind.
+            # The epoch began before an interruption, but `fit` expects its full length.
             self.model.stop_training = True
-        # The end of an epoch saves by itself, and there is no going on from behind its last step.
+        # The end of an epoch saves anyway, and a run cannot resume after its last step.
         if step % self.every == 0 and step < self.steps:
             metrics = [ops.convert_to_numpy(v).tolist() for v in self.model.metrics_variables]
             self._save(self._epoch, step, metrics)
@@ -131,7 +131,7 @@ class Last(keras.callbacks.Callback):
         self._save(epoch + 1, 0, [])
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        # Once more, because a cut after the last epoch is made at the end of the training.
+        # Save again, because a truncation after the last epoch happens at the end of training.
         self._save(len(self.history), 0, [])
 
     def _save(self, epoch: int, step: int, metrics: list[Any]) -> None:
@@ -157,7 +157,7 @@ class Last(keras.callbacks.Callback):
 
 def _restore_metrics(model: keras.Model, values: list[Any]) -> None:
     if len(model.metrics_variables) < len(values):
-        # Keras makes some of them when they see their first numbers.
+        # Keras creates some of them on their first update.
         logits = ops.zeros((1, 1, model.output_shape[-1]))
         model.compute_metrics(x=None, y=ops.zeros((1, 1), "int32"), y_pred=logits)
     for variable, value in zip(model.metrics_variables, values, strict=True):

@@ -1,4 +1,4 @@
-"""What the command lines of this folder do alike."""
+"""Shared parts of the command lines in this folder."""
 
 import argparse
 import sys
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 
 def run(name: str, command: Callable[[], None]) -> int:
-    """Run a command; what a user can put right is told in one line.
+    """Run a command, and print errors that a user can correct in one line.
 
     Args:
-        name: The command's.
-        command: What to do.
+        name: Name of the command.
+        command: The function to call.
 
     Returns:
-        The exit code: 0, or 1 if it failed, with the reason on stderr.
+        The exit code: 0, or 1 after an error, whose reason is on stderr.
     """
     try:
         command()
@@ -30,7 +30,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def positive_number(text: str) -> float:
+def positive_float(text: str) -> float:
     """Read a positive number."""
     value = float(text)
     if not 0 < value < float("inf"):
@@ -38,9 +38,9 @@ def positive_number(text: str) -> float:
     return value
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """Read a number above 0 and at most 1."""
     value = float(text)
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, at most 1, received {text}")
+        raise argparse.ArgumentTypeError(f"expected above 0 and at most 1, received {text}")
     return value

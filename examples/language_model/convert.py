@@ -1,6 +1,6 @@
-"""A trained language model as int8 files for both devices, with the perplexity that they have.
+"""Convert a trained language model to int8 files for both devices, and measure their perplexity.
 
-The file predicts the word behind a window of words.
+The file predicts the next word after a window of words.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Before TensorFlow is imported: its notices about processors and compilers.
+# Set before TensorFlow is imported: silence its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
@@ -22,8 +22,8 @@ from dart_keras.utils.table import Table
 from examples.language_model import command
 from examples.language_model.corpus import END_OF_LINE, Corpus
 from examples.language_model.evaluation import contexts, next_word_perplexity
-from examples.language_model.rotation import rotated
-from examples.language_model.trained import Trained
+from examples.language_model.rotation import rotate
+from examples.language_model.trained_model import TrainedModel
 
 _RUNTIMES = {"raspberry-pi": "litert", "microcontroller": "tflm"}
 _PREDICTED_AT_ONCE = 64
@@ -35,30 +35,30 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def training_windows(ids: np.ndarray, length: int, count: int) -> np.ndarray:
-    """Windows from all over a text, int32 (count, length), or as many as there are."""
+    """Return evenly spaced windows of a text, int32 of shape (count, length) or fewer rows."""
     windows = np.lib.stride_tricks.sliding_window_view(ids, length)
     places = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
     return windows[places]
 
 
 def convert_for(
-    target: str, trained: Trained, corpus: Corpus, windows: int, words: int
+    target: str, trained: TrainedModel, corpus: Corpus, windows: int, words: int
 ) -> tuple[dk.deployment.Artifact, dict[str, Any]]:
-    """Convert a model for a device, and measure it there.
+    """Convert a model for a target, and measure it on the target's runtime.
 
     Args:
-        target: The device.
+        target: Name of the target.
         trained: The model.
         corpus: Its text.
-        windows: How many windows of the training text show the ranges of the activations.
-        words: How many of the test text's first words to predict.
+        windows: Number of windows of the training text for the activation ranges.
+        words: Number of words to predict, from the start of the test text.
 
     Returns:
-        The file, and what was measured as JSON can hold it.
+        The artifact, and a JSON-serializable dict of measurements.
     """
     model = trained.model(last_only=True)
     artifact = dk.deployment.convert(
-        rotated(model, trained.settings.architecture),
+        rotate(model, trained.settings.architecture),
         target,
         quantization="int8",
         calibration_data=training_windows(corpus.train, trained.length, windows),
@@ -84,7 +84,7 @@ def convert_for(
 
 
 def _convert(parsed: argparse.Namespace) -> None:
-    trained = Trained.read(parsed.model)
+    trained = TrainedModel.read(parsed.model)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "Expected KERAS_BACKEND=tensorflow, which conversion needs. Received: "
@@ -102,7 +102,7 @@ def _convert(parsed: argparse.Namespace) -> None:
     text = json.dumps({"model": str(parsed.model), "results": results}, indent=2)
     (parsed.folder / "results.json").write_text(text + "\n", encoding="utf-8")
     print(_table(results))
-    print(f"The files and the vocabulary, a word a line in the order of the ids: {parsed.folder}")
+    print(f"Files and vocabulary (one word per line, by id) are in {parsed.folder}")
 
 
 def _table(results: list[dict[str, Any]]) -> Table:
@@ -128,16 +128,16 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="a file that train.py wrote")
-    add("--data-dir", required=True, help="the folder with its data set's three text files")
-    add("--folder", type=Path, default=Path("build/language_model/device"), help="where to write")
+    add("--model", type=Path, required=True, help="checkpoint of train.py")
+    add("--data-dir", required=True, help="folder with the data set's three text files")
+    add("--folder", type=Path, default=Path("build/language_model/device"), help="output folder")
     add(
         "--windows",
         type=command.positive,
         default=128,
-        help="of the training text, to find the ranges of activations",
+        help="windows of the training text for the activation ranges",
     )
-    of_test = "the first words of the test text that are predicted on"
+    of_test = "words of the test text to predict on"
     add("--words", type=command.positive, default=10_000, help=f"{of_test} LiteRT")
     add("--tflm-words", type=command.positive, default=500, help=f"{of_test} TFLM, which is slow")
     return parser

@@ -1,4 +1,4 @@
-"""Text in files, as one stream of word ids for each part."""
+"""Text files as one stream of word ids for each part."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from examples.language_model.vocabulary import Vocabulary
 PARTS = ("train", "valid", "test")
 END_OF_LINE = "<eos>"
 
-# What the parts' files are called: as they are given out, and as others have renamed them.
+# File names of the parts: the original ones and common renamings.
 _NAMES = {
     "ptb": ("ptb.{}.txt",),
     "wikitext2": ("wiki.{}.tokens", "{}.txt"),
@@ -28,7 +28,7 @@ DATASETS = tuple(_NAMES)
 
 @dataclass(frozen=True)
 class Corpus:
-    """Ids of words, int32 arrays of one axis, a line's end being a word."""
+    """Word ids of each part, int32 of shape (words,); the end of a line is a word."""
 
     vocabulary: Vocabulary
     train: np.ndarray
@@ -37,18 +37,18 @@ class Corpus:
 
 
 def load_corpus(dataset: str, folder: str | Path, vocabulary: Vocabulary | None = None) -> Corpus:
-    """Read a data set's three files.
+    """Read the three files of a data set.
 
     Args:
         dataset: One of `DATASETS`.
-        folder: Where the files are.
-        vocabulary: Of a model that is trained already; `None` to take the words of the training
-            text, the most frequent first.
+        folder: Folder of the files.
+        vocabulary: Vocabulary of a trained model; `None` to take the words of the training text,
+            the most frequent first.
 
     Raises:
         FileNotFoundError: If the folder or a file is missing.
-        ValueError: If a file is empty or no UTF-8 text, or has a word that the vocabulary lacks
-            while the vocabulary has no `<unk>`.
+        ValueError: If a file is empty or no UTF-8 text, or has a word that is not in the vocabulary
+            and the vocabulary has no `<unk>`.
     """
     paths = {
         part: find_file(folder, [name.format(part) for name in _NAMES[dataset]], _SOURCES[dataset])
@@ -56,18 +56,18 @@ def load_corpus(dataset: str, folder: str | Path, vocabulary: Vocabulary | None 
     }
     if vocabulary is None:
         counts = Counter(word for line in _lines(paths["train"]) for word in line)
-        # Among words as frequent as each other, the order of the alphabet.
+        # Ties are in alphabetical order.
         vocabulary = Vocabulary(sorted(counts, key=lambda word: (-counts[word], word)))
     return Corpus(vocabulary, *(_ids(paths[part], vocabulary) for part in PARTS))
 
 
 def find_file(folder: str | Path, names: Sequence[str], source: str) -> Path:
-    """The file of a folder that has one of some names.
+    """Return the file in a folder that has one of the given names.
 
     Args:
-        folder: What the user gave as `--data-dir`.
-        names: What the file may be called.
-        source: What the data set is called where it can be had.
+        folder: The user's `--data-dir`.
+        names: Possible names of the file.
+        source: Name of the data set at its source, for the error message.
 
     Raises:
         FileNotFoundError: If the folder or the file is missing.
@@ -76,7 +76,7 @@ def find_file(folder: str | Path, names: Sequence[str], source: str) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(
             f"Expected --data-dir to be a folder with {source}. Received: {folder}, "
-            "which is no folder"
+            "which is not a folder"
         )
     for name in names:
         if (folder / name).is_file():
@@ -89,7 +89,7 @@ def find_file(folder: str | Path, names: Sequence[str], source: str) -> Path:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a text, with their ends.
+    """Yield the lines of a text with their line ends.
 
     Raises:
         ValueError: If the file is no UTF-8 text.
@@ -100,7 +100,7 @@ def read_lines(path: Path) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Expected {path} to be text in UTF-8. Received: byte {error.object[error.start]:#04x} "
-            f"where none can be ({error.reason})"
+            f"({error.reason})"
         ) from error
 
 
@@ -110,17 +110,16 @@ def _lines(path: Path) -> Iterator[list[str]]:
 
 
 def _ids(path: Path, vocabulary: Vocabulary) -> np.ndarray:
-    # Line by line, because the words of WikiText-103 as Python strings would fill the memory.
+    # Line by line, because all words of WikiText-103 as Python strings take too much memory.
     lines = []
     for number, line in enumerate(_lines(path), start=1):
         try:
             lines.append(vocabulary.encode(line))
         except KeyError as error:
             raise ValueError(
-                f"Expected every word of {path} to be in the vocabulary of {len(vocabulary):,} "
-                f"words, which has no '<unk>' for others. Received: {error.args[0]!r} in line "
-                f"{number}"
+                f"Expected only words of the vocabulary in {path}, because it has no '<unk>' "
+                f"({len(vocabulary):,} words). Received: {error.args[0]!r} in line {number}"
             ) from error
     if not any(len(line) > 1 for line in lines):
-        raise ValueError(f"Expected {path} to have words in it. Received: an empty file")
+        raise ValueError(f"Expected words in {path}. Received: an empty file")
     return np.concatenate(lines)

@@ -1,4 +1,4 @@
-"""How well a model predicts a text."""
+"""Perplexity of a model on a text."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +10,16 @@ import numpy as np
 from examples.language_model.batches import evaluation_batches
 
 _BATCH = 32
-# Words at once, whose logits have to fit into the memory.
+# Words per prediction; their logits have to fit into memory.
 _PREDICTED = 500
 
 
 def perplexity(model: keras.Model, ids: np.ndarray) -> float:
-    """The perplexity of a text that is cut into windows, each word being predicted once.
+    """Return the perplexity of a text in windows, each word predicted once.
 
     Args:
         model: From int32 (batch, length) to logits (batch, length, vocabulary).
-        ids: The text, a 1-D int32 array.
+        ids: The text, int32 of shape (words,).
     """
     metric = keras_hub.metrics.Perplexity(from_logits=True)
     for words, labels in evaluation_batches(ids, model.input_shape[1], _BATCH):
@@ -28,16 +28,17 @@ def perplexity(model: keras.Model, ids: np.ndarray) -> float:
 
 
 def contexts(ids: np.ndarray, length: int, count: int, padding: int) -> tuple[Any, Any]:
-    """The words before each of a text's first ones.
+    """Return the context of each of a text's first words.
 
     Args:
-        ids: The text, a 1-D int32 array.
-        length: How many words before each, the text's beginning being padded.
-        count: How many first ones; all of the text, if it has fewer.
-        padding: The id that stands for what is before the text.
+        ids: The text, int32 of shape (words,).
+        length: Number of words in a context; the beginning of the text is padded.
+        count: Number of words, or more for the whole text.
+        padding: Id of the padding before the text.
 
     Returns:
-        int32 (count, length), and the words behind them, int32 (count,).
+        The contexts, int32 of shape (count, length), and the words after them, int32 of shape
+        (count,).
     """
     labels = ids[:count]
     padded = np.concatenate([np.full(length, padding, "int32"), labels])
@@ -48,12 +49,12 @@ def contexts(ids: np.ndarray, length: int, count: int, padding: int) -> tuple[An
 def next_word_perplexity(
     predict: Callable[[np.ndarray], np.ndarray], windows: np.ndarray, labels: np.ndarray
 ) -> float:
-    """The perplexity of words that are predicted one by one, each from the window before it.
+    """Return the perplexity of words that are predicted one by one from the window before each.
 
     Args:
         predict: From int32 (batch, length) to logits (batch, vocabulary).
-        windows: int32 (count, length).
-        labels: The word behind each, int32 (count,).
+        windows: Windows, int32 of shape (count, length).
+        labels: The word after each window, int32 of shape (count,).
     """
     metric = keras_hub.metrics.Perplexity(from_logits=True)
     for start in range(0, len(labels), _PREDICTED):

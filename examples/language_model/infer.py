@@ -1,4 +1,4 @@
-"""What a trained language model is worth: perplexity, a sample of text, and its latency.
+"""Print a trained language model's perplexity, a text sample and its latency.
 
 Runs on TensorFlow, and with KERAS_BACKEND=jax on JAX.
 """
@@ -10,7 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-# Before TensorFlow is imported: its notices about processors and compilers.
+# Set before TensorFlow is imported: silence its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
@@ -20,7 +20,7 @@ from examples.language_model import command
 from examples.language_model.corpus import DATASETS
 from examples.language_model.evaluation import perplexity
 from examples.language_model.sampling import make_sampler, sample
-from examples.language_model.trained import Trained
+from examples.language_model.trained_model import TrainedModel
 
 _TIMED_RUNS = 50
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def latency(model: keras.Model) -> float:
-    """The median of the milliseconds of one prediction for one window, compiled.
+    """Return the median time of one compiled prediction for one window, in milliseconds.
 
     Args:
         model: From int32 (batch, length).
@@ -42,12 +42,12 @@ def latency(model: keras.Model) -> float:
         start = time.perf_counter()
         model.predict_on_batch(window)
         times.append(1000 * (time.perf_counter() - start))
-    # The first one compiles.
+    # The first call compiles.
     return float(np.median(times[1:]))
 
 
 def _infer(parsed: argparse.Namespace) -> None:
-    trained = Trained.read(parsed.model)
+    trained = TrainedModel.read(parsed.model)
     if parsed.top_k and parsed.top_k > len(trained.vocabulary):
         raise ValueError(
             f"Expected --top-k to be at most the {len(trained.vocabulary):,} words of the model. "
@@ -71,16 +71,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--dataset", choices=DATASETS, required=True)
-    add("--data-dir", required=True, help="the folder with the data set's three text files")
-    add("--model", type=Path, required=True, help="a file that train.py wrote")
+    add("--data-dir", required=True, help="folder with the data set's three text files")
+    add("--model", type=Path, required=True, help="checkpoint of train.py")
     sampled = parser.add_argument_group("sample")
     add = sampled.add_argument
-    add("--prompt", default="", help="words to go on with; unknown ones count as <unk>")
-    add("--words", type=command.positive, default=50, help="how many to add")
+    add("--prompt", default="", help="words to continue; unknown ones count as <unk>")
+    add("--words", type=command.positive, default=50, help="words to add")
     add("--seed", type=int, default=0)
-    add("--temperature", type=command.positive_number, default=1.0, help="divides the logits")
-    add("--top-k", type=command.positive, help="choose among so many of the likeliest words")
-    add("--top-p", type=command.share, help="choose among the likeliest with this probability")
+    add("--temperature", type=command.positive_float, default=1.0, help="divides the logits")
+    add("--top-k", type=command.positive, help="sample from this many likeliest words")
+    add(
+        "--top-p",
+        type=command.fraction,
+        help="sample from the likeliest words of this total share",
+    )
     return parser
 
 

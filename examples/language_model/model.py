@@ -1,4 +1,4 @@
-"""A decoder-only transformer (Radford et al. 2018) whose matrices may be tensor trains."""
+"""A decoder-only transformer (Radford et al. 2018), dense or with TT layers."""
 
 import keras
 import keras_hub
@@ -7,7 +7,7 @@ from keras import ops
 
 import dart_keras as dk
 from examples.language_model.architecture import SIZES, Architecture
-from examples.transformer.blocks import HIDDEN, attend, feed_forward
+from examples.transformer.blocks import MASKED, attend, feed_forward
 from examples.transformer.matrices import initializer, make_projection, make_table
 from examples.transformer.table import Table
 
@@ -19,17 +19,17 @@ def build_model(
     last_only: bool = False,
     tied: bool = True,
 ) -> keras.Model:
-    """From words to logits of the next word, at every place of a window.
+    """Build a model from words to logits of the next word at every position of a window.
 
-    A functional model of public layers and operations, so that its file needs none of this code.
+    A functional model of public layers and operations, so that its file loads without this code.
 
     Args:
-        architecture: Which model.
-        dropout: The share of numbers left out behind the embedding, every part of a block, and in
-            front of the logits.
-        rank_regularizer: Of every tensor train.
-        last_only: Whether to predict behind the last word of a window alone, as a device does.
-        tied: Whether one table has the embeddings and makes the logits, not one each.
+        architecture: The architecture.
+        dropout: Dropout rate after the embedding, after each part of a block, and before the
+            logits.
+        rank_regularizer: Rank regularizer of every TT layer.
+        last_only: Whether to predict only the word after the window, as on a device.
+        tied: Whether embeddings and logits share one table.
 
     Returns:
         A model from int32 (batch, length) to float32 (batch, length, vocabulary), or
@@ -57,7 +57,7 @@ def build_model(
         size.length, initializer=initializer(), name="positions"
     )
     x = keras.layers.Dropout(dropout)(x + positions(x))
-    mask = np.triu(np.full((size.length, size.length), HIDDEN, "float32"), 1)
+    mask = np.triu(np.full((size.length, size.length), MASKED, "float32"), 1)
     for i in range(1, size.blocks + 1):
         last = 1 if last_only and i == size.blocks else None
         x = attend(x, mask, size.heads, projection, dropout, f"block_{i}", last=last)

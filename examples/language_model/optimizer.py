@@ -1,4 +1,4 @@
-"""AdamW for tensor trains beside dense layers."""
+"""AdamW with learning rates for TT layers and dense layers."""
 
 import re
 from typing import Any, Self
@@ -7,20 +7,20 @@ import keras
 from keras import ops
 
 from examples.language_model.settings import Settings
-from examples.transformer.dense_start import resting_cores
+from examples.transformer.dense_initialization import identity_cores
 
 _WARM_UP = 300
-# What `examples.transformer.blocks` calls them, in any block.
+# Names of the projections of any block in `examples.transformer.blocks`.
 _PROJECTIONS = ".*_(query|key|value|attention|expand|contract)/.*"
 
 
 @keras.saving.register_keras_serializable("examples")
 class Delayed(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule that is zero before it begins, in the middle of its course.
+    """A schedule that is zero before a step, and follows another schedule from there.
 
     Args:
         schedule: The schedule.
-        start: The step that it begins with.
+        start: Its first step.
     """
 
     def __init__(
@@ -45,25 +45,25 @@ class Delayed(keras.optimizers.schedules.LearningRateSchedule):
 def make_optimizer(
     settings: Settings, steps: int, model: keras.Model
 ) -> keras.optimizers.Optimizer:
-    """AdamW with a warm-up and a cosine to zero over the whole run, whatever is cut meanwhile.
+    """Return AdamW with a warm-up and a cosine decay to zero over the whole run.
 
-    Projections have a rate of their own. Cores that begin as identities rest until the cut, which
-    makes them smaller.
+    Truncations do not change the schedule. Projections have a learning rate of their own. Identity
+    cores are frozen until the truncation, which makes them smaller.
 
     Args:
-        settings: The run's.
-        steps: How many steps an epoch has.
-        model: As it is when the run begins.
+        settings: Settings of the run.
+        steps: Steps per epoch.
+        model: The model at the start of the run.
 
     Returns:
-        The optimizer, with its variables for the model's.
+        The optimizer, built for the model's variables.
     """
-    resting = resting_cores(model)
-    # By share of the rate and first step; the first group is what the map gives by default.
+    frozen = identity_cores(model)
+    # By share of the learning rate and first step. The first group is the map's default.
     groups: dict[tuple[float, int], list[str]] = {(1, 0): []}
     for path in (variable.path for variable in model.trainable_variables):
         share = settings.projection_rate if re.fullmatch(_PROJECTIONS, path) else 1
-        start = settings.cut_epoch * steps if path in resting else 0
+        start = settings.cut_epoch * steps if path in frozen else 0
         groups.setdefault((share, start), []).append(re.escape(path))
     (_, default), *others = (
         ("|".join(paths), _adam(settings, steps, share, start))
@@ -73,7 +73,7 @@ def make_optimizer(
     if others:
         by_path = keras.optimizers.OptimizerMap(default, dict(others))
         optimizer = keras.optimizers.MultiOptimizer(by_path)
-    # TensorFlow traces a step twice that makes variables.
+    # TensorFlow would trace the first step twice if it created variables.
     optimizer.build(model.trainable_variables)
     return optimizer
 

@@ -1,20 +1,20 @@
-"""The results of a sweep as a picture."""
+"""Plots of the results of a sweep."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# What a sweep varies, which its horizontal axis tells; other studies have their runs' names there.
-_SWEPT = {"lambda": "lambda_reg", "delta": "threshold"}
+# The setting on the horizontal axis of a sweep; other studies have the names of their runs.
+_SWEPT = {"strength": "strength", "threshold": "threshold"}
 
 
 def draw(study: str, rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
-    """Draw the perplexity of the best epoch, and below it the size of table and model.
+    """Plot the perplexity of the best epoch, and below it the parameters of table and blocks.
 
     Args:
-        study: The study's name.
-        rows: A name, and what `write_results` returned.
-        path: Where to write the picture; the ending says in which format.
+        study: Name of the study.
+        rows: Names and results (`write_results`) of the runs.
+        path: Image file; its suffix is the format.
     """
     from matplotlib.figure import Figure
 
@@ -37,7 +37,7 @@ def draw(study: str, rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> 
         axis.legend()
         axis.grid(alpha=0.3)
     if swept:
-        # At equal distances, because a strength may be zero.
+        # Equally spaced, because a strength may be zero.
         below.set_xticks(places, [f"{each['settings'][swept]:g}" for each in results])
         below.set_xlabel(swept)
     else:

@@ -1,9 +1,9 @@
-"""A model for a device, none of whose stream's channels is much larger than the others.
+"""Rotate the residual stream of a model, so that no channel is much larger than the others.
 
 Trained transformers tend to have a few channels that are many times as large as the rest. In int8
-all channels of a tensor share one step, so that little is left of the rest. A rotation of the
-stream spreads them over all channels, and the layers that write into the stream and read from it
-take it in: the model gives the same, and only its head becomes one of its own (Ashkboos et al.
+all channels of a tensor share one scale, so the other channels lose precision. A rotation spreads
+the large values over all channels. It is folded into the layers that write to the stream and read
+from it. The outputs stay the same, but the head is no longer tied to the table (Ashkboos et al.
 2024, "SliceGPT", section 3, and "QuaRot", section 4).
 """
 
@@ -20,25 +20,26 @@ _READERS = ("query", "key", "value", "expand")
 _WRITERS = ("attention", "contract")
 
 
-def rotated(model: keras.Model, architecture: Architecture) -> keras.Model:
-    """The same model with a stream that is rotated, for the word behind a window alone.
+def rotate(model: keras.Model, architecture: Architecture) -> keras.Model:
+    """Return the same model with a rotated residual stream, for the next word after a window.
 
     Args:
-        model: Of `build_model`.
-        architecture: That it was built with; its ranks may have been cut since then.
+        model: A model of `build_model`.
+        architecture: The architecture it was built with; its ranks may be truncated since then.
 
     Returns:
-        A model from int32 (batch, length) to float32 (batch, vocabulary). Its head is no longer
-        tied to its table, because the last normalization's scale is in the head.
+        A model from int32 (batch, length) to float32 (batch, vocabulary). Its head is not tied to
+        its table, because the scale of the last normalization is folded into the head.
 
     Raises:
-        ValueError: If the last normalization leaves out a channel: its shift has no place then.
+        ValueError: If the last normalization scales a channel by zero, so that its shift cannot be
+            folded.
     """
     old = {layer.name: layer for layer in model.layers}
-    scale, shift = map(_numbers, old["norm"].weights)
+    scale, shift = map(_to_numpy, old["norm"].weights)
     if not scale.all():
         raise ValueError(
-            "Expected a last normalization with scales other than zero. Received: zero for "
+            "Expected nonzero scales in the last normalization. Received: zero for "
             f"{np.count_nonzero(scale == 0)} of {len(scale)} channels"
         )
     new = build_model(architecture, last_only=True, tied=False)
@@ -50,14 +51,14 @@ def rotated(model: keras.Model, architecture: Architecture) -> keras.Model:
         elif part == "norm":
             layer.set_weights([np.ones_like(scale), np.zeros_like(shift)])
         elif layer.name == "positions":
-            layer.set_weights([_numbers(old["positions"].weights[0]) @ turn])
+            layer.set_weights([_to_numpy(old["positions"].weights[0]) @ turn])
         elif layer.name.startswith("table"):
             _copy(old[layer.name], layer, after=turn)
         elif layer.name.startswith("head"):
             _copy(old[layer.name.replace("head", "table")], layer, after=scale[:, None] * turn)
         elif part in _READERS:
             norm = "feed_forward_norm" if part == "expand" else "attention_norm"
-            its_scale, its_shift = map(_numbers, old[f"{block}_{norm}"].weights)
+            its_scale, its_shift = map(_to_numpy, old[f"{block}_{norm}"].weights)
             _copy(old[layer.name], layer, before=turn.T * its_scale, shift=its_shift)
         elif part in _WRITERS:
             _copy(old[layer.name], layer, after=turn)
@@ -65,9 +66,9 @@ def rotated(model: keras.Model, architecture: Architecture) -> keras.Model:
 
 
 def rotation(width: int) -> np.ndarray:
-    """A random orthogonal matrix, float64 (width, width), always the same.
+    """Return a random orthogonal matrix of a fixed seed, float64 of shape (width, width).
 
-    Rows and columns have the sum 1, so that the mean of the channels stays what it is, and
+    The sum of each row and column is 1. So the mean of the channels does not change, and
     normalization by mean and variance commutes with the rotation.
     """
     rng = np.random.default_rng(0)
@@ -84,17 +85,17 @@ def _copy(
     after: np.ndarray | None = None,
     shift: np.ndarray | None = None,
 ) -> None:
-    """Give a layer another one's matrix and bias, with products in front and behind.
+    """Copy a layer's matrix and bias to another one, multiplied from the left and the right.
 
     Args:
-        old: A dense layer or embedding, or a tensor train with one bond.
-        new: One of the same kind.
-        before: What the matrix is multiplied by from the left.
-        after: Likewise from the right, and the bias, too.
-        shift: What the old layer's inputs had added to them.
+        old: A dense layer or embedding, or a TT layer with one bond.
+        new: A layer of the same kind.
+        before: Left factor of the matrix.
+        after: Right factor of the matrix and the bias.
+        shift: Constant that the old layer's inputs contain.
     """
-    matrices = [_numbers(each) for each in getattr(old, "cores", old.weights[:1])]
-    bias = None if getattr(old, "bias", None) is None else _numbers(old.bias)
+    matrices = [_to_numpy(each) for each in getattr(old, "cores", old.weights[:1])]
+    bias = None if getattr(old, "bias", None) is None else _to_numpy(old.bias)
     if shift is not None:
         row = shift
         for matrix in matrices:
@@ -114,9 +115,9 @@ def _copy(
 
 
 def _flat(core: np.ndarray) -> np.ndarray:
-    # Cores are (rank, rows, columns, rank); of one bond's cores one has one column, the other row.
+    # Cores have shape (rank, rows, columns, rank); here columns or rows are 1.
     return core if core.ndim == 2 else core.reshape(core.shape[0] * core.shape[1], -1)
 
 
-def _numbers(variable: Any) -> np.ndarray:
+def _to_numpy(variable: Any) -> np.ndarray:
     return ops.convert_to_numpy(variable).astype("float64")

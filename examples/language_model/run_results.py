@@ -1,4 +1,4 @@
-"""What a finished run is worth: perplexities, sizes, ranks."""
+"""Results of a finished run: perplexities, sizes, ranks."""
 
 import json
 import re
@@ -16,20 +16,20 @@ from examples.language_model.settings import Settings
 from examples.language_model.training import Outcome
 
 RESULTS = "results.json"
-# What the table's layers are called, and in any block those of `examples.transformer.blocks`.
+# Names of the table's layers, and of the layers of any block.
 _TABLE, _BLOCK = r"table(_|$)", r"[a-z]+_\d+_"
 
 
 def write_results(
     settings: Settings, outcome: Outcome, corpus: Corpus, folder: Path
 ) -> dict[str, Any]:
-    """Measure the model that a run ended with, and write `results.json` into its folder.
+    """Measure the final model of a run, and write `results.json` into its folder.
 
     Returns:
-        What the file holds: the settings; the perplexities of the validation and the test text,
-        at the end and, as `best_...`, behind the epoch that was best on the validation text; how
-        many numbers the table, which is embedding and head, the projections and the model
-        have; the ranks by layer; the cuts; the logs of every epoch.
+        The content of the file: the settings; the perplexities of the validation and test text at
+        the end and, as `best_...`, after the epoch with the best validation perplexity; the
+        parameters of the table (embedding and head), the blocks and the model; the ranks by
+        layer; the truncations; the logs of every epoch.
     """
     at_end = _perplexities(outcome.model, corpus)
     results = {
@@ -59,17 +59,17 @@ def _best(
     if cut < epoch < last:
         found = _perplexities(keras.models.load_model(folder / BEST, compile=False), corpus)
     else:
-        # A cut behind the last epoch leaves no best model of the smaller ones but the last.
+        # After a truncation at the end, the last model is the only truncated one.
         epoch, found = last, at_end
     return {"best_epoch": epoch, **{f"best_{name}": value for name, value in found.items()}}
 
 
 def sizes_of(model: keras.Model) -> dict[str, Any]:
-    """Print what a model costs layer by layer, and add it up.
+    """Print the cost of a model layer by layer, and return its size.
 
     Returns:
-        How many numbers the table, which is embedding and head, the blocks and the model have, and
-        the ranks by layer.
+        The parameters of the table (embedding and head), the blocks and the model, and the ranks by
+        layer.
     """
     costs = dk.summary(model)
 

@@ -1,4 +1,4 @@
-"""Text that a model makes up."""
+"""Text samples from a model."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from examples.language_model.vocabulary import Vocabulary
 def make_sampler(
     seed: int, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> keras_hub.samplers.Sampler:
-    """A way to choose the next word.
+    """Return a sampler of the next word.
 
     Args:
-        seed: The same one chooses the same words.
-        temperature: What logits are divided by; below 1, likely words become likelier.
-        top_k: Among how many of the likeliest words to choose; `None` for all.
-        top_p: Among how many of them, by the share of the probability that they have together.
+        seed: Random seed; the same seed gives the same words.
+        temperature: Divisor of the logits; below 1, likely words become likelier.
+        top_k: Number of the likeliest words to sample from; `None` for all.
+        top_p: Total probability of the likeliest words to sample from; `None` for all.
     """
     if top_p is not None:
         return keras_hub.samplers.TopPSampler(top_p, top_k, seed, temperature=temperature)
@@ -36,30 +36,30 @@ def sample(
     prompt: str,
     count: int,
 ) -> str:
-    """Goes on with a text.
+    """Continue a text.
 
     Args:
         model: From int32 (batch, length) to the logits (batch, vocabulary) of the next word.
-        vocabulary: Its words.
-        sampler: As `make_sampler` makes it.
-        prompt: Words and spaces between them.
-        count: How many words to add.
+        vocabulary: Words of the model.
+        sampler: A sampler of `make_sampler`.
+        prompt: Words separated by spaces.
+        count: Number of words to add.
 
     Returns:
-        The prompt and the words behind it.
+        The prompt followed by the new words.
 
     Raises:
-        ValueError: If a word is not known and the vocabulary has no `<unk>`.
+        ValueError: If the prompt has a word that is not in the vocabulary, which has no `<unk>`.
     """
     try:
         ids = vocabulary.encode(prompt.split())
     except KeyError as error:
         raise ValueError(
-            f"Expected words of the vocabulary of {len(vocabulary):,} words in the prompt. "
-            f"Received: {error.args[0]!r}"
+            f"Expected only words of the model's vocabulary ({len(vocabulary):,} words) in the "
+            f"prompt. Received: {error.args[0]!r}"
         ) from error
     length = model.input_shape[1]
-    # A text begins behind the end of a line.
+    # A text starts after the end of a line.
     before = np.resize(vocabulary.encode([END_OF_LINE]), length)
     start = length + len(ids)
     words = np.concatenate([before, ids, np.zeros(count, "int32")])[None]
@@ -74,7 +74,7 @@ def sample(
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Else word by word, which takes ten times as long. On JAX, KerasHub compiles the loop.
+        # Ten times as fast as one call per word. On JAX, KerasHub compiles the loop itself.
         run = tf.function(run)
     made = ops.convert_to_numpy(run(ops.convert_to_tensor(words)))
     return " ".join(vocabulary.decode(made[0, length:])).replace(f" {END_OF_LINE}", "\n")

@@ -1,4 +1,4 @@
-"""All that decides how a run goes and how it ends."""
+"""Settings of a training run."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -16,27 +16,27 @@ SELECTIONS = ("threshold", "energy", "budget", "gumbel", "none")
 
 @dataclass(frozen=True)
 class Settings:
-    """A run.
+    """All settings that determine a run.
 
-    Args:
-        dataset: The name of the corpus.
-        architecture: The model that it begins with.
-        epochs: How often it sees the text.
-        batch: Windows a step, over all replicas.
-        learning_rate: The peak of the schedule.
-        projection_rate: The share of it that the projections get.
-        weight_decay: Of AdamW.
-        dropout: The share of numbers left out.
+    Attributes:
+        dataset: Name of the corpus.
+        architecture: The model at the start of training.
+        epochs: Number of epochs.
+        batch: Windows per step, over all replicas.
+        learning_rate: Peak of the schedule.
+        projection_rate: Learning rate of the projections, as a share of `learning_rate`.
+        weight_decay: Weight decay of AdamW.
+        dropout: Dropout rate.
         regularizer: A key of `REGULARIZERS`.
-        lambda_reg: The strength of the rank regularizer, or of the cost of Gumbel-Softmax gates.
-        selection: One of `SELECTIONS`; `"none"` for no cut.
-        threshold: The share of the largest singular value that `"threshold"` cuts at, or the
-            relative error that `"energy"` allows.
-        parameters: How many numbers `"budget"` leaves to all tensor trains.
-        table_parameters: How many of them to the table; `None` to leave it to the selection.
-        cut_epoch: After how many epochs to cut at the latest.
-        converged: Whether to cut as soon as the ranks have come to rest.
-        seed: Of weights, batches and dropout.
+        strength: Strength of the rank regularizer, or of the cost of Gumbel-Softmax gates.
+        selection: One of `SELECTIONS`; `"none"` for no truncation.
+        threshold: Smallest singular value that `"threshold"` keeps, as a share of the largest one,
+            or the relative error that `"energy"` allows.
+        parameters: Parameters that `"budget"` leaves to all TT layers.
+        table_parameters: Part of them for the table; `None` to leave it to the selection.
+        cut_epoch: Number of epochs after which to truncate at the latest.
+        converged: Whether to truncate once the ranks have converged.
+        seed: Random seed of weights, batches and dropout.
     """
 
     dataset: str
@@ -48,7 +48,7 @@ class Settings:
     weight_decay: float
     dropout: float
     regularizer: str
-    lambda_reg: float
+    strength: float
     selection: str
     threshold: float
     parameters: int | None
@@ -67,10 +67,10 @@ class Settings:
     def discretization(
         self, calibration_data: Any = None
     ) -> dk.callbacks.RankDiscretization | None:
-        """The cut, if there is one.
+        """Return the callback that truncates the ranks, if there is one.
 
         Args:
-            calibration_data: Batches by which a budget is given out.
+            calibration_data: Batches for the allocation of a budget.
         """
         if self.selection == "none":
             return None
@@ -78,7 +78,7 @@ class Settings:
             "threshold": lambda: dk.selection.Threshold(self.threshold),
             "energy": lambda: dk.selection.Energy(self.threshold),
             "budget": lambda: self._budget(calibration_data),
-            "gumbel": lambda: dk.selection.GumbelSoftmax(self.lambda_reg, seed=self.seed),
+            "gumbel": lambda: dk.selection.GumbelSoftmax(self.strength, seed=self.seed),
         }[self.selection]()
         return dk.callbacks.RankDiscretization(
             selection, epoch=self.cut_epoch, when="converged" if self.converged else None
@@ -94,13 +94,13 @@ class Settings:
         return dk.selection.SelectionMap(budget(rest), {"table_.*": budget(self.table_parameters)})
 
     def rank_regularizer(self) -> dk.regularizers.RankRegularizer | None:
-        """What presses on the ranks, where gates do not."""
-        if self.lambda_reg == 0 or self.selection == "gumbel":
+        """Return the rank regularizer, unless gates regularize the ranks."""
+        if self.strength == 0 or self.selection == "gumbel":
             return None
-        return REGULARIZERS[self.regularizer](self.lambda_reg)
+        return REGULARIZERS[self.regularizer](self.strength)
 
     def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
-        """By name, the values that differ, this run's first."""
+        """Return pairs of values that differ, by name, this run's value first."""
         mine, others = self._flat(), other._flat()
         return {name: (mine[name], others[name]) for name in mine if mine[name] != others[name]}
 

@@ -1,4 +1,4 @@
-"""Singular values where they can be looked at while a model trains."""
+"""Singular values in TensorBoard during training."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ import dart_keras as dk
 
 
 class SingularValueHistograms(keras.callbacks.Callback):
-    """Writes each bond's singular values to TensorBoard after every epoch, at the end a picture.
+    """Writes each bond's singular values to TensorBoard after every epoch, and a plot at the end.
 
     Args:
-        monitor: The callback that records them, which has to come first.
-        folder: TensorBoard's.
-        figure: Where to draw the picture.
+        monitor: The callback that records them, which must come first.
+        folder: TensorBoard's folder.
+        figure: Image file of the plot.
     """
 
     def __init__(self, monitor: dk.callbacks.RankMonitor, folder: Path, figure: Path) -> None:
@@ -29,7 +29,7 @@ class SingularValueHistograms(keras.callbacks.Callback):
         with self._writer.as_default():
             for bond, history in self.monitor.singular_values.items():
                 values = history[-1]
-                # Relative to the largest, which is what selections look at.
+                # Relative to the largest one, as in the selections.
                 relative = np.log10(np.maximum(values / values[0], 1e-8))
                 tf.summary.histogram(f"log10_relative_singular_values/{bond}", relative, epoch)
         self._writer.flush()

@@ -1,4 +1,4 @@
-"""Training on several devices or machines at once."""
+"""Training on several devices or machines."""
 
 import os
 from typing import Any
@@ -11,11 +11,11 @@ STRATEGIES = ("mirrored", "multiworker")
 
 
 def make_strategy(name: str | None) -> Any:
-    """The `tf.distribute` strategy of a name. To be made before TensorFlow does anything else.
+    """Return the `tf.distribute` strategy of a name. Call this before any other use of TensorFlow.
 
     Args:
-        name: `"mirrored"` for all devices of this machine, `"multiworker"` for the machines that
-            the environment variable `TF_CONFIG` names; `None` for no strategy.
+        name: `"mirrored"` for all devices of this machine, `"multiworker"` for the machines in the
+            environment variable `TF_CONFIG`; `None` for no strategy.
 
     Raises:
         ValueError: If Keras does not run on TensorFlow, or `TF_CONFIG` is missing.

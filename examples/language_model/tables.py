@@ -1,4 +1,4 @@
-"""The results of runs as CSV."""
+"""Results of runs as CSV tables."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ _COLUMNS = (
     "run",
     "layers",
     "selection",
-    "lambda_reg",
+    "strength",
     "threshold",
     "epochs",
     "cut_epoch",
@@ -40,8 +40,8 @@ def write_table(rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
     """Write a line for each run.
 
     Args:
-        rows: A name, and what `write_results` returned.
-        path: The file.
+        rows: Names and results (`write_results`) of the runs.
+        path: CSV file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
@@ -51,11 +51,11 @@ def write_table(rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
 
 
 def write_means(rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> None:
-    """Write means and standard deviations over seeds, if there are runs that differ in these alone.
+    """Write means and standard deviations over seeds, if some runs differ only in their seed.
 
     Args:
         rows: As for `write_table`.
-        path: The file.
+        path: CSV file.
     """
     groups: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for name, results in rows:
@@ -85,7 +85,7 @@ def _row(name: str, results: dict[str, Any]) -> list[Any]:
         "run": name,
         "layers": settings["architecture"]["layers"],
         **{name: f"{results[name]:.2f}" for name in _PERPLEXITIES},
-        # An end of training is where a cut is, too; where none was asked for there is none.
+        # Empty without a truncation; `settings` have a value even then.
         "cut_epoch": results["cuts"][0]["epoch"] if results["cuts"] else "",
         "ranks": " ".join(f"{layer}:{rank}" for layer, rank in inner.items()),
     }

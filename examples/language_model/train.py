@@ -1,6 +1,6 @@
-"""Train a language model whose ranks are learned, or go on with a run that was stopped.
+"""Train a language model with learned ranks, or resume a run that was stopped.
 
-The same command again goes on from the last checkpoint in the folder, ranks included.
+The same command resumes from the last checkpoint in the folder, ranks included.
 """
 
 import argparse
@@ -8,11 +8,11 @@ import os
 import sys
 from functools import partial
 
-# Before TensorFlow is imported: its notices about processors and compilers.
+# Set before TensorFlow is imported: silence its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from dart_keras.distribution import is_chief
-from examples.language_model.arguments import parser_of_runs, settings_from
+from examples.language_model.arguments import run_parser, settings_from
 from examples.language_model.command import positive, run
 from examples.language_model.corpus import load_corpus
 from examples.language_model.run_results import write_results
@@ -21,12 +21,12 @@ from examples.language_model.training import train
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = parser_of_runs(__doc__, "build/language_model")
+    parser = run_parser(__doc__, "build/language_model")
     parser.add_argument(
-        "--strategy", choices=STRATEGIES, help="to train on several devices or machines at once"
+        "--strategy", choices=STRATEGIES, help="train on several devices or machines"
     )
     parser.add_argument(
-        "--checkpoint-steps", type=positive, default=200, help="after how many steps to save"
+        "--checkpoint-steps", type=positive, default=200, help="steps between checkpoints"
     )
     return run("train.py", partial(_train, parser.parse_args(arguments)))
 
@@ -43,10 +43,10 @@ def _train(parsed: argparse.Namespace) -> None:
     print(f"Perplexity on the validation text: {results['valid_perplexity']:.2f}")
     print(f"Perplexity on the test text: {results['test_perplexity']:.2f}")
     print(
-        f"Behind epoch {results['best_epoch']}, the best: "
+        f"After epoch {results['best_epoch']}, the best: "
         f"{results['best_valid_perplexity']:.2f} and {results['best_test_perplexity']:.2f}"
     )
-    print(f"The last model, the best one and these results are in {parsed.folder}")
+    print(f"Last model, best model and results are in {parsed.folder}")
 
 
 if __name__ == "__main__":

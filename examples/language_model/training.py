@@ -1,4 +1,4 @@
-"""One run: the model, its optimizer, the cut, and going on where a run was stopped."""
+"""A training run: model, optimizer, truncation and resuming."""
 
 import contextlib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import dart_keras as dk
 from examples.language_model.architecture import SIZES
 from examples.language_model.batches import Position, evaluation_batches, training_batches
 from examples.language_model.checkpoint import read_state, remove_partial, write_checkpoint
-from examples.language_model.checkpoint_callbacks import BEST, LAST, Best, Last
+from examples.language_model.checkpoint_callbacks import BEST, LAST, BestCheckpoint, LastCheckpoint
 from examples.language_model.corpus import Corpus
 from examples.language_model.model import build_model
 from examples.language_model.optimizer import make_optimizer
@@ -21,18 +21,18 @@ from examples.language_model.settings import Settings
 from examples.language_model.singular_values import SingularValueHistograms
 from examples.language_model.vocabulary import Vocabulary
 
-# Batches of the validation text that a budget of numbers is given out by.
+# Validation batches for the allocation of a budget.
 _CALIBRATION = 64
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run that has come to its end.
+    """The outcome of a finished run.
 
-    Args:
-        model: As it was at the end.
-        history: The logs of every epoch.
-        cuts: What was cut, as in `dart_keras.callbacks.RankDiscretization.cuts`.
+    Attributes:
+        model: The final model.
+        history: Logs of every epoch.
+        cuts: Truncations, as in `dart_keras.callbacks.RankDiscretization.cuts`.
     """
 
     model: keras.Model
@@ -42,18 +42,18 @@ class Outcome:
     def print_cuts(self) -> None:
         for cut in self.cuts:
             print(
-                f"Cut after {cut['epoch']} epochs: {cut['parameters_before']:,} parameters became "
-                f"{cut['parameters_after']:,}"
+                f"Ranks truncated after {cut['epoch']} epochs: from {cut['parameters_before']:,} "
+                f"to {cut['parameters_after']:,} parameters"
             )
 
 
 @dataclass(frozen=True)
 class Batches:
-    """What a model is trained and judged on.
+    """Training and validation data of a model.
 
-    Args:
-        training: A `tf.data.Dataset`, a pass through which is what is left of an epoch.
-        steps: How many batches an epoch has.
+    Attributes:
+        training: A `tf.data.Dataset`; a pass through it is the rest of an epoch.
+        steps: Batches per epoch.
         position: Where `training` begins.
         validation: A `tf.data.Dataset`.
     """
@@ -72,19 +72,19 @@ def train(
     strategy: Any = None,
     verbose: Any = 2,
 ) -> Outcome:
-    """Train, or go on with the run that is in the folder.
+    """Train, or resume the run in the folder.
 
     Args:
-        settings: The run's.
-        corpus: Its text.
-        folder: For checkpoints, TensorBoard's files and the figure.
-        checkpoint_steps: After how many steps to save, besides after every epoch.
-        strategy: Of `tf.distribute`. Several workers need one folder that all of them see; their
-            chief writes into it.
+        settings: Settings of the run.
+        corpus: The text.
+        folder: Folder for checkpoints, TensorBoard files and the plot.
+        checkpoint_steps: Steps between checkpoints; there is one after every epoch, too.
+        strategy: A `tf.distribute` strategy. Several workers need a shared folder, which their
+            chief writes to.
         verbose: As for `fit`.
 
     Raises:
-        ValueError: If the folder has a run of other settings, or a file that is no checkpoint.
+        ValueError: If the folder has a run with other settings, or a file that is no checkpoint.
     """
     keras.utils.set_random_seed(settings.seed)
     position = Position()
@@ -117,21 +117,21 @@ def fit(
     verbose: Any,
     **notes: Any,
 ) -> Outcome:
-    """Train a compiled model, or go on with the run that is in the folder.
+    """Train a compiled model, or resume the run in the folder.
 
     Args:
-        model: As it is when a run begins.
-        settings: The run's.
-        batches: Its data.
-        vocabulary: The model's words.
-        folder: For checkpoints, TensorBoard's files and the figure.
-        checkpoint_steps: After how many steps to save, besides after every epoch.
-        strategy: Under which the model was made, if any.
-        verbose: As for `fit`.
-        **notes: What else `read_state` is to find in a checkpoint.
+        model: The model at the start of a run.
+        settings: Settings of the run.
+        batches: Data of the run.
+        vocabulary: Words of the model.
+        folder: Folder for checkpoints, TensorBoard files and the plot.
+        checkpoint_steps: Steps between checkpoints; there is one after every epoch, too.
+        strategy: Strategy under which the model was made, if any.
+        verbose: As for `fit` of Keras.
+        **notes: Further entries for the state of a checkpoint.
 
     Raises:
-        ValueError: If the folder has a run of other settings, or a file that is no checkpoint.
+        ValueError: If the folder has a run with other settings, or a file that is no checkpoint.
     """
     first_epoch = _first_epoch(settings, folder)
     is_chief = dk.distribution.is_chief(strategy)
@@ -147,8 +147,8 @@ def fit(
 
     discretization = settings.discretization(batches.validation.take(_CALIBRATION))
     monitor = None if settings.architecture.layers == "dense" else dk.callbacks.RankMonitor()
-    best = Best(folder / BEST, write)
-    last = Last(
+    best = BestCheckpoint(folder / BEST, write)
+    last = LastCheckpoint(
         folder / LAST,
         write,
         batches.position,
@@ -174,13 +174,13 @@ def fit(
         verbose=verbose,
     )
     if strategy and is_chief:
-        # Apart from the strategy, under which the other workers would have to take part.
+        # Outside the strategy, in which the other workers would have to take part.
         model = keras.models.load_model(folder / LAST)
     return Outcome(model, last.history, discretization.cuts if discretization else [])
 
 
 def compile_model(model: keras.Model, settings: Settings, steps: int, strategy: Any = None) -> None:
-    """For words of equal weight; the steps are those of an epoch."""
+    """Compile for words of equal weight; `steps` are those of an epoch."""
     model.compile(
         make_optimizer(settings, steps, model),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -190,12 +190,12 @@ def compile_model(model: keras.Model, settings: Settings, steps: int, strategy: 
 
 
 def compiles_with_xla(settings: Settings) -> bool:
-    """Whether XLA is worth while for a run."""
+    """Return whether XLA speeds up a run."""
     if keras.backend.backend() != "tensorflow":
         return True
-    # It halves the time of a step on a processor, because the softmax over the vocabulary becomes
-    # one loop. But compiling takes longer than a tiny run, and TensorFlow's XLA takes 30 times as
-    # long for eigenvalues as TensorFlow does.
+    # XLA halves the time of a step on a CPU, because it fuses the softmax over the vocabulary. But
+    # its compilation takes longer than a tiny run, and its eigenvalues take 30 times as long as
+    # TensorFlow's.
     spectral = settings.rank_regularizer() is not None and settings.regularizer != "group-lasso"
     if spectral and not tf.config.list_physical_devices("GPU"):
         return False
@@ -209,7 +209,7 @@ def _first_epoch(settings: Settings, folder: Path) -> int:
     differences = type(settings).from_json(state["settings"]).differences(settings)
     if differences:
         raise ValueError(
-            f"Expected the settings of the run in {folder}, to go on with it, or another folder. "
+            f"Expected the settings of the run in {folder} to resume it, or another folder. "
             "Received: "
             + ", ".join(
                 f"{name}={mine!r} where the run has {its!r}"

@@ -1,4 +1,4 @@
-"""Words and their ids."""
+"""The words of a model and their ids."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ UNKNOWN = "<unk>"
 
 
 class Vocabulary:
-    """The words that a model knows; a word's id is its place.
+    """The words of a model. The id of a word is its index.
 
     Args:
         words: Distinct words, the most frequent first.
@@ -27,10 +27,10 @@ class Vocabulary:
         return len(self.words)
 
     def encode(self, words: Iterable[str]) -> np.ndarray:
-        """The int32 ids of words; a word that is not known has the id of `<unk>`.
+        """Return the int32 ids of words; unknown words get the id of `<unk>`.
 
         Raises:
-            KeyError: If a word is not known and the vocabulary has no `<unk>`.
+            KeyError: If a word is unknown and the vocabulary has no `<unk>`.
         """
         unknown = self._ids.get(UNKNOWN)
         ids = []
@@ -42,5 +42,5 @@ class Vocabulary:
         return np.array(ids, "int32")
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """The words of ids."""
+        """Return the words of ids."""
         return [self.words[i] for i in ids]

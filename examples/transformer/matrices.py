@@ -1,4 +1,4 @@
-"""The matrices of a transformer, dense or as tensor trains."""
+"""The matrices of a transformer as dense or TT layers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import keras
 
 import dart_keras as dk
-from examples.transformer.dense_start import begin_as_dense
+from examples.transformer.dense_initialization import initialize_as_dense
 from examples.transformer.table import BandedTable, Table, band_ends
 
-# Of the numbers of an embedding, as in GPT-2 (Radford et al. 2019).
+# Standard deviation of embeddings, as in GPT-2 (Radford et al. 2019).
 _DEVIATION = 0.02
 # (inputs, units, name, activation) to outputs.
 Projection = Callable[..., Any]
 
 
 def initializer() -> keras.initializers.Initializer:
-    """Of dense embeddings."""
+    """Return the initializer of dense embeddings."""
     return keras.initializers.RandomNormal(stddev=_DEVIATION)
 
 
@@ -29,17 +29,17 @@ def make_table(
     rank_regularizer: dk.regularizers.RankRegularizer | None,
     name: str = "table",
 ) -> Table:
-    """A table of embeddings that also makes the logits.
+    """Return a table of embeddings that also computes the logits.
 
     Args:
-        layers: `"dense"`, `"tt"` for a tensor train for each band of words, or `"low-rank"` for one
+        layers: `"dense"`, `"tt"` for a TT matrix for each band of words, or `"low-rank"` for a
             product of two matrices.
-        vocabulary: How many words there are.
-        width: Of an embedding.
-        band: How many of the most frequent words have a tensor train of their own.
-        rank: That each band begins with.
-        rank_regularizer: Of each tensor train.
-        name: What the names of its layers begin with.
+        vocabulary: Number of words.
+        width: Width of an embedding.
+        band: Number of the most frequent words, which have a TT matrix of their own.
+        rank: Initial rank of each band.
+        rank_regularizer: Rank regularizer of each TT layer.
+        name: Prefix of the layer names.
     """
     if layers == "dense":
         return keras.layers.ReversibleEmbedding(
@@ -60,7 +60,7 @@ def make_projection(
     rank: int | None,
     rank_regularizer: dk.regularizers.RankRegularizer | None,
 ) -> Projection:
-    """What makes projections: `"tt"` ones of a rank to begin with, or dense ones."""
+    """Return a function that adds a projection, TT with this initial rank or dense."""
 
     def projection(x: Any, units: int, name: str, activation: str | None = None) -> Any:
         if layers != "tt":
@@ -68,17 +68,17 @@ def make_projection(
         layer = dk.layers.TTDense(
             units,
             rank,
-            # One bond: of all modes these take the least arithmetic for their size.
+            # One bond: these modes need the fewest multiply-adds for their size.
             input_modes=(x.shape[-1], 1),
             output_modes=(1, units),
             activation=activation,
-            # Deep in a network all ranks are to be of use from the start.
+            # In deep networks, all ranks should contribute from the start.
             core_initializer="orthogonal",
             rank_regularizer=rank_regularizer,
             name=name,
         )
         outputs = layer(x)
-        begin_as_dense(layer)
+        initialize_as_dense(layer)
         return outputs
 
     return projection

@@ -1,4 +1,4 @@
-"""The table of embeddings that also makes the logits, as a whole or in bands of its own ranks."""
+"""The embedding table that also computes the logits, as a whole or in bands of different ranks."""
 
 import math
 from typing import Any, Protocol
@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 import dart_keras as dk
-from examples.transformer.dense_start import begin_as_dense
+from examples.transformer.dense_initialization import initialize_as_dense
 
 
 class Table(Protocol):
@@ -17,7 +17,7 @@ class Table(Protocol):
 
 
 def band_ends(vocabulary: int, first: int) -> list[int]:
-    """Where bands end of which each has three times as many words as all before it together."""
+    """Return the ends of bands; each has three times as many words as all before it."""
     ends = [first]
     while ends[-1] < vocabulary:
         ends.append(4 * ends[-1])
@@ -25,19 +25,19 @@ def band_ends(vocabulary: int, first: int) -> list[int]:
 
 
 class BandedTable:
-    """Tensor trains for bands of words, the most frequent words first.
+    """TT matrices for bands of words, the most frequent words first.
 
-    Frequent words have more to say than rare ones (Baevski and Auli 2019, "Adaptive Input
-    Representations for Neural Language Modeling", section 3, give them wider embeddings, by hand).
-    As each band is a train by itself, its rank can be learned.
+    Frequent words need a higher rank than rare ones (Baevski and Auli 2019, "Adaptive Input
+    Representations for Neural Language Modeling", section 3, set wider embeddings by hand). Each
+    band has its own TT matrix, so its rank can be learned.
 
     Args:
-        ends: Where each band ends; the last is the size of the vocabulary.
-        width: Of an embedding.
-        rank: That every band begins with.
-        deviation: The standard deviation of the numbers of an embedding.
-        rank_regularizer: Of each band.
-        name: What the bands' names begin with.
+        ends: End of each band; the last one is the size of the vocabulary.
+        width: Width of an embedding.
+        rank: Initial rank of every band.
+        deviation: Standard deviation of the embeddings.
+        rank_regularizer: Rank regularizer of each band.
+        name: Prefix of the layer names.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class BandedTable:
                     end - start,
                     width,
                     rank,
-                    # One bond: of all modes these take the least arithmetic for their size.
+                    # One bond: these modes need the fewest multiply-adds for their size.
                     input_modes=(end - start, 1),
                     output_modes=(1, width),
-                    # All ranks are to be of use from the start, as a dense table's width is.
+                    # All ranks should contribute from the start, as in a dense table.
                     embeddings_initializer=_orthogonal(deviation, end - start, width),
                     rank_regularizer=rank_regularizer,
                     name=f"{name}_{i}",
@@ -70,7 +70,7 @@ class BandedTable:
         ]
         for _, _, band in self._bands:
             band.build()
-            begin_as_dense(band)
+            initialize_as_dense(band)
 
     def __call__(self, x: Any, reverse: bool = False) -> Any:
         if reverse:

@@ -1,18 +1,18 @@
-"""English sentences and their German translations, in files of a sentence a line."""
+"""English sentences and their German translations, in files with one sentence per line."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from examples.language_model.corpus import find_file, read_lines
 
-# The parts' names in those of the files.
+# Names of the parts in the file names.
 _PARTS = ("train", "val", "test_2016_flickr")
 _SOURCE = "Multi30k, task 1, raw (github.com/multi30k/dataset, folder data/task1/raw)"
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sentences and, at the same places, their translations."""
+    """Sentences and their translations, in the same order."""
 
     sources: list[str]
     targets: list[str]
@@ -20,7 +20,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What to learn from, what to judge a run by, and what to report."""
+    """Training, validation and test pairs."""
 
     train: Pairs
     valid: Pairs
@@ -32,8 +32,8 @@ def load_corpus(folder: str | Path) -> Corpus:
 
     Raises:
         FileNotFoundError: If the folder or a file is missing.
-        ValueError: If a file is no UTF-8 text or has no words in it, or if two files that belong
-            together have different numbers of lines.
+        ValueError: If a file is no UTF-8 text or has no words, or if the two files of a part have
+            different numbers of lines.
     """
     return Corpus(*(_pairs(folder, part) for part in _PARTS))
 
@@ -43,7 +43,7 @@ def _pairs(folder: str | Path, part: str) -> Pairs:
     sources, targets = ([line.strip() for line in read_lines(path)] for path in paths)
     for path, lines in zip(paths, (sources, targets), strict=True):
         if not any(lines):
-            raise ValueError(f"Expected {path} to have words in it. Received: an empty file")
+            raise ValueError(f"Expected words in {path}. Received: an empty file")
     if len(sources) != len(targets):
         raise ValueError(
             f"Expected as many lines in {paths[0]} as in {paths[1]}. "

@@ -1,4 +1,4 @@
-"""Translating with a trained model."""
+"""Translation with a trained model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,14 +20,13 @@ def translate(
     """Translate sentences.
 
     Args:
-        model: As `examples.translation.model.build_model` makes it.
-        subwords: What its sentences are made of.
-        sentences: In English.
-        beams: How many beginnings of a translation to follow at once; 1 to take the likeliest
-            subword each time.
+        model: A model of `examples.translation.model.build_model`.
+        subwords: Its subwords.
+        sentences: English sentences.
+        beams: Number of beams; 1 is greedy search.
 
     Returns:
-        The sentences in German.
+        The German translations.
 
     Raises:
         ValueError: If a sentence is too long for the model.
@@ -41,7 +40,7 @@ def translate(
                 f"{sentence!r}"
             )
     translations: list[list[int]] = [[] for _ in ids]
-    # By length, because a batch takes as long as its longest sentence.
+    # Sorted by length, because a batch takes as long as its longest sentence.
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     parts = _parts(model)
     for start in range(0, len(order), _BATCH):
@@ -50,7 +49,7 @@ def translate(
         source = np.full((len(chosen), longest + 1), PADDING, "int32")
         for row, i in zip(source, chosen, strict=True):
             row[: len(ids[i]) + 1] = [START, *ids[i]]
-        # Of Multi30k's translations, none of more than ten subwords is twice as long.
+        # In Multi30k, no translation of more than ten subwords is twice as long as its source.
         decoded = _decode(parts, source, min(limit, 2 * longest + 10), beams)
         for row, i in zip(decoded, chosen, strict=True):
             translations[i] = _until_end(row)
@@ -58,7 +57,7 @@ def translate(
 
 
 def _parts(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
-    """Encoder, decoder and head, which a step of decoding need not all run over the whole rows."""
+    """Return encoder, decoder and head, so that the head runs only on the last position."""
     source, target = model.inputs
     encoded, decoded = (model.get_layer(name).output for name in ("encoded", "decoded"))
     return (
@@ -71,7 +70,7 @@ def _parts(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
 def _decode(
     parts: tuple[keras.Model, keras.Model, keras.Model], source: np.ndarray, length: int, beams: int
 ) -> np.ndarray:
-    """Ids (sentences, length) of translations, each from `START` to `END` and anything after it."""
+    """Return ids (sentences, length) of translations from `START` to `END`; ignore the rest."""
     encoder, decoder, head = parts
 
     def next_logits(target: Any, cache: Any, index: Any) -> Any:
@@ -80,7 +79,7 @@ def _decode(
         logits = head(ops.take(decoded, [index - 1], axis=1))[:, 0]
         words = ops.arange(logits.shape[-1])
         logits = ops.where(words < END, _NEVER, logits)
-        # What comes after the end is certain, so that it costs a finished beam nothing.
+        # After the end, padding has probability 1, so it does not change a beam's score.
         finished = ops.any(ops.equal(target, END), axis=1, keepdims=True)
         padding = ops.where(words == PADDING, 0.0, _NEVER)
         return ops.where(finished, padding, logits), None, cache

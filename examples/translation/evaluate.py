@@ -1,4 +1,4 @@
-"""Translate the test set with a trained model and say how good that is."""
+"""Translate the test set with a trained model, and print its BLEU score."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-# Before TensorFlow is imported: its notices about processors and compilers.
+# Set before TensorFlow is imported: silence its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
@@ -31,9 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _evaluate(parsed: argparse.Namespace) -> None:
     model, subwords = load_model(parsed.model)
     pairs = load_corpus(parsed.data_dir).test
-    begun = time.perf_counter()
+    start = time.perf_counter()
     translations = translate(model, subwords, pairs.sources, parsed.beams)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     score, signature = bleu(translations, pairs)
     for source, translation, reference in zip(
         pairs.sources[:_SHOWN], translations, pairs.targets, strict=False
@@ -53,11 +53,11 @@ def _evaluate(parsed: argparse.Namespace) -> None:
 
 
 def load_model(path: Path) -> tuple[keras.Model, Subwords]:
-    """A model that `train.py` has made, and its subwords.
+    """Load a model of `train.py` and its subwords.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not one of `train.py`.
+        ValueError: If `train.py` did not write the file.
     """
     state = read_state(path)
     if "subwords" not in state:
@@ -69,7 +69,7 @@ def load_model(path: Path) -> tuple[keras.Model, Subwords]:
 
 
 def bleu(translations: list[str], pairs: Pairs) -> tuple[float, str]:
-    """BLEU of detokenized translations, and sacrebleu's signature of how it was taken."""
+    """Return BLEU of detokenized translations, and sacrebleu's signature."""
     from sacrebleu.metrics import BLEU
 
     metric = BLEU()
@@ -82,15 +82,15 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="a .keras file of train.py")
-    add("--data-dir", required=True, help="the folder with the six text files of Multi30k, raw")
+    add("--model", type=Path, required=True, help="checkpoint (.keras) of train.py")
+    add("--data-dir", required=True, help="folder with the six raw text files of Multi30k")
     add(
         "--beams",
         type=command.positive,
         default=4,
-        help="translations to follow at once; 1 is greedy",
+        help="number of beams; 1 is greedy search",
     )
-    add("--output", type=Path, help="a JSON file for the results")
+    add("--output", type=Path, help="JSON file for the results")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""A transformer with encoder and decoder (Vaswani et al. 2017), whose matrices may be trains."""
+"""An encoder-decoder transformer (Vaswani et al. 2017), dense or with TT layers."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from keras import ops
 
 import dart_keras as dk
 from examples.language_model.architecture import Architecture
-from examples.transformer.blocks import HIDDEN, attend, feed_forward
+from examples.transformer.blocks import MASKED, attend, feed_forward
 from examples.transformer.matrices import initializer, make_projection, make_table
 from examples.translation.settings import SIZES
 from examples.translation.subwords import PADDING, START
@@ -18,17 +18,17 @@ def build_model(
     dropout: float = 0.0,
     rank_regularizer: dk.regularizers.RankRegularizer | None = None,
 ) -> keras.Model:
-    """From sentences and the beginnings of their translations to logits of the next subwords.
+    """Build a model from sentences and target prefixes to logits of the next subwords.
 
-    One table has the embeddings of both languages and makes the logits. A row may hold several
-    pairs (see `examples.translation.packing`), which do not see each other. A functional model of
-    public layers and operations, so that its file needs none of this code.
+    Both languages and the logits share one table. A row may hold several pairs, which do not attend
+    to each other (see `examples.translation.packing`). A functional model of public layers and
+    operations, so that its file loads without this code.
 
     Args:
-        architecture: Which model.
-        dropout: The share of numbers left out behind the embeddings, every part of a block, and in
-            front of the logits.
-        rank_regularizer: Of every tensor train.
+        architecture: The architecture.
+        dropout: Dropout rate after the embeddings, after each part of a block, and before the
+            logits.
+        rank_regularizer: Rank regularizer of every TT layer.
 
     Returns:
         A model from `[source, target]`, int32 (batch, length) each, to float32
@@ -50,7 +50,7 @@ def build_model(
     target = keras.Input((None,), dtype="int32", name="target")
 
     def embed(words: Any, so_far: Any, name: str) -> Any:
-        # A word's place in its sentence is how many of the sentence's words come before it.
+        # A word's position is the number of words before it in its sentence.
         places = ops.sum(ops.cast(so_far, "int32"), axis=-1) - 1
         positions = keras.layers.Embedding(size.length, size.width, initializer(), name=name)
         return keras.layers.Dropout(dropout)(table(words) + positions(places))
@@ -82,7 +82,7 @@ def build_model(
 
 
 def _sentences(words: Any) -> Any:
-    # The number of each word's sentence in its row.
+    # Index in its row of each word's sentence.
     return ops.cumsum(ops.cast(ops.equal(words, START), "int32"), axis=1)
 
 
@@ -96,5 +96,5 @@ def _not_after(words: Any) -> Any:
 
 
 def _mask(visible: Any) -> Any:
-    # The same for all heads.
-    return ops.expand_dims((1 - ops.cast(visible, "float32")) * HIDDEN, 1)
+    # One mask for all heads.
+    return ops.expand_dims((1 - ops.cast(visible, "float32")) * MASKED, 1)

@@ -1,4 +1,4 @@
-"""Pairs of sentences side by side in rows of one length, so that little of a batch is padding."""
+"""Pack sentence pairs into rows of one length, so that batches need little padding."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,12 @@ from examples.translation.subwords import END, PADDING, START
 
 @dataclass(frozen=True)
 class Rows:
-    """Ids, int32 arrays (rows, length); what is left of a row is `PADDING`.
+    """Ids, int32 arrays of shape (rows, length), padded with `PADDING`.
 
-    Args:
-        source: Sentences, each with `START` in front.
-        target: Their translations, likewise: the k-th of a row is that of the row's k-th sentence.
-        labels: What follows each id of `target`, `END` behind a sentence.
+    Attributes:
+        source: Sentences, each after a `START`.
+        target: Their translations, in the same order within a row, each after a `START`.
+        labels: The id after each id of `target`; `END` after a sentence.
     """
 
     source: np.ndarray
@@ -28,11 +28,11 @@ class Rows:
 
 
 def pack(pairs: Sequence[tuple[list[int], list[int]]], length: int) -> Rows:
-    """Put pairs into rows, the longest first, each where the least room is left behind it.
+    """Pack pairs into rows: longest pairs first, each into the fullest row it fits in.
 
     Args:
         pairs: Ids of sentences and of their translations, none longer than `length - 1`.
-        length: Of the rows.
+        length: Length of the rows.
     """
     needs = [1 + max(len(source), len(target)) for source, target in pairs]
     rows: list[list[int]] = []

@@ -1,10 +1,10 @@
-"""What there is to choose for a run, beside what a language model's run has."""
+"""Options of a translation run that differ from those of a language model."""
 
 from examples.language_model.architecture import Size
 
 LAYERS = ("dense", "tt")
 
-# `blocks` is how many each of encoder and decoder has, `length` how many subwords a row has.
+# `blocks` counts those of encoder and decoder each, `length` the subwords of a row.
 SIZES = {
     "tiny": Size(width=32, blocks=1, heads=2, inner=64, length=64, band=64),
     "small": Size(width=256, blocks=2, heads=4, inner=512, length=64, band=256),

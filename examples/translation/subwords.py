@@ -1,4 +1,4 @@
-"""Parts of words, one vocabulary for both languages, and their ids."""
+"""Subwords of both languages in one vocabulary, and their ids."""
 
 import base64
 import io
@@ -11,13 +11,12 @@ PADDING, UNKNOWN, START, END = range(4)
 
 
 class Subwords:
-    """SentencePiece's unigram model (Kudo 2018): a text becomes its likeliest parts, and back.
+    """SentencePiece's unigram model (Kudo 2018), which splits text into its likeliest subwords.
 
-    The ids of parts are in the order of how likely they are, after those of `PADDING`, `UNKNOWN`,
-    `START` and `END`.
+    Ids are ordered by likelihood, after those of `PADDING`, `UNKNOWN`, `START` and `END`.
 
     Args:
-        text: What `to_text` returned.
+        text: The model as `to_text` returns it.
     """
 
     def __init__(self, text: str) -> None:
@@ -26,11 +25,11 @@ class Subwords:
 
     @classmethod
     def train(cls, lines: Iterable[str], size: int) -> Self:
-        """Learn the parts from a text.
+        """Learn the subwords of a text.
 
         Args:
             lines: Sentences.
-            size: How many parts at most.
+            size: Maximum number of subwords.
         """
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
@@ -49,20 +48,20 @@ class Subwords:
 
     @property
     def pieces(self) -> list[str]:
-        """The parts, each at the place of its id."""
+        """The subwords by id."""
         return [self._processor.id_to_piece(i) for i in range(len(self))]
 
     def __len__(self) -> int:
         return len(self._processor)
 
     def to_text(self) -> str:
-        """All that makes up the model, as JSON can say it."""
+        """Return the whole model as a string."""
         return self._text
 
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
-        """The ids of sentences, without those of a start and an end."""
+        """Return the ids of sentences, without start and end."""
         return self._processor.encode(list(lines))
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """The sentences of ids."""
+        """Return the sentences of ids."""
         return self._processor.decode([[int(i) for i in sentence] for sentence in ids])

@@ -1,6 +1,6 @@
-"""Train a model that translates English to German, or go on with a run that was stopped.
+"""Train a model that translates English to German, or resume a run that was stopped.
 
-The same command again goes on from the last checkpoint in the folder, ranks included.
+The same command resumes from the last checkpoint in the folder, ranks included.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import os
 import sys
 from functools import partial
 
-# Before TensorFlow is imported: its notices about processors and compilers.
+# Set before TensorFlow is imported: silence its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from examples.language_model import command
@@ -31,11 +31,11 @@ def _train(parsed: argparse.Namespace) -> None:
     settings = settings_from(parsed, len(subwords))
     outcome = train(settings, corpus, subwords, parsed.folder, parsed.checkpoint_steps)
     outcome.print_cuts()
-    print(f"The last and the best model are in {parsed.folder}")
+    print(f"Last and best model are in {parsed.folder}")
 
 
 def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
-    """The run that a command line asks for."""
+    """Return the settings that a command line asks for."""
     dense = parsed.layers == "dense"
     return Settings(
         dataset="multi30k",
@@ -47,7 +47,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         weight_decay=0.01,
         dropout=parsed.dropout,
         regularizer="group-lasso",
-        lambda_reg=0.0 if dense else parsed.lambda_reg,
+        strength=0.0 if dense else parsed.strength,
         selection="none" if dense else "budget",
         threshold=0.0,
         parameters=None if dense else parsed.parameters,
@@ -62,17 +62,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    data = "the folder with the six text files of Multi30k, raw"
+    data = "folder with the six raw text files of Multi30k"
     add_shared_options(parser, data, "build/translation", SIZES, LAYERS)
-    # Not the language models' defaults.
+    # Defaults that differ from the language models'.
     parser.set_defaults(epochs=8, learning_rate=2e-3, dropout=0.1, parameters=1_100_000)
     add = parser.add_argument
-    add("--subwords", type=command.positive, default=8000, help="how many, of both languages")
+    add(
+        "--subwords",
+        type=command.positive,
+        default=8000,
+        help="subwords of both languages",
+    )
     add(
         "--checkpoint-steps",
         type=command.positive,
         default=200,
-        help="after how many steps to save",
+        help="steps between checkpoints",
     )
     return parser
 

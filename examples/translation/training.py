@@ -1,4 +1,4 @@
-"""One run: the model, its optimizer, the cut, and going on where a run was stopped."""
+"""A training run: model, optimizer, truncation and resuming."""
 
 import warnings
 from pathlib import Path
@@ -32,18 +32,18 @@ def train(
     checkpoint_steps: int = 200,
     verbose: Any = 2,
 ) -> Outcome:
-    """Train, or go on with the run that is in the folder.
+    """Train, or resume the run in the folder.
 
     Args:
-        settings: The run's.
-        corpus: Its sentences.
-        subwords: What they are made of.
-        folder: For checkpoints, TensorBoard's files and the figure.
-        checkpoint_steps: After how many steps to save, besides after every epoch.
+        settings: Settings of the run.
+        corpus: The sentences.
+        subwords: The subwords.
+        folder: Folder for checkpoints, TensorBoard files and the plot.
+        checkpoint_steps: Steps between checkpoints; there is one after every epoch, too.
         verbose: As for `fit`.
 
     Raises:
-        ValueError: If the folder has a run of other settings, or a file that is no checkpoint; if
+        ValueError: If the folder has a run with other settings, or a file that is no checkpoint; if
             the corpus is too small for one batch.
     """
     length = SIZES[settings.architecture.size].length
@@ -77,9 +77,9 @@ def train(
 
 
 def pack_pairs(pairs: Pairs, subwords: Subwords, length: int) -> Rows:
-    """Pairs of sentences as rows of ids; warns of pairs left out because they are too long."""
+    """Encode and pack pairs; warn of pairs that are too long and left out."""
     encoded = list(zip(subwords.encode(pairs.sources), subwords.encode(pairs.targets), strict=True))
-    # A sentence has a start, or an end, besides its words.
+    # Each sentence also has a start or an end.
     short = [pair for pair in encoded if max(map(len, pair)) < length]
     if len(short) < len(encoded):
         warnings.warn(
@@ -91,13 +91,13 @@ def pack_pairs(pairs: Pairs, subwords: Subwords, length: int) -> Rows:
 
 
 def make_batches(train: Rows, valid: Rows, batch: int, seed: int) -> Batches:
-    """Data sets of ((source, target), labels).
+    """Return data sets of ((source, target), labels).
 
     Args:
-        train: Rows to learn from, in another order in every epoch.
-        valid: Rows to judge by, each once; rows of padding make the last batch as large as others.
-        batch: Rows a step.
-        seed: Of the orders.
+        train: Training rows, in another order in every epoch.
+        valid: Validation rows, each once; rows of padding fill the last batch.
+        batch: Rows per step.
+        seed: Random seed of the orders.
 
     Raises:
         ValueError: If there are too few rows for one batch.
@@ -131,10 +131,10 @@ def make_batches(train: Rows, valid: Rows, batch: int, seed: int) -> Batches:
 
 
 class SmoothedCrossentropy(keras.losses.Loss):
-    """The mean cross-entropy of labels that are no padding, with label smoothing.
+    """Mean cross-entropy with label smoothing, without padding.
 
-    A share of each label goes to all words alike (Szegedy et al. 2016, section 7). Keras has that
-    for labels as vectors of the vocabulary's length only.
+    A share of each label is spread over all words (Szegedy et al. 2016, section 7). Keras supports
+    this only for labels as one-hot vectors.
 
     Args:
         smoothing: The share.

@@ -5,9 +5,9 @@ import numpy as np
 from examples.fashion_mnist import data, demo, experiment
 
 
-def test_shipped_images_are_small_and_balanced():
-    assert sum(path.stat().st_size for path in data.SHIPPED.iterdir()) < 8_000_000
-    images = data._shipped()
+def test_included_images_are_small_and_balanced():
+    assert sum(path.stat().st_size for path in data.INCLUDED.iterdir()) < 8_000_000
+    images = data._included_part()
     assert images.train_images.shape == (15_000, 784)
     assert images.test_images.shape == (2_000, 784)
     for labels, count in ((images.train_labels, 1500), (images.test_labels, 200)):
@@ -15,8 +15,8 @@ def test_shipped_images_are_small_and_balanced():
     assert 0 == images.train_images.min() < images.train_images.max() == 1
 
 
-def test_a_short_run_of_the_demo_fills_its_folder(tmp_path):
-    images = data._shipped()
+def test_short_demo_run_writes_all_files(tmp_path):
+    images = data._included_part()
     few = data.FashionMnist(
         images.name,
         images.train_images[:2000],

@@ -1,4 +1,4 @@
-"""A tiny model that has seen a small made-up text, and the text's folder."""
+"""A tiny model trained on a small made-up text, and the folder of the text."""
 
 import functools
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from examples.language_model import train
 
-# Numbers that the cut leaves to the tensor trains.
+# Parameters that the truncation leaves to the TT layers.
 BUDGET = 2100
 _SUBJECTS = ("the dog", "a cat", "the old man", "my sister", "every child")
 _VERBS = ("sees", "hears", "follows", "likes", "forgets")
@@ -17,7 +17,7 @@ _PLACES = ("at home", "in the park", "by the river", "on <unk> street")
 
 
 def write_text(folder: Path) -> Path:
-    """Sentences of three parts each, as a data set named `ptb` has its files."""
+    """Write made-up sentences as the files of the data set `ptb`."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     for part, lines in (("train", 400), ("valid", 60), ("test", 60)):
@@ -31,7 +31,7 @@ def write_text(folder: Path) -> Path:
 
 
 def train_tiny(data: Path, folder: Path) -> Path:
-    """A run of a few steps with a cut in it; its last checkpoint."""
+    """Train for a few steps with a truncation; return the last checkpoint."""
     keras.utils.set_random_seed(0)
     ranks = ["--embedding-rank", "6", "--projection-rank", "6"]
     ranks += ["--selection", "budget", "--parameters", str(BUDGET)]
@@ -42,7 +42,7 @@ def train_tiny(data: Path, folder: Path) -> Path:
 
 
 def tiny_run(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The text's folder and a checkpoint, once for all tests."""
+    """Return the text's folder and a checkpoint, made once for all tests."""
     return _made(factory.getbasetemp() / "tiny_run")
 
 

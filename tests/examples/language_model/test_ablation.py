@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from examples.language_model import ablation
-from examples.language_model.arguments import parser_of_runs, settings_from
+from examples.language_model.arguments import run_parser, settings_from
 from tests.examples.language_model.texts import write_texts
 
 RUN = [
@@ -17,7 +17,7 @@ RUN = [
     "2",
     "--batch",
     "4",
-    "--lambda-reg",
+    "--strength",
     "0.02",
 ]
 RANKS = ["--embedding-rank", "8", "--projection-rank", "8", "--threshold", "0.5"]
@@ -26,52 +26,52 @@ RANKS = ["--embedding-rank", "8", "--projection-rank", "8", "--threshold", "0.5"
 @pytest.fixture
 def base(tmp_path):
     arguments = [*RUN, *RANKS, "--data-dir", str(tmp_path)]
-    return settings_from(parser_of_runs(None, "x").parse_args(arguments), vocabulary=60)
+    return settings_from(run_parser(None, "x").parse_args(arguments), vocabulary=60)
 
 
-@pytest.mark.parametrize("study", ["phases", "lambda", "delta", "pair", "twins"])
-def test_runs_of_a_study_differ_and_one_of_them_is_the_base(base, study):
+@pytest.mark.parametrize("study", ["phases", "strength", "threshold", "dense-equivalent", "seeds"])
+def test_runs_of_a_study_differ_and_include_the_base(base, study):
     runs = ablation.STUDIES[study](base, None)
     assert len({ablation._name(settings) for settings in runs.values()}) == len(runs)
     assert base in runs.values()
 
 
-def test_dense_twins_stay_the_same_whatever_the_cut_is(base):
-    other = replace(base, lambda_reg=0.5, selection="budget", parameters=100, cut_epoch=2)
-    dense, others = (ablation.twins(each, None)["dense_1"] for each in (base, other))
+def test_dense_equivalent_does_not_depend_on_the_truncation(base):
+    other = replace(base, strength=0.5, selection="budget", parameters=100, cut_epoch=2)
+    dense, others = (ablation.seeds(each, None)["dense_1"] for each in (base, other))
     assert dense == others
     assert (dense.architecture.layers, dense.seed) == ("dense", 1)
-    assert ablation.pair(base, None)["dense"] == replace(dense, seed=base.seed)
+    assert ablation.dense_comparison(base, None)["dense"] == replace(dense, seed=base.seed)
 
 
-def test_a_sweep_is_written_and_not_made_twice(tmp_path, monkeypatch):
+def test_sweep_writes_results_and_does_not_repeat_runs(tmp_path, monkeypatch):
     texts = write_texts(tmp_path / "texts", lines=60)
     studies = {
-        "lambda": lambda base, _: {
+        "strength": lambda base, _: {
             "a": base,
-            "b_1": replace(base, lambda_reg=0.0, seed=1),
-            "b_2": replace(base, lambda_reg=0.0, seed=2),
+            "b_1": replace(base, strength=0.0, seed=1),
+            "b_2": replace(base, strength=0.0, seed=2),
         }
     }
     monkeypatch.setattr(ablation, "STUDIES", studies)
     arguments = [
         *(*RUN, *RANKS, "--data-dir", str(texts), "--folder", str(tmp_path / "runs")),
-        *("--study", "lambda", "--results", str(tmp_path / "results")),
+        *("--study", "strength", "--results", str(tmp_path / "results")),
     ]
     ablation.main(arguments)
-    table = tmp_path / "results" / "lambda.csv"
+    table = tmp_path / "results" / "strength.csv"
     rows = list(csv.DictReader(table.open()))
-    assert [(row["run"], row["lambda_reg"]) for row in rows] == [
+    assert [(row["run"], row["strength"]) for row in rows] == [
         ("a", "0.02"),
         ("b_1", "0.0"),
         ("b_2", "0.0"),
     ]
     assert all(1 < float(row["test_perplexity"]) < 60 for row in rows)
     assert all(row["cut_epoch"] == "1" for row in rows)
-    assert (tmp_path / "results" / "lambda.png").stat().st_size > 10_000
+    assert (tmp_path / "results" / "strength.png").stat().st_size > 10_000
 
     _, *seeds = [float(row["test_perplexity"]) for row in rows]
-    a, b = csv.DictReader((tmp_path / "results" / "lambda_means.csv").open())
+    a, b = csv.DictReader((tmp_path / "results" / "strength_means.csv").open())
     assert (a["run"], a["runs"], a["test_perplexity_deviation"]) == ("a", "1", "0.00")
     assert (b["run"], b["runs"]) == ("b", "2")
     assert float(b["test_perplexity_mean"]) == pytest.approx(np.mean(seeds), abs=0.01)

@@ -4,7 +4,7 @@ import pytest
 from examples.language_model.batches import Position, evaluation_batches, training_batches
 
 LENGTH, BATCH, SEED = 4, 3, 7
-# Each word is its place in the text.
+# The id of each word is its index in the text.
 TEXT = np.arange(63, dtype="int32")
 
 
@@ -14,7 +14,7 @@ def epoch_from(epoch, step, seed=SEED):
     return [words.numpy() for words, _ in batches], steps
 
 
-def test_an_epoch_sees_each_window_once_and_labels_are_the_next_words():
+def test_epoch_has_each_window_once_with_next_words_as_labels():
     batches, steps = training_batches(TEXT, LENGTH, BATCH, Position(), SEED)
     assert len(list(batches)) == steps == len(batches)
     starts = []
@@ -29,16 +29,16 @@ def test_an_epoch_sees_each_window_once_and_labels_are_the_next_words():
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_an_epoch_that_is_resumed_goes_on_with_the_batches_still_to_see(epoch):
+def test_resumed_epoch_continues_with_the_missing_batches(epoch):
     whole, steps = epoch_from(epoch, 0)
     for step in range(1, steps):
         rest, _ = epoch_from(epoch, step)
         np.testing.assert_array_equal(rest[: steps - step], whole[step:])
-        # `fit` takes the first pass for as long as all.
+        # `fit` takes the length of the first pass for all.
         assert len(rest) == steps
 
 
-def test_a_data_set_reads_its_position_when_a_pass_begins():
+def test_data_set_reads_its_position_when_a_pass_begins():
     position = Position()
     batches, _ = training_batches(TEXT, LENGTH, BATCH, position, SEED)
     for epoch, step in ((0, 0), (3, 2), (1, 0)):
@@ -53,7 +53,7 @@ def test_epochs_and_seeds_differ():
     assert len(texts) == 3
 
 
-def test_evaluation_sees_each_word_once_in_order():
+def test_evaluation_has_each_word_once_in_order():
     batches = list(evaluation_batches(TEXT, LENGTH, 4))
     words = np.concatenate([words for words, _ in batches]).ravel()
     labels = np.concatenate([labels for _, labels in batches]).ravel()
@@ -61,7 +61,7 @@ def test_evaluation_sees_each_word_once_in_order():
     np.testing.assert_array_equal(labels, words + 1)
 
 
-def test_a_text_that_is_too_short_is_refused():
+def test_too_short_text_is_refused():
     with pytest.raises(ValueError, match=r"at least 16 words for a batch.*Received: 15 words"):
         training_batches(TEXT[:15], LENGTH, BATCH, Position(), SEED)
     assert training_batches(TEXT[:16], LENGTH, BATCH, Position(), SEED)[1] == 1

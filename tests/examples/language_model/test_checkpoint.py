@@ -39,7 +39,7 @@ def saved(tmp_path):
     return path, model
 
 
-def test_what_is_written_is_read_and_no_other_file_stays(saved):
+def test_write_then_read_leaves_no_other_file(saved):
     path, _ = saved
     state = read_state(path)
     assert {name: state[name] for name in STATE} == STATE
@@ -47,16 +47,16 @@ def test_what_is_written_is_read_and_no_other_file_stays(saved):
     assert [file.name for file in path.parent.iterdir()] == ["last.keras"]
 
 
-def test_a_restored_model_goes_on_with_the_same_random_numbers(saved):
+def test_restored_model_continues_with_the_same_random_numbers(saved):
     path, model = saved
     other = make_model(1)
     restore(path, other)
-    # The step's dropout is another one with another seed.
+    # With another seed, the step would have another dropout mask.
     for found, expected in zip(step(other), step(model), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_a_write_that_fails_leaves_the_old_file(saved):
+def test_failed_write_keeps_the_old_file(saved):
     path, model = saved
     before = path.read_bytes()
     with pytest.raises(TypeError):
@@ -67,7 +67,7 @@ def test_a_write_that_fails_leaves_the_old_file(saved):
     assert [file.name for file in path.parent.iterdir()] == ["last.keras"]
 
 
-def test_a_write_takes_the_place_of_a_partial_file(saved):
+def test_write_replaces_a_partial_file(saved):
     path, model = saved
     path.with_name("partial-last.keras").write_bytes(path.read_bytes()[:1000])
     write_checkpoint(path, model, WORDS, {"epoch": 3})
@@ -75,21 +75,21 @@ def test_a_write_takes_the_place_of_a_partial_file(saved):
     assert [file.name for file in path.parent.iterdir()] == ["last.keras"]
 
 
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Expected a model's file.*none\.keras"):
+def test_missing_file_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Expected a model file.*none\.keras"):
         read_state(tmp_path / "none.keras")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
-def test_a_truncated_file_is_refused(saved, share):
+def test_truncated_file_is_refused(saved, share):
     path, _ = saved
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=r"which has no training\.json that can be read"):
+    with pytest.raises(ValueError, match=r"which has no readable training\.json"):
         read_state(path)
 
 
-def test_a_file_with_a_damaged_member_is_refused(saved):
+def test_file_with_a_damaged_member_is_refused(saved):
     path, _ = saved
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo("training.json")
@@ -97,7 +97,7 @@ def test_a_file_with_a_damaged_member_is_refused(saved):
     start = info.header_offset + 30 + len(info.filename)
     content[start : start + info.compress_size] = b"\xff" * info.compress_size
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"which has no training\.json that can be read"):
+    with pytest.raises(ValueError, match=r"which has no readable training\.json"):
         read_state(path)
 
 
@@ -107,5 +107,5 @@ def test_foreign_files_are_refused(tmp_path):
     for name in ("model.keras", "text.keras"):
         with pytest.raises(ValueError, match=f"`train.py` wrote. Received: .*{name}"):
             read_state(tmp_path / name)
-        with pytest.raises(ValueError, match=r"no vocabulary\.json"):
+        with pytest.raises(ValueError, match=r"no readable vocabulary\.json"):
             read_vocabulary(tmp_path / name)

@@ -1,4 +1,4 @@
-"""A run that ends within an epoch goes on as if it had not."""
+"""Runs that are stopped within an epoch and resumed."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ import pytest
 from examples.language_model.architecture import Architecture
 from examples.language_model.batches import Position, evaluation_batches, training_batches
 from examples.language_model.checkpoint import read_state, write_checkpoint
-from examples.language_model.checkpoint_callbacks import BEST, LAST, Best, Last
+from examples.language_model.checkpoint_callbacks import BEST, LAST, BestCheckpoint, LastCheckpoint
 from examples.language_model.corpus import Corpus
 from examples.language_model.settings import Settings
 from examples.language_model.training import train
@@ -45,7 +45,7 @@ class StopInValidation(Stop):
 
 
 def run(folder, *more, every=2):
-    """A model of two layers, because these callbacks do not look into it."""
+    """Train a model of two layers, as these callbacks do not depend on the layers."""
     keras.utils.set_random_seed(0)
     position = Position()
     batches, steps = training_batches(TEXT, LENGTH, BATCH, position, 0)
@@ -64,8 +64,8 @@ def run(folder, *more, every=2):
 
     folder.mkdir(exist_ok=True)
     state = folder / LAST
-    best = Best(folder / BEST, write)
-    last = Last(state, write, position, steps, every, best, None, None)
+    best = BestCheckpoint(folder / BEST, write)
+    last = LastCheckpoint(state, write, position, steps, every, best, None, None)
     model.fit(
         batches,
         epochs=EPOCHS,
@@ -78,16 +78,16 @@ def run(folder, *more, every=2):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("whole"))
+def uninterrupted(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("uninterrupted"))
 
 
-# Before the first checkpoint, behind one in each epoch, and in an epoch's last step.
+# Before the first checkpoint, after one in each epoch, and in an epoch's last step.
 @pytest.mark.parametrize("stop", [1, 5, STEPS, STEPS + 3, 2 * STEPS + 4])
-def test_a_resumed_run_has_the_steps_logs_and_weights_of_one_that_was_not_stopped(
-    tmp_path, whole, stop
+def test_resumed_run_matches_the_steps_logs_and_weights_of_an_uninterrupted_one(
+    tmp_path, uninterrupted, stop
 ):
-    model, last = whole
+    model, last = uninterrupted
     with pytest.raises(PowerCut):
         run(tmp_path, Stop(stop))
     resumed, its = run(tmp_path)
@@ -98,21 +98,21 @@ def test_a_resumed_run_has_the_steps_logs_and_weights_of_one_that_was_not_stoppe
         np.testing.assert_array_equal(found, expected)
 
 
-def test_a_run_that_stops_behind_the_last_step_of_an_epoch_has_that_epoch_to_end(tmp_path, whole):
+def test_run_stopped_after_the_last_step_of_an_epoch_finishes_that_epoch(tmp_path, uninterrupted):
     with pytest.raises(PowerCut):
         run(tmp_path, StopInValidation(STEPS), every=1)
     state = read_state(tmp_path / LAST)
     assert (state["epoch"], state["step"]) == (0, STEPS - 1)
     resumed, its = run(tmp_path, every=STEPS)
     assert int(resumed.optimizer.iterations) == EPOCHS * STEPS
-    assert its.history == whole[1].history
+    assert its.history == uninterrupted[1].history
 
 
-def test_a_run_that_has_ended_stays_as_it_is(tmp_path, whole):
+def test_finished_run_does_not_change(tmp_path, uninterrupted):
     run(tmp_path)
     model, last = run(tmp_path)
     assert int(model.optimizer.iterations) == EPOCHS * STEPS
-    assert last.history == whole[1].history
+    assert last.history == uninterrupted[1].history
     assert read_state(tmp_path / LAST)["epoch"] == EPOCHS
 
 
@@ -126,7 +126,7 @@ SETTINGS = Settings(
     weight_decay=0.0,
     dropout=0.1,
     regularizer="group-lasso",
-    lambda_reg=0.01,
+    strength=0.01,
     selection="threshold",
     threshold=0.1,
     parameters=None,
@@ -147,9 +147,9 @@ SETTINGS = Settings(
         ),
     ],
 )
-def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, whole, changed, message):
+def test_run_with_other_settings_is_refused(tmp_path, uninterrupted, changed, message):
     state = {"epoch": 1, "settings": SETTINGS.to_json()}
-    write_checkpoint(tmp_path / LAST, whole[0], VOCABULARY, state)
+    write_checkpoint(tmp_path / LAST, uninterrupted[0], VOCABULARY, state)
     before = (tmp_path / LAST).read_bytes()
     with pytest.raises(ValueError, match=f"or another folder. Received: {message}"):
         train(changed, Corpus(VOCABULARY, TEXT, TEXT, TEXT), tmp_path)
@@ -157,7 +157,7 @@ def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, whole, ch
     assert (tmp_path / LAST).read_bytes() == before
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+def test_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / LAST).write_bytes(b"half of a fi")
     with pytest.raises(ValueError, match=r"Expected a file that `train.py` wrote"):
         train(SETTINGS, Corpus(VOCABULARY, TEXT, TEXT, TEXT), tmp_path)

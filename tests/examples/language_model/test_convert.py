@@ -19,7 +19,7 @@ def arguments(data, model, *more):
     return ["--data-dir", str(data), "--model", str(model), *more]
 
 
-def test_both_files_predict_the_text_as_keras_does(run, tmp_path, capsys):
+def test_both_files_predict_as_keras_does(run, tmp_path, capsys):
     sizes = ["--words", "300", "--tflm-words", "60", "--windows", "40"]
     assert convert.main(arguments(*run, "--folder", str(tmp_path), *sizes)) == 0
     results = json.loads((tmp_path / "results.json").read_text())["results"]
@@ -28,7 +28,7 @@ def test_both_files_predict_the_text_as_keras_does(run, tmp_path, capsys):
     for result in results:
         folder = tmp_path / result["target"]
         assert result["flash_bytes"] == (folder / "model.tflite").stat().st_size
-        # Keras's, of the whole model, and by hand.
+        # Expected perplexity: by hand, from the whole Keras model.
         padding = corpus.vocabulary.words.index("<eos>")
         losses = []
         for place in range(result["words"]):
@@ -49,7 +49,7 @@ def test_both_files_predict_the_text_as_keras_does(run, tmp_path, capsys):
     assert "tflm" in capsys.readouterr().out
 
 
-def test_contexts_hold_what_is_before_each_word():
+def test_contexts_are_the_words_before_each_word():
     rows, labels = contexts(np.arange(1, 6, dtype="int32"), 3, 4, 0)
     assert rows.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3]]
     assert labels.tolist() == [1, 2, 3, 4]
@@ -62,7 +62,7 @@ def test_perplexity_of_equal_logits_is_the_number_of_words():
     assert result == pytest.approx(7, rel=1e-4)
 
 
-def test_errors_are_one_line(run, tmp_path, capsys):
+def test_errors_take_one_line(run, tmp_path, capsys):
     assert convert.main(arguments(run[0], tmp_path / "none.keras")) == 1
     assert convert.main(arguments(tmp_path / "none", run[1])) == 1
     lines = capsys.readouterr().err.splitlines()

@@ -13,7 +13,7 @@ import pytest
 from examples.language_model import infer, train
 from examples.language_model.evaluation import perplexity
 from examples.language_model.sampling import make_sampler, sample
-from examples.language_model.trained import Trained
+from examples.language_model.trained_model import TrainedModel
 from examples.language_model.vocabulary import Vocabulary
 from tests.examples.language_model.device_fixtures import BUDGET, tiny_run
 
@@ -34,37 +34,37 @@ def fails(capsys, *args):
     return error
 
 
-def test_perplexity_latency_and_a_sample_are_printed(run, capsys):
+def test_perplexity_latency_and_sample_are_printed(run, capsys):
     prompt = ["--prompt", "the dog meows", "--words", "12", "--top-k", "3"]
     assert infer.main(arguments(*run, *prompt)) == 0
     lines = capsys.readouterr().out.splitlines()
     perplexities = re.findall(r"the (\w+) text: (.*)", "\n".join(lines))
     shown = {part: float(value) for part, value in perplexities}
-    model, corpus = keras.models.load_model(run[1]), Trained.read(run[1]).corpus("ptb", run[0])
+    model, corpus = keras.models.load_model(run[1]), TrainedModel.read(run[1]).corpus("ptb", run[0])
     assert shown["test"] == pytest.approx(perplexity(model, corpus.test), abs=0.006)
-    # There are 25 words, of which few can follow one another.
+    # Of the 25 words, few can follow one another.
     assert 1 < shown["validation"] < 15
     assert any(line.startswith("Latency of one word: ") for line in lines)
-    # It knows no such verb.
+    # "meows" is not in the vocabulary.
     assert "the dog <unk>" in lines[4]
 
 
-def test_the_model_for_the_next_word_is_the_model(run):
-    trained = Trained.read(run[1])
+def test_next_word_model_has_the_weights_of_the_model(run):
+    trained = TrainedModel.read(run[1])
     saved, last = keras.models.load_model(run[1]), trained.model(last_only=True)
     assert [w.shape for w in saved.weights] == [w.shape for w in last.weights]
-    # It was cut to the budget, layers to ranks of their own.
-    trains = [layer for layer in saved.layers if hasattr(layer, "ranks")]
-    assert len({layer.ranks[1] for layer in trains}) > 2
-    assert sum(np.prod(core.shape) for layer in trains for core in layer.cores) <= BUDGET
+    # It was truncated to the budget, with different ranks.
+    tt_layers = [layer for layer in saved.layers if hasattr(layer, "ranks")]
+    assert len({layer.ranks[1] for layer in tt_layers}) > 2
+    assert sum(np.prod(core.shape) for layer in tt_layers for core in layer.cores) <= BUDGET
     windows = np.random.default_rng(0).integers(0, len(trained.vocabulary), (5, trained.length))
     expected = saved.predict(windows, verbose=0)
     assert np.allclose(last.predict(windows, verbose=0), expected[:, -1], atol=1e-5)
     assert np.allclose(trained.model().predict(windows, verbose=0), expected, atol=1e-5)
 
 
-def test_samples_follow_their_seed_and_the_likeliest_word(run):
-    trained = Trained.read(run[1])
+def test_samples_depend_on_their_seed_and_top_k(run):
+    trained = TrainedModel.read(run[1])
     model, vocabulary = trained.model(last_only=True), trained.vocabulary
 
     def text(**how):
@@ -73,7 +73,7 @@ def test_samples_follow_their_seed_and_the_likeliest_word(run):
     texts = [text(seed=1), text(seed=1), text(seed=2), text(seed=2, temperature=0.1, top_p=0.9)]
     assert texts[0] == texts[1] != texts[2] != texts[3]
     assert all(len(each.replace("\n", " . ").split()) == 22 for each in texts)
-    # The likeliest, one by one from the windows before them.
+    # The likeliest words, one by one from the windows before them.
     ids = [*vocabulary.encode(["<eos>"] * trained.length + ["my", "sister"])]
     for _ in range(20):
         logits = model.predict_on_batch(np.array([ids[-trained.length :]], "int32"))
@@ -82,8 +82,8 @@ def test_samples_follow_their_seed_and_the_likeliest_word(run):
     assert text(seed=0, top_k=1) == likeliest
 
 
-def test_a_word_that_a_vocabulary_without_unk_lacks(run):
-    model = Trained.read(run[1]).model(last_only=True)
+def test_unknown_word_in_a_prompt_without_unk_is_refused(run):
+    model = TrainedModel.read(run[1]).model(last_only=True)
     words = [f"word{i}" for i in range(10)]
     with pytest.raises(ValueError, match="'tree'"):
         sample(model, Vocabulary([*words, "<eos>"]), make_sampler(0), "word1 tree", 2)
@@ -109,8 +109,8 @@ def test_jax_predicts_the_same(run):
     assert results["tensorflow"] == results["jax"]
 
 
-def test_a_corpus_that_is_not_there_or_no_text(run, tmp_path, capsys):
-    assert "is no folder" in fails(capsys, tmp_path / "none", run[1])
+def test_missing_or_unreadable_corpus_is_refused(run, tmp_path, capsys):
+    assert "is not a folder" in fails(capsys, tmp_path / "none", run[1])
     data = tmp_path / "data"
     shutil.copytree(run[0], data)
     (data / "ptb.test.txt").write_text("")
@@ -119,20 +119,20 @@ def test_a_corpus_that_is_not_there_or_no_text(run, tmp_path, capsys):
     assert "UTF-8" in fails(capsys, data, run[1])
     (data / "ptb.test.txt").unlink()
     assert "ptb.test.txt" in fails(capsys, data, run[1])
-    # One place tells them, for training too.
+    # Training has the same errors.
     assert train.main(["--dataset", "ptb", "--data-dir", str(data)]) == 1
     assert "error: Expected a file ptb.test.txt" in capsys.readouterr().err
 
 
-def test_a_data_set_of_other_words(run, tmp_path, capsys):
+def test_data_set_with_other_words_is_refused(run, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(run[0], data)
     with (data / "ptb.train.txt").open("a") as file:
         file.write(" a tree \n")
-    assert "which differ from number" in fails(capsys, data, run[1])
+    assert "that differ from word" in fails(capsys, data, run[1])
 
 
-def test_files_that_are_not_of_training(run, tmp_path, capsys):
+def test_files_that_train_did_not_write_are_refused(run, tmp_path, capsys):
     data, path = run
     assert "does not exist" in fails(capsys, data, tmp_path / "none.keras")
     other = tmp_path / "other.keras"
@@ -161,12 +161,12 @@ def test_files_that_are_not_of_training(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("wrong", [["--words", "0"], ["--temperature", "0"], ["--top-p", "2"]])
-def test_arguments_out_of_range(run, wrong, capsys):
+def test_arguments_out_of_range_are_refused(run, wrong, capsys):
     with pytest.raises(SystemExit) as error:
         infer.main(arguments(*run, *wrong))
     assert error.value.code == 2
     assert wrong[0] in capsys.readouterr().err
 
 
-def test_more_words_to_choose_among_than_there_are(run, capsys):
+def test_top_k_above_the_vocabulary_size_is_refused(run, capsys):
     assert "--top-k" in fails(capsys, *run, "--top-k", "1000")

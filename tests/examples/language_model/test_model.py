@@ -19,7 +19,7 @@ def windows(count=3):
 
 
 @pytest.mark.parametrize("layers", ARCHITECTURES)
-def test_no_word_sees_those_behind_it(layers):
+def test_words_do_not_attend_to_later_words(layers):
     model = build_model(ARCHITECTURES[layers])
     words = windows()
     before = model.predict(words, verbose=0)
@@ -32,7 +32,7 @@ def test_no_word_sees_those_behind_it(layers):
 
 
 @pytest.mark.parametrize("layers", ARCHITECTURES)
-def test_a_file_needs_none_of_this_code_and_gives_the_same(tmp_path, layers):
+def test_file_loads_without_this_code_and_predicts_the_same(tmp_path, layers):
     model = build_model(ARCHITECTURES[layers], 0.1, dk.regularizers.NuclearNorm(0.1))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -41,22 +41,22 @@ def test_a_file_needs_none_of_this_code_and_gives_the_same(tmp_path, layers):
     )
 
 
-def test_a_tensor_train_of_full_rank_is_the_dense_model():
+def test_tt_model_of_full_rank_equals_the_dense_model():
     dense = build_model(ARCHITECTURES["dense"])
-    twin = build_model(Architecture("tiny", "tt", 300, 32, 64))
+    tt_model = build_model(Architecture("tiny", "tt", 300, 32, 64))
     for layer in dense.layers:
         if isinstance(layer, keras.layers.Dense):
             tt = dk.layers.TTDense.from_dense(
                 layer, input_modes=(layer.kernel.shape[0], 1), output_modes=(1, layer.units)
             )
-            other = twin.get_layer(layer.name)
+            other = tt_model.get_layer(layer.name)
             assert tt.ranks == other.ranks
             other.set_weights(tt.get_weights())
         elif layer.weights and layer.name != "table":
-            twin.get_layer(layer.name).set_weights(layer.get_weights())
+            tt_model.get_layer(layer.name).set_weights(layer.get_weights())
     table = dense.get_layer("table").get_weights()[0]
     start = 0
-    for layer in twin.layers:
+    for layer in tt_model.layers:
         if isinstance(layer, dk.layers.TTEmbedding):
             rows = dk.tensor_train.TTMatrix.from_dense(
                 table[start : start + layer.input_dim], layer.input_modes, layer.output_modes
@@ -65,11 +65,11 @@ def test_a_tensor_train_of_full_rank_is_the_dense_model():
             start += layer.input_dim
     assert start == 300
     np.testing.assert_allclose(
-        twin.predict(windows(), verbose=0), dense.predict(windows(), verbose=0), atol=1e-4
+        tt_model.predict(windows(), verbose=0), dense.predict(windows(), verbose=0), atol=1e-4
     )
 
 
-def test_the_last_word_alone(tmp_path):
+def test_last_word_only(tmp_path):
     model = build_model(ARCHITECTURES["tt"])
     model.save(tmp_path / "model.keras")
     last = build_model(ARCHITECTURES["tt"], last_only=True)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from examples.language_model.arguments import parser_of_runs, settings_from
+from examples.language_model.arguments import run_parser, settings_from
 from examples.language_model.model import build_model
 from examples.language_model.optimizer import Delayed, make_optimizer
 from examples.language_model.training import compile_model
@@ -12,11 +12,11 @@ from examples.language_model.training import compile_model
 
 def settings(*arguments):
     run = ["--dataset", "ptb", "--data-dir", "texts", "--size", "tiny", "--cut-epoch", "2"]
-    return settings_from(parser_of_runs(None, "runs").parse_args([*run, *arguments]), 300)
+    return settings_from(run_parser(None, "runs").parse_args([*run, *arguments]), 300)
 
 
 def rates(run, step):
-    """Each variable's rate at a step, by its path, as a share of the table's."""
+    """Return each variable's learning rate at a step, as a share of the table's, by path."""
     model = build_model(run.architecture)
     optimizer = make_optimizer(run, 10, model)
     before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
@@ -32,7 +32,7 @@ def rates(run, step):
 
 
 @pytest.mark.parametrize(("rank", "step", "share"), [("32", 15, 0), ("32", 25, 1), ("8", 15, 1)])
-def test_identities_rest_until_the_cut(rank, step, share):
+def test_identity_cores_are_frozen_until_the_truncation(rank, step, share):
     ranks = ("--embedding-rank", rank, "--projection-rank", rank)
     of_run = rates(settings(*ranks, "--projection-rate", "0.5", "--weight-decay", "0"), step)
     assert of_run["table_2/core_0"] == pytest.approx(1, abs=0.05)
@@ -43,7 +43,7 @@ def test_identities_rest_until_the_cut(rank, step, share):
     assert of_run["block_1_expand/core_1"] == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_dense_model_with_one_rate():
+def test_dense_model_with_one_learning_rate():
     run = replace(settings("--layers", "dense"), projection_rate=1)
     optimizer = make_optimizer(run, 10, build_model(run.architecture))
     assert isinstance(optimizer, keras.optimizers.AdamW)
@@ -67,7 +67,7 @@ def test_tensorflow_traces_a_step_once(layers, monkeypatch):
     assert traces == [model]
 
 
-def test_a_delayed_schedule():
+def test_delayed_schedule():
     cosine = keras.optimizers.schedules.CosineDecay(1.0, 10)
     delayed = Delayed(cosine, 4)
     assert [float(delayed(step)) for step in (0, 3)] == [0, 0]

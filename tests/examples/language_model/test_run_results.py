@@ -16,9 +16,9 @@ from tests.examples.language_model.texts import small_corpus
 @pytest.mark.parametrize(
     ("cuts", "epoch"),
     [([], 1), ([{"epoch": 1}], 2)],
-    ids=["a model from before the end", "not one from before the cut"],
+    ids=["model of an earlier epoch", "no model from before the truncation"],
 )
-def test_the_best_model_is_told_from_the_last(tmp_path, cuts, epoch):
+def test_best_model_differs_from_the_last(tmp_path, cuts, epoch):
     corpus = small_corpus(tmp_path / "texts")
     architecture = replace(SETTINGS.architecture, vocabulary=len(corpus.vocabulary))
     best, last = (build_model(architecture) for _ in range(2))

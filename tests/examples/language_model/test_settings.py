@@ -4,18 +4,18 @@ import pytest
 
 import dart_keras as dk
 from examples.language_model.architecture import Architecture
-from examples.language_model.arguments import parser_of_runs, settings_from
+from examples.language_model.arguments import run_parser, settings_from
 from examples.language_model.settings import SELECTIONS, Settings
 
 
 def settings(*arguments, vocabulary=100):
     fixed = ["--dataset", "ptb", "--data-dir", "texts", "--size", "tiny"]
-    parsed = parser_of_runs(None, "runs").parse_args([*fixed, *arguments])
+    parsed = run_parser(None, "runs").parse_args([*fixed, *arguments])
     return settings_from(parsed, vocabulary)
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
-def test_settings_go_through_json(selection):
+def test_json_round_trip(selection):
     before = settings("--selection", selection, "--parameters", "5000")
     assert Settings.from_json(before.to_json()) == before
 
@@ -38,7 +38,7 @@ def test_each_selection():
     assert settings("--when-converged").discretization().when == "converged"
 
 
-def test_a_budget_in_two_parts():
+def test_separate_budgets_for_table_and_rest():
     parts = ("--parameters", "5000", "--table-parameters", "2000")
     selection = settings("--selection", "budget", *parts).discretization().selection
     assert isinstance(selection, dk.selection.SelectionMap)
@@ -46,7 +46,7 @@ def test_a_budget_in_two_parts():
     assert [each.limit for each in selection.selections.values()] == [2000]
 
 
-def test_a_budget_is_given_out_by_data():
+def test_budget_is_allocated_by_calibration_data():
     data = [(1, 2)]
     whole = settings("--selection", "budget", "--parameters", "5000")
     assert whole.discretization(data).selection.calibration_data is data
@@ -55,40 +55,40 @@ def test_a_budget_is_given_out_by_data():
     assert parts.selections["table_.*"].calibration_data is data
 
 
-def test_gates_press_on_ranks_by_themselves():
+def test_gates_need_no_rank_regularizer():
     assert isinstance(settings().rank_regularizer(), dk.regularizers.GroupLasso)
-    nuclear = settings("--regularizer", "nuclear", "--lambda-reg", "0.3").rank_regularizer()
+    nuclear = settings("--regularizer", "nuclear", "--strength", "0.3").rank_regularizer()
     assert isinstance(nuclear, dk.regularizers.NuclearNorm)
     assert nuclear.initial_strength == 0.3
-    assert settings("--lambda-reg", "0").rank_regularizer() is None
+    assert settings("--strength", "0").rank_regularizer() is None
     assert settings("--selection", "gumbel").rank_regularizer() is None
 
 
-def test_a_dense_model_has_nothing_to_cut():
+def test_dense_model_has_no_truncation():
     dense = settings("--layers", "dense")
     assert dense.architecture == Architecture("tiny", "dense", 100)
     assert dense.discretization() is None
 
 
-def test_differences_name_what_differs():
+def test_differences_by_name():
     before = settings()
     after = replace(before, seed=3, architecture=replace(before.architecture, projection_rank=5))
     assert before.differences(before) == {}
     assert before.differences(after) == {"seed": (0, 3), "projection_rank": (32, 5)}
 
 
-def test_a_budget_that_is_not_given():
+def test_missing_budget_is_refused():
     with pytest.raises(ValueError, match="Expected --parameters with --selection budget"):
         settings("--selection", "budget")
 
 
-def test_a_table_with_more_than_the_whole_budget():
+def test_table_budget_above_the_whole_budget_is_refused():
     with pytest.raises(ValueError, match="Received: 5000 and 5000"):
         settings("--selection", "budget", "--parameters", "5000", "--table-parameters", "5000")
 
 
 @pytest.mark.parametrize("option", ["--epochs", "--batch", "--cut-epoch", "--projection-rank"])
-def test_numbers_that_are_not_positive(option, capsys):
+def test_nonpositive_values_are_refused(option, capsys):
     with pytest.raises(SystemExit):
         settings(option, "0")
     assert "expected a positive integer, received 0" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The command as it is run, on every backend and strategy."""
+"""The training command on every backend and strategy."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from tests.processes import ROOT
 
 RUN = [
     *("--dataset", "ptb", "--size", "tiny", "--epochs", "3", "--batch", "8", "--cut-epoch", "1"),
-    *("--embedding-rank", "8", "--projection-rank", "8", "--lambda-reg", "0.02"),
-    # Dropout's random numbers are other ones on every device.
+    *("--embedding-rank", "8", "--projection-rank", "8", "--strength", "0.02"),
+    # Without dropout, whose random numbers differ between devices.
     *("--threshold", "0.4", "--dropout", "0", "--learning-rate", "0.01"),
 ]
 
@@ -59,7 +59,7 @@ def finish(*processes):
         assert process.returncode == 0, output[-4000:]
 
 
-def test_a_run_leaves_what_it_promises(here):
+def test_run_writes_its_files(here):
     results = json.loads((here / "results.json").read_text())
     assert {path.name for path in here.iterdir()} == {
         *("best.keras", "last.keras", "results.json", "singular_values.png", "tensorboard")
@@ -73,11 +73,11 @@ def test_a_run_leaves_what_it_promises(here):
     assert results["best_epoch"] == 2 + epochs[1:].index(min(epochs[1:]))
     assert results["best_valid_perplexity"] == pytest.approx(min(epochs[1:]), rel=1e-3)
     assert model.count_params() == results["parameters"] == cut["parameters_after"]
-    # The text has three words to choose from; all its words are 52.
+    # Each of the 52 words has three possible successors.
     assert results["test_perplexity"] < 40
 
 
-def test_the_same_command_again_changes_nothing(here, texts, capsys):
+def test_repeated_command_changes_nothing(here, texts, capsys):
     before = json.loads((here / "results.json").read_text())
     train.main([*RUN, "--data-dir", str(texts), "--folder", str(here)])
     after = json.loads((here / "results.json").read_text())
@@ -96,21 +96,21 @@ def test_histograms_of_singular_values(here):
 
 
 def test_on_jax(texts, tmp_path):
-    # Its weights begin as other random numbers, so that its run is another one.
+    # The run differs from TensorFlow's, because the initial weights do.
     finish(start(texts, tmp_path, KERAS_BACKEND="jax"))
     results = json.loads((tmp_path / "results.json").read_text())
     [cut] = results["cuts"]
     assert cut["parameters_after"] == results["parameters"] < cut["parameters_before"]
     perplexities = [epoch["val_perplexity"] for epoch in results["history"]]
     assert perplexities == sorted(perplexities, reverse=True)
-    # What JAX has trained TensorFlow can load and convert.
+    # TensorFlow can load a model trained on JAX.
     corpus = load_corpus("ptb", texts)
     model = keras.models.load_model(tmp_path / "last.keras")
     assert perplexity(model, corpus.test) == pytest.approx(results["test_perplexity"], rel=1e-4)
 
 
-def test_two_workers_do_as_two_devices(texts, tmp_path):
-    # Not as one device: Keras clips the gradient of every device by itself.
+def test_two_workers_match_two_devices(texts, tmp_path):
+    # They would not match one device: Keras clips the gradient of every device separately.
     two_devices = (
         "import tensorflow as tf\n"
         "[cpu] = tf.config.list_physical_devices('CPU')\n"
@@ -146,7 +146,7 @@ def test_two_workers_do_as_two_devices(texts, tmp_path):
     assert mirrored["test_perplexity"] == pytest.approx(multiworker["test_perplexity"], rel=1e-4)
 
 
-def test_workers_without_addresses(monkeypatch):
+def test_workers_without_addresses_are_refused(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match="variable TF_CONFIG with the workers' addresses"):
         make_strategy("multiworker")

@@ -10,11 +10,11 @@ def test_words_and_ids():
     assert vocabulary.decode([2, 1]) == ["cat", "<unk>"]
 
 
-def test_a_word_twice():
+def test_repeated_word_is_refused():
     with pytest.raises(ValueError, match="3 words, 2 of them distinct"):
         Vocabulary(["a", "b", "a"])
 
 
-def test_a_word_that_is_not_known():
+def test_unknown_word_is_refused():
     with pytest.raises(KeyError, match="dog"):
         Vocabulary(["cat"]).encode(["dog"])

@@ -8,7 +8,7 @@ from examples.language_model.corpus import Corpus, load_corpus
 
 
 def write_texts(folder: Path, words: int = 50, lines: int = 400, seed: int = 0) -> Path:
-    """Three files like Penn Treebank's, in which a word follows from the one before it."""
+    """Write three files like Penn Treebank's, in which each word depends on the one before."""
     rng = np.random.default_rng(seed)
     followers = rng.integers(words, size=(words, 3))
     folder.mkdir(parents=True, exist_ok=True)
@@ -20,7 +20,7 @@ def write_texts(folder: Path, words: int = 50, lines: int = 400, seed: int = 0) 
                 line.append(f"w{word}")
                 word = followers[word, rng.integers(3)]
             text.append(" ".join(line))
-        # So that every word is known.
+        # Every word occurs at least once.
         text += [" ".join(f"w{word}" for word in range(words)) + " <unk>"]
         (folder / f"ptb.{part}.txt").write_text("\n".join(text) + "\n")
     return folder

@@ -17,7 +17,7 @@ def test_bands_cover_every_word_once(vocabulary, first):
 
 @settings(max_examples=10, deadline=None)
 @given(ends=st.lists(st.integers(1, 40), min_size=1, max_size=4, unique=True).map(sorted))
-def test_both_directions_are_those_of_the_whole_table(ends):
+def test_lookup_and_logits_match_the_whole_table(ends):
     table = BandedTable(ends, 6, 3, 0.1)
     words = keras.ops.arange(ends[-1])
     rows = keras.ops.convert_to_numpy(table(words))
@@ -28,7 +28,7 @@ def test_both_directions_are_those_of_the_whole_table(ends):
     np.testing.assert_allclose(logits, x @ dense.T, atol=1e-5)
 
 
-def test_a_word_moves_the_cores_of_its_band_alone():
+def test_word_has_gradients_only_in_its_band():
     tf = pytest.importorskip("tensorflow")
     table = BandedTable([4, 10], 6, 2, 0.1)
     table(np.array([0]))

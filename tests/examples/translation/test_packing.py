@@ -9,7 +9,7 @@ SENTENCE = st.lists(st.integers(END + 1, 50), max_size=LENGTH - 1)
 
 
 def split(row, start):
-    """The sentences of a row, where `start` is in front of each."""
+    """Return the sentences of a row, split at each `start`."""
     sentences = []
     for i in row.tolist():
         if i == start:
@@ -35,7 +35,7 @@ def test_each_pair_is_in_one_row_with_its_labels(pairs):
 
 
 @given(st.lists(st.integers(0, LENGTH - 1), min_size=1, max_size=200))
-def test_two_rows_that_could_be_one_are_not_left(lengths):
+def test_no_two_rows_fit_into_one(lengths):
     rows = pack([([5] * length, [5] * length) for length in lengths], LENGTH)
     used = sorted((rows.source != PADDING).sum(axis=1))
     assert len(used) == 1 or used[0] + used[1] > LENGTH

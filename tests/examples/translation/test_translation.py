@@ -41,7 +41,7 @@ def results_of(data, model, beams):
     return json.loads(output.read_text())
 
 
-def test_a_language_is_learned(data, tmp_path, capsys):
+def test_model_learns_the_language(data, tmp_path, capsys):
     assert train.main(command(data, tmp_path, layers="dense")) == 0
     for beams in (1, 3):
         results = results_of(data, tmp_path / "best.keras", beams)
@@ -50,7 +50,7 @@ def test_a_language_is_learned(data, tmp_path, capsys):
         assert results["ranks"] == {}
 
 
-def test_a_model_is_cut_and_other_settings_are_refused_in_its_folder(data, tmp_path, capsys):
+def test_model_is_truncated_and_other_settings_are_refused_in_its_folder(data, tmp_path, capsys):
     toy.write(tmp_path / "data", train=600)
     options = {
         "layers": "tt",
@@ -61,11 +61,11 @@ def test_a_model_is_cut_and_other_settings_are_refused_in_its_folder(data, tmp_p
         "parameters": 12_000,
     }
     assert train.main(command(data, tmp_path / "run", **options)) == 0
-    assert "Cut after 1 epochs" in capsys.readouterr().out
+    assert "Ranks truncated after 1 epochs" in capsys.readouterr().out
     results = results_of(data, tmp_path / "run" / "last.keras", 2)
     assert results["settings"]["parameters"] == 12_000
     assert 0 < results["table_parameters"] < 12_000 < results["parameters"] < 18_000
-    # Two tables of positions and two normalizations are in neither.
+    # Neither count has the two position tables and two normalizations.
     others = 2 * 64 * 32 + 2 * 2 * 32
     counted = results["table_parameters"] + results["block_parameters"]
     assert counted == results["parameters"] - others
@@ -79,7 +79,7 @@ def test_a_model_is_cut_and_other_settings_are_refused_in_its_folder(data, tmp_p
     assert last.read_bytes() == written
 
 
-def test_what_a_user_can_put_right_is_told_in_one_line(data, tmp_path, capsys):
+def test_user_errors_take_one_line(data, tmp_path, capsys):
     assert train.main(command(data, tmp_path / "run", batch=1000)) == 1
     assert "at least one batch of 1000 rows" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -88,7 +88,7 @@ def test_what_a_user_can_put_right_is_told_in_one_line(data, tmp_path, capsys):
     assert "none.keras, which does not exist" in capsys.readouterr().err
 
 
-def test_a_file_of_another_model_is_refused(tmp_path):
+def test_file_of_another_model_is_refused(tmp_path):
     model = build_model(Architecture("tiny", "dense", 10))
     write_checkpoint(tmp_path / "other.keras", model, Vocabulary(["a"]), {"epoch": 1})
     with pytest.raises(ValueError, match=r"that `examples\.translation\.train` wrote"):

@@ -1,4 +1,4 @@
-"""What a model sees, and that decoding gives what the model says."""
+"""Attention masks of the model, and decoding compared with the model's predictions."""
 
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ def logits(model, pairs, length=LENGTH):
     return np.asarray(model([rows.source, rows.target]))[0]
 
 
-def test_pairs_of_a_row_do_not_see_each_other_and_padding_is_not_seen(model):
+def test_pairs_of_a_row_and_padding_are_masked(model):
     pairs = [([8, 9, 10, 11], [12, 13, 14, 15, 16]), ([17, 18], [19, 20])]
     together = logits(model, pairs)
     for pair, start in zip(pairs, (0, 6), strict=True):
@@ -40,11 +40,11 @@ def test_pairs_of_a_row_do_not_see_each_other_and_padding_is_not_seen(model):
         alone = logits(model, [pair])[:places]
         assert np.abs(alone).max() > 1e-2
         np.testing.assert_allclose(together[start : start + places], alone, atol=1e-5)
-        # A row without any padding, too.
+        # Also in a row without padding.
         np.testing.assert_allclose(logits(model, [pair], places)[:places], alone, atol=1e-5)
 
 
-def test_a_word_sees_the_whole_source_and_the_target_up_to_itself(model):
+def test_word_attends_to_the_whole_source_and_the_target_up_to_itself(model):
     source, target = [8, 9, 10, 11], [12, 13, 14, 15]
     before = logits(model, [(source, target)])
     for place in range(4):
@@ -71,6 +71,6 @@ def test_greedy_translations_are_the_likeliest_words_of_the_whole_model(model, s
         assert translation == subwords.decode([words])[0]
 
 
-def test_a_sentence_that_is_too_long_is_refused(model, subwords):
+def test_too_long_sentence_is_refused(model, subwords):
     with pytest.raises(ValueError, match=r"at most 63 subwords. Received: .* in 'one one"):
         translate(model, subwords, ["one " * 200])

@@ -1,4 +1,4 @@
-"""A language whose words German has, too, in the opposite order."""
+"""A made-up language: German words in reverse order."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ WORDS = dict(
 
 
 def sentences(count: int, seed: int) -> tuple[list[str], list[str]]:
-    """So many sentences of two to five words, and their translations."""
+    """Return random sentences of two to five words, and their translations."""
     rng = np.random.default_rng(seed)
     chosen = [rng.choice(list(WORDS), rng.integers(2, 6)) for _ in range(count)]
     return (
@@ -22,7 +22,7 @@ def sentences(count: int, seed: int) -> tuple[list[str], list[str]]:
 
 
 def write(folder, train=6000):
-    """The six files of Multi30k, of made-up sentences."""
+    """Write made-up sentences as the six files of Multi30k."""
     folder.mkdir(exist_ok=True)
     for seed, (part, count) in enumerate(
         {"train": train, "val": 50, "test_2016_flickr": 50}.items()

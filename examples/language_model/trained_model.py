@@ -1,4 +1,4 @@
-"""A model that `train.py` has made, from its file."""
+"""A model read from a checkpoint of `train.py`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,13 @@ from examples.language_model.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a file says of its model.
+class TrainedModel:
+    """A trained model's settings and vocabulary.
 
-    Args:
-        path: The file.
-        settings: The run's.
-        vocabulary: The model's words.
+    Attributes:
+        path: The checkpoint.
+        settings: Settings of the run.
+        vocabulary: Words of the model.
     """
 
     path: Path
@@ -30,58 +30,58 @@ class Trained:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read all but the weights.
+        """Read settings and vocabulary.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is not one of `train.py`.
+            ValueError: If `train.py` did not write the file.
         """
         vocabulary = read_vocabulary(path)
         try:
             settings = Settings.from_json(read_state(path)["settings"])
             if settings.architecture.size not in SIZES:
-                raise ValueError(f"no size is called {settings.architecture.size!r}")
+                raise ValueError(f"unknown size {settings.architecture.size!r}")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"Expected a file that this version of `train.py` wrote. Received: {path}, whose "
-                f"settings are other ones ({error})"
+                f"settings do not match ({error})"
             ) from error
         return cls(path, settings, vocabulary)
 
     @property
     def length(self) -> int:
-        """How many words the model sees at once."""
+        """Number of words in a window."""
         return SIZES[self.settings.architecture.size].length
 
     def corpus(self, dataset: str, folder: str | Path) -> Corpus:
-        """A data set, in this model's ids.
+        """Load a data set as ids of this model's vocabulary.
 
         Raises:
             FileNotFoundError: If a file is missing.
-            ValueError: If a file cannot be read, or the data set has other words than the model.
+            ValueError: If a file is unreadable, or the data set's words are not the model's.
         """
         corpus = load_corpus(dataset, folder)
         words, known = corpus.vocabulary.words, self.vocabulary.words
         if words != known:
-            place = next(
+            first = next(
                 (i for i, pair in enumerate(zip(words, known, strict=False)) if pair[0] != pair[1]),
                 min(len(words), len(known)),
             )
             raise ValueError(
-                f"Expected a model of the {len(words):,} words of {dataset} in {folder}. Received: "
-                f"{self.path}, a model of {len(known):,} words, which differ from number "
-                f"{place + 1} on"
+                f"Expected a model with the {len(words):,} words of {dataset} in {folder}. "
+                f"Received: {self.path}, a model of {len(known):,} words that differ from word "
+                f"{first + 1} on"
             )
         return corpus
 
     def model(self, last_only: bool = False) -> keras.Model:
-        """The model, with the ranks that it was cut to, for prediction.
+        """Load the model for prediction, with its truncated ranks.
 
         Args:
             last_only: As for `build_model`.
 
         Raises:
-            ValueError: If the file has the weights of another architecture than it says.
+            ValueError: If the weights do not match the architecture.
         """
         architecture = self.settings.architecture
         model = build_model(architecture, last_only=last_only)
@@ -89,7 +89,7 @@ class Trained:
             model.load_weights(self.path)
         except (ValueError, KeyError, IndexError) as error:
             raise ValueError(
-                f"Expected weights of {architecture} in {self.path}. Received: those of another "
+                f"Expected weights of {architecture} in {self.path}. Received: weights of another "
                 f"architecture ({str(error).strip().splitlines()[0]})"
             ) from error
         return model

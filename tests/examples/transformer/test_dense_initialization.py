@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dart_keras as dk
-from examples.transformer.dense_start import begin_as_dense, resting_cores
+from examples.transformer.dense_initialization import identity_cores, initialize_as_dense
 
 SIDES = st.integers(1, 12)
 
@@ -17,7 +17,7 @@ def test_one_core_is_an_identity_and_the_other_the_matrix(rows, columns, less):
     inputs = keras.Input((rows,))
     model = keras.Model(inputs, layer(inputs))
     before = layer.to_dense()
-    begin_as_dense(layer)
+    initialize_as_dense(layer)
     np.testing.assert_allclose(layer.to_dense(), before, atol=1e-6)
     identities = [
         core.path
@@ -25,30 +25,30 @@ def test_one_core_is_an_identity_and_the_other_the_matrix(rows, columns, less):
         if np.array_equal(np.reshape(keras.ops.convert_to_numpy(core), (rank, -1)), np.eye(rank))
     ]
     if rank < min(rows, columns):
-        assert identities == resting_cores(model) == []
+        assert identities == identity_cores(model) == []
     else:
-        assert set(resting_cores(model)) <= set(identities)
-        assert len(resting_cores(model)) == 1
+        assert set(identity_cores(model)) <= set(identities)
+        assert len(identity_cores(model)) == 1
 
 
-def test_training_is_that_of_a_dense_layer():
+def test_training_matches_a_dense_layer():
     layer = dk.layers.TTDense(9, 6, input_modes=(6, 1), output_modes=(1, 9))
-    train = keras.Sequential([keras.Input((6,)), layer])
-    begin_as_dense(layer)
+    tt_model = keras.Sequential([keras.Input((6,)), layer])
+    initialize_as_dense(layer)
     dense = keras.Sequential([keras.Input((6,)), keras.layers.Dense(9)])
     dense.layers[0].set_weights([layer.to_dense(), np.zeros(9)])
-    [resting] = resting_cores(train)
+    [identity] = identity_cores(tt_model)
     adam = keras.optimizers.Adam(0.1)
-    still = keras.optimizers.SGD(0.0)
-    train.compile(
-        keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(adam, {resting: still})),
+    frozen = keras.optimizers.SGD(0.0)
+    tt_model.compile(
+        keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(adam, {identity: frozen})),
         "mse",
     )
     dense.compile(keras.optimizers.Adam(0.1), "mse")
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(32, 6)), rng.normal(size=(32, 9))
     before = layer.to_dense()
-    for model in (train, dense):
+    for model in (tt_model, dense):
         model.fit(x, y, epochs=3, shuffle=False, verbose=0)
     np.testing.assert_allclose(layer.to_dense(), dense.layers[0].get_weights()[0], atol=1e-5)
     assert np.max(np.abs(layer.to_dense() - before)) > 0.2
