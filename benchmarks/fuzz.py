@@ -114,7 +114,7 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
         found[f"{target} {quantization}"] = {
             **Counter(c["outcome"] for c in own),
             "largest relative error": max((c["relative"] for c in files), default=None),
-            "least decibels": min(
+            "lowest SQNR (dB)": min(
                 (c["decibels"] for c in files if c["decibels"] is not None), default=None
             ),
         }

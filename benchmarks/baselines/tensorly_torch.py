@@ -1,4 +1,4 @@
-"""TensorLy-Torch's block tensor trains with PyTorch's own training step, in eager mode."""
+"""TensorLy-Torch's block tensor-train layers with PyTorch's own training step, in eager mode."""
 
 import math
 from collections.abc import Sequence

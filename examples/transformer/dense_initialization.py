@@ -11,8 +11,8 @@ _TT_LAYERS = (dk.layers.TTDense, dk.layers.TTEmbedding)
 def initialize_as_dense(layer: keras.Layer) -> None:
     """Set one of two cores to the identity and the other to the whole matrix, at full rank only.
 
-    While the identity is frozen, the layer trains exactly like the dense one. An optimizer such as
-    Adam sees the same parameters, not the factors of a product that all change at once.
+    While the identity is frozen, training the layer equals training the dense one. An optimizer
+    such as Adam sees the same parameters, not factors of a product that all change at once.
 
     Args:
         layer: A built TT layer with one bond. With less than the full rank it is not changed.

@@ -1,4 +1,4 @@
-"""The arguments that several commands take."""
+"""Arguments shared by several commands."""
 
 import argparse
 from collections.abc import Callable
@@ -13,51 +13,51 @@ def add_command(
     name: str,
     summary: str,
     run: Callable[[argparse.Namespace], dict[str, Any]],
-    in_words: Callable[[dict[str, Any]], str],
+    as_text: Callable[[dict[str, Any]], str],
 ) -> argparse.ArgumentParser:
-    """Adds a command with what every command takes.
+    """Add a command with the shared arguments.
 
     Args:
-        commands: Where to add it.
-        name: The command's name.
-        summary: What it does.
-        run: Does it, and returns what `--json` prints.
-        in_words: Turns that into text.
+        commands: Subparsers to add the command to.
+        name: Name of the command.
+        summary: One-line description.
+        run: Runs the command and returns the report that `--json` prints.
+        as_text: Formats the report as text.
     """
     parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
-    parser.add_argument("model", metavar="MODEL", type=Path, help="the .tflite file")
+    parser.add_argument("model", metavar="MODEL", type=Path, help=".tflite file")
     parser.add_argument(
-        "--threads", metavar="N", type=integer(1), default=1, help="threads to use (1)"
+        "--threads", metavar="N", type=integer(1), default=1, help="number of threads (1)"
     )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=positive_number,
+        type=positive_float,
         default=60.0,
-        help="the most seconds that the interpreter may take (60)",
+        help="time limit of the interpreter (60)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run, in_words=in_words)
+    parser.set_defaults(run=run, as_text=as_text)
     return parser
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Adds the file of rows."""
+    """Add the argument for the input file."""
     parser.add_argument(
         "inputs",
         metavar="INPUTS",
-        type=ending(".npy", ".npz"),
-        help="rows in real values: a .npy file, or a .npz file with an array for each input",
+        type=path_with_suffix(".npy", ".npz"),
+        help="rows of real values: a .npy file, or a .npz file with one array per input",
     )
 
 
 def child(arguments: argparse.Namespace) -> Child:
-    """Returns how to run the file that the arguments speak of."""
+    """Return the child process for the parsed arguments."""
     return Child(arguments.model, arguments.threads, arguments.timeout)
 
 
 def integer(least: int) -> Callable[[str], int]:
-    """Returns a type: an integer that is not below another one."""
+    """Return an argument type: an integer of at least `least`."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -69,8 +69,8 @@ def integer(least: int) -> Callable[[str], int]:
     return parse
 
 
-def positive_number(text: str) -> float:
-    """Reads a positive number."""
+def positive_float(text: str) -> float:
+    """Parse a positive number."""
     try:
         value = float(text)
     except ValueError:
@@ -80,13 +80,13 @@ def positive_number(text: str) -> float:
     return value
 
 
-def ending(*endings: str) -> Callable[[str], Path]:
-    """Returns a type: the path of a file whose name ends like this."""
+def path_with_suffix(*suffixes: str) -> Callable[[str], Path]:
+    """Return an argument type: a path with one of the suffixes."""
 
     def parse(text: str) -> Path:
         path = Path(text)
-        if path.suffix not in endings:
-            expected = " or ".join(endings)
+        if path.suffix not in suffixes:
+            expected = " or ".join(suffixes)
             raise argparse.ArgumentTypeError(f"Expected a {expected} file. Received: {text}")
         return path
 

@@ -1,4 +1,4 @@
-"""Reading the user's `.npy`, `.npz` and text files."""
+"""Readers of the user's `.npy`, `.npz` and text files."""
 
 import zipfile
 import zlib
@@ -9,7 +9,7 @@ from errors import RefusedError
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Loads the one array of a `.npy` file, or all of a `.npz` file by name."""
+    """Load the one array of a `.npy` file, or all arrays of a `.npz` file by name."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -23,7 +23,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def load_labels(path: Path) -> list[str]:
-    """Loads a text file of one label a line."""
+    """Load a text file with one label per line."""
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:

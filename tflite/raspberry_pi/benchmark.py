@@ -6,16 +6,16 @@ from arguments import add_command, child, integer
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `benchmark`."""
+    """Add the command `benchmark`."""
     parser = add_command(
         commands,
         "benchmark",
-        "Times a file on random rows, with XNNPACK and without.",
+        "Time a file on random rows, with and without XNNPACK.",
         _run,
-        _in_words,
+        _as_text,
     )
     parser.add_argument(
-        "--rows", metavar="N", type=integer(1), default=100, help="inferences to time (100)"
+        "--rows", metavar="N", type=integer(1), default=100, help="number of timed inferences (100)"
     )
 
 
@@ -44,7 +44,7 @@ def _figures(arguments: argparse.Namespace, xnnpack: bool) -> dict[str, Any]:
     }
 
 
-def _in_words(report: dict[str, Any]) -> str:
+def _as_text(report: dict[str, Any]) -> str:
     lines = [
         f"{report['file_bytes']:,} bytes, {report['rows']} inferences, "
         f"{report['threads']} thread(s)",

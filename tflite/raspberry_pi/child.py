@@ -1,4 +1,4 @@
-"""Has a file run by `worker.py`, and says what became of it."""
+"""Run a file in a child process (`worker.py`), and report how the process ended."""
 
 import json
 import multiprocessing
@@ -13,26 +13,26 @@ import numpy as np
 from errors import RefusedError
 
 _IDENTIFIER = b"TFL3"
-# Bytes that the interpreter may take: many times what a board's models do. The weights may be held
-# several times over.
+# Memory limit of the interpreter in bytes: far more than models for a board need. It may hold
+# several copies of the weights.
 _MEMORY = 2**29
 _COPIES = 8
 
-# A forked child has NumPy and LiteRT imported when it starts, which else takes longer than most
-# models do. No interpreter is ever made in the process that it is forked from.
-_QUICKLY = multiprocessing.get_context("fork")
-# What is measured must not profit from that.
-_AFRESH = multiprocessing.get_context("spawn")
+# A forked child starts with NumPy and LiteRT imported. Importing them takes longer than most models
+# run. The parent process never creates an interpreter.
+_FORK = multiprocessing.get_context("fork")
+# Measurements use a new process, without the parent's imports.
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
 class Child:
-    """How to run a file.
+    """A child process that runs a file.
 
     Attributes:
-        model: The path of the `.tflite` file.
-        threads: How many threads the interpreter may use.
-        timeout: The most seconds that it may take.
+        model: Path of the `.tflite` file.
+        threads: Number of threads of the interpreter.
+        timeout: Time limit of the interpreter in seconds.
     """
 
     model: Path
@@ -42,36 +42,36 @@ class Child:
     def run(
         self, inputs: dict[str, np.ndarray], as_in_file: bool = False
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Runs the file row by row.
+        """Run the file row by row.
 
         Args:
-            inputs: Arrays of shape (rows, *input shape) by the names of the inputs.
-            as_in_file: Whether inputs and outputs are in the file's own dtypes, quantized
-                integers if it takes them, and not in real values.
+            inputs: Arrays of shape (rows, *input shape) by input name.
+            as_in_file: Whether inputs and outputs have the file's own dtypes, quantized integers
+                included, rather than real values.
 
         Returns:
-            The outputs by name, and the answer: `seconds` of each row and what the `outputs` are.
+            The outputs by name, and the answer: the `seconds` of each row and the `outputs`.
         """
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             np.savez(folder / "inputs.npz", **inputs)
-            answer = self._ask(_QUICKLY, folder, task="run", xnnpack=True, as_in_file=as_in_file)
+            answer = self._ask(_FORK, folder, task="run", xnnpack=True, as_in_file=as_in_file)
             with np.load(folder / "outputs.npz", allow_pickle=False) as file:
                 return dict(file), answer
 
     def benchmark(self, rows: int, xnnpack: bool) -> dict[str, Any]:
-        """Times inferences of random rows.
+        """Time inferences on random rows.
 
         Args:
-            rows: How many inferences.
-            xnnpack: Whether XNNPACK may run what it can of the file.
+            rows: Number of inferences.
+            xnnpack: Whether to use XNNPACK.
 
         Returns:
-            Seconds to `load` the file, of the `first` inference, of those after a warm-up
+            The seconds to `load` the file, of the `first` inference and of those after the warm-up
             (`seconds`), and `peak_memory_bytes`.
         """
         with tempfile.TemporaryDirectory() as name:
-            return self._ask(_AFRESH, Path(name), task="benchmark", xnnpack=xnnpack, rows=rows)
+            return self._ask(_SPAWN, Path(name), task="benchmark", xnnpack=xnnpack, rows=rows)
 
     def _ask(self, context: Any, folder: Path, **request: Any) -> dict[str, Any]:
         _check_file(self.model)
@@ -82,7 +82,7 @@ class Child:
         }
         (folder / "request.json").write_text(json.dumps(request))
         try:
-            # Only here, so that its absence can be told.
+            # Imported here, so that a missing ai-edge-litert gives a clear error.
             import worker
         except ImportError as error:
             raise RefusedError(f"Expected the package ai-edge-litert. Received: {error}") from error
@@ -93,8 +93,8 @@ class Child:
             process.kill()
             process.join()
             raise RefusedError(
-                f"Expected the interpreter to be done with {self.model} in {self.timeout:g} "
-                "seconds. Received: no answer"
+                f"Expected the interpreter to finish {self.model} within {self.timeout:g} "
+                "seconds. Received: no answer. A larger --timeout gives it more time"
             )
         answer = folder / "answer.json"
         if process.exitcode or not answer.exists():
@@ -113,13 +113,13 @@ def _check_file(path: Path) -> None:
         start = file.read(8)
     if start[4:] != _IDENTIFIER:
         raise RefusedError(
-            f"Expected a .tflite file, with {_IDENTIFIER.decode()} in its bytes 4 to 7. "
-            f"Received: {path}, which begins with {start!r}"
+            f"Expected a .tflite file, with {_IDENTIFIER.decode()} in bytes 4 to 7. "
+            f"Received: {path}, which starts with {start!r}"
         )
 
 
 def _memory_limit(path: Path) -> int:
-    # A board that swaps does nothing else.
+    # At most half of the memory, so that the board does not swap.
     half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return min(half, _MEMORY + _COPIES * path.stat().st_size)
 
@@ -135,6 +135,6 @@ def _end(code: int) -> str:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    # LiteRT greets with lines that begin with INFO.
-    said = [line.strip() for line in lines if line.strip() and not line.startswith("INFO")]
-    return f": {said[-1]}" if said else ""
+    # Skip LiteRT's INFO lines.
+    messages = [line.strip() for line in lines if line.strip() and not line.startswith("INFO")]
+    return f": {messages[-1]}" if messages else ""

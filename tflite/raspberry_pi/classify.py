@@ -9,23 +9,23 @@ from errors import RefusedError
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `classify`."""
+    """Add the command `classify`."""
     parser = add_command(
         commands,
         "classify",
-        "Prints the classes with the highest scores of each row.",
+        "Print the classes with the highest scores of each row.",
         _run,
-        _in_words,
+        _as_text,
     )
     add_inputs(parser)
     parser.add_argument(
         "--labels",
         metavar="FILE",
         type=Path,
-        help="a text file with the name of a class on each line",
+        help="text file with one class name per line",
     )
     parser.add_argument(
-        "--top", metavar="K", type=integer(1), default=3, help="print at most so many classes (3)"
+        "--top", metavar="K", type=integer(1), default=3, help="number of classes to print (3)"
     )
 
 
@@ -45,7 +45,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
             f"Expected a label for each of {scores.shape[1]} classes. "
             f"Received: {arguments.labels} with {len(labels)}"
         )
-    # Stable, so that of equal scores the first class comes first.
+    # Stable: of equal scores, the first class comes first.
     best = np.argsort(-scores.astype("float64"), axis=1, kind="stable")[:, : arguments.top]
     return {
         "rows": [
@@ -58,8 +58,8 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _in_words(report: dict[str, Any]) -> str:
+def _as_text(report: dict[str, Any]) -> str:
     return "\n".join(
-        f"{place}: " + ", ".join(f"{k.get('label', k['class'])} {k['score']:.4g}" for k in row)
-        for place, row in enumerate(report["rows"])
+        f"{index}: " + ", ".join(f"{k.get('label', k['class'])} {k['score']:.4g}" for k in row)
+        for index, row in enumerate(report["rows"])
     )

@@ -1,4 +1,4 @@
-"""Runs `.tflite` files on a Raspberry Pi, with ai-edge-litert and NumPy alone."""
+"""Run `.tflite` files on a Raspberry Pi; needs only ai-edge-litert and NumPy."""
 
 import argparse
 import json
@@ -13,13 +13,13 @@ from errors import RefusedError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command.
+    """Run a command.
 
     Args:
-        argv: What follows the program's name; None for what the shell gave.
+        argv: Command line arguments; None for those of the process.
 
     Returns:
-        The exit code: 0, or 1 if something failed or does not agree.
+        The exit code: 0, or 1 after an error or a difference.
 
     Raises:
         SystemExit: With code 2 if the command line is wrong, and with 0 after `--help`.
@@ -37,5 +37,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"Expected a file to read or write. Received: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(report, allow_nan=False) if arguments.json else arguments.in_words(report))
+    print(json.dumps(report, allow_nan=False) if arguments.json else arguments.as_text(report))
     return 0 if report.get("agrees", True) else 1

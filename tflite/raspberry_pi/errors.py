@@ -1,2 +1,2 @@
 class RefusedError(Exception):
-    """What was expected and what was received instead, for the user to read."""
+    """An error for the user, of the form "Expected ... Received: ..."."""

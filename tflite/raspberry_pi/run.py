@@ -3,21 +3,21 @@ import statistics
 from typing import Any
 
 import numpy as np
-from arguments import add_command, add_inputs, child, ending
+from arguments import add_command, add_inputs, child, path_with_suffix
 from arrays import load_arrays
 from errors import RefusedError
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `run`."""
-    parser = add_command(commands, "run", "Writes the outputs for rows to a file.", _run, _in_words)
+    """Add the command `run`."""
+    parser = add_command(commands, "run", "Write the outputs for rows to a file.", _run, _as_text)
     add_inputs(parser)
     parser.add_argument(
         "outputs",
         metavar="OUTPUTS",
-        type=ending(".npy", ".npz"),
-        help="where to write the outputs in real values: a .npy file for a single one, or a .npz "
-        "file of output_0, output_1 and so on",
+        type=path_with_suffix(".npy", ".npz"),
+        help="file for the outputs as real values: .npy for a single output, or .npz with "
+        "output_0, output_1 and so on",
     )
 
 
@@ -38,5 +38,5 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _in_words(report: dict[str, Any]) -> str:
+def _as_text(report: dict[str, Any]) -> str:
     return f"{report['rows']} rows, median {report['median_microseconds']:.1f} microseconds a row"

@@ -1,4 +1,4 @@
-"""What a file says of its inputs and outputs, and how rows get into them."""
+"""Inputs and outputs of a file, and conversion of rows to and from them."""
 
 import math
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class Tensor:
     """An input or output of a file.
 
     Attributes:
-        name: What arrays for it are called in a `.npz` file.
-        shape: The shape of one row.
-        dtype: The name of its NumPy dtype.
-        scale: The step between two neighbouring integers; None if it is not quantized.
-        zero_point: The integer that stands for 0.0.
+        name: Name of its array in a `.npz` file.
+        shape: Shape of one row.
+        dtype: Name of its NumPy dtype.
+        scale: Quantization step; None if it is not quantized.
+        zero_point: Integer that represents 0.0.
     """
 
     name: str
@@ -29,25 +29,25 @@ class Tensor:
     zero_point: int
 
     def quantized(self, rows: np.ndarray) -> np.ndarray:
-        """Turns rows of real values, or of ids, into what the file takes."""
+        """Convert rows of real values, or of ids, to the file's dtype."""
         if self.scale is None:
             return rows.astype(self.dtype)
         limits = np.iinfo(self.dtype)
         steps = np.round(rows.astype("float64") / self.scale) + self.zero_point
         return np.clip(steps, limits.min, limits.max).astype(self.dtype)
 
-    def real(self, values: np.ndarray) -> np.ndarray:
-        """Turns what the file gives into real values; integers that are ids stay as they are."""
+    def dequantized(self, values: np.ndarray) -> np.ndarray:
+        """Convert the file's outputs to real values; ids stay integers."""
         if self.scale is None:
             return values
         return ((values.astype("float64") - self.zero_point) * self.scale).astype("float32")
 
     def check(self, rows: np.ndarray, as_in_file: bool) -> None:
-        """Raises a RefusedError if the rows do not fit.
+        """Raise a RefusedError if the rows do not fit.
 
         Args:
             rows: The rows.
-            as_in_file: Whether they must be of the file's own dtype.
+            as_in_file: Whether they must have the file's own dtype.
         """
         if rows.ndim == 0 or rows.shape[1:] != self.shape or not len(rows):
             wanted = ", ".join(("rows", *map(str, self.shape)))
@@ -67,12 +67,12 @@ class Tensor:
             raise RefusedError(f"Expected {self.name} to be finite. Received: NaN or infinity")
 
 
-def described(detail: dict[str, Any], name: str) -> Tensor:
-    """Reads what the interpreter says of a tensor.
+def tensor_from_details(detail: dict[str, Any], name: str) -> Tensor:
+    """Return the tensor that the interpreter's details describe.
 
     Args:
         detail: An element of its `get_input_details()` or `get_output_details()`.
-        name: What to call the tensor.
+        name: Name of the tensor.
     """
     shape = [int(size) for size in detail["shape"]]
     dtype = np.dtype(detail["dtype"])
@@ -87,13 +87,15 @@ def described(detail: dict[str, Any], name: str) -> Tensor:
     )
 
 
-def arranged(arrays: dict[str, np.ndarray], tensors: list[Tensor], named: bool) -> list[np.ndarray]:
-    """Brings arrays into the order of a file's inputs.
+def order_arrays(
+    arrays: dict[str, np.ndarray], tensors: list[Tensor], named: bool
+) -> list[np.ndarray]:
+    """Return arrays in the order of a file's inputs.
 
     Args:
-        arrays: The arrays by name. A single one may have any name.
+        arrays: Arrays by name. A single one may have any name.
         tensors: The inputs.
-        named: Whether the file knows names; if it does not, the order of the arrays counts.
+        named: Whether the file has input names. If not, the arrays keep their order.
     """
     names = [tensor.name for tensor in tensors]
     if len(arrays) == len(names) and (len(names) == 1 or not named):

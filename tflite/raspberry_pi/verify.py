@@ -4,42 +4,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from arguments import add_command, child, integer, positive_number
+from arguments import add_command, child, integer, positive_float
 from arrays import load_arrays
 from errors import RefusedError
 from tensors import Tensor
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `verify`."""
+    """Add the command `verify`."""
     parser = add_command(
         commands,
         "verify",
-        "Compares a file's outputs with recorded ones; the exit code is 1 where they differ.",
+        "Compare a file's outputs with recorded ones; the exit code is 1 if they differ.",
         _run,
-        _in_words,
+        _as_text,
     )
     parser.add_argument(
         "--expected",
         metavar="FILE.npz",
         type=Path,
         required=True,
-        help="arrays in the file's own dtypes: inputs/NAME for each input, and outputs/NAME for "
-        "each output in the file's order; examples.npz of a saved artifact",
+        help="examples.npz of a saved artifact: arrays in the file's own dtypes, inputs/NAME for "
+        "each input and outputs/NAME for each output, in the file's order",
     )
     parser.add_argument(
         "--steps",
         metavar="N",
         type=integer(0),
         default=1,
-        help="how many steps of its scale a quantized output may be off (1)",
+        help="largest error of a quantized output, in steps of its scale (1)",
     )
     parser.add_argument(
         "--tolerance",
         metavar="T",
-        type=positive_number,
+        type=positive_float,
         default=1e-3,
-        help="how much of its largest magnitude a float output may be off (0.001)",
+        help="largest error of a float output, relative to its largest magnitude (0.001)",
     )
 
 
@@ -80,7 +80,7 @@ def _compared(
             f"Expected outputs/{name} of shape {got.shape} and dtype {got.dtype}, as the model "
             f"gives it. Received: {want.shape} and {want.dtype}"
         )
-    signal, other = (tensor.real(array).astype("float64") for array in (want, got))
+    signal, other = (tensor.dequantized(array).astype("float64") for array in (want, got))
     if not (np.isfinite(signal).all() and np.isfinite(other).all()):
         raise RefusedError(f"Expected output {name} to be finite. Received: NaN or infinity")
     noise = other - signal
@@ -89,7 +89,7 @@ def _compared(
     result = {
         "name": name,
         "largest_difference": largest,
-        # None stands for no signal or no noise.
+        # None if there is no signal or no noise.
         "signal_to_noise_db": 10 * math.log10(power / error) if power and error else None,
     }
     if want.dtype.kind == "f":
@@ -97,11 +97,11 @@ def _compared(
         relative = largest / peak if peak else largest
         return result | {"relative_difference": relative, "agrees": relative <= tolerance}
     off = int(np.max(np.abs(want.astype("int64") - got.astype("int64")), initial=0))
-    # Integers without a scale are ids, and there is no such thing as nearly the same id.
+    # Integers without a scale are ids, which must be equal.
     return result | {"steps": off, "agrees": off <= (0 if tensor.scale is None else steps)}
 
 
-def _in_words(report: dict[str, Any]) -> str:
+def _as_text(report: dict[str, Any]) -> str:
     lines = [f"{report['rows']} rows: {'agree' if report['agrees'] else 'DIFFER'}"]
     for result in report["outputs"]:
         decibels = result["signal_to_noise_db"]

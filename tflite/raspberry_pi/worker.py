@@ -1,7 +1,7 @@
-"""Runs a file in a process of its own, which a corrupted file can bring down.
+"""Run a file in a process of its own, because a corrupted file can crash it.
 
-In a folder it finds `request.json` and `inputs.npz`, and leaves `answer.json`, `outputs.npz` and
-`log.txt`.
+Reads `request.json` and `inputs.npz` in a folder, and writes `answer.json`, `outputs.npz` and
+`log.txt` there.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from errors import RefusedError
-from tensors import Tensor, arranged, described
+from tensors import Tensor, order_arrays, tensor_from_details
 
 _WARM_UPS = 10
 
@@ -37,7 +37,7 @@ def _load(request: dict[str, Any]) -> tuple[Any, float]:
 
 
 def _interface(interpreter: Any) -> tuple[list[Tensor], list[Tensor], bool]:
-    """Returns inputs, outputs and whether the file knows the names of its inputs."""
+    """Return inputs, outputs and whether the file has input names."""
     takes, gives = interpreter.get_input_details(), interpreter.get_output_details()
     if not takes or not gives:
         raise RefusedError(
@@ -48,14 +48,16 @@ def _interface(interpreter: Any) -> tuple[list[Tensor], list[Tensor], bool]:
     for key in interpreter.get_signature_list():
         details = interpreter.get_signature_runner(key).get_input_details()
         names = {detail["index"]: name for name, detail in details.items()}
-    inputs = [described(d, names.get(d["index"], f"input_{k}")) for k, d in enumerate(takes)]
+    inputs = [
+        tensor_from_details(d, names.get(d["index"], f"input_{k}")) for k, d in enumerate(takes)
+    ]
     for tensor, detail in zip(inputs, takes, strict=True):
         if len(detail["shape"]) == 0 or detail["shape"][0] != 1:
             raise RefusedError(
                 "Expected a model that takes one row at a time. "
                 f"Received: {tensor.name} of shape {tuple(map(int, detail['shape']))}"
             )
-    return inputs, [described(d, f"output_{k}") for k, d in enumerate(gives)], bool(names)
+    return inputs, [tensor_from_details(d, f"output_{k}") for k, d in enumerate(gives)], bool(names)
 
 
 def _invoke(interpreter: Any, row: list[np.ndarray]) -> float:
@@ -67,12 +69,12 @@ def _invoke(interpreter: Any, row: list[np.ndarray]) -> float:
 
 
 def _run(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Runs the rows of `inputs.npz`."""
+    """Run the rows of `inputs.npz`."""
     interpreter, _ = _load(request)
     inputs, outputs, named = _interface(interpreter)
     as_in_file = request["as_in_file"]
     with np.load(folder / "inputs.npz", allow_pickle=False) as file:
-        arrays = arranged(dict(file), inputs, named)
+        arrays = order_arrays(dict(file), inputs, named)
     for tensor, array in zip(inputs, arrays, strict=True):
         tensor.check(array, as_in_file)
     lengths = [len(array) for array in arrays]
@@ -86,23 +88,23 @@ def _run(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
         times.append(_invoke(interpreter, [array[row : row + 1] for array in arrays]))
         results.append([interpreter.get_tensor(index) for index in gives])
     stacked = [np.stack(parts) for parts in zip(*results, strict=True)]
-    # The file's own dimension for rows, of size 1, goes; a scalar has none.
+    # Drop the file's own batch dimension of size 1; a scalar has none.
     stacked = [
         array[:, 0] if array.ndim > 1 and array.shape[1] == 1 else array for array in stacked
     ]
     if not as_in_file:
-        stacked = [t.real(array) for t, array in zip(outputs, stacked, strict=True)]
+        stacked = [t.dequantized(array) for t, array in zip(outputs, stacked, strict=True)]
     named_outputs = zip(outputs, stacked, strict=True)
     np.savez(folder / "outputs.npz", **{tensor.name: array for tensor, array in named_outputs})
     return {"seconds": times, "outputs": [asdict(tensor) for tensor in outputs]}
 
 
 def _benchmark(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Times inferences of random rows."""
+    """Time inferences on random rows."""
     interpreter, load = _load(request)
     inputs, _, _ = _interface(interpreter)
     random = np.random.default_rng(0)
-    # Ids are zero, which every table has.
+    # Ids are zero, which is valid for every table.
     row = [
         (tensor.quantized(random.normal(size=(1, *tensor.shape))))
         if tensor.scale is not None or tensor.dtype.startswith("float")
@@ -111,14 +113,14 @@ def _benchmark(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     ]
     first, *_ = [_invoke(interpreter, row) for _ in range(1 + _WARM_UPS)]
     times = [_invoke(interpreter, row) for _ in range(request["rows"])]
-    # Linux counts in KiB.
+    # Linux reports KiB.
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"load": load, "first": first, "seconds": times, "peak_memory_bytes": peak}
 
 
 def answer(folder: Path) -> None:
-    """Answers the request in a folder."""
-    # What native code prints must not get between the program's own lines.
+    """Answer the request in a folder."""
+    # Redirect the output of native code to a log.
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -131,7 +133,7 @@ def answer(folder: Path) -> None:
     except RefusedError as error:
         found = {"refusal": str(error)}
     except Exception as error:
-        # What a corrupted file may lead to is of any type.
+        # A corrupted file may raise any type of exception.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         found = {
             "refusal": "Expected a model that the interpreter can run. "

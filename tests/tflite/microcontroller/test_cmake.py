@@ -4,7 +4,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from tests.tflite.microcontroller.building import (
+from tests.tflite.microcontroller.build import (
     APPLICATION,
     HERE,
     code_of_readme,
@@ -42,10 +42,10 @@ def model(tmp_path):
     return f"-DMODEL_DIR={folder}"
 
 
-def test_without_tflm_the_other_parts_are_built(model, tmp_path):
+def test_parts_without_tflm_are_built(model, tmp_path):
     done = configure(tmp_path, model)
     assert done.returncode == 0, done.stderr
-    assert "only what needs no TensorFlow Lite Micro is built" in done.stdout
+    assert "building only the parts without TensorFlow Lite Micro" in done.stdout
     made = make(tmp_path)
     assert "libmodel_parts.a" in made
     assert "self_test" not in made
@@ -66,7 +66,7 @@ def test_for_a_microcontroller(model, tmp_path):
     assert "libmodel_parts.a" in make(tmp_path)
 
 
-def test_with_a_source_tree_the_application_is_built(model, tmp_path):
+def test_application_is_built_with_a_source_tree(model, tmp_path):
     tree = tmp_path / "tflm"
     shutil.copytree(HERE / "tflm_declarations", tree)
     (tree / "tensorflow" / "lite" / "some.cc").write_text("int some_source_of_the_tree = 1;\n")
@@ -78,7 +78,7 @@ def test_with_a_source_tree_the_application_is_built(model, tmp_path):
         f"-DTFLM_SOURCE_DIR={tree}",
         f"-DPRINT_SOURCE={serial}",
         "-DEXTRA_ARENA_BYTES=512",
-        # The tree has declarations alone.
+        # The tree has declarations only.
         "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--unresolved-symbols=ignore-all",
     )
     assert done.returncode == 0, done.stderr
@@ -91,7 +91,7 @@ def test_with_a_source_tree_the_application_is_built(model, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["MODEL_DIR", "TFLM_SOURCE_DIR"])
-def test_a_wrong_folder_is_named(model, option, tmp_path):
+def test_error_names_a_wrong_folder(model, option, tmp_path):
     done = configure(tmp_path, model, f"-D{option}={tmp_path / 'nowhere'}")
     assert done.returncode != 0
     assert option in done.stderr

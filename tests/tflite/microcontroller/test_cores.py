@@ -1,4 +1,4 @@
-"""What needs none of TensorFlow Lite Micro's headers, on the cores of microcontrollers."""
+"""The sources without TensorFlow Lite Micro's headers, compiled for microcontroller cores."""
 
 import shutil
 import subprocess
@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from tests.tflite.microcontroller.building import (
+from tests.tflite.microcontroller.build import (
     FLAGS,
     SOURCES,
     WITHOUT_TFLM,
@@ -23,13 +23,13 @@ CORES = {
 }
 RNG = np.random.default_rng(0)
 
-# How the C and C++ libraries ask for memory from the heap, and for exceptions.
+# Symbols of the C and C++ libraries for heap memory and exceptions.
 FORBIDDEN = {"malloc", "calloc", "realloc", "free", "__cxa_throw", "__cxa_allocate_exception"}
 
 
 @pytest.fixture(params=CORES)
 def tools(request):
-    """The prefix of the tools' names, and the core's flags."""
+    """Return the prefix of the tools' names, and the core's flags."""
     flags = CORES[request.param]
     prefix = "" if flags is None else "arm-none-eabi-"
     if shutil.which(f"{prefix}g++") is None:
@@ -39,7 +39,7 @@ def tools(request):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "float32", "int32"])
-def test_it_compiles_without_warnings_and_takes_nothing_from_the_heap(tools, dtype, tmp_path):
+def test_compiles_without_warnings_and_without_heap(tools, dtype, tmp_path):
     prefix, flags = tools
     rows = RNG.normal(scale=100, size=(3, 7)).astype(dtype)
     write_examples(tmp_path, [rows], [rows, rows[:, :2]])
@@ -55,7 +55,7 @@ def test_it_compiles_without_warnings_and_takes_nothing_from_the_heap(tools, dty
     )
     needed = {line.split()[-1] for line in listed.stdout.splitlines() if " U " in line}
     assert any("Print" in name for name in needed)
-    # Operators new and delete are called _Zn... and _Zd...
+    # The symbols of operators new and delete start with _Zn and _Zd.
     assert {
         n for n in needed if n in FORBIDDEN or n[:4] in ("_Znw", "_Zna", "_Zdl", "_Zda")
     } == set()

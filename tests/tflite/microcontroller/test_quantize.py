@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dart_keras.deployment import TensorInfo
-from tests.tflite.microcontroller.building import build, needs_compiler
+from tests.tflite.microcontroller.build import build, needs_compiler
 
 pytestmark = needs_compiler
 
@@ -23,7 +23,7 @@ FUNCTIONS = """\
 DEFINE(int8, std::int8_t)
 DEFINE(int16, std::int16_t)
 """
-# A scale is a float32 in the file.
+# Scales are float32 in the file.
 INFOS = st.builds(
     TensorInfo,
     st.just("x"),
@@ -49,12 +49,12 @@ def call(function, values, dtype, info):
 
 
 @given(INFOS, hnp.arrays("float32", 20, elements=st.floats(-1e6, 1e6, width=32)), st.booleans())
-def test_values_become_numpys_integers(library, info, values, in_range):
+def test_quantize_matches_numpy(library, info, values, in_range):
     if in_range:
         values = np.float32(values / 1e6 * 300 * info.scale)
     got = call(getattr(library, f"quantize_{info.dtype}"), values, info.dtype, info)
     expected = info.quantize(values)
-    # A quotient in float may be rounded to or over the middle between two integers.
+    # Near the middle between two integers, a float quotient may round either way.
     quotient = values.astype("float64") / info.scale
     middle = np.abs(np.abs(quotient - np.floor(quotient)) - 0.5)
     unclear = middle <= np.abs(quotient) * 2.0**-23
@@ -63,7 +63,7 @@ def test_values_become_numpys_integers(library, info, values, in_range):
 
 
 @given(INFOS, st.data())
-def test_integers_become_numpys_values(library, info, data):
+def test_dequantize_matches_numpy(library, info, data):
     limits = np.iinfo(info.dtype)
     integers = st.integers(limits.min, limits.max)
     values = data.draw(hnp.arrays(info.dtype, 20, elements=integers))
@@ -72,7 +72,7 @@ def test_integers_become_numpys_values(library, info, data):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
-def test_what_no_integer_stands_for_becomes_a_limit(library, dtype):
+def test_values_out_of_range_become_limits(library, dtype):
     info = TensorInfo("x", (1, 3), dtype, scale=0.5, zero_point=3)
     values = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38], "float32")
     got = call(getattr(library, f"quantize_{dtype}"), values, dtype, info)

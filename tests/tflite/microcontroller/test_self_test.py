@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tests.tflite.microcontroller.building import (
+from tests.tflite.microcontroller.build import (
     HERE,
     WITHOUT_TFLM,
     build,
@@ -22,7 +22,7 @@ INPUTS = [
     RNG.integers(-128, 128, (ROWS, 4)).astype("int8"),
     RNG.normal(size=(ROWS, 2, 2)).astype("float32"),
 ]
-# Away from the types' limits, so that every element can be changed.
+# Not near the types' limits, so that every element can be changed.
 OUTPUTS = [
     RNG.integers(-100, 100, (ROWS, 5)).astype("int8"),
     RNG.integers(-30000, 30000, (ROWS, 2, 2)).astype("int16"),
@@ -37,11 +37,11 @@ STEPS = [1, 1, 0]
 def program(tmp_path_factory):
     folder = tmp_path_factory.mktemp("program")
     write_examples(folder, INPUTS, OUTPUTS)
-    return build(folder, [*WITHOUT_TFLM, HERE / "fed_runner.cc"], "self_test")
+    return build(folder, [*WITHOUT_TFLM, HERE / "file_runner.cc"], "self_test")
 
 
 def run(program, outputs, rows=ROWS):
-    """Runs the self-test of a device that gives these outputs for so many rows."""
+    """Run the self-test on a device with these outputs for some rows."""
     folder = program.parent
     given = b"".join(array[row].tobytes() for row in range(rows) for array in outputs)
     (folder / "outputs.bin").write_bytes(given)
@@ -55,7 +55,7 @@ def changed(output, row, element, value):
     return outputs
 
 
-def test_the_expected_outputs_pass(program):
+def test_expected_outputs_pass(program):
     done = run(program, OUTPUTS)
     assert done.returncode == 0
     assert done.stdout == "PASS\narena bytes used: 1234\n"
@@ -64,7 +64,7 @@ def test_the_expected_outputs_pass(program):
 
 
 @given(st.data())
-def test_integers_may_be_off_by_the_allowed_steps_and_no_more(program, data):
+def test_integers_within_the_allowed_steps_pass(program, data):
     output = data.draw(st.integers(0, 2), "output")
     row = data.draw(st.integers(0, ROWS - 1), "row")
     element = data.draw(st.integers(0, OUTPUTS[output][row].size - 1), "element")
@@ -85,7 +85,7 @@ def test_integers_may_be_off_by_the_allowed_steps_and_no_more(program, data):
 
 @pytest.mark.parametrize("part", [0.9, -0.9, 1.1, -1.1])
 @pytest.mark.parametrize("row", range(ROWS))
-def test_floats_may_be_off_by_a_part_of_the_largest(program, row, part):
+def test_floats_within_the_allowed_error_pass(program, row, part):
     allowed = 1e-4 * np.abs(OUTPUTS[3][row]).max()
     done = run(program, changed(3, row, 4, OUTPUTS[3][row, 4] + part * allowed))
     assert done.returncode == (abs(part) > 1)
@@ -93,8 +93,8 @@ def test_floats_may_be_off_by_a_part_of_the_largest(program, row, part):
 
 
 @given(st.integers(0, ROWS - 1), st.integers(0, 5), st.floats(width=32))
-@example(0, 0, float(np.float32(1e-20)))  # 9.9999997e-21, of which seven digits are 1000000e-26
-def test_other_floats_are_printed(program, row, element, received):
+@example(0, 0, float(np.float32(1e-20)))  # 9.9999997e-21, printed as 1000000e-26
+def test_wrong_floats_are_printed(program, row, element, received):
     expected = OUTPUTS[3][row, element]
     assume(not abs(received - float(expected)) < 0.01)
     shown, verdict, _ = run(program, changed(3, row, element, received)).stdout.splitlines()
@@ -107,13 +107,13 @@ def test_other_floats_are_printed(program, row, element, received):
     np.testing.assert_allclose(printed, [expected, received], rtol=1e-6)
 
 
-def test_booleans_must_be_the_same(program):
+def test_booleans_must_be_equal(program):
     done = run(program, changed(4, 1, 0, True))
     assert done.returncode == 1
     assert "output 4, element 0: expected 0, received 1\nFAIL" in done.stdout
 
 
-def test_an_output_that_is_not_there_fails(program):
+def test_missing_output_fails(program):
     done = run(program, OUTPUTS, rows=2)
     assert done.returncode == 1
     assert done.stdout.startswith(

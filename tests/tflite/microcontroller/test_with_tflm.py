@@ -1,7 +1,7 @@
-"""The whole application, linked with the library of the wheel `tflite-micro`: TFLM's own code.
+"""The whole application, linked with TensorFlow Lite Micro from the wheel `tflite-micro`.
 
-The wheel has no headers. Those in `tflm_declarations` declare what the application uses; the linker
-and the run show whether the library agrees.
+The wheel has no headers. Those in `tflm_declarations` declare what the application uses; linking
+and running show whether they match the library.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import pytest
 
 import dart_keras as dk
 from dart_keras.deployment import Examples, convert
-from tests.tflite.microcontroller.building import (
+from tests.tflite.microcontroller.build import (
     FLAGS,
     HERE,
     SOURCES,
@@ -38,7 +38,7 @@ RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(32, 20)).astype("float32")
 IDS = RNG.integers(0, 200, size=(32, 6)).astype("int32")
 
-# The wheel's library needs Python's symbols: Python runs the application, as a library too.
+# The wheel's library needs Python's symbols, so Python loads the application as a library.
 RUN = """
 import ctypes, sys
 ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)
@@ -66,7 +66,7 @@ extern "C" int predict(const float (*values)[Input0::kSize], float* result) {
 """
 
 
-def trains():
+def tt_layers():
     return keras.Sequential(
         [
             keras.Input((20,)),
@@ -102,7 +102,7 @@ def converted(build_model, quantization, data):
 
 
 def run(artifact, folder, script=RUN, *arguments):
-    """Runs the application, or another script on it, around an artifact."""
+    """Run the application, or another script on it, with an artifact."""
     artifact.save(folder)
     flags = ["-shared", "-fPIC", f"-I{DECLARATIONS}"]
     application = build(folder, sorted(SOURCES.glob("*.cc")), "application.so", *flags)
@@ -119,14 +119,14 @@ def run(artifact, folder, script=RUN, *arguments):
 @pytest.mark.parametrize(
     ("build_model", "quantization", "data"),
     [
-        (trains, "float32", ROWS),
-        (trains, "int8", ROWS),
-        (trains, "int16x8", ROWS),
+        (tt_layers, "float32", ROWS),
+        (tt_layers, "int8", ROWS),
+        (tt_layers, "int16x8", ROWS),
         (embedding, "int8", IDS),
         (two_in_two_out, "int8", (ROWS[:, :5], ROWS[:, :7])),
     ],
 )
-def test_a_saved_model_passes_its_self_test(build_model, quantization, data, tmp_path):
+def test_saved_model_passes_its_self_test(build_model, quantization, data, tmp_path):
     artifact = converted(build_model, quantization, data)
     done = run(artifact, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -139,10 +139,10 @@ def test_a_saved_model_passes_its_self_test(build_model, quantization, data, tmp
 
 @pytest.fixture(scope="module")
 def artifact():
-    return converted(trains, "int8", ROWS)
+    return converted(tt_layers, "int8", ROWS)
 
 
-def test_other_outputs_fail_it(artifact, tmp_path):
+def test_wrong_outputs_fail(artifact, tmp_path):
     [expected] = artifact.examples.outputs
     other = expected.copy()
     other[2, 1] += 2 if other[2, 1] < 100 else -2
@@ -163,14 +163,14 @@ def test_other_outputs_fail_it(artifact, tmp_path):
         ({"operators": ["SOFTMAX"]}, "the tensors cannot be laid out"),
     ],
 )
-def test_a_model_that_cannot_run_fails_it(artifact, changes, reason, tmp_path):
+def test_model_that_cannot_run_fails(artifact, changes, reason, tmp_path):
     done = run(dataclasses.replace(artifact, **changes), tmp_path)
     assert done.returncode == 1
     assert reason in done.stdout
     assert done.stdout.endswith("FAIL\n")
 
 
-def test_the_readmes_code_predicts(artifact, tmp_path):
+def test_code_of_the_readme_predicts(artifact, tmp_path):
     (tmp_path / "predict.cc").write_text('#include "runner.h"\n' + code_of_readme(1) + CALLS)
     rows = ROWS[:8]
     done = run(artifact, tmp_path, PREDICT, json.dumps(rows.tolist()))
@@ -179,7 +179,7 @@ def test_the_readmes_code_predicts(artifact, tmp_path):
     np.testing.assert_array_equal(np.float32(got), artifact.predict(rows, "tflm")[:, 0])
 
 
-def test_classes_may_be_in_the_older_namespace(artifact, tmp_path):
+def test_compiles_with_the_older_namespace(artifact, tmp_path):
     artifact.save(tmp_path)
     for path in DECLARATIONS.rglob("*.h"):
         older = tmp_path / path.relative_to(DECLARATIONS)

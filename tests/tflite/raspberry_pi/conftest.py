@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
 
 @pytest.fixture(scope="session")
 def clean_python(tmp_path_factory):
-    """The interpreter of an environment that has nothing but ai-edge-litert and NumPy."""
+    """Return the interpreter of an environment with only ai-edge-litert and NumPy."""
     folder = tmp_path_factory.mktemp("clean")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
@@ -43,7 +43,7 @@ def clean_python(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def kit(clean_python):
-    """Runs a command of the kit in the clean environment."""
+    """Return a function that runs a command of the kit in the clean environment."""
 
     def call(*arguments):
         command = [clean_python, KIT, *map(str, arguments)]
@@ -55,7 +55,7 @@ def kit(clean_python):
 
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory):
-    """Saves an artifact, with its rows beside it, and returns the folder and the artifact."""
+    """Return a function that saves an artifact with its rows, and returns both."""
 
     @functools.cache
     def save(kind, quantization="int8", target="raspberry-pi"):

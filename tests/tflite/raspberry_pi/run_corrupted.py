@@ -1,7 +1,7 @@
-"""Gives corrupted files to the kit, and prints what became of each as a line of JSON.
+"""Run the kit on corrupted files, and print each outcome as a line of JSON.
 
-It runs inside the clean environment. The kit's own part of the work is done in this process,
-which an exception that the kit does not expect would end; each file has a child of its own.
+Runs inside the clean environment. The kit's own code runs in this process, which an unexpected
+exception would end. Each file has its own child process.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def commands(folder: Path, model: Path) -> list[list[str]]:
-    """All commands, with inputs that fitted the file before it was corrupted."""
+    """Return all commands, with inputs that fitted the file before its corruption."""
     limit = ["--timeout", "20"]
     return [
         ["run", str(model), str(folder / "rows.npy"), str(model.with_suffix(".npz")), *limit],
@@ -23,12 +23,12 @@ def commands(folder: Path, model: Path) -> list[list[str]]:
 
 
 def main(kit: str, folder: Path) -> None:
-    """Gives each file in a folder to one of the commands in turn."""
+    """Run one of the commands in turn on each file of a folder."""
     sys.path.insert(0, kit)
     from command_line import main as run
 
     for number, model in enumerate(sorted(folder.glob("*.tflite"))):
-        # Every tenth is timed, in two new processes each.
+        # Every tenth file is timed, in two new processes.
         argv = commands(folder, model)[3 if number % 10 == 9 else number % 3]
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.mark.parametrize("kind", ["dense", "ids", "pairs"])
-def test_times_are_in_their_order(kit, saved, kind):
+def test_times_are_ordered(kit, saved, kind):
     folder, artifact = saved(kind)
     done = kit("benchmark", folder / "model.tflite", "--rows", 30, "--threads", 2, "--json")
     assert done.code == 0, done.err
@@ -16,11 +16,11 @@ def test_times_are_in_their_order(kit, saved, kind):
         assert figures["first_microseconds"] > 0
         times = [figures[f"{name}_microseconds"] for name in ("min", "median", "90th_percentile")]
         assert 0 < times[0] <= times[1] <= times[2]
-        # Python with NumPy takes 10 MB at the least.
+        # Python with NumPy takes at least 10 MB.
         assert 10e6 < figures["peak_memory_bytes"] < 1e9
 
 
-def test_as_a_table(kit, saved):
+def test_text_table(kit, saved):
     folder, artifact = saved("dense", "float32")
     lines = kit("benchmark", folder / "model.tflite", "--rows", 5).out.splitlines()
     assert lines[0] == f"{artifact.size:,} bytes, 5 inferences, 1 thread(s)"

@@ -4,10 +4,10 @@ import numpy as np
 
 from tests.tflite.raspberry_pi.conftest import ROWS
 
-LABELS = [f"label {place}" for place in range(8)]
+LABELS = [f"label {index}" for index in range(8)]
 
 
-def test_the_best_classes_of_each_row(kit, saved, tmp_path):
+def test_best_classes_of_each_row(kit, saved, tmp_path):
     folder, artifact = saved("dense")
     (tmp_path / "labels.txt").write_text("\n".join(LABELS))
     command = ["classify", folder / "model.tflite", folder / "rows.npy", "--top", 2]
@@ -26,7 +26,7 @@ def test_the_best_classes_of_each_row(kit, saved, tmp_path):
     assert len(text.splitlines()) == 20
 
 
-def test_all_classes_where_there_are_fewer_than_asked_for(kit, saved):
+def test_top_above_the_number_of_classes_gives_all(kit, saved):
     folder, _ = saved("ids", "float32")
     done = kit("classify", folder / "model.tflite", folder / "rows.npy", "--top", 9, "--json")
     for row in json.loads(done.out)["rows"]:
@@ -34,7 +34,7 @@ def test_all_classes_where_there_are_fewer_than_asked_for(kit, saved):
         assert all("label" not in k for k in row)
 
 
-def test_labels_must_be_as_many_as_classes(kit, saved, tmp_path):
+def test_labels_must_match_the_number_of_classes(kit, saved, tmp_path):
     folder, _ = saved("dense")
     labels = tmp_path / "labels.txt"
     command = ["classify", folder / "model.tflite", folder / "rows.npy", "--labels", labels]
@@ -51,7 +51,7 @@ def test_labels_must_be_as_many_as_classes(kit, saved, tmp_path):
     assert done.err.startswith("Expected a text file in UTF-8. Received: ")
 
 
-def test_a_model_that_is_no_classifier_is_refused(kit, saved):
+def test_model_that_is_no_classifier_is_refused(kit, saved):
     folder, _ = saved("pairs")
     done = kit("classify", folder / "model.tflite", folder / "rows.npz")
     assert done.code == 1

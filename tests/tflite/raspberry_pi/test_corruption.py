@@ -10,9 +10,9 @@ from tests.tflite.raspberry_pi.conftest import KIT
 SCRIPT = Path(__file__).with_name("run_corrupted.py")
 
 
-def test_500_corrupted_files_end_in_an_answer_or_a_clear_error(clean_python, saved, tmp_path):
+def test_500_corrupted_files_give_an_answer_or_a_clear_error(clean_python, saved, tmp_path):
     running = []
-    # Side by side: two processors need half the time.
+    # In parallel: half the time on two processors.
     for seed, kind in enumerate(("dense", "ids")):
         folder, artifact = saved(kind)
         copies = tmp_path / kind
@@ -41,7 +41,7 @@ def test_500_corrupted_files_end_in_an_answer_or_a_clear_error(clean_python, sav
             assert out, arguments
             assert not err, arguments
         elif not err:
-            # A file that runs, but not as it did.
+            # The file runs, but with other outputs.
             assert (code, arguments[0]) == (1, "verify")
             assert "rows: DIFFER" in out
         else:
@@ -50,6 +50,6 @@ def test_500_corrupted_files_end_in_an_answer_or_a_clear_error(clean_python, sav
             assert " Received: " in err
             assert len(err.splitlines()) == 1, err
             assert not out, arguments
-    # Both ends are met: files too broken to run, and others that still do.
+    # Some files are too broken to run, and others still run.
     codes = [code for _, code, _, _ in outcomes]
     assert min(codes.count(0), codes.count(1)) > 20

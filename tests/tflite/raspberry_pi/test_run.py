@@ -7,7 +7,7 @@ import pytest
 from tests.tflite.raspberry_pi.conftest import IDS, KIT, PAIRS, ROWS
 
 
-def test_needs_nothing_but_its_own_folder(kit, saved, clean_python, tmp_path):
+def test_needs_only_its_own_folder(kit, saved, clean_python, tmp_path):
     import subprocess
 
     copied = shutil.copytree(KIT, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__"))
@@ -21,7 +21,7 @@ def test_needs_nothing_but_its_own_folder(kit, saved, clean_python, tmp_path):
 
 @pytest.mark.parametrize("quantization", ["float32", "dynamic", "int8", "int16x8"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_outputs_are_those_of_the_artifact(kit, saved, tmp_path, quantization, threads):
+def test_outputs_match_the_artifact(kit, saved, tmp_path, quantization, threads):
     folder, artifact = saved("dense", quantization)
     given, wanted = folder / "rows.npy", tmp_path / "outputs.npy"
     done = kit("run", folder / "model.tflite", given, wanted, "--threads", threads)
@@ -43,7 +43,7 @@ def test_ids_stay_integers(kit, saved, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["raspberry-pi", "microcontroller"])
-def test_several_inputs_and_outputs_go_by_name(kit, saved, tmp_path, target):
+def test_several_inputs_and_outputs_by_name(kit, saved, tmp_path, target):
     folder, artifact = saved("pairs", target=target)
     wanted = tmp_path / "outputs.npz"
     done = kit("run", folder / "model.tflite", folder / "rows.npz", wanted, "--json")
@@ -55,7 +55,7 @@ def test_several_inputs_and_outputs_go_by_name(kit, saved, tmp_path, target):
         np.testing.assert_array_equal(array, expected)
 
 
-def test_names_count_not_the_order(kit, saved, tmp_path):
+def test_inputs_are_matched_by_name_not_order(kit, saved, tmp_path):
     folder, artifact = saved("pairs")
     np.savez(tmp_path / "rows.npz", **dict(reversed(PAIRS.items())))
     kit("run", folder / "model.tflite", tmp_path / "rows.npz", tmp_path / "outputs.npz")
@@ -84,7 +84,7 @@ def test_rows_that_do_not_fit_are_refused(kit, saved, tmp_path, rows, message):
     assert not (tmp_path / "outputs.npy").exists()
 
 
-def test_arrays_that_are_missing_or_of_other_lengths_are_refused(kit, saved, tmp_path):
+def test_missing_arrays_and_unequal_lengths_are_refused(kit, saved, tmp_path):
     folder, _ = saved("pairs")
     model, rows, outputs = folder / "model.tflite", tmp_path / "rows.npz", tmp_path / "o.npz"
     np.savez(rows, z_first=PAIRS["z_first"], other=PAIRS["a_second"])
@@ -100,7 +100,7 @@ def test_arrays_that_are_missing_or_of_other_lengths_are_refused(kit, saved, tmp
     assert "Expected a .npz file for 2 outputs." in done.err
 
 
-def test_files_that_cannot_be_read_or_written_are_named(kit, saved, tmp_path):
+def test_errors_name_unreadable_and_unwritable_files(kit, saved, tmp_path):
     folder, _ = saved("dense")
     model, rows = folder / "model.tflite", folder / "rows.npy"
     for arguments in (

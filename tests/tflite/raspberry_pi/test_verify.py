@@ -5,7 +5,7 @@ import pytest
 
 
 @pytest.mark.parametrize("quantization", ["float32", "dynamic", "int8", "int16x8"])
-def test_the_examples_of_an_artifact_agree(kit, saved, quantization):
+def test_examples_of_an_artifact_agree(kit, saved, quantization):
     folder, _ = saved("dense", quantization)
     done = kit("verify", folder / "model.tflite", "--expected", folder / "examples.npz")
     assert done.code == 0, done.err
@@ -14,7 +14,7 @@ def test_the_examples_of_an_artifact_agree(kit, saved, quantization):
 
 @pytest.mark.parametrize("target", ["raspberry-pi", "microcontroller"])
 @pytest.mark.parametrize("kind", ["ids", "pairs"])
-def test_so_do_those_of_several_inputs_and_of_ids(kit, saved, kind, target):
+def test_examples_of_several_inputs_and_of_ids_agree(kit, saved, kind, target):
     folder, artifact = saved(kind, target=target)
     expected = folder / "examples.npz"
     done = kit("verify", folder / "model.tflite", "--expected", expected, "--json")
@@ -27,9 +27,9 @@ def test_so_do_those_of_several_inputs_and_of_ids(kit, saved, kind, target):
 def changed(folder, path, by):
     arrays = dict(np.load(folder / "examples.npz"))
     [name] = [name for name in arrays if name.startswith("outputs/")]
-    # Where it cannot overflow.
-    place = np.unravel_index(np.argmin(np.abs(arrays[name].astype("float64"))), arrays[name].shape)
-    arrays[name][place] += by
+    # The element nearest to zero, which cannot overflow.
+    index = np.unravel_index(np.argmin(np.abs(arrays[name].astype("float64"))), arrays[name].shape)
+    arrays[name][index] += by
     np.savez(path, **arrays)
     return arrays[name].astype("float64")
 
@@ -53,7 +53,7 @@ def test_integers_are_compared_in_steps(kit, saved, tmp_path, quantization):
     assert kit(*command[:3], folder / "examples.npz", "--steps", 0).code == 0
 
 
-def test_floats_are_compared_by_their_largest_magnitude(kit, saved, tmp_path):
+def test_floats_are_compared_relative_to_their_largest_magnitude(kit, saved, tmp_path):
     folder, _ = saved("dense", "float32")
     expected = changed(folder, tmp_path / "changed.npz", 0.05)
     command = ["verify", folder / "model.tflite", "--expected", tmp_path / "changed.npz", "--json"]
@@ -69,7 +69,7 @@ def test_floats_are_compared_by_their_largest_magnitude(kit, saved, tmp_path):
     assert kit(*command, "--tolerance", 2 * relative).code == 0
 
 
-def test_what_cannot_be_compared_is_refused(kit, saved, tmp_path):
+def test_arrays_that_cannot_be_compared_are_refused(kit, saved, tmp_path):
     folder, _ = saved("dense")
     recorded = dict(np.load(folder / "examples.npz"))
     output = next(name for name in recorded if name.startswith("outputs/"))

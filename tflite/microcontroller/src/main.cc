@@ -1,4 +1,4 @@
-// Tests the model on this device: PASS or FAIL, then the bytes of the arena that it takes.
+// Test the model on this device: print PASS or FAIL, then the arena bytes in use.
 #include "print.h"
 #include "runner.h"
 #include "self_test.h"

@@ -1,4 +1,4 @@
-// Between real values and the integers of a quantized model.
+// Conversion between real values and the integers of a quantized model.
 #pragma once
 
 #include <cmath>
@@ -7,24 +7,24 @@
 
 namespace dart_keras {
 
-// The integer that stands for a value; values beyond the type's range become its limits.
-// In float, which the Cortex-M4F computes in hardware, double it does not.
+// Return the integer that represents a value; values beyond the type's range become its limits.
+// Computed in float, because the Cortex-M4F has no hardware for double.
 //
 //   input[i] = Quantize<Input0::Type>(value, Input0::kScale, Input0::kZeroPoint);
 template <typename T>
 T Quantize(float value, float scale, std::int32_t zero_point) {
   constexpr float kLowest = std::numeric_limits<T>::min();
   constexpr float kLargest = std::numeric_limits<T>::max();
-  static_assert(sizeof(T) <= 2, "a float holds every integer of up to 16 bits, but no more");
-  // Of two integers as near as each other the even one, as NumPy rounds.
+  static_assert(sizeof(T) <= 2, "a float represents all integers of up to 16 bits only");
+  // Ties round to the even integer, as in NumPy.
   const float steps = std::nearbyint(value / scale) + static_cast<float>(zero_point);
   if (steps >= kLargest) return std::numeric_limits<T>::max();
-  // Also what is not a number.
+  // Also true for NaN.
   if (!(steps > kLowest)) return std::numeric_limits<T>::min();
   return static_cast<T>(steps);
 }
 
-// The value that an integer stands for.
+// Return the value that an integer represents.
 //
 //   value = Dequantize(output[i], Output0::kScale, Output0::kZeroPoint);
 template <typename T>

@@ -9,7 +9,7 @@
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/schema/schema_generated.h"
 
-// Bytes beside kArenaSize, for kernels that want more to work in than the reference kernels.
+// Bytes in addition to kArenaSize, for kernels that need more memory than the reference kernels.
 #ifndef EXTRA_ARENA_BYTES
 #define EXTRA_ARENA_BYTES 0
 #endif

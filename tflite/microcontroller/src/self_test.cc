@@ -27,11 +27,11 @@ void PrintPlace(std::size_t example, const char* kind, std::size_t index) {
   Print(static_cast<std::int64_t>(index));
 }
 
-// `largest` is the largest absolute value that is expected of the output's floats.
+// `largest` is the largest absolute value of the expected float output.
 template <typename T>
 bool IsClose(T received, T expected, T largest) {
   if constexpr (std::is_same_v<T, float>) {
-    // Written so that what is not a number is far away.
+    // False for NaN.
     return std::fabs(received - expected) <= kAllowedError * largest;
   } else if constexpr (std::is_same_v<T, bool> || sizeof(T) > 2) {
     return received == expected;
@@ -41,7 +41,7 @@ bool IsClose(T received, T expected, T largest) {
   }
 }
 
-// Prints the first difference, if there is one.
+// Print the first difference, if there is one.
 template <typename T>
 bool Matches(const T* received, const T* expected, std::size_t size, std::size_t example,
              std::size_t output) {

@@ -1,18 +1,18 @@
-// Whether the model gives on this device what it gave when it was converted.
+// Compare the model's outputs on this device with those recorded at conversion.
 #pragma once
 
 namespace dart_keras {
 
-// The steps that an element of a quantized output may be off: kernels tuned for one processor may
-// round the last bit the other way. Integers of more than 16 bits and booleans are not quantized:
-// they must be the same.
+// Allowed error of an element of a quantized output, in steps: kernels optimized for a processor
+// may round the last bit differently. Integers of more than 16 bits and booleans are not quantized
+// and must be equal.
 constexpr int kAllowedSteps = 1;
 
-// How far an element of a float output may be off, as a part of the output's largest element.
+// Allowed error of an element of a float output, relative to the output's largest element.
 constexpr float kAllowedError = 1e-4f;
 
-// Runs the model on every example; StartModel comes before. Returns whether all outputs matched;
-// prints the first difference, if there is one.
+// Run the model on every example, after StartModel. Return whether all outputs match; print the
+// first difference, if there is one.
 bool RunSelfTest();
 
 }  // namespace dart_keras

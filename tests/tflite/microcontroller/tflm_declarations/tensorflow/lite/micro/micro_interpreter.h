@@ -53,7 +53,7 @@ class MicroInterpreter {
   const MicroOpResolver& op_resolver_;
   void* context_;
   MicroAllocator& allocator_;
-  // More room than the library's own members take.
+  // More space than the library's own members need.
   alignas(16) unsigned char others_[4096];
 };
 

@@ -35,7 +35,7 @@ class MicroOpResolver {
   virtual ~MicroOpResolver() = default;
 };
 
-// An operator's name in the file and in its kernel, in the resolver, and in its parser.
+// An operator's name in the file and its kernel, in the resolver, and in its parser.
 #define FOR_EACH_OPERATOR(X)                            \
   X(ADD, Add, Add)                                      \
   X(BATCH_MATMUL, BatchMatMul, BatchMatMul)             \

@@ -1,5 +1,5 @@
-// Declarations of what the application uses of TensorFlow Lite Micro, as the library in the wheel
-// `tflite-micro` of setup.cfg has it: the definitions are that library's own.
+// Declarations of the parts of TensorFlow Lite Micro that the application uses. The definitions are
+// in the library of the wheel `tflite-micro`, whose version is in setup.cfg.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace tflite {
 struct Model;
 struct Operator;
 
-// The numbers of the file format.
+// Constants of the file format.
 enum BuiltinOperator : std::int32_t {
   BuiltinOperator_ADD = 0,
   BuiltinOperator_CONCATENATION = 2,
@@ -26,7 +26,7 @@ enum BuiltinOperator : std::int32_t {
   BuiltinOperator_BATCH_MATMUL = 126,
 };
 
-// The first number in a file is where its root begins.
+// The first integer of a file is the offset of its root.
 inline const Model* GetModel(const void* file) {
   std::uint32_t start;
   std::memcpy(&start, file, sizeof(start));

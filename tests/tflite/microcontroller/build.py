@@ -1,4 +1,4 @@
-"""Builds the application around a saved model for the host."""
+"""Build the application with a saved model for the host."""
 
 import re
 import shutil
@@ -17,14 +17,14 @@ APPLICATION = HERE.parents[2] / "tflite" / "microcontroller"
 SOURCES = APPLICATION / "src"
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti"]
 
-# All that needs none of TensorFlow Lite Micro's headers.
+# Sources that do not need TensorFlow Lite Micro's headers.
 WITHOUT_TFLM = [path for path in sorted(SOURCES.glob("*.cc")) if path.name != "runner.cc"]
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 
 def build(folder: Path, sources: Sequence[Path], name: str, *flags: str) -> Path:
-    """Compiles sources with the model of a folder, into a file of that folder."""
+    """Compile sources with the model of a folder, into a file of that folder."""
     models = sorted(folder.glob("*.cc"))
     includes = [f"-I{SOURCES}", f"-I{folder}"]
     output = folder / name
@@ -34,7 +34,7 @@ def build(folder: Path, sources: Sequence[Path], name: str, *flags: str) -> Path
 
 
 def write_examples(folder: Path, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> None:
-    """Writes the source of a model with these rows, all but the model being made up."""
+    """Write the sources of a made-up model with these example rows."""
     infos = [[_info(array) for array in arrays] for arrays in (inputs, outputs)]
     emitted = files(b"model", 16, ["ADD"], *infos, Examples(inputs, outputs))
     for name, content in emitted.items():
@@ -42,7 +42,7 @@ def write_examples(folder: Path, inputs: list[np.ndarray], outputs: list[np.ndar
 
 
 def code_of_readme(index: int) -> str:
-    """A block of C++ in the application's README."""
+    """Return a C++ block of the application's README."""
     return re.findall(r"```cpp\n(.*?)```", (APPLICATION / "README.md").read_text(), re.DOTALL)[
         index
     ]

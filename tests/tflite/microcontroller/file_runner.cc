@@ -1,5 +1,5 @@
-// A runner whose outputs are what a file holds, example by example, for the test of the self-test.
-// Inputs go to another file.
+// A runner that reads its outputs from a file, example by example, to test the self-test.
+// It writes inputs to another file.
 #include "runner.h"
 
 #include <cstdio>
