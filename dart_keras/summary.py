@@ -19,7 +19,7 @@ _NUMBER = r"(?<= )\d[\d,.x/-]*(?= |$|\n)"
 class LayerCost:
     """One row of a `ModelSummary`.
 
-    Args:
+    Attributes:
         name: The layer's name.
         type: The layer's class.
         modes: Input and output modes of a TT layer, as text; empty for others.

@@ -23,7 +23,7 @@ from dart_keras.utils.table import Table, Tabular
 class LayerReport:
     """What compression did to one layer.
 
-    Args:
+    Attributes:
         name: The names that lead to the layer, such as "encoder/attention/query".
         factorization: What it is now: "dense"; "folded", with its normalization folded in;
             "corrected", refitted at the same size; "low rank"; "tensor train"; or "convolutions".
@@ -61,7 +61,7 @@ class LayerReport:
 class CompressionReport(Tabular):
     """What compression did to a model; prints itself as a table.
 
-    Args:
+    Attributes:
         model: The model's name.
         layers: One entry for each layer that has weights.
         parameters_before: How many numbers the model held.

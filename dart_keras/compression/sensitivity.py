@@ -27,7 +27,7 @@ _SHARES = tuple(0.5**k for k in range(1, 8))
 class Measurement:
     """One layer in one of its factorizations, all others being as they were.
 
-    Args:
+    Attributes:
         name: The names that lead to the layer.
         factorization: The factorization.
         error: The relative error of its outputs, a root of mean squares.
@@ -44,7 +44,7 @@ class Measurement:
 class Sensitivity(Tabular):
     """A table of measurements that prints itself.
 
-    Args:
+    Attributes:
         model: The model's name.
         rows: The measurements, layer by layer, the fewest parameters first.
         parameters: By layer how many numbers it holds as it is.

@@ -11,7 +11,7 @@ _EQUATION = re.compile(r"(|\.{3})([a-zA-Z]+)(|\.{3}),([a-zA-Z]+)->\1([a-zA-Z]+)\
 class EinsumAxes:
     """The axes of input, kernel and output, a character each; `.` is all the elided ones.
 
-    Args:
+    Attributes:
         input: The axes of the input, such as `"abc"`.
         kernel: The axes of the kernel, such as `"cde"`.
         output: The axes of the output, such as `"abde"`.

@@ -60,7 +60,7 @@ class ResizableLayer(Protocol):
 class Resizing:
     """New cores for one layer.
 
-    Args:
+    Attributes:
         layer: A built layer.
         cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k), of the layer's modes.
         maps: What `bond_maps` made the cores with, or `None` if they come from elsewhere; the

@@ -14,7 +14,7 @@ from keras.src.utils.tracking import DotNotTrackScope
 class VariableReplacement:
     """The variable that comes in the place of another, and how state goes over to it.
 
-    Args:
+    Attributes:
         variable: The new variable.
         carry: Takes an array of optimizer state of the old variable, whether it holds squares and
             the shape that it has for the new variable, and returns the array for that one, or

@@ -23,7 +23,7 @@ class TTMatrix:
     W[(i_1...i_d), (j_1...j_d)] = G_1[:, i_1, j_1, :] ... G_d[:, i_d, j_d, :], both multi-indices
     row-major (Oseledets 2011; Novikov et al. 2015, section 3).
 
-    Args:
+    Attributes:
         cores: The arrays G_1...G_d, of any float dtype. They are used as they are, not copied.
 
     Raises:

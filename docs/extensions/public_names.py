@@ -25,9 +25,13 @@ class PublicNames(Extension):
         Args:
             pkg: The package.
         """
-        for module in list(pkg.modules.values()):
-            self.on_package(pkg=module)
+        for member in list(pkg.members.values()):
+            if not member.is_alias and member.is_module:
+                self.on_package(pkg=member)
         for name in map(str, pkg.exports or ()):
-            inner = pkg[name].members.get(name) if pkg[name].is_module else None
+            member = pkg.members.get(name)
+            if member is None or member.is_alias or not member.is_module:
+                continue
+            inner = member.members.get(name)
             if inner is not None and not inner.is_module:
                 pkg.set_member(name, Alias(name, inner, parent=pkg))

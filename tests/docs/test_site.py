@@ -30,12 +30,14 @@ PAGES = [
 def site(tmp_path_factory):
     pytest.importorskip("mkdocstrings", reason="the site needs the extra `docs`")
     folder = tmp_path_factory.mktemp("site")
-    subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder],
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
         cwd=ROOT,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-        check=True,
+        capture_output=True,
+        text=True,
     )
+    assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -14,7 +14,7 @@ from dart_keras.compression.factorization.tt_decomposition import corrected
 class Factorization(NamedTuple):
     """A way to hold a layer's matrix.
 
-    Args:
+    Attributes:
         kind: "dense" as it is, "folded" with its normalization taken in, "low rank", "tensor train"
             or "convolutions".
         ranks: The d + 1 ranks of a train, (r_in, r_out) of convolutions, empty for "dense".

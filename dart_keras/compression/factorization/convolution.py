@@ -28,7 +28,7 @@ _ENDING = (
 class ConvolutionOption(NamedTuple):
     """A factorization of a convolution.
 
-    Args:
+    Attributes:
         ranks: (r_in, r_out), `None` where a side is whole.
         parameters: How many numbers the layer then holds.
         error: With moments the share of the outputs' variance that is lost; without, the squared

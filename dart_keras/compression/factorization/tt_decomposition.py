@@ -17,7 +17,7 @@ from dart_keras.tensor_train.ranks import Ranks
 class Decomposition(NamedTuple):
     """A layer's matrix as a tensor train, with the bias that belongs to it.
 
-    Args:
+    Attributes:
         train: The matrix, in float64 cores.
         bias: Array of shape (M,), or `None` where there was neither a bias nor calibration data.
         error: With moments the expected squared error of the outputs, relative to their variance;

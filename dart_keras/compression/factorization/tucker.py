@@ -19,7 +19,7 @@ _MOST_UNKNOWNS = 4096
 class Tucker2(NamedTuple):
     """W[p, i, o] = sum over a, b of U[i, a] G[p, a, b] V[b, o], p being the place in a patch.
 
-    Args:
+    Attributes:
         input_factor: U of shape (c_in, r_in), or `None` for the identity.
         core: G of shape (places, r_in, r_out).
         output_factor: V of shape (r_out, c_out), or `None` for the identity.

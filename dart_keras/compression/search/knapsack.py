@@ -15,7 +15,7 @@ _ROUNDING = 1e-9
 class Option(NamedTuple):
     """One way to hold a layer.
 
-    Args:
+    Attributes:
         cost: What it takes of the budget, such as parameters, bytes or multiply-adds; at least 0.
         loss: The damage expected from it, at least 0; 0 for a layer that is left as it is.
     """

@@ -25,7 +25,7 @@ _BYTES_OF_A_PRODUCT = 800
 class Solution(NamedTuple):
     """A small model.
 
-    Args:
+    Attributes:
         model: The model.
         fitted: For each layer what has become of it.
         measured: What was measured of its file, as in `CompressionReport`.

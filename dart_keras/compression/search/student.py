@@ -19,7 +19,7 @@ from dart_keras.utils.progress import progress
 class Fitted:
     """A compressible layer in its new factorization.
 
-    Args:
+    Attributes:
         factorization: The factorization that was asked for.
         layer: The new layer, `None` where it stays as it is. For the dense factorization one with
             other numbers, that corrects errors of layers before it.

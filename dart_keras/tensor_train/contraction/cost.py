@@ -13,7 +13,7 @@ from dart_keras.tensor_train.contraction.product import Product
 class Cost:
     """What some operations cost together.
 
-    Args:
+    Attributes:
         multiply_adds: Multiplications, each with an addition.
         numbers_moved: Numbers read and written.
         largest_intermediate: Numbers of the largest array that is written.

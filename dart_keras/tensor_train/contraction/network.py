@@ -20,7 +20,7 @@ ROWS = "b"
 class Network:
     """A tensor train with an input of some rows, before an order of contraction is chosen.
 
-    Args:
+    Attributes:
         input_modes: Modes n_1...n_d of the rows of the matrix.
         output_modes: Modes m_1...m_d of its columns.
         ranks: All d + 1 ranks.

@@ -28,7 +28,7 @@ ContractionPath = tuple[tuple[int, int], ...]
 class ContractionPlan(Planned, Tabular):
     """An order in which to multiply by a TT matrix, and what it costs. It prints itself as a table.
 
-    Args:
+    Attributes:
         name: The kind of order, such as `"left_to_right"`.
         network: The modes, the ranks and the number of rows that it was made for.
         path: The pairs of operands that are multiplied, one after another.

@@ -21,7 +21,7 @@ class Product:
     a stack of matrices instead, which moves no number but suits fewer machines. A matrix that is
     there as its transpose is multiplied as it is.
 
-    Args:
+    Attributes:
         network: Gives the sizes of the axes.
         left: Axes of the array that grows, such as the input.
         right: Axes of the array that is used up, such as a core.

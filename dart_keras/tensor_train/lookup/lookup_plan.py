@@ -69,7 +69,7 @@ MOST_BLOCKS = 8
 class Factor:
     """Neighbouring cores, merged to one.
 
-    Args:
+    Attributes:
         first: Index of the first of the cores.
         last: Index of the last of the cores.
         n: Product of their input modes.
@@ -102,7 +102,7 @@ class Factor:
 class LookupPlan(Planned, Tabular):
     """How to look up rows of a TT matrix, and what that costs. It prints itself as a table.
 
-    Args:
+    Attributes:
         input_modes: Modes n_1...n_d of the train.
         output_modes: Modes m_1...m_d of the train.
         ranks: All d + 1 ranks.

@@ -40,7 +40,7 @@ COSTS = ("parameters", "multiply_adds", "time", "arena")
 class Estimator:
     """Estimates the costs of many trains.
 
-    Args:
+    Attributes:
         rank_rule: Gives the ranks; zeros where there are none to be had.
         rows: How many rows are multiplied.
         device: Whose time is estimated.

@@ -20,7 +20,7 @@ DEFAULT_RANK = 8
 class Request:
     """The checked arguments of `suggest_modes`.
 
-    Args:
+    Attributes:
         input_dim: The dimension N.
         output_dim: The dimension M.
         objective: The cost to make small.

@@ -18,7 +18,7 @@ SHOWN = 12
 class ModePoint(Tabular):
     """Modes and ranks of a TT matrix, and what it costs to multiply by it.
 
-    Args:
+    Attributes:
         input_modes: Modes n_1...n_d of the rows.
         output_modes: Modes m_1...m_d of the columns.
         ranks: All d + 1 ranks.
@@ -61,7 +61,7 @@ class Suggestion(ModePoint):
 
     What `ModePoint` tells of the best one, and:
 
-    Args:
+    Attributes:
         objective: What was asked for.
         target: The device's name.
         dense: What a dense layer costs on it.
