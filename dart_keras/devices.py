@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+__all__ = ["DEVICES", "CostModel", "Device", "Runtime", "find_device", "register"]
+
 # The values of `quantization` in `dart_keras.deployment.convert`.
 QUANTIZATIONS = ("float32", "dynamic", "int8", "int16x8")
 
@@ -59,7 +61,11 @@ class CostModel:
         return self.operator + count * (arithmetic + traffic)
 
     def transpose(self, elements: Any) -> Any:
-        """Return the microseconds of moving the axes of an array of so many elements."""
+        """Return the microseconds of moving the axes of an array.
+
+        Args:
+            elements: The elements of the array.
+        """
         return self.operator + self.move + elements / self.transposing
 
 
@@ -122,7 +128,14 @@ class Device:
         return any(RUNTIMES[runtime].has_arena for runtime in self.runtimes)
 
     def check_quantization(self, quantization: str) -> None:
-        """Raise a ValueError unless this is a quantization scheme that the device runs."""
+        """Check that the device runs files of a quantization scheme.
+
+        Args:
+            quantization: The scheme, such as `"int8"`.
+
+        Raises:
+            ValueError: If there is no such scheme, or the device does not run it.
+        """
         if quantization not in QUANTIZATIONS:
             raise ValueError(
                 f"Expected `quantization` to be one of {QUANTIZATIONS}. "
@@ -193,6 +206,7 @@ DEVICES: dict[str, Device] = {
         ),
     )
 }
+"""The devices by their names. `register` adds one."""
 
 
 def find_device(name: str, quantization: str | None = None) -> Device:

@@ -26,10 +26,17 @@ _TINY = 1e-20
 
 
 class RankRegularizer(keras.regularizers.Regularizer):
-    """Base of the rank surrogates: strength, unfoldings, configuration.
+    """Base of the rank regularizers. To write your own, override `penalty`.
 
     Args:
         strength: The factor of the penalty, at least 0.
+
+    Example:
+        >>> class Squares(RankRegularizer):
+        ...     def penalty(self, unfolding):
+        ...         return keras.ops.sum(keras.ops.square(unfolding))
+        >>> float(Squares(0.5)(keras.ops.eye(2)))
+        2.0
     """
 
     def __init__(self, strength: float) -> None:
@@ -70,7 +77,11 @@ class RankRegularizer(keras.regularizers.Regularizer):
 
     @abstractmethod
     def penalty(self, unfolding: Any) -> Any:
-        """The penalty of one unfolding, a matrix with a column for each rank slice."""
+        """Return the penalty of one unfolding, a scalar tensor.
+
+        Args:
+            unfolding: Matrix with a column for each rank slice.
+        """
 
     def get_config(self) -> dict[str, float]:
         """The arguments of the constructor."""

@@ -112,7 +112,7 @@ class CompressionReport(Tabular):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it."""
+        """Return a dict of all of it that JSON can hold."""
         return json.loads(json.dumps(asdict(self)))
 
     def plot(self, path: str | Path) -> "Figure":

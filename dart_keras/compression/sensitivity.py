@@ -47,7 +47,7 @@ class Sensitivity(Tabular):
     Attributes:
         model: The model's name.
         rows: The measurements, layer by layer, the fewest parameters first.
-        parameters: By layer how many numbers it holds as it is.
+        parameters: The parameters of each layer as it is, by name.
     """
 
     model: str
@@ -55,7 +55,11 @@ class Sensitivity(Tabular):
     parameters: dict[str, int]
 
     def of(self, name: str) -> list[Measurement]:
-        """The measurements of one layer."""
+        """Return the measurements of one layer.
+
+        Args:
+            name: The names that lead to the layer, such as "encoder/attention/query".
+        """
         return [row for row in self.rows if row.name == name]
 
     def as_table(self) -> Table:
@@ -79,7 +83,7 @@ class Sensitivity(Tabular):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it."""
+        """Return a dict of all of it that JSON can hold."""
         rows = [
             {**asdict(row), "factorization": {**found._asdict(), "ranks": list(found.ranks)}}
             for row in self.rows

@@ -16,6 +16,12 @@ def multi_worker_strategy(**kwargs: Any) -> Any:
 
     Returns:
         The strategy. Build and compile the model in its `scope()`.
+
+    Example:
+        >>> strategy = multi_worker_strategy()  # doctest: +SKIP
+        >>> with strategy.scope():  # doctest: +SKIP
+        ...     model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(4)])
+        ...     model.compile("adam", "mse")
     """
     import tensorflow as tf
 

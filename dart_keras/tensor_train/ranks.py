@@ -100,7 +100,12 @@ def complete_ranks(
 def count_parameters(
     input_modes: Sequence[int], output_modes: Sequence[int], ranks: Sequence[int]
 ) -> int:
-    """How many numbers the cores hold.
+    """Return the number of elements of the cores.
+
+    Args:
+        input_modes: Modes n_1...n_d of the rows.
+        output_modes: Modes m_1...m_d of the columns.
+        ranks: All d + 1 ranks.
 
     Example:
         >>> count_parameters((28, 28), (32, 32), (1, 16, 1))

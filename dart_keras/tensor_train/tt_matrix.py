@@ -1,4 +1,4 @@
-"""A matrix held as a tensor train, in NumPy."""
+"""A matrix in TT format, in NumPy."""
 
 import itertools
 import math
@@ -77,7 +77,7 @@ class TTMatrix:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the cores hold."""
+        """The number of elements of the cores."""
         return sum(core.size for core in self.cores)
 
     def __repr__(self) -> str:
@@ -87,7 +87,7 @@ class TTMatrix:
         )
 
     def to_dense(self) -> np.ndarray:
-        """The matrix itself, an array of shape (N, M)."""
+        """Return the dense matrix, an array of shape (N, M)."""
         dense = np.ones((1, 1, 1), self.cores[0].dtype)
         for core in self.cores:
             rows, columns, _ = dense.shape
@@ -97,7 +97,7 @@ class TTMatrix:
         return dense[:, :, 0]
 
     def left_canonical(self) -> "TTMatrix":
-        """The same matrix, every core but the last one with orthonormal columns when unfolded.
+        """Return the same matrix in left-canonical form.
 
         Returns:
             A `TTMatrix` in which core k < d, as a matrix (r_{k-1} n_k m_k, r_k), has orthonormal
@@ -112,15 +112,15 @@ class TTMatrix:
         return TTMatrix((*cores, np.tensordot(carry, self.cores[-1], 1)))
 
     def right_canonical(self) -> "TTMatrix":
-        """The same matrix, every core but the first one with orthonormal rows when unfolded."""
+        """Return the same matrix in right-canonical form: every core but the first orthonormal."""
         return self.mirrored().left_canonical().mirrored()
 
     def mirrored(self) -> "TTMatrix":
-        """The train read from its other end: cores in reverse order, their ranks swapped."""
+        """Return the matrix with its cores in reverse order, their ranks swapped."""
         return TTMatrix(tuple(core.transpose(3, 1, 2, 0) for core in reversed(self.cores)))
 
     def norm(self) -> float:
-        """The Frobenius norm of the matrix, without making the matrix."""
+        """Return the Frobenius norm of the matrix, without making the matrix."""
         return float(np.linalg.norm(self.left_canonical().cores[-1]))
 
     @cached_property
@@ -129,13 +129,13 @@ class TTMatrix:
         return tuple(np.linalg.svd(left @ right, compute_uv=False) for left, right in pairs)
 
     def bond_singular_values(self) -> tuple[np.ndarray, ...]:
-        """The singular values of the matrix's unfolding at each of the d - 1 bonds, descending."""
+        """Return the singular values of each of the d - 1 bonds, descending."""
         return self._bond_singular_values
 
     def __sub__(self, other: "TTMatrix") -> "TTMatrix":
         """The difference of two matrices of the same modes, its inner ranks the sums of theirs."""
         if (self.input_modes, self.output_modes) != (other.input_modes, other.output_modes):
-            raise ValueError(f"Expected trains of the same modes. Received: {self} and {other}")
+            raise ValueError(f"Expected matrices of the same modes. Received: {self} and {other}")
         if len(self.cores) == 1:
             return TTMatrix((self.cores[0] - other.cores[0],))
         cores = []
@@ -164,9 +164,8 @@ class TTMatrix:
                 smallest ranks that promise it are taken.
 
         Returns:
-            The smaller train and the relative Frobenius error of the cut, measured. The error is at
-            most the root of the sum of the squares of the discarded bond singular values, divided
-            by the norm.
+            The smaller matrix and the measured relative Frobenius error. It is at most the root of
+            the sum of the squares of the discarded bond singular values, divided by the norm.
 
         Raises:
             ValueError: If not just one of `ranks` and `tolerance` is given, or it is not valid.
@@ -189,10 +188,13 @@ class TTMatrix:
         return rounded, error
 
     def round_with_maps(self, ranks: Ranks) -> tuple["TTMatrix", list[BondMap | None], float]:
-        """As `round` to given ranks, with the maps that took the cores there.
+        """Truncate as `round` does, and return the maps that took the cores there.
+
+        Args:
+            ranks: The ranks to keep, as for `round`.
 
         Returns:
-            The smaller train, the pair of matrices of every bond (see `bond_maps`), and the
+            The smaller matrix, the pair of matrices of every bond (see `bond_maps`), and the
             relative Frobenius error.
         """
         complete = complete_ranks(ranks, self.input_modes, self.output_modes)

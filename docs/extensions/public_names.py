@@ -9,29 +9,26 @@ from griffe import Alias, Extension, Module, Object
 class PublicNames(Extension):
     """Show functions whose module has their name, and `Example:` sections as code."""
 
-    def on_object(self, *, obj: Object, **_: Any) -> None:
-        """Rename the section `Example:` to the `Examples:` that griffe knows.
-
-        Args:
-            obj: What has the docstring.
-        """
-        if obj.docstring:
-            value = obj.docstring.value
-            obj.docstring.value = re.sub(r"^Example:$", "Examples:", value, flags=re.MULTILINE)
-
     def on_package(self, *, pkg: Module, **_: Any) -> None:
-        """Let a name that a module exports be the function, not the module of the same name.
+        """Prepare a package before its pages are made.
 
         Args:
             pkg: The package.
         """
-        for member in list(pkg.members.values()):
-            if not member.is_alias and member.is_module:
-                self.on_package(pkg=member)
-        for name in map(str, pkg.exports or ()):
-            member = pkg.members.get(name)
-            if member is None or member.is_alias or not member.is_module:
-                continue
-            inner = member.members.get(name)
-            if inner is not None and not inner.is_module:
-                pkg.set_member(name, Alias(name, inner, parent=pkg))
+        _prepare(pkg)
+
+
+def _prepare(obj: Object) -> None:
+    if obj.docstring:
+        # The name of the section that griffe knows.
+        value = obj.docstring.value
+        obj.docstring.value = re.sub(r"^Example:$", "Examples:", value, flags=re.MULTILINE)
+    for name, member in list(obj.members.items()):
+        if member.is_alias:
+            continue
+        _prepare(member)
+        # A name that a package exports is the function, not the module of the same name.
+        inner = member.members.get(name) if member.is_module else None
+        exported = obj.is_module and name in map(str, obj.exports or ())
+        if exported and inner is not None and not inner.is_alias and not inner.is_module:
+            obj.set_member(name, Alias(name, inner, parent=obj))

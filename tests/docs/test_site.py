@@ -1,24 +1,15 @@
-import importlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import dart_keras
+
 ROOT = Path(__file__).parents[2]
-ROOMS = (
-    "callbacks",
-    "compression",
-    "deployment",
-    "distribution",
-    "layers",
-    "quantization",
-    "regularizers",
-    "selection",
-    "tensor_train",
-)
 PAGES = [
     path
     for folder in ("", "docs/**/", "examples/**/", "tflite/**/")
@@ -49,17 +40,25 @@ def documented(site):
         return set(Inventory.parse_sphinx(file))
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_public_name_is_in_the_reference(room, documented):
-    names = importlib.import_module(f"dart_keras.{room}").__all__
-    assert names
-    assert {f"dart_keras.{room}.{name}" for name in names} <= documented
+def public_names():
+    for name in dart_keras.__all__:
+        value = getattr(dart_keras, name)
+        if isinstance(value, ModuleType):
+            yield from (f"dart_keras.{name}.{each}" for each in value.__all__)
+        else:
+            yield f"dart_keras.{name}"
+
+
+def test_every_public_name_is_in_the_reference(documented):
+    names = set(public_names())
+    assert len(names) > 50
+    assert names - documented == set()
 
 
 def test_the_site_loads_nothing_from_elsewhere(site):
     loads = re.compile(r'<(?:script|img|link rel="stylesheet")[^>]*(?:src|href)="(https?:)?//')
     pages = list(site.glob("**/*.html"))
-    assert len(pages) > len(ROOMS)
+    assert len(pages) > 20
     assert [page for page in pages if loads.search(page.read_text())] == []
 
 

@@ -32,7 +32,11 @@ class TensorInfo:
     zero_point: int | None = None
 
     def quantize(self, values: np.ndarray) -> np.ndarray:
-        """Turns real values into what the file takes, cutting off what it cannot hold."""
+        """Return what the file takes for real values, clipped to what it can hold.
+
+        Args:
+            values: Real values, or ids for an integer input; an array of any shape.
+        """
         if self.scale is None:
             return np.asarray(values).astype(self.dtype)
         limits = np.iinfo(self.dtype)
@@ -40,14 +44,18 @@ class TensorInfo:
         return np.clip(steps, limits.min, limits.max).astype(self.dtype)
 
     def dequantize(self, values: np.ndarray) -> np.ndarray:
-        """Turns what the file gives into real values; integers that are ids stay as they are."""
+        """Return the real values of what the file gives, in float32; ids stay integers.
+
+        Args:
+            values: An array of the file's dtype, of any shape.
+        """
         if self.scale is None:
             return np.asarray(values)
         shifted = np.asarray(values, "float64") - (self.zero_point or 0)
         return (shifted * self.scale).astype("float32")
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the attributes for a report in JSON."""
+        """Return the attributes for a report in JSON."""
         return asdict(self) | {"shape": list(self.shape)}
 
 
@@ -68,7 +76,7 @@ class Examples:
     outputs: list[np.ndarray]
 
     def as_npz(self, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> bytes:
-        """Returns the arrays as a NumPy `.npz` file.
+        """Return the bytes of a NumPy `.npz` file with the arrays.
 
         Args:
             inputs: The file's inputs, whose arrays are called `inputs/NAME`.

@@ -86,7 +86,7 @@ class ContractionPlan(Planned, Tabular):
         return max(peaks)
 
     def dense(self) -> tuple[Cost, Cost]:
-        """What a dense layer's output and its gradients cost on the same device."""
+        """Return the costs of a dense layer's output and of its gradients on the same device."""
         rows, columns = self.network.dense_shape
         count, costs = self.network.rows, self.device.costs
         back = matrix_product_cost(costs, rows, count, columns)
