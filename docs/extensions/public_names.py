@@ -7,7 +7,7 @@ from griffe import Alias, Extension, Module, Object
 
 
 class PublicNames(Extension):
-    """Show functions whose module has their name, and `Example:` sections as code."""
+    """Show functions named as their module, and `Example:` sections as code."""
 
     def on_package(self, *, pkg: Module, **_: Any) -> None:
         """Prepare a package before its pages are made.
@@ -22,13 +22,20 @@ def _prepare(obj: Object) -> None:
     if obj.docstring:
         # The name of the section that griffe knows.
         value = obj.docstring.value
-        obj.docstring.value = re.sub(r"^Example:$", "Examples:", value, flags=re.MULTILINE)
+        obj.docstring.value = re.sub(
+            r"^Example:$", "Examples:", value, flags=re.MULTILINE
+        )
     for name, member in list(obj.members.items()):
         if member.is_alias:
             continue
         _prepare(member)
-        # A name that a package exports is the function, not the module of the same name.
+        # What a package exports is the function, not the module of that name.
         inner = member.members.get(name) if member.is_module else None
         exported = obj.is_module and name in map(str, obj.exports or ())
-        if exported and inner is not None and not inner.is_alias and not inner.is_module:
+        if (
+            exported
+            and inner is not None
+            and not inner.is_alias
+            and not inner.is_module
+        ):
             obj.set_member(name, Alias(name, inner, parent=obj))
