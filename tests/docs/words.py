@@ -187,7 +187,7 @@ def nouns(text: str) -> Iterator[tuple[int, str]]:
         before = re.search(r"(\S+)\s*$", text[: match.start()])
         previous = before[1] if before else ""
         following = re.match(r"\W*(\w*)", text[match.end() :])[1].lower()
-        word = f"{previous} {match[0]}"
+        word = f"{previous} {match[0]}".strip()
         if match[0].lower() == "train":
             if _BEFORE_TRAIN.fullmatch(previous.lower()) and not _OF_DATA.fullmatch(following):
                 yield match.start(), word
