@@ -14,6 +14,7 @@ from sybil import Example, Sybil
 from sybil.evaluators.doctest import NUMBER
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
+ROOT = Path(__file__).parents[2]
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 _COMMAND = "$ dart-keras "
 
@@ -55,6 +56,8 @@ def _enter_folder(namespace: dict[str, Any]) -> None:
     keras.utils.set_random_seed(0)
     folder = contextlib.ExitStack()
     path = folder.enter_context(tempfile.TemporaryDirectory())
+    # As in a checkout, whose data pages may read.
+    Path(path, "examples").symlink_to(ROOT / "examples")
     folder.enter_context(contextlib.chdir(path))
     namespace["_folder"] = folder
 
@@ -68,7 +71,7 @@ def _leave_folder(namespace: dict[str, Any]) -> None:
 os.environ.setdefault("MPLBACKEND", "agg")
 
 pytest_collect_file = Sybil(
-    path=str(Path(__file__).parents[2]),
+    path=str(ROOT),
     parsers=[
         PythonCodeBlockParser(doctest_optionflags=_FLAGS | NUMBER),
         CodeBlockParser("console", run_console),
