@@ -1,16 +1,15 @@
-import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from dart_keras.callbacks.singular_value_plot import draw_singular_values
 from dart_keras.callbacks.tt_layers import tt_layers_of
 from dart_keras.selection.selection import effective_rank
 
-# Of the picture: a model of a few bonds has them below each other.
-_ROWS_OF_ONE_COLUMN = 4
-_MOST_COLUMNS = 4
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class RankMonitor(keras.callbacks.Callback):
@@ -56,38 +55,28 @@ class RankMonitor(keras.callbacks.Callback):
                         effective_rank(values) if finite else np.nan
                     )
 
-    def plot(self, path: str | Path) -> None:
+    def plot(self, path: str | Path | None = None, threshold: float | None = None) -> "Figure":
         """Draw each bond's singular values, relative to the largest one, over the epochs.
 
+        A dotted line is drawn where ranks were truncated.
+
         Args:
-            path: Where to write the picture; the ending says in which format.
+            path: Where to write the picture; its suffix says in which format. `None` not to.
+            threshold: Where to draw a line, as `delta` of the `Threshold` that truncates; `None`
+                for no line.
+
+        Returns:
+            The figure.
 
         Raises:
-            ImportError: If matplotlib is missing.
+            ImportError: If matplotlib is not installed.
             ValueError: If no epoch was recorded.
         """
         if not self.epochs:
-            raise ValueError("RankMonitor expected to have seen an epoch. Received: none yet")
-        from matplotlib.figure import Figure
+            raise ValueError(
+                "RankMonitor has no data to plot: call `fit` for at least one epoch first"
+            )
+        return draw_singular_values(self.epochs, self.singular_values, threshold, path)
 
-        columns = min(_MOST_COLUMNS, math.ceil(len(self.singular_values) / _ROWS_OF_ONE_COLUMN))
-        rows = math.ceil(len(self.singular_values) / columns)
-        figure = Figure(figsize=(6 * columns, 3 * rows), layout="constrained")
-        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).flat
-        for axis, (bond, history) in zip(axes, self.singular_values.items(), strict=False):
-            for i in range(max(len(values) for values in history)):
-                seen = [
-                    (e, v[i] / v[0])
-                    for e, v in zip(self.epochs, history, strict=True)
-                    if i < len(v)
-                ]
-                epochs, relative = zip(*seen, strict=True)
-                axis.plot(np.array(epochs) + 1, np.maximum(relative, 1e-8), marker=".", linewidth=1)
-            axis.set_yscale("log")
-            axis.set_ylim(1e-4, 2)
-            axis.set_title(f"{bond}: {len(history[0])} to {len(history[-1])} singular values")
-            axis.set_ylabel("relative to the largest")
-            axis.set_xlabel("epoch")
-        for axis in list(axes)[len(self.singular_values) :]:
-            axis.remove()
-        figure.savefig(path, dpi=120)
+    def __repr__(self) -> str:
+        return f"RankMonitor({len(self.singular_values)} bonds, {len(self.epochs)} epochs)"

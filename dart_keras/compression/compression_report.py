@@ -1,22 +1,22 @@
 import json
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-import re
-from collections.abc import Sequence
-
 import keras
 
 from dart_keras.compression.compressible import Candidate, Factorization
+from dart_keras.compression.report_plot import Row, draw_report
 from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import Fitted, Fitter
 from dart_keras.model_surgery.replace import own_weights
 from dart_keras.utils.table import Table, Tabular
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -115,51 +115,38 @@ class CompressionReport(Tabular):
         """Return a dict of all of it that JSON can hold."""
         return json.loads(json.dumps(asdict(self)))
 
-    def plot(self, path: str | Path) -> "Figure":
-        """Draw what each layer held and holds, and its errors.
+    def plot(self, path: str | Path | None = None) -> "Figure":
+        """Draw the parameters of each layer before and after, and next to them its errors.
 
         Args:
-            path: Where to write the picture; its suffix says in which format.
+            path: Where to write the picture; its suffix says in which format. `None` not to.
 
         Returns:
-            The matplotlib figure.
+            The figure.
 
         Raises:
-            ImportError: If matplotlib is missing.
+            ImportError: If matplotlib is not installed.
         """
-        from matplotlib.figure import Figure
+        title = f"{self.model}: {self.parameters_before:,} → {self.parameters_after:,} parameters"
+        rows = [
+            Row(
+                layer.name,
+                layer.parameters_before,
+                layer.parameters_after,
+                None if _is_unchanged(layer) else layer.error,
+                None if _is_unchanged(layer) else layer.end_error,
+            )
+            for layer in self.layers
+        ]
+        return draw_report(title, rows, self.end_error, path)
 
-        names = [layer.name for layer in self.layers]
-        figure = Figure(figsize=(10, 1.5 + 0.35 * len(names)), layout="constrained")
-        sizes, errors = figure.subplots(1, 2, sharey=True)
-        places = range(len(names))
-        before = [layer.parameters_before for layer in self.layers]
-        after = [layer.parameters_after for layer in self.layers]
-        sizes.barh(places, before, color="lightgrey", label="before")
-        sizes.barh(places, after, height=0.5, label="after")
-        sizes.set(xscale="log", xlabel="parameters", yticks=list(places), yticklabels=names)
-        sizes.invert_yaxis()
-        # Above the axes, where no bar is.
-        above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "fontsize": 8}
-        sizes.legend(**above)
-        errors.barh(
-            places, [layer.error for layer in self.layers], height=0.5, label="at the layer"
-        )
-        if self.end_error is not None:
-            ends = [layer.end_error or 0.0 for layer in self.layers]
-            errors.barh(places, ends, height=0.25, label="at the end, with all before it")
-            errors.axvline(self.end_error, linestyle=":", color="black", label="of the whole model")
-        errors.set(xlabel="relative error")
-        errors.legend(**above)
-        figure.suptitle(
-            f"{self.model}: {self.parameters_before:,} to {self.parameters_after:,} parameters"
-        )
-        figure.savefig(path, dpi=120)
-        return figure
+
+def _is_unchanged(layer: LayerReport) -> bool:
+    return layer.reason is not None and layer.factorization != "corrected"
 
 
 def _row(layer: LayerReport) -> tuple[str, ...]:
-    unchanged = layer.reason is not None and layer.factorization != "corrected"
+    unchanged = _is_unchanged(layer)
     return (
         layer.name,
         layer.factorization,

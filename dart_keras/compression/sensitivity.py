@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import Factorization, LayerFilter, find_compressible_layers
 from dart_keras.compression.search.student import Fitter
+from dart_keras.compression.sensitivity_plot import draw_heat_map
 from dart_keras.utils.progress import progress
 from dart_keras.utils.table import Table, Tabular
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Columns of the heat map: shares of the layer's parameters, each half of the one before.
 _SHARES = tuple(0.5**k for k in range(1, 8))
+# A factorization with a tenth more parameters than a share still counts for it.
+_NEARLY = 1.1
 
 
 @dataclass(frozen=True)
@@ -91,54 +93,29 @@ class Sensitivity(Tabular):
         ]
         return {"model": self.model, "rows": rows, "parameters": self.parameters}
 
-    def plot(self, path: str | Path) -> "Figure":
-        """Draw a heat map: the error at the model's end by layer and share of its parameters.
+    def plot(self, path: str | Path | None = None) -> "Figure":
+        """Draw a heat map: the model output error by layer and by the parameters that it keeps.
 
         Args:
-            path: Where to write the picture; its suffix says in which format.
+            path: Where to write the picture; its suffix says in which format. `None` not to.
 
         Returns:
-            The matplotlib figure.
+            The figure.
 
         Raises:
-            ImportError: If matplotlib is missing.
+            ImportError: If matplotlib is not installed.
         """
-        from matplotlib.colors import LogNorm
-        from matplotlib.figure import Figure
+        errors = {
+            name: [self._least_error(name, share * count * _NEARLY) for share in _SHARES]
+            for name, count in self.parameters.items()
+        }
+        columns = [f"1/{round(1 / share)}" for share in _SHARES]
+        title = f"{self.model}: model output error with one layer compressed"
+        return draw_heat_map(title, errors, columns, "share of the layer's parameters kept", path)
 
-        names = list(self.parameters)
-        values = np.full((len(names), len(_SHARES)), np.nan)
-        for i, name in enumerate(names):
-            for j, share in enumerate(_SHARES):
-                fitting = [
-                    row.end_error
-                    for row in self.of(name)
-                    if row.factorization.parameters <= share * self.parameters[name] * 1.1
-                ]
-                values[i, j] = min(fitting, default=np.nan)
-        figure = Figure(figsize=(9, 1.8 + 0.35 * len(names)), layout="constrained")
-        axes = figure.subplots()
-        shown = np.maximum(values, 1e-4)
-        image = axes.imshow(shown, aspect="auto", cmap="viridis_r", norm=LogNorm(1e-3, 1))
-        for i, j in np.ndindex(values.shape):
-            if not math.isnan(values[i, j]):
-                light = values[i, j] > 0.1
-                axes.text(
-                    j,
-                    i,
-                    f"{values[i, j]:.1%}",
-                    ha="center",
-                    va="center",
-                    color="white" if light else "black",
-                    fontsize=8,
-                )
-        axes.set_xticks(range(len(_SHARES)), [f"1/{round(1 / share)}" for share in _SHARES])
-        axes.set_yticks(range(len(names)), names)
-        axes.set_xlabel("at most so much of the layer's parameters")
-        figure.colorbar(image, label="relative error of the model's outputs")
-        figure.suptitle(f"{self.model}: what one layer alone loses")
-        figure.savefig(path, dpi=120)
-        return figure
+    def _least_error(self, name: str, parameters: float) -> float:
+        errors = (r.end_error for r in self.of(name) if r.factorization.parameters <= parameters)
+        return min(errors, default=math.nan)
 
 
 def sensitivity(

@@ -2,21 +2,36 @@ import importlib
 import importlib.util
 from types import ModuleType
 
-_HELP = (
-    "Deployment needs the package `{package}`. "
-    'Install it with `pip install "dart-keras[deployment]"`.'
-)
+_HELP = 'This needs the package `{package}`. Install it with `pip install "dart-keras[{extra}]"`.'
 
 
-def load(module: str, package: str) -> ModuleType:
-    """Imports a module of the `deployment` extra, or says how to install it."""
+def load(module: str, package: str, extra: str = "deployment") -> ModuleType:
+    """Import a module of an extra, or say how to install it.
+
+    Args:
+        module: The module's name.
+        package: The package that has it.
+        extra: The extra of dart-keras that the package belongs to.
+
+    Raises:
+        ImportError: If the package is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ImportError(_HELP.format(package=package)) from error
+        raise ImportError(_HELP.format(package=package, extra=extra)) from error
 
 
-def require(module: str, package: str) -> None:
-    """Says how to install a package that another process is about to import."""
+def require(module: str, package: str, extra: str = "deployment") -> None:
+    """Check that a package is installed that another process is about to import.
+
+    Args:
+        module: As for `load`.
+        package: As for `load`.
+        extra: As for `load`.
+
+    Raises:
+        ImportError: If the package is not installed.
+    """
     if importlib.util.find_spec(module) is None:
-        raise ImportError(_HELP.format(package=package))
+        raise ImportError(_HELP.format(package=package, extra=extra))

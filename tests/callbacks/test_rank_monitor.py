@@ -29,25 +29,30 @@ def test_nan_weights_are_recorded_as_nan():
     assert np.all(np.isnan(monitor.singular_values["first/1"][0]))
 
 
-def test_plot_writes_a_picture(tmp_path):
-    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
+def test_there_is_nothing_to_plot_before_an_epoch(tmp_path):
     monitor = RankMonitor()
-    with pytest.raises(ValueError, match="none yet"):
+    with pytest.raises(ValueError, match="call `fit` for at least one epoch first"):
         monitor.plot(tmp_path / "none.png")
-    make_model().fit(X, Y, epochs=2, verbose=0, callbacks=[monitor])
-    monitor.plot(tmp_path / "values.png")
-    assert (tmp_path / "values.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("bonds", "shape"), [(2, (1, 2)), (4, (1, 4)), (5, (2, 3)), (16, (4, 4))])
-def test_bonds_are_drawn_in_columns(tmp_path, bonds, shape):
+def test_plot_writes_a_picture_and_returns_it(tmp_path):
     pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
-    from matplotlib.image import imread
-
     monitor = RankMonitor()
-    monitor.epochs = [0, 1]
-    values = np.array([2.0, 1.0])
-    monitor.singular_values = {f"layer_{i}/1": [values, values[:1]] for i in range(bonds)}
-    monitor.plot(tmp_path / "values.png")
-    columns, rows = shape
-    assert imread(tmp_path / "values.png").shape[:2] == (120 * 3 * rows, 120 * 6 * columns)
+    model = make_model()
+    cut = RankDiscretization(Threshold(0.5), epoch=1)
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[monitor, cut])
+    figure = monitor.plot(tmp_path / "values.png", threshold=0.5)
+    assert (tmp_path / "values.png").read_bytes().startswith(b"\x89PNG")
+    [axes] = [axes for axes in figure.axes if axes.get_title("left").startswith("first, bond 1")]
+    assert "8\u00a0→" in axes.get_title("left")
+    assert monitor.plot() is not figure
+
+
+def test_a_monitor_says_what_it_has_seen():
+    monitor = RankMonitor()
+    assert repr(monitor) == "RankMonitor(0 bonds, 0 epochs)"
+    model = make_model()
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[monitor])
+    bonds = len(monitor.singular_values)
+    assert repr(monitor) == f"RankMonitor({bonds} bonds, 2 epochs)"

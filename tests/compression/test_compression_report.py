@@ -116,28 +116,44 @@ def test_all_of_it_is_in_what_json_holds(report, made):
         assert read["end_error"] == each.end_error
 
 
-def test_a_plot_shows_sizes_and_errors_of_every_layer(report, made, tmp_path):
+def test_a_plot_has_the_numbers_of_every_layer(report, made, tmp_path):
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
     for each in (report, made):
         figure = each.plot(tmp_path / "report.png")
         assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
         sizes, errors = figure.axes
-        assert [label.get_text() for label in sizes.get_yticklabels()] == [
-            row.name for row in each.layers
+        names = [label.get_text() for label in sizes.get_yticklabels()]
+        assert names == [row.name for row in each.layers]
+        written = [text.get_text() for text in sizes.texts]
+        assert written == [
+            f"{row.parameters_before:,} → {row.parameters_after:,}"
+            if row.parameters_before != row.parameters_after
+            else f"{row.parameters_before:,}"
+            for row in each.layers
         ]
-        widths = [bar.get_width() for bar in sizes.patches]
-        assert widths == [row.parameters_before for row in each.layers] + [
-            row.parameters_after for row in each.layers
-        ]
-        assert {row.error for row in each.layers} <= {bar.get_width() for bar in errors.patches}
+        shown = {text.get_text() for text in errors.texts}
+        for row in each.layers:
+            assert row.reason is not None or f"{row.error:.1%}" in shown
         assert f"{each.parameters_after:,}" in figure.get_suptitle()
+    assert made.plot() is not figure
 
 
-def test_a_plot_without_data_shows_no_errors_at_the_end(report, tmp_path):
+def test_layers_that_stay_have_no_errors_in_a_plot(report):
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
+    _, errors = report.plot().axes
+    # Of the head and of the normalization nothing is lost.
+    assert {int(text.xy[1]) for text in errors.texts} == {0, 1}
+
+
+def test_a_plot_without_data_shows_no_model_output_errors(report, tmp_path):
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
     rows = tuple(dataclasses.replace(row, end_error=None) for row in report.layers)
     known = dataclasses.replace(report, layers=rows, end_error=None)
-    _, errors = known.plot(tmp_path / "report.svg").axes
-    assert len(errors.patches) == len(rows)
-    assert not errors.lines
+    figure = known.plot(tmp_path / "report.svg")
+    assert not figure.axes[1].lines
+    [legend] = figure.legends
+    keys = [text.get_text() for text in legend.get_texts()]
+    assert keys == ["before", "after", "error of the layer's outputs"]
     assert "<svg" in (tmp_path / "report.svg").read_text()
 
 

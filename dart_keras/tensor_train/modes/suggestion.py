@@ -1,13 +1,16 @@
 """What a search for modes returns."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dart_keras.tensor_train.modes.candidates import ModePair
+from dart_keras.utils.plots import INK, RED, color_map, set_scale, styled_figure
 from dart_keras.utils.table import Table, Tabular
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # A table with more points is hard to read.
@@ -78,57 +81,82 @@ class Suggestion(ModePoint):
         """Return the suggested modes, the dense layer and the front, one row each."""
         rows = [("suggested", *_cells(self)), ("dense", *_cells(self.dense))]
         rows += [("front" if not k else "", *_cells(p)) for k, p in enumerate(self.front[:SHOWN])]
-        shape = f"{self.dense.input_modes[0]} x {self.dense.output_modes[0]}"
         rest = len(self.front) - SHOWN
         return Table(
             ("", *_header(self)),
             "l" + _alignment(self),
             rows,
-            title=f"Modes for {shape} on {self.target}, chosen for the least {self.objective}",
+            title=self._title,
             notes=[f"and {rest} more points of the front"] if rest > 0 else [],
         )
 
     __repr__ = Tabular.__repr__
 
+    @property
+    def _title(self) -> str:
+        shape = f"{self.dense.input_modes[0]} x {self.dense.output_modes[0]}"
+        objective = self.objective.replace("_", "-")
+        return f"Modes for {shape} on {self.target}, chosen for the least {objective}"
+
     def plot(self, path: str | Path | None = None) -> "Figure":
-        """Draw the front: each other cost against the parameters.
+        """Draw the front: each other cost against the parameters, beside the dense layer's.
 
         Args:
-            path: Where to write the picture, its ending saying in which format; `None` not to.
+            path: Where to write the picture, its suffix saying in which format; `None` not to.
 
         Returns:
             The figure.
 
         Raises:
-            ImportError: If matplotlib is missing.
+            ImportError: If matplotlib is not installed.
         """
-        from matplotlib.figure import Figure
-
-        panels = len(self.costs) - 1
-        figure = Figure(figsize=(4 * panels, 3.6), layout="constrained")
-        for k, axis in enumerate(figure.subplots(1, panels, squeeze=False)[0], start=1):
-            for cores in sorted({len(point.input_modes) for point in self.front}):
-                of_these = [p.costs for p in self.front if len(p.input_modes) == cores]
-                axis.scatter(
-                    [costs[0] for costs in of_these],
-                    [costs[k] for costs in of_these],
-                    label=f"{cores} cores",
-                    s=18,
-                )
-            # A ring leaves the point in it to be seen.
-            x, y = self.costs[0], self.costs[k]
-            axis.scatter(x, y, s=110, facecolors="none", edgecolors="black", label="suggested")
-            x, y = self.dense.costs[0], self.dense.costs[k]
-            axis.scatter(x, y, s=60, color="black", marker="X", label="dense")
-            axis.set_xscale("log")
-            # Errors are at most 1, and 0 for the dense layer.
-            axis.set_yscale("linear" if k == panels and self.error is not None else "log")
-            axis.set_xlabel(_HEADER[2])
-            axis.set_title(_HEADER[2 + k])
-        axis.legend(fontsize="small")
-        if path is not None:
-            figure.savefig(path, dpi=120)
+        names = _header(self)[3:]
+        columns = 3 if len(names) == 3 else 2
+        rows = math.ceil(len(names) / columns)
+        with styled_figure(0.3 + 3.3 * columns, 1.2 + 2.6 * rows, path) as figure:
+            panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
+            for k, (axes, name) in enumerate(zip(panels.flat, names, strict=True), start=1):
+                self._draw_cost(axes, k)
+                axes.set_title(name)
+            for axes in panels[-1]:
+                axes.set_xlabel("parameters")
+            figure.suptitle(self._title.replace(" x ", " \u00d7 "))
+            keys, labels = panels.flat[0].get_legend_handles_labels()
+            ncols = 5 if columns == 3 else 3
+            figure.legend(keys, labels, loc="outside lower center", ncols=ncols, columnspacing=1.2)
         return figure
+
+    def _draw_cost(self, axes: "Axes", k: int) -> None:
+        best, dense = self.costs, self.dense.costs
+        modes, ranks, *_ = (cell.replace("x", "\u00d7") for cell in _cells(self))
+        # A ring leaves the point in it to be seen.
+        axes.scatter(
+            best[0],
+            best[k],
+            s=130,
+            facecolors="none",
+            edgecolors=RED,
+            linewidths=1.8,
+            label=f"suggested: {modes}, ranks {ranks}",
+            zorder=4,
+        )
+        values = [point.costs[k] for point in (self, *self.front)]
+        # The error of the dense layer is zero.
+        if dense[k] > 0:
+            label = f"dense layer, {dense[0]:,} parameters"
+            axes.axhline(dense[k], color=INK, linewidth=1.2, linestyle=":", label=label)
+            values.append(dense[k])
+        # Of points in one place the suggested one is seen.
+        points = [*self.front, self]
+        for cores in sorted({len(point.input_modes) for point in points}):
+            color = color_map()((cores - 2) / 2)
+            costs = [point.costs for point in points if len(point.input_modes) == cores]
+            x, y = [c[0] for c in costs], [c[k] for c in costs]
+            axes.scatter(x, y, s=26, color=color, label=f"{cores} cores", zorder=2)
+            if len(self.input_modes) == cores:
+                axes.scatter(best[0], best[k], s=26, color=color, zorder=3)
+        set_scale(axes, "x", [point.parameters for point in points])
+        set_scale(axes, "y", values)
 
 
 _HEADER = ("modes", "ranks", "parameters", "multiply-adds", "microseconds", "arena bytes", "error")

@@ -45,7 +45,27 @@ def test_plot_draws_every_cost_against_the_parameters(tmp_path, matrix):
     found = suggest_modes(16, 12, ranks=2, matrix=matrix)
     figure = found.plot(tmp_path / "front.png")
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
-    titles = [axis.get_title() for axis in figure.axes]
+    titles = [axis.get_title("left") for axis in figure.axes]
     assert titles[:3] == ["multiply-adds", "microseconds", "arena bytes"]
     assert titles[3:] == ([] if matrix is None else ["error"])
+    assert "16 \u00d7 12 on cpu" in figure.get_suptitle()
     assert found.plot() is not figure
+
+
+def test_plot_shows_every_point_and_marks_the_suggested_one():
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
+    found = suggest_modes(784, 1024, ranks=4)
+    figure = found.plot()
+    for k, axes in enumerate(figure.axes, start=1):
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        shown = {tuple(xy) for points in axes.collections for xy in points.get_offsets().tolist()}
+        for point in (found, *found.front):
+            x, y = point.costs[0], point.costs[k]
+            assert (x, y) in shown
+            assert left < x < right
+            assert bottom < y < top
+    [legend] = figure.legends
+    keys = [text.get_text() for text in legend.get_texts()]
+    assert keys[0].startswith("suggested: 7\u00d74")
+    assert keys[1] == "dense layer, 802,816 parameters"
+    assert keys[2:] == ["2 cores", "3 cores", "4 cores"]
