@@ -1,4 +1,4 @@
-"""Files that are damaged or ask for too much, for the tests."""
+"""Corrupted files and files that need too much memory, for the tests."""
 
 import random
 
@@ -11,7 +11,7 @@ from dart_keras.deployment.tracing.signature import model_signature
 
 
 def corrupted(content: bytes, count: int, seed: int) -> list[bytes]:
-    """Copies of a file: one in five is cut off, of the others bits are flipped, mostly one."""
+    """Return copies of a file: one in five is truncated, the others have flipped bits."""
     choose = random.Random(seed)
     copies = []
     for number in range(count):
@@ -19,14 +19,14 @@ def corrupted(content: bytes, count: int, seed: int) -> list[bytes]:
         if number % 5 == 0:
             del copy[choose.randrange(len(copy)) :]
         else:
-            for place in choose.sample(range(8 * len(copy)), choose.choice((1, 1, 1, 3, 30))):
-                copy[place // 8] ^= 1 << place % 8
+            for bit in choose.sample(range(8 * len(copy)), choose.choice((1, 1, 1, 3, 30))):
+                copy[bit // 8] ^= 1 << bit % 8
         copies.append(bytes(copy))
     return copies
 
 
 def of_two_gibibytes() -> bytes:
-    """A file that takes one number, and two gibibytes for a tensor on the way to its output."""
+    """Return a file with one input element that needs 2 GiB for an intermediate tensor."""
     inputs = keras.Input((1,))
     large = keras.ops.tanh(keras.ops.broadcast_to(inputs, (1, 2**29)))
     model = keras.Model(inputs, keras.ops.sum(large, axis=1))

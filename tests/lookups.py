@@ -1,4 +1,4 @@
-"""Every way to look up rows of a train, for the tests."""
+"""Plans to look up rows, for the tests."""
 
 from dart_keras.devices import find_device
 from dart_keras.tensor_train.lookup import lookup_plans
@@ -7,12 +7,12 @@ from dart_keras.tensor_train.lookup import lookup_plans
 BERT = ((175, 175), (24, 32), (1, 16, 1))
 
 
-def all_plans(count, train, *, training=True, dynamic_shapes=True):
-    """All plans on this machine for so many ids and a train of given modes and ranks."""
+def all_plans(count, shape, *, training=True, dynamic_shapes=True):
+    """Return all plans on the CPU for a number of ids and a TT matrix of given modes and ranks."""
     return list(
         lookup_plans(
             count,
-            *train,
+            *shape,
             training=training,
             device=find_device("cpu"),
             dynamic_shapes=dynamic_shapes,

@@ -1,4 +1,4 @@
-"""Processes of their own for the runs of `tests.runs`: other backends, strategies and workers."""
+"""Subprocesses for the runs of `tests.runs`: other backends, strategies and workers."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def start(folder, strategy, *names, **environment):
 
 
 def finish(*started):
-    """Wait for all; if one fails, the others, which may be waiting for it, are stopped."""
+    """Wait for all processes; if one fails, stop the others, which may be waiting for it."""
     try:
         while any(process.poll() is None for process, _ in started):
             for process, log in started:
@@ -52,7 +52,7 @@ here = cache(run)
 
 
 def check_same(seen, expected):
-    """Whether two runs are the same, one of which may have been resumed at a later epoch."""
+    """Check that two runs are the same; one of them may have been resumed at a later epoch."""
     assert expected["epochs"][-len(seen["epochs"]) :] == seen["epochs"]
     assert set(seen["logs"]) == set(expected["logs"])
     for name, values in seen["logs"].items():

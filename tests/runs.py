@@ -1,7 +1,7 @@
-"""Short training runs with a cut, the same on every backend and strategy, to be compared.
+"""Short training runs with a truncation, which must be the same on every backend and strategy.
 
-`python -m tests.runs FOLDER STRATEGY NAME...` makes them in a process of its own. The chief writes
-what was seen to FOLDER/chief.json, another worker to FOLDER/other.json.
+`python -m tests.runs FOLDER STRATEGY NAME...` runs them in a process of its own. The chief writes
+the results to FOLDER/chief.json, another worker to FOLDER/other.json.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ EPOCHS = 4
 
 def sequential():
     first = TTDense(16, 8, activation="relu", rank_regularizer=GroupLasso(0.2), name="first")
-    # Its last core begins with zeros, for which the regularizer needs a finite gradient.
+    # Its last core starts at zero, where the regularizer must have a finite gradient.
     second = TTDense(
         16, 8, core_initializer="zeros", rank_regularizer=NuclearNorm(0.2), name="second"
     )
@@ -36,11 +36,11 @@ def sequential():
 
 
 def layers_of_text():
-    press = LogDet(0.02)  # One for all.
+    regularizer = LogDet(0.02)  # Shared by all layers.
     return (
-        TTEmbedding(40, 16, 8, rank_regularizer=press, name="table"),
-        TTEinsumDense("abc,cde->abde", (None, 2, 8), 8, rank_regularizer=press, name="heads"),
-        TTEinsumDense("abde,dec->abc", (None, 16), 8, rank_regularizer=press, name="joined"),
+        TTEmbedding(40, 16, 8, rank_regularizer=regularizer, name="table"),
+        TTEinsumDense("abc,cde->abde", (None, 2, 8), 8, rank_regularizer=regularizer, name="heads"),
+        TTEinsumDense("abde,dec->abc", (None, 16), 8, rank_regularizer=regularizer, name="joined"),
     )
 
 
@@ -68,7 +68,7 @@ def subclassed():
     return Subclassed(), IDS, IDS, cross_entropy()
 
 
-# By name: what makes the model, its optimizer, and the callback that cuts.
+# By name: functions that make the model, its optimizer, and the callback that truncates.
 RUNS = {
     "threshold": (
         functional,
@@ -101,17 +101,17 @@ RUNS = {
 
 
 class PowerCut(Exception):  # noqa: N818
-    """What ends a run before its time."""
+    """Ends a run early."""
 
 
 def run(name, strategy=None, backup=None, stop=None):
-    """Train a model; what was seen of it.
+    """Train a model and return its results.
 
     Args:
-        name: Which of the runs.
+        name: Name of the run.
         strategy: A `tf.distribute` strategy.
         backup: A folder to back up to, and to resume from.
-        stop: Before which epoch to raise a `PowerCut`.
+        stop: Epoch before which to raise a `PowerCut`.
     """
     make, optimizer, cut = RUNS[name]
     keras.utils.set_random_seed(0)
@@ -124,7 +124,7 @@ def run(name, strategy=None, backup=None, stop=None):
             raise PowerCut
 
     def shorten(batch, logs):
-        # In the middle of an epoch, without asking the model, which JAX trains copies of.
+        # In the middle of an epoch, through the layers, because JAX trains copies of the model.
         if make is subclassed and layers[-1].ranks[1] == 8:
             layers[-1].truncate(7)
 
@@ -137,7 +137,7 @@ def run(name, strategy=None, backup=None, stop=None):
         keras.callbacks.LambdaCallback(on_epoch_begin=cut_power),
     ]
     if backup is not None:
-        # Workers that are not the chief read the backup and never write it.
+        # Only the chief writes the backup; other workers read it.
         when = "epoch" if is_chief(strategy) else sys.maxsize
         callbacks.append(
             keras.callbacks.BackupAndRestore(backup, save_freq=when, delete_checkpoint=False)
@@ -158,7 +158,7 @@ def run(name, strategy=None, backup=None, stop=None):
 
 
 def run_in_two_parts(name, strategy, backup, stop):
-    """The same, stopped before an epoch and resumed by another model; what the second one saw."""
+    """Stop a run before an epoch, resume it by another model, and return the second results."""
     try:
         run(name, strategy, backup, stop)
     except PowerCut:
@@ -182,7 +182,7 @@ def strategy_called(name):
 def main(folder, strategy_name, *names):
     strategy = strategy_called(strategy_name)
     seen = {
-        # One of them is stopped after its cut.
+        # One of them is stopped after its truncation.
         name: run_in_two_parts(name, strategy, Path(folder, name), 3)
         if name == "threshold"
         else run(name, strategy)

@@ -1,6 +1,6 @@
-"""The whole way, from fit to the microcontroller's interpreter, for models that are not Sequential.
+"""The whole workflow, from fit to the microcontroller's interpreter, for non-Sequential models.
 
-The README's example, which runs as a test too, is the Sequential one.
+The README's example is Sequential, and it runs as a test, too.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""Training goes on after a cut where the cut model stands: the optimizer makes no jolt."""
+"""Training continues smoothly after a truncation: the optimizer does not make the loss jump."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ STEPS = 50
         pytest.param(lambda: keras.optimizers.SGD(0.05, momentum=0.9), id="sgd with momentum"),
     ],
 )
-def test_loss_after_50_steps_is_not_above_the_loss_just_after_the_cut(optimizer):
+def test_loss_50_steps_after_truncation_is_not_higher(optimizer):
     images = load()
     x, y = images.train_images[: 100 * BATCH], images.train_labels[: 100 * BATCH]
     model = tt_model(strength=0.1)
@@ -33,7 +33,7 @@ def test_loss_after_50_steps_is_not_above_the_loss_just_after_the_cut(optimizer)
             cross_entropy.append(float(loss(y, logits)))
 
         def on_epoch_begin(self, epoch, logs=None):
-            # Comes after the discretization, so that this is the loss of the cut model.
+            # Called after the discretization, so this is the loss of the truncated model.
             if epoch == 3:
                 self.measure()
 

@@ -68,14 +68,14 @@ def rank_one(shape=(4, 3, 3, 4)):
 
 @pytest.mark.parametrize(("regularizer", "by_numpy"), PAIRS)
 @given(core=CORES)
-def test_value_is_that_of_numpy(regularizer, by_numpy, core):
-    # The square root is rounded off at zero, by 1e-3 for each singular value at most.
+def test_value_matches_numpy(regularizer, by_numpy, core):
+    # The square root is smoothed near zero, by at most 1e-3 for each singular value.
     slack = 1e-3 * (core.shape[0] + core.shape[-1])
     assert float(regularizer(1.0)(core)) == pytest.approx(by_numpy(core), abs=slack)
 
 
 @pytest.mark.parametrize("regularizer", ALL)
-def test_bonds_of_rank_one_do_not_count(regularizer):
+def test_bonds_of_rank_one_have_no_penalty(regularizer):
     core = np.random.default_rng(0).normal(size=(1, 3, 4, 1))
     assert float(regularizer(1.0)(core)) == 0
     both = np.random.default_rng(0).normal(size=(3, 4, 4, 2))
@@ -86,13 +86,13 @@ def test_bonds_of_rank_one_do_not_count(regularizer):
 
 
 @pytest.mark.parametrize("regularizer", ALL)
-def test_gradient_is_that_of_finite_differences(regularizer):
+def test_gradient_matches_finite_differences(regularizer):
     rng = np.random.default_rng(0)
     core, direction = rng.normal(size=(3, 2, 3, 4)), rng.normal(size=(3, 2, 3, 4))
     penalty, step = regularizer(0.7), 1e-5
     difference = float(penalty(core + step * direction)) - float(penalty(core - step * direction))
     slope = np.sum(gradient(penalty, core) * direction)
-    # The penalty is a float64 of a float32 strength.
+    # The penalty is float64, but the strength is float32.
     assert slope == pytest.approx(difference / (2 * step), rel=1e-5)
 
 
@@ -103,7 +103,7 @@ def test_gradient_is_that_of_finite_differences(regularizer):
     [np.zeros((4, 3, 3, 4)), rank_one(), np.eye(16).reshape(4, 4, 4, 4), 1e-12 * rank_one()],
     ids=["zero", "rank-deficient", "equal singular values", "tiny"],
 )
-def test_gradient_is_finite_where_singular_values_vanish_or_meet(regularizer, dtype, core):
+def test_gradient_is_finite_for_zero_or_equal_singular_values(regularizer, dtype, core):
     found = gradient(regularizer(1.0), core.astype(dtype))
     assert np.all(np.isfinite(found))
     assert np.isfinite(float(regularizer(1.0)(core.astype(dtype))))
@@ -111,31 +111,33 @@ def test_gradient_is_finite_where_singular_values_vanish_or_meet(regularizer, dt
 
 @pytest.mark.parametrize("regularizer", ALL)
 @given(core=CORES, scale=st.floats(1e-3, 1e3))
-def test_scale_does_not_matter(regularizer, core, scale):
+def test_penalty_does_not_depend_on_the_scale(regularizer, core, scale):
     penalty = regularizer(1.0)
     assert float(penalty(scale * core)) == pytest.approx(float(penalty(core)), rel=1e-6)
-    # So the gradient does not shrink the weights as a whole.
+    # So the gradient does not shrink all weights.
     found = gradient(penalty, core)
     assert abs(np.sum(found * core)) <= 1e-6 * (1 + np.linalg.norm(found) * np.linalg.norm(core))
 
 
 @pytest.mark.parametrize("regularizer", ALL)
-def test_fewer_directions_cost_less(regularizer):
+def test_lower_rank_has_a_smaller_penalty(regularizer):
     full = np.random.default_rng(0).normal(size=(4, 3, 3, 4))
     assert float(regularizer(1.0)(rank_one())) < 0.8 * float(regularizer(1.0)(full))
 
 
 @pytest.mark.parametrize("regularizer", [NuclearNorm, LogDet])
-def test_the_gauge_inside_a_bond_does_not_matter(regularizer):
+def test_penalty_does_not_depend_on_a_rotation_of_the_bond(regularizer):
     rng = np.random.default_rng(0)
     core = rng.normal(size=(1, 4, 4, 5))
-    turn, _ = np.linalg.qr(rng.normal(size=(5, 5)))
-    turned = np.tensordot(core, turn, 1)
-    assert float(regularizer(1.0)(turned)) == pytest.approx(float(regularizer(1.0)(core)), rel=1e-6)
+    rotation, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    rotated = np.tensordot(core, rotation, 1)
+    assert float(regularizer(1.0)(rotated)) == pytest.approx(
+        float(regularizer(1.0)(core)), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("regularizer", ALL)
-def test_descending_the_penalty_lowers_the_rank(regularizer):
+def test_gradient_descent_on_the_penalty_lowers_the_rank(regularizer):
     core = np.random.default_rng(0).normal(size=(1, 4, 4, 4))
     variable = tf.Variable(core / np.linalg.norm(core))
     penalty = regularizer(1.0)
@@ -148,7 +150,7 @@ def test_descending_the_penalty_lowers_the_rank(regularizer):
 
 
 @pytest.mark.parametrize("regularizer", ALL)
-def test_strength_is_a_factor_that_can_be_changed_under_a_compiled_function(regularizer):
+def test_strength_can_be_changed_in_a_compiled_function(regularizer):
     core = tf.constant(np.random.default_rng(0).normal(size=(3, 2, 2, 3)))
     penalty = regularizer(0.5)
     compiled = tf.function(penalty)
@@ -163,7 +165,7 @@ def test_strength_is_a_factor_that_can_be_changed_under_a_compiled_function(regu
 def test_config(regularizer):
     core = np.random.default_rng(0).normal(size=(3, 2, 2, 3))
     first = regularizer(0.25)
-    first.strength.assign(9.0)  # as a schedule does, which is no part of the configuration
+    first.strength.assign(9.0)  # as a schedule does; it is not part of the configuration
     again = keras.regularizers.deserialize(keras.regularizers.serialize(first))
     assert type(again) is regularizer
     assert again.get_config() == {"strength": 0.25}
@@ -172,14 +174,14 @@ def test_config(regularizer):
 
 @pytest.mark.parametrize("regularizer", ALL)
 @pytest.mark.parametrize("strength", [-1, -1e-9, float("nan"), "0.1", None, True, [0.1]])
-def test_a_strength_that_is_no_number_of_at_least_zero_is_refused(regularizer, strength):
+def test_invalid_strength_is_refused(regularizer, strength):
     with pytest.raises(ValueError, match="number of at least 0") as error:
         regularizer(strength)
     assert str(error.value).endswith(f"Received: strength={strength!r}")
 
 
 @pytest.mark.parametrize("regularizer", ALL)
-def test_a_vector_is_refused(regularizer):
+def test_vector_is_refused(regularizer):
     with pytest.raises(ValueError, match=r"at least two axes. Received: shape=\(4,\)"):
         regularizer(1.0)(np.ones(4))
 

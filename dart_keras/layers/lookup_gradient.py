@@ -90,7 +90,7 @@ def _with_gradients(
     states = multiply(digits[:-1], tables[:-1], factors[:-1])
     sums = list(sums)
     for k in range(len(factors) - 1, 0, -1):
-        if factors[k].parted:
+        if factors[k].grouped:
             change, flow = _gradients_per_part(states[k - 1], tables[k], digits[k], flow)
             sums[k] += tf.cast(change, sums[k].dtype)
             continue

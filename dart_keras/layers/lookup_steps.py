@@ -50,7 +50,7 @@ def multiply(
         if not states:
             state = slices_of(table, digit)
         else:
-            state = (per_part if factor.parted else per_id)(states[-1], table, digit)
+            state = (per_part if factor.grouped else per_id)(states[-1], table, digit)
             if change is not None:
                 state = change(len(states) - 1, state)
         states.append(state)

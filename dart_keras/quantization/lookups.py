@@ -83,7 +83,7 @@ class TrainLookup:
 def _table_quantizer(holder: Any, factor: Factor, place: int) -> Any:
     """What rounds the table of a factor: a tensor of shape (n, r, m * r')."""
     name = f"slices_{place}"
-    if not factor.parted:
+    if not factor.grouped:
         return SingleScaleQuantizer(holder, name, symmetric=False)
     # A digit that has one value picks nothing: its only slice is a matrix to multiply by.
     shape = (factor.rank, factor.m * factor.next_rank)

@@ -1,7 +1,7 @@
-"""Gauges of a train: how its matrix is shared out between neighbouring cores.
+"""Core bases of a TT matrix: different cores for the same matrix.
 
-Between two cores any invertible matrix may stand with its inverse beside it: the train's matrix
-stays as it is, the numbers of the cores and of what is between two products do not.
+Any invertible matrix and its inverse may be inserted between two neighbouring cores. The TT matrix
+stays the same. The elements of the cores change, and so do the intermediate results.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import numpy as np
 
 
 def balanced(cores: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Puts every bond into the basis of its singular vectors, with half of each value on each side.
+    """Transform every bond to its singular vectors, with half of each value on each side.
 
     Args:
         cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k).
 
     Returns:
-        Cores of the same matrix in float64. A rank that is more than its neighbours allow shrinks.
+        Cores of the same matrix in float64. Ranks above what their neighbours allow become smaller.
 
     Example:
         >>> cores = np.ones((1, 3, 3, 1)), 4 * np.ones((1, 3, 3, 1))
@@ -34,7 +34,7 @@ def balanced(cores: Sequence[np.ndarray]) -> list[np.ndarray]:
         u, values, v = np.linalg.svd(cores[bond + 1].reshape(left, -1), full_matrices=False)
         cores[bond + 1] = v.reshape(-1, *modes, right)
         cores[bond] = np.tensordot(cores[bond], u * values, 1)
-        # Values that are nothing but rounding errors would be blown up.
+        # The bound keeps values that are rounding errors from being amplified.
         roots = np.sqrt(np.maximum(values, 1e-9 * values[0]))
         scales.append((bond, np.where(roots > 0, roots, 1.0)))
     for bond, roots in scales:
@@ -43,13 +43,16 @@ def balanced(cores: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def rotated(cores: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
-    """As `balanced`, and then turned at random, so that no index of a bond stands out.
+    """Balance the cores, then rotate every bond at random, so that no index stands out.
 
-    (As hidden states are before they are rounded in Ashkboos et al. 2024, QuaRot.)
+    Ashkboos et al. 2024, QuaRot, rotate hidden states in this way before quantization.
 
     Args:
-        cores: As for `balanced`.
-        seed: Of the rotations.
+        cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k).
+        seed: Random seed of the rotations.
+
+    Returns:
+        Cores of the same matrix in float64.
     """
     cores = balanced(cores)
     rng = np.random.default_rng(seed)
@@ -63,7 +66,17 @@ def rotated(cores: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
 def with_matrix(
     cores: Sequence[np.ndarray], bond: int, matrix: np.ndarray, inverse: np.ndarray
 ) -> list[np.ndarray]:
-    """The cores with a matrix and its inverse put between two of them; bonds count from 0."""
+    """Insert a matrix and its inverse between two cores.
+
+    Args:
+        cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k).
+        bond: The bond between cores `bond` and `bond + 1`, both counted from 0.
+        matrix: Array of shape (r, r'), applied to the left core.
+        inverse: Array of shape (r', r), applied to the right core.
+
+    Returns:
+        Cores of the same matrix.
+    """
     cores = list(cores)
     cores[bond] = np.tensordot(cores[bond], matrix, 1)
     cores[bond + 1] = np.tensordot(inverse, cores[bond + 1], 1)

@@ -1,4 +1,4 @@
-"""The ranks of a tensor train: the forms that a user may write them in, and their limits."""
+"""Ranks of a TT matrix: the ways to specify them, and their limits."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ Ranks = int | Sequence[int]
 
 
 def rank_limits(input_modes: Sequence[int], output_modes: Sequence[int]) -> tuple[int, ...]:
-    """The largest useful rank at every bond, the two ends included.
+    """Return the largest useful rank at every bond, both ends included.
 
     A bond's rank is that of an unfolding of the matrix, so it cannot exceed the unfolding's number
     of rows or columns.
@@ -32,7 +32,9 @@ def rank_limits(input_modes: Sequence[int], output_modes: Sequence[int]) -> tupl
 
 
 def check_ranks(ranks: Ranks) -> int | tuple[int, ...]:
-    """The ranks with Python integers, if they are positive integers; their number is not checked.
+    """Return the ranks as Python integers, and check that they are positive integers.
+
+    The number of ranks is not checked.
 
     Raises:
         ValueError: If a rank is not an integer, or is zero or negative.
@@ -54,7 +56,7 @@ def check_ranks(ranks: Ranks) -> int | tuple[int, ...]:
 def complete_ranks(
     ranks: Ranks, input_modes: Sequence[int], output_modes: Sequence[int]
 ) -> tuple[int, ...]:
-    """All d + 1 ranks from an integer, the d - 1 inner ranks or all d + 1, clipped to their limits.
+    """Complete ranks to all d + 1 of them, clipped to their limits.
 
     Args:
         ranks: One rank for every bond, one rank a bond, or these with the 1 at both ends.
@@ -65,8 +67,8 @@ def complete_ranks(
         d + 1 integers, the first and the last of them 1.
 
     Raises:
-        ValueError: If there is another number of ranks, if one is not a positive integer, or if
-            the ranks at the ends are not 1.
+        ValueError: If the number of ranks is wrong, if one is not a positive integer, or if the
+            ranks at the ends are not 1.
 
     Example:
         >>> complete_ranks(16, (28, 28), (32, 32))
@@ -87,7 +89,7 @@ def complete_ranks(
             f"Expected `ranks` for {d} cores to be an integer, {d - 1} inner ranks, or {d + 1} "
             f"ranks that begin and end with 1. Received: ranks={ranks!r}"
         )
-    # A neighbour that was clipped lowers what this bond can use, so one pass in each direction.
+    # A clipped neighbour lowers the limit of this bond, so one pass in each direction is needed.
     sizes = [n * m for n, m in zip(input_modes, output_modes, strict=True)]
     clipped = list(full)
     for bond in range(1, d):
@@ -100,7 +102,7 @@ def complete_ranks(
 def count_parameters(
     input_modes: Sequence[int], output_modes: Sequence[int], ranks: Sequence[int]
 ) -> int:
-    """Return the number of elements of the cores.
+    """Return the number of parameters of the cores.
 
     Args:
         input_modes: Modes n_1...n_d of the rows.

@@ -1,10 +1,10 @@
 """TT-rounding as one linear map a bond.
 
-The textbook's algorithm rewrites the cores one after another. Here each bond k gets two small
-matrices, P_k of shape (r_k, r'_k) and Q_k of shape (r'_k, r_k) with Q_k P_k = 1, and core k becomes
-Q_{k-1} G_k P_k. P_k Q_k projects onto the r'_k leading singular directions of the bond, so the
-matrix that results is that of TT-rounding. What is gained is that anything else that lives on the
-cores, such as an optimizer's momentum, can be taken through the same maps.
+The usual algorithm (Oseledets 2011, algorithm 2) rewrites the cores one after another. Here each
+bond k gets two small matrices, P_k of shape (r_k, r'_k) and Q_k of shape (r'_k, r_k) with
+Q_k P_k = 1, and core k becomes Q_{k-1} G_k P_k. P_k Q_k projects onto the r'_k leading singular
+directions of the bond, so the resulting matrix is that of TT-rounding. The advantage: the same maps
+apply to anything else in the shape of the cores, such as an optimizer's momentum.
 """
 
 import math
@@ -20,14 +20,14 @@ BondMap = tuple[np.ndarray, np.ndarray]
 def ranks_within(
     bond_singular_values: Sequence[np.ndarray], tolerance: float | None
 ) -> tuple[int, ...]:
-    """The smallest inner ranks whose cut is sure to stay within a relative Frobenius error.
+    """Return the smallest inner ranks that guarantee a relative Frobenius error.
 
     Each of the d - 1 bonds may discard a share of `tolerance` / sqrt(d - 1) of the norm
     (Oseledets 2011, theorem 2.2 and corollary 2.4).
 
     Args:
         bond_singular_values: Descending singular values, one array a bond.
-        tolerance: The relative error allowed, at least 0 and below 1.
+        tolerance: Maximum relative error, at least 0 and below 1.
 
     Returns:
         The d - 1 inner ranks, each at least 1.
@@ -49,18 +49,18 @@ def ranks_within(
 
 
 def bond_maps(cores: Sequence[np.ndarray], ranks: Sequence[int]) -> list[BondMap | None]:
-    """The maps that cut each bond to the given rank; `None` where nothing is cut.
+    """Return the maps that truncate each bond to a rank; `None` for unchanged bonds.
 
     Args:
         cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k).
-        ranks: All d + 1 ranks to cut to, none above the present ones.
+        ranks: All d + 1 new ranks, none above the present one.
 
     Returns:
-        For each of the d + 1 places (both ends included) the pair (P_k, Q_k) or `None`.
+        For each of the d + 1 bonds (both ends included) the pair (P_k, Q_k) or `None`.
     """
     maps: list[BondMap | None] = [None] * (len(cores) + 1)
     lefts = left_factors(cores)
-    # From the right end to the left, each bond seeing the cuts already made to its right.
+    # From right to left; each bond takes the truncations to its right into account.
     beyond = np.ones((1, 1))
     for bond in range(len(cores) - 1, 0, -1):
         core = np.asarray(cores[bond], np.float64)
@@ -79,17 +79,17 @@ def _bond_map(left: np.ndarray, right: np.ndarray, rank: int) -> BondMap:
     scale = np.zeros(0) if known == 0 else 1 / np.sqrt(s[:known])
     p = right @ vh[:known].T * scale
     q = (u[:, :known] * scale).T @ left
-    # Any invertible r' x r' matrix between P and Q gives the same train. This choice splits the
-    # projector evenly: P and Q stretch by the same least amount, so that the new cores, and what an
-    # optimizer knows of their gradients, keep the scale that training gave them.
+    # Any invertible r' x r' matrix between P and Q gives the same TT matrix. This choice splits the
+    # projector evenly: P and Q have the same, least possible, stretch. So the new cores, and the
+    # optimizer's statistics of their gradients, keep the scale that training gave them.
     x, stretch, yh = np.linalg.svd(p @ q)
     root = np.sqrt(stretch[:known])
     even_p, even_q = x[:, :known] * root, root[:, None] * yh[:known]
-    # Turned so that slice i of a core belongs to singular value i, as far as that can be.
+    # Rotate so that slice i of a core belongs to singular value i, as closely as possible.
     a, _, bh = np.linalg.svd(even_p.T @ (p / np.linalg.norm(p, axis=0)))
     turn = a @ bh
     p, q = even_p @ turn, turn.T @ even_q
-    # Ranks beyond what the matrix has: new slices that are zero on the right side.
+    # For ranks above that of the matrix, add slices that are zero on the right side.
     missing = rank - known
     p = np.concatenate([p, x[:, known : known + missing]], axis=1)
     q = np.concatenate([q, np.zeros((missing, q.shape[1]))])
@@ -99,13 +99,13 @@ def _bond_map(left: np.ndarray, right: np.ndarray, rank: int) -> BondMap:
 def project(
     cores: Sequence[np.ndarray], maps: Sequence[BondMap | None], power: int = 1
 ) -> tuple[np.ndarray, ...]:
-    """Take arrays that live on the cores through the maps of `bond_maps`.
+    """Apply the maps of `bond_maps` to arrays in the shape of the cores.
 
     Args:
         cores: One array a core, of the core's shape.
-        maps: What `bond_maps` returned.
+        maps: Result of `bond_maps`.
         power: 2 for squares, such as an optimizer's second moments: the entries of the maps are
-            squared too, which keeps a variance a variance.
+            squared too, so a variance stays a variance.
 
     Returns:
         One array a core, of the smaller shape, in the dtype of the input.

@@ -1,4 +1,4 @@
-"""A matrix in TT format, in NumPy."""
+"""TT matrices in NumPy."""
 
 import itertools
 import math
@@ -18,17 +18,17 @@ _SIDES = ("input_modes", "output_modes")
 
 @dataclass(frozen=True, eq=False)
 class TTMatrix:
-    """A matrix W of shape (N, M) held as cores of shape (r_{k-1}, n_k, m_k, r_k).
+    """A matrix W of shape (N, M) as a TT matrix, with cores of shape (r_{k-1}, n_k, m_k, r_k).
 
     W[(i_1...i_d), (j_1...j_d)] = G_1[:, i_1, j_1, :] ... G_d[:, i_d, j_d, :], both multi-indices
     row-major (Oseledets 2011; Novikov et al. 2015, section 3).
 
     Attributes:
-        cores: The arrays G_1...G_d, of any float dtype. They are used as they are, not copied.
+        cores: The arrays G_1...G_d, of any float dtype. They are not copied.
 
     Raises:
-        ValueError: If the cores are not four-dimensional, do not fit to each other, or do not begin
-            and end with rank 1.
+        ValueError: If the cores are not four-dimensional, their ranks do not match, or the first
+            and last rank are not 1.
 
     Example:
         >>> tt = TTMatrix((np.ones((1, 2, 3, 2)), np.ones((2, 4, 5, 1))))
@@ -50,8 +50,8 @@ class TTMatrix:
             or any(a[-1] != b[0] for a, b in itertools.pairwise(shapes))
         ):
             raise ValueError(
-                "Expected cores of shape (r_{k-1}, n_k, m_k, r_k) whose ranks meet and are 1 at "
-                f"both ends. Received shapes: {shapes}"
+                "Expected cores of shape (r_{k-1}, n_k, m_k, r_k) with matching ranks, which are 1 "
+                f"at both ends. Received: shapes {shapes}"
             )
         object.__setattr__(self, "cores", tuple(self.cores))
 
@@ -72,12 +72,12 @@ class TTMatrix:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """The shape (N, M) of the matrix."""
+        """Shape (N, M) of the matrix."""
         return math.prod(self.input_modes), math.prod(self.output_modes)
 
     @property
     def parameters(self) -> int:
-        """The number of elements of the cores."""
+        """Number of parameters of the cores."""
         return sum(core.size for core in self.cores)
 
     def __repr__(self) -> str:
@@ -97,7 +97,7 @@ class TTMatrix:
         return dense[:, :, 0]
 
     def left_canonical(self) -> "TTMatrix":
-        """Return the same matrix in left-canonical form.
+        """Return the same matrix with left-orthogonal cores, all but the last one.
 
         Returns:
             A `TTMatrix` in which core k < d, as a matrix (r_{k-1} n_k m_k, r_k), has orthonormal
@@ -112,15 +112,15 @@ class TTMatrix:
         return TTMatrix((*cores, np.tensordot(carry, self.cores[-1], 1)))
 
     def right_canonical(self) -> "TTMatrix":
-        """Return the same matrix in right-canonical form: every core but the first orthonormal."""
+        """Return the same matrix with right-orthogonal cores, all but the first one."""
         return self.mirrored().left_canonical().mirrored()
 
     def mirrored(self) -> "TTMatrix":
-        """Return the matrix with its cores in reverse order, their ranks swapped."""
+        """Return the TT matrix with its cores in reverse order and their ranks swapped."""
         return TTMatrix(tuple(core.transpose(3, 1, 2, 0) for core in reversed(self.cores)))
 
     def norm(self) -> float:
-        """Return the Frobenius norm of the matrix, without making the matrix."""
+        """Return the Frobenius norm of the matrix, computed from the cores."""
         return float(np.linalg.norm(self.left_canonical().cores[-1]))
 
     @cached_property
@@ -129,13 +129,13 @@ class TTMatrix:
         return tuple(np.linalg.svd(left @ right, compute_uv=False) for left, right in pairs)
 
     def bond_singular_values(self) -> tuple[np.ndarray, ...]:
-        """Return the singular values of each of the d - 1 bonds, descending."""
+        """Return the singular values of the unfolding at each of the d - 1 bonds, descending."""
         return self._bond_singular_values
 
     def __sub__(self, other: "TTMatrix") -> "TTMatrix":
-        """The difference of two matrices of the same modes, its inner ranks the sums of theirs."""
+        """Return the difference of two matrices with the same modes; inner ranks add up."""
         if (self.input_modes, self.output_modes) != (other.input_modes, other.output_modes):
-            raise ValueError(f"Expected matrices of the same modes. Received: {self} and {other}")
+            raise ValueError(f"Expected TT matrices of equal modes. Received: {self} and {other}")
         if len(self.cores) == 1:
             return TTMatrix((self.cores[0] - other.cores[0],))
         cores = []
@@ -155,20 +155,21 @@ class TTMatrix:
     def round(
         self, ranks: Ranks | None = None, tolerance: float | None = None
     ) -> tuple["TTMatrix", float]:
-        """TT-rounding: the same matrix with smaller ranks (Oseledets 2011, algorithm 2).
+        """Lower the ranks by TT-rounding, with the least error (Oseledets 2011, algorithm 2).
 
         Args:
-            ranks: The ranks to cut to: an integer, d - 1 or d + 1 integers. Ranks above the present
-                ones are clipped to these.
-            tolerance: In place of `ranks`, the largest relative Frobenius error allowed; the
-                smallest ranks that promise it are taken.
+            ranks: The new ranks: an integer, d - 1 or d + 1 integers. Ranks above the present ones
+                are clipped to these.
+            tolerance: Instead of `ranks`, the maximum relative Frobenius error. The smallest ranks
+                that guarantee it are chosen.
 
         Returns:
-            The smaller matrix and the measured relative Frobenius error. It is at most the root of
-            the sum of the squares of the discarded bond singular values, divided by the norm.
+            The smaller TT matrix and its measured relative Frobenius error. The error is at most
+            the root of the sum of squares of the discarded bond singular values, divided by the
+            norm.
 
         Raises:
-            ValueError: If not just one of `ranks` and `tolerance` is given, or it is not valid.
+            ValueError: Unless exactly one of `ranks` and `tolerance` is given, and it is valid.
 
         Example:
             >>> rng = np.random.default_rng(0)
@@ -188,13 +189,13 @@ class TTMatrix:
         return rounded, error
 
     def round_with_maps(self, ranks: Ranks) -> tuple["TTMatrix", list[BondMap | None], float]:
-        """Truncate as `round` does, and return the maps that took the cores there.
+        """Round to given ranks, and return the maps of the bonds, too.
 
         Args:
-            ranks: The ranks to keep, as for `round`.
+            ranks: The new ranks, as for `round`.
 
         Returns:
-            The smaller matrix, the pair of matrices of every bond (see `bond_maps`), and the
+            The smaller TT matrix, the pair of matrices of every bond (see `bond_maps`), and the
             relative Frobenius error.
         """
         complete = complete_ranks(ranks, self.input_modes, self.output_modes)
@@ -213,21 +214,21 @@ class TTMatrix:
         ranks: Ranks | None = None,
         tolerance: float | None = None,
     ) -> "TTMatrix":
-        """TT-SVD: the cores of a dense matrix (Oseledets 2011, algorithm 1), computed by t3f.
+        """Factorize a dense matrix by TT-SVD (Oseledets 2011, algorithm 1), computed by t3f.
 
         Args:
             matrix: Array of shape (N, M).
             input_modes: Modes whose product is N.
             output_modes: As many modes, whose product is M.
-            ranks: The largest ranks: an integer, d - 1 or d + 1 integers; `None` for no limit.
-            tolerance: The largest relative Frobenius error allowed; `None` for no cut.
+            ranks: Maximum ranks: an integer, d - 1 or d + 1 integers; `None` for no limit.
+            tolerance: Maximum relative Frobenius error; `None` for no truncation.
 
         Returns:
             A `TTMatrix` of float64 cores.
 
         Raises:
-            ValueError: If the modes do not fit to the matrix, both limits are given, or either is
-                not valid.
+            ValueError: If the modes do not match the matrix, both limits are given, or one is
+                invalid.
 
         Example:
             >>> exact = TTMatrix.from_dense(np.eye(6), (2, 3), (2, 3))
@@ -243,7 +244,7 @@ class TTMatrix:
             )
         matrix = np.asarray(matrix, np.float64)
         if matrix.ndim != 2:
-            raise ValueError(f"Expected a matrix. Received an array of shape {matrix.shape}")
+            raise ValueError(f"Expected a matrix. Received: an array of shape {matrix.shape}")
         if not np.all(np.isfinite(matrix)):
             raise ValueError("Expected a finite matrix. Received: NaN or infinite values")
         inputs = check_modes("input_modes", input_modes)
@@ -260,12 +261,12 @@ class TTMatrix:
         else:
             limits = complete_ranks(ranks, inputs, outputs)
 
-        if len(inputs) == 1:  # Which t3f does not take.
+        if len(inputs) == 1:  # t3f needs at least two modes.
             return cls((matrix.reshape(1, *matrix.shape, 1),))
 
         import t3f
 
-        # t3f accepts a tolerance and ignores it, so the cut to a tolerance is made by rounding.
-        train = t3f.to_tt_matrix(matrix, [list(inputs), list(outputs)], list(limits))
-        tt = cls(tuple(np.asarray(core) for core in train.tt_cores))
+        # t3f accepts a tolerance but ignores it, so rounding enforces it.
+        factorized = t3f.to_tt_matrix(matrix, [list(inputs), list(outputs)], list(limits))
+        tt = cls(tuple(np.asarray(core) for core in factorized.tt_cores))
         return tt if tolerance is None else tt.round(tolerance=tolerance)[0]

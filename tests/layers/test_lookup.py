@@ -11,7 +11,7 @@ from dart_keras.layers import TTEmbedding
 from dart_keras.layers.lookup import checked_ids, lookup, lookup_plan_for, split_ids, table_of
 from dart_keras.layers.planning import device_planning
 from tests.lookups import all_plans
-from tests.trains import random_train, trains
+from tests.tt_matrices import random_tt_matrix, tt_matrices
 
 
 @st.composite
@@ -88,7 +88,7 @@ def drawn_lookup(data, tt):
     return plan, tf.constant(ids, tf.int32)
 
 
-@given(trains(), st.data())
+@given(tt_matrices(), st.data())
 def test_rows_are_those_of_the_dense_matrix_by_every_plan(tt, data):
     plan, ids = drawn_lookup(data, tt)
     for each in (plan, dataclasses.replace(plan, training=False)):
@@ -125,7 +125,7 @@ def assert_same_gradients(plan, ids, cores, **options):
         np.testing.assert_allclose(ours, theirs, atol=1e-7 * max(1, np.abs(theirs).max()))
 
 
-@given(trains(), st.data())
+@given(tt_matrices(), st.data())
 def test_gradients_are_those_of_the_dense_matrix_by_every_plan(tt, data):
     plan, ids = drawn_lookup(data, tt)
     # More blocks than ids, too.
@@ -133,15 +133,15 @@ def test_gradients_are_those_of_the_dense_matrix_by_every_plan(tt, data):
     assert_same_gradients(plan, ids, [tf.constant(core) for core in tt.cores])
 
 
-@pytest.mark.parametrize("kind", ["merged", "parted", "distinct", "mirrored"])
+@pytest.mark.parametrize("kind", ["merged", "grouped", "distinct", "mirrored"])
 def test_gradients_for_a_number_of_ids_that_is_not_known(kind):
-    tt = random_train((4, 3, 5), (2, 3, 2), (1, 3, 4, 1))
+    tt = random_tt_matrix((4, 3, 5), (2, 3, 2), (1, 3, 4, 1))
     plan = next(
         plan
         for plan in all_plans(5000, (tt.input_modes, tt.output_modes, tt.ranks))
         if {
             "merged": len(plan.factors) == 2,
-            "parted": any(factor.parted for factor in plan.factors),
+            "grouped": any(factor.grouped for factor in plan.factors),
             "distinct": plan.is_distinct,
             "mirrored": plan.ends_with_move,
         }[kind]
@@ -151,7 +151,7 @@ def test_gradients_for_a_number_of_ids_that_is_not_known(kind):
     assert_same_gradients(plan, ids, [tf.constant(core) for core in tt.cores], compiled=True)
 
 
-@given(trains(), st.data())
+@given(tt_matrices(), st.data())
 def test_a_table_is_the_dense_matrix(tt, data):
     table = table_of([tf.constant(core) for core in tt.cores], mirrored=data.draw(st.booleans()))
     np.testing.assert_allclose(tf.reshape(table, tt.shape), tt.to_dense(), atol=1e-9)
@@ -181,7 +181,7 @@ def test_no_size_depends_on_the_ids_where_sizes_are_fixed():
     tf.function(plan, jit_compile=True)(tf.zeros(1))
     with device_planning("microcontroller", lambda layer, plans: plans[0]):
         plan(tf.zeros(1))
-    assert [each.factors[1].parted for each in found] == [True, False, False]
+    assert [each.factors[1].grouped for each in found] == [True, False, False]
     assert found[2].device.name == "microcontroller"
 
 

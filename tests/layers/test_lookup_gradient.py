@@ -7,7 +7,7 @@ from dart_keras.layers import TTEmbedding
 from dart_keras.layers.lookup import lookup
 from dart_keras.layers.lookup_gradient import repeated_rows
 from tests.lookups import all_plans
-from tests.trains import random_train
+from tests.tt_matrices import random_tt_matrix
 
 RNG = np.random.default_rng(0)
 TRAIN = ((4, 3, 5), (2, 3, 2), (1, 3, 4, 1))
@@ -18,7 +18,7 @@ def plan_with(**wanted):
     for plan in all_plans(5000, TRAIN):
         plan_has = {
             "factors": len(plan.factors),
-            "parted": any(factor.parted for factor in plan.factors),
+            "grouped": any(factor.grouped for factor in plan.factors),
             "is_distinct": plan.is_distinct,
         }
         if wanted.items() <= plan_has.items():
@@ -27,7 +27,7 @@ def plan_with(**wanted):
 
 
 def test_a_gradient_has_a_gradient():
-    cores = [tf.constant(core) for core in random_train(*TRAIN).cores]
+    cores = [tf.constant(core) for core in random_tt_matrix(*TRAIN).cores]
     ids = tf.constant([7, 0, 7, 59])
 
     def second(plan):
@@ -41,16 +41,16 @@ def test_a_gradient_has_a_gradient():
         return [tf.convert_to_tensor(g) for g in outer.gradient(norm, cores)]
 
     expected = second(plan_with(factors=1, is_distinct=False))
-    for wanted in ({"parted": False}, {"parted": True}, {"is_distinct": True}):
+    for wanted in ({"grouped": False}, {"grouped": True}, {"is_distinct": True}):
         found = second(plan_with(factors=3, **wanted))
         for ours, theirs in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-@pytest.mark.parametrize("parted", [False, True])
-def test_sums_of_half_precision_are_kept_in_more(parted):
-    plan = plan_with(factors=3, parted=parted, is_distinct=False)
-    cores = [tf.constant(core, tf.bfloat16) for core in random_train(*TRAIN).cores]
+@pytest.mark.parametrize("grouped", [False, True])
+def test_sums_of_half_precision_are_kept_in_more(grouped):
+    plan = plan_with(factors=3, grouped=grouped, is_distinct=False)
+    cores = [tf.constant(core, tf.bfloat16) for core in random_tt_matrix(*TRAIN).cores]
     ids = tf.zeros(2000, tf.int32)
 
     def gradients(ids, scale):
@@ -90,7 +90,7 @@ def trained(ids, jit_compile, modes):
 def test_training_under_xla_is_that_without(modes, monkeypatch):
     from dart_keras.tensor_train.lookup import lookup_plan
 
-    monkeypatch.setattr(lookup_plan, "NUMBERS_AT_A_TIME", 2000)
+    monkeypatch.setattr(lookup_plan, "BLOCK_ELEMENTS", 2000)
     ids = RNG.integers(0, 60, (6, 50))
     np.testing.assert_allclose(trained(ids, True, modes), trained(ids, False, modes), atol=1e-6)
 

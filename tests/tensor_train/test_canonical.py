@@ -2,19 +2,19 @@ import numpy as np
 from hypothesis import given
 
 from dart_keras.tensor_train.canonical import left_factors, right_factors
-from tests.trains import trains
+from tests.tt_matrices import tt_matrices
 
 
 def product(cores, left, right):
-    """All the given cores multiplied, as a tensor of the two outer ranks and all modes between."""
+    """Return the product of cores, as a tensor (left rank, all modes, right rank)."""
     result = np.eye(left).reshape(left, 1, left)
     for core in cores:
         result = np.tensordot(result, core, 1).reshape(left, -1, core.shape[3])
     return result.reshape(left, -1, right)
 
 
-@given(trains())
-def test_left_factors_have_the_gram_matrix_of_all_that_is_to_the_left(tt):
+@given(tt_matrices())
+def test_left_factors_have_the_gram_matrix_of_the_left_cores(tt):
     factors = left_factors(tt.cores)
     assert len(factors) == len(tt.cores) - 1
     for bond, factor in enumerate(factors, start=1):
@@ -26,8 +26,8 @@ def test_left_factors_have_the_gram_matrix_of_all_that_is_to_the_left(tt):
         )
 
 
-@given(trains())
-def test_right_factors_have_the_gram_matrix_of_all_that_is_to_the_right(tt):
+@given(tt_matrices())
+def test_right_factors_have_the_gram_matrix_of_the_right_cores(tt):
     factors = right_factors(tt.cores)
     assert len(factors) == len(tt.cores) - 1
     for bond, factor in enumerate(factors, start=1):
@@ -39,8 +39,8 @@ def test_right_factors_have_the_gram_matrix_of_all_that_is_to_the_right(tt):
         )
 
 
-def test_factors_are_made_in_float64():
-    # In float32 the small direction would be lost beside the large one.
+def test_factors_are_computed_in_float64():
+    # In float32 the small singular value would be lost.
     core = np.array([[1.0, 1.0], [0.0, 1e-6]], np.float32).reshape(1, 2, 1, 2)
     [factor] = left_factors([core, core.reshape(2, 2, 1, 1)])
     small = np.linalg.svd(factor, compute_uv=False)[-1]

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from dart_keras.tensor_train import complete_ranks, count_parameters, rank_limits
 from dart_keras.tensor_train.ranks import check_ranks
-from tests.trains import mode_pairs, random_train, trains, unfoldings
+from tests.tt_matrices import mode_pairs, random_tt_matrix, tt_matrices, unfoldings
 
 
 @given(mode_pairs())
-def test_limits_are_the_ranks_of_a_random_matrix(modes):
+def test_limits_equal_the_ranks_of_a_random_matrix(modes):
     inputs, outputs = modes
     matrix = np.random.default_rng(0).normal(size=(np.prod(inputs), np.prod(outputs)))
     ranks = [np.linalg.matrix_rank(unfolding) for unfolding in unfoldings(matrix, *modes)]
@@ -17,16 +17,16 @@ def test_limits_are_the_ranks_of_a_random_matrix(modes):
 
 
 @given(mode_pairs(), st.data())
-def test_ranks_are_clipped_to_those_that_random_cores_of_these_ranks_have(modes, data):
+def test_clipped_ranks_equal_those_of_random_cores(modes, data):
     inputs, outputs = modes
     asked = tuple(data.draw(st.integers(1, 9)) for _ in inputs[1:])
-    dense = random_train(inputs, outputs, (1, *asked, 1)).to_dense()
+    dense = random_tt_matrix(inputs, outputs, (1, *asked, 1)).to_dense()
     ranks = [np.linalg.matrix_rank(unfolding, rtol=1e-9) for unfolding in unfoldings(dense, *modes)]
     assert complete_ranks(asked, inputs, outputs) == (1, *ranks, 1)
 
 
 @given(mode_pairs(), st.integers(1, 9))
-def test_the_three_ways_to_write_ranks_mean_the_same(modes, rank):
+def test_three_ways_to_specify_ranks_are_equivalent(modes, rank):
     bonds = len(modes[0]) - 1
     one_for_all = complete_ranks(rank, *modes)
     assert one_for_all == complete_ranks([rank] * bonds, *modes)
@@ -42,14 +42,14 @@ def test_one_core_has_no_inner_ranks():
     "ranks",
     [0, -1, 2.0, "8", True, None, (4, 0), (4, -1), (4, 2.0), (4, "2"), {4, 2}, np.array([4])],
 )
-def test_ranks_that_are_no_positive_integers_are_refused(ranks):
+def test_ranks_other_than_positive_integers_are_refused(ranks):
     with pytest.raises(ValueError, match="positive integer") as error:
         complete_ranks(ranks, (2, 2, 2), (2, 2, 2))
     assert str(error.value).endswith(f"Received: ranks={ranks!r}")
 
 
 @pytest.mark.parametrize("ranks", [(), (3,), (3, 3, 3), (2, 3, 3, 1), (1, 3, 3, 2), (1,) * 5])
-def test_another_number_of_ranks_is_refused(ranks):
+def test_wrong_number_of_ranks_is_refused(ranks):
     expected = "3 cores to be an integer, 2 inner ranks, or 4 ranks that begin and end with 1"
     with pytest.raises(ValueError, match=expected) as error:
         complete_ranks(ranks, (2, 2, 2), (2, 2, 2))
@@ -61,7 +61,7 @@ def test_numpy_integers_become_python_integers():
     assert all(type(rank) is int for rank in check_ranks([np.int64(3), np.int32(2)]))
 
 
-@given(trains())
-def test_parameters_are_the_entries_of_the_cores(tt):
+@given(tt_matrices())
+def test_parameters_equal_the_elements_of_the_cores(tt):
     sizes = sum(core.size for core in tt.cores)
     assert count_parameters(tt.input_modes, tt.output_modes, tt.ranks) == sizes == tt.parameters

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dart_keras.tensor_train import TTMatrix, rank_limits
-from tests.trains import entry_by_entry, mode_pairs, random_train, trains, unfoldings
+from tests.tt_matrices import entry_by_entry, mode_pairs, random_tt_matrix, tt_matrices, unfoldings
 
 
 def relative_distance(a, b):
@@ -20,26 +20,26 @@ def as_t3f(tt):
     return t3f.TensorTrain(cores, shape, list(tt.ranks))
 
 
-@given(trains())
-def test_dense_form_follows_the_definition(tt):
+@given(tt_matrices())
+def test_to_dense_follows_the_definition(tt):
     np.testing.assert_allclose(tt.to_dense(), entry_by_entry(tt.cores), atol=1e-10)
     assert tt.to_dense().shape == tt.shape
 
 
-def test_dense_form_is_that_of_t3f():
-    tt = random_train((3, 4, 2), (2, 5, 3), (1, 4, 3, 1))
+def test_to_dense_matches_t3f():
+    tt = random_tt_matrix((3, 4, 2), (2, 5, 3), (1, 4, 3, 1))
     np.testing.assert_allclose(tt.to_dense(), t3f.full(as_t3f(tt)).numpy(), atol=1e-12)
 
 
-def test_dense_form_keeps_the_dtype():
+def test_to_dense_keeps_the_dtype():
     tt = TTMatrix(
-        tuple(core.astype("float32") for core in random_train((2, 3), (2, 2), (1, 2, 1)).cores)
+        tuple(core.astype("float32") for core in random_tt_matrix((2, 3), (2, 2), (1, 2, 1)).cores)
     )
     assert tt.to_dense().dtype == np.float32
 
 
-@given(trains())
-def test_left_canonical_is_the_same_matrix_with_orthonormal_columns(tt):
+@given(tt_matrices())
+def test_left_canonical_has_orthonormal_columns(tt):
     canonical = tt.left_canonical()
     np.testing.assert_allclose(canonical.to_dense(), tt.to_dense(), atol=1e-9)
     for core in canonical.cores[:-1]:
@@ -47,8 +47,8 @@ def test_left_canonical_is_the_same_matrix_with_orthonormal_columns(tt):
         np.testing.assert_allclose(unfolded.T @ unfolded, np.eye(core.shape[3]), atol=1e-9)
 
 
-@given(trains())
-def test_right_canonical_is_the_same_matrix_with_orthonormal_rows(tt):
+@given(tt_matrices())
+def test_right_canonical_has_orthonormal_rows(tt):
     canonical = tt.right_canonical()
     np.testing.assert_allclose(canonical.to_dense(), tt.to_dense(), atol=1e-9)
     for core in canonical.cores[1:]:
@@ -56,8 +56,8 @@ def test_right_canonical_is_the_same_matrix_with_orthonormal_rows(tt):
         np.testing.assert_allclose(unfolded @ unfolded.T, np.eye(core.shape[0]), atol=1e-9)
 
 
-@given(trains())
-def test_canonical_forms_lower_ranks_that_the_modes_do_not_allow(tt):
+@given(tt_matrices())
+def test_canonical_forms_lower_ranks_above_their_limits(tt):
     for rank, limit in zip(
         tt.left_canonical().right_canonical().ranks,
         rank_limits(tt.input_modes, tt.output_modes),
@@ -66,13 +66,13 @@ def test_canonical_forms_lower_ranks_that_the_modes_do_not_allow(tt):
         assert rank <= limit
 
 
-@given(trains())
-def test_norm_is_that_of_the_dense_matrix(tt):
+@given(tt_matrices())
+def test_norm_matches_the_dense_matrix(tt):
     np.testing.assert_allclose(tt.norm(), np.linalg.norm(tt.to_dense()), rtol=1e-9)
 
 
-@given(trains())
-def test_bond_singular_values_are_those_of_the_dense_unfoldings(tt):
+@given(tt_matrices())
+def test_bond_singular_values_match_the_dense_unfoldings(tt):
     values = tt.bond_singular_values()
     expected = unfoldings(tt.to_dense(), tt.input_modes, tt.output_modes)
     assert len(values) == len(tt.cores) - 1
@@ -80,19 +80,19 @@ def test_bond_singular_values_are_those_of_the_dense_unfoldings(tt):
         dense = np.linalg.svd(unfolding, compute_uv=False)
         common = min(len(found), len(dense))
         np.testing.assert_allclose(found[:common], dense[:common], atol=1e-9 * dense[0])
-        # Whatever one of the two has beyond the other is zero.
+        # Additional singular values of either are zero.
         assert np.all(found[common:] <= 1e-9 * dense[0])
         assert np.all(dense[common:] <= 1e-9 * dense[0])
         assert np.all(np.diff(found) <= 0)
 
 
-def test_bond_singular_values_do_not_depend_on_the_gauge():
-    tt = random_train((3, 4), (4, 3), (1, 5, 1))
-    gauge = np.random.default_rng(1).normal(size=(5, 5)) + 5 * np.eye(5)
+def test_bond_singular_values_do_not_depend_on_the_core_basis():
+    tt = random_tt_matrix((3, 4), (4, 3), (1, 5, 1))
+    basis = np.random.default_rng(1).normal(size=(5, 5)) + 5 * np.eye(5)
     other = TTMatrix(
         (
-            np.tensordot(tt.cores[0], gauge, 1),
-            np.tensordot(np.linalg.inv(gauge), tt.cores[1], 1),
+            np.tensordot(tt.cores[0], basis, 1),
+            np.tensordot(np.linalg.inv(basis), tt.cores[1], 1),
         )
     )
     np.testing.assert_allclose(
@@ -100,10 +100,10 @@ def test_bond_singular_values_do_not_depend_on_the_gauge():
     )
 
 
-@given(trains(), st.data())
+@given(tt_matrices(), st.data())
 def test_difference(tt, data):
     inner = tuple(data.draw(st.integers(1, 4)) for _ in tt.cores[1:])
-    other = random_train(tt.input_modes, tt.output_modes, (1, *inner, 1), seed=1)
+    other = random_tt_matrix(tt.input_modes, tt.output_modes, (1, *inner, 1), seed=1)
     difference = tt - other
     np.testing.assert_allclose(difference.to_dense(), tt.to_dense() - other.to_dense(), atol=1e-10)
     assert difference.ranks[1:-1] == tuple(
@@ -112,9 +112,9 @@ def test_difference(tt, data):
 
 
 def test_difference_of_other_modes_is_refused():
-    a, b = random_train((2, 3), (2, 2), (1, 2, 1)), random_train((3, 2), (2, 2), (1, 2, 1))
+    a, b = random_tt_matrix((2, 3), (2, 2), (1, 2, 1)), random_tt_matrix((3, 2), (2, 2), (1, 2, 1))
     with pytest.raises(
-        ValueError, match=r"same modes. Received: TTMatrix\(shape=\(6, 4\), input_modes=\(2, 3\)"
+        ValueError, match=r"equal modes. Received: TTMatrix\(shape=\(6, 4\), input_modes=\(2, 3\)"
     ):
         a - b
 
@@ -130,10 +130,10 @@ def test_difference_of_other_modes_is_refused():
         [(1, 3, 3, 2), (2, 3)],
     ],
 )
-def test_cores_that_are_no_train_are_refused(shapes):
-    with pytest.raises(ValueError, match=r"ranks meet and are 1 at both ends. Received") as error:
+def test_cores_that_do_not_match_are_refused(shapes):
+    with pytest.raises(ValueError, match=r"matching ranks.* 1 at both ends. Received") as error:
         TTMatrix(tuple(np.ones(shape) for shape in shapes))
-    assert str(error.value).endswith(f"Received shapes: {shapes}")
+    assert str(error.value).endswith(f"Received: shapes {shapes}")
 
 
 @given(mode_pairs(), st.integers(0, 2**32 - 1))
@@ -145,7 +145,7 @@ def test_tt_svd_without_limit_is_exact(modes, seed):
 
 
 @given(mode_pairs(), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_tt_svd_to_ranks_is_as_good_as_the_theorem_says(modes, rank, seed):
+def test_tt_svd_to_ranks_is_within_the_error_bound(modes, rank, seed):
     matrix = np.random.default_rng(seed).normal(size=(np.prod(modes[0]), np.prod(modes[1])))
     tt = TTMatrix.from_dense(matrix, *modes, ranks=rank)
     assert max(tt.ranks) <= rank
@@ -158,14 +158,14 @@ def test_tt_svd_to_ranks_is_as_good_as_the_theorem_says(modes, rank, seed):
 
 
 @given(mode_pairs(), st.floats(0, 0.95), st.integers(0, 2**32 - 1))
-def test_tt_svd_to_a_tolerance_stays_within_it(modes, tolerance, seed):
+def test_tt_svd_is_within_the_tolerance(modes, tolerance, seed):
     matrix = np.random.default_rng(seed).normal(size=(np.prod(modes[0]), np.prod(modes[1])))
     tt = TTMatrix.from_dense(matrix, *modes, tolerance=tolerance)
     assert relative_distance(tt.to_dense(), matrix) <= tolerance + 1e-10
 
 
-def test_tt_svd_to_a_tolerance_finds_low_ranks():
-    exact = random_train((4, 4, 4), (4, 4, 4), (1, 3, 2, 1)).to_dense()
+def test_tt_svd_with_a_tolerance_finds_low_ranks():
+    exact = random_tt_matrix((4, 4, 4), (4, 4, 4), (1, 3, 2, 1)).to_dense()
     noise = np.random.default_rng(1).normal(size=exact.shape)
     noisy = exact + 1e-3 * noise * np.linalg.norm(exact) / np.linalg.norm(noise)
     assert TTMatrix.from_dense(noisy, (4, 4, 4), (4, 4, 4), tolerance=0.01).ranks == (1, 3, 2, 1)
@@ -184,11 +184,11 @@ def test_prime_dimensions_and_one_core(shape):
     assert low_rank.ranks == (1, min(shape), 1)
 
 
-def test_tt_svd_refuses_what_does_not_fit():
+def test_tt_svd_refuses_invalid_arguments():
     matrix = np.ones((6, 4))
     with pytest.raises(ValueError, match=r"not both. Received: ranks=2, tolerance=0.1$"):
         TTMatrix.from_dense(matrix, (2, 3), (2, 2), ranks=2, tolerance=0.1)
-    with pytest.raises(ValueError, match=r"Expected a matrix. Received an array of shape \(6,\)$"):
+    with pytest.raises(ValueError, match=r"Expected a matrix. Received: an array of shape \(6,\)$"):
         TTMatrix.from_dense(np.ones(6), (2, 3), (2, 2))
     with pytest.raises(ValueError, match="Expected a finite matrix"):
         TTMatrix.from_dense(np.full((6, 4), np.nan), (2, 3), (2, 2))
@@ -201,21 +201,21 @@ def test_tt_svd_refuses_what_does_not_fit():
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, 1, 2.0, float("nan")])
-def test_a_tolerance_out_of_range_is_refused(tolerance):
-    tt = random_train((2, 3), (2, 2), (1, 2, 1))
+def test_tolerance_out_of_range_is_refused(tolerance):
+    tt = random_tt_matrix((2, 3), (2, 2), (1, 2, 1))
     with pytest.raises(ValueError, match=r"`tolerance` in \[0, 1\). Received: tolerance="):
         tt.round(tolerance=tolerance)
 
 
-def test_rounding_wants_ranks_or_a_tolerance():
-    tt = random_train((2, 3), (2, 2), (1, 2, 1))
+def test_rounding_needs_ranks_or_a_tolerance():
+    tt = random_tt_matrix((2, 3), (2, 2), (1, 2, 1))
     for arguments in ({}, {"ranks": 1, "tolerance": 0.1}):
         with pytest.raises(ValueError, match=r"Expected either `ranks` or `tolerance`. Received"):
             tt.round(**arguments)
 
 
-@given(trains(), st.data())
-def test_the_error_of_a_cut_never_exceeds_the_discarded_singular_values(tt, data):
+@given(tt_matrices(), st.data())
+def test_rounding_error_is_within_the_discarded_singular_values(tt, data):
     inner = tuple(data.draw(st.integers(1, rank)) for rank in tt.ranks[1:-1])
     dense = tt.to_dense()
     rounded, error = tt.round(ranks=inner)
@@ -229,12 +229,12 @@ def test_the_error_of_a_cut_never_exceeds_the_discarded_singular_values(tt, data
     distance = np.linalg.norm(dense - rounded.to_dense())
     assert all(new <= asked for new, asked in zip(rounded.ranks[1:-1], inner, strict=True))
     assert distance <= bound + 1e-9 * np.linalg.norm(dense)
-    # The error that is reported is the one that the dense matrices have.
+    # The reported error is that of the dense matrices.
     np.testing.assert_allclose(error, distance / np.linalg.norm(dense), atol=1e-9)
 
 
-@given(trains(max_cores=2), st.data())
-def test_a_cut_of_one_bond_is_the_best_there_is(tt, data):
+@given(tt_matrices(max_cores=2), st.data())
+def test_rounding_of_one_bond_is_optimal(tt, data):
     rank = data.draw(st.integers(1, max(tt.ranks)))
     dense = tt.to_dense()
     _, error = tt.round(ranks=rank)
@@ -247,40 +247,40 @@ def test_a_cut_of_one_bond_is_the_best_there_is(tt, data):
     np.testing.assert_allclose(error, best / np.linalg.norm(dense), atol=1e-9)
 
 
-@given(trains(), st.floats(0, 0.95))
-def test_rounding_to_a_tolerance_stays_within_it(tt, tolerance):
+@given(tt_matrices(), st.floats(0, 0.95))
+def test_rounding_is_within_the_tolerance(tt, tolerance):
     rounded, error = tt.round(tolerance=tolerance)
     assert error <= tolerance + 1e-9
     assert all(new <= old for new, old in zip(rounded.ranks, tt.ranks, strict=True))
 
 
 @pytest.mark.parametrize("inner", [(2, 3), (1, 1), (5, 2), (4, 6)])
-def test_rounding_to_given_ranks_is_as_good_as_that_of_t3f(inner):
-    tt = random_train((4, 3, 4), (3, 4, 3), (1, 6, 7, 1), seed=3)
+def test_rounding_to_ranks_is_as_good_as_t3f(inner):
+    tt = random_tt_matrix((4, 3, 4), (3, 4, 3), (1, 6, 7, 1), seed=3)
     theirs = t3f.full(t3f.round(as_t3f(tt), max_tt_rank=[1, *inner, 1])).numpy()
     mirrored = t3f.round(as_t3f(tt.mirrored()), max_tt_rank=[1, *inner[::-1], 1])
     errors = (
         relative_distance(theirs, tt.to_dense()),
         relative_distance(t3f.full(mirrored).numpy(), tt.mirrored().to_dense()),
     )
-    # The matrix depends on the end that one begins from; t3f begins from one of the two.
+    # The result depends on the end that rounding starts from; t3f starts from one of the two.
     assert any(tt.round(ranks=inner)[1] == pytest.approx(error, rel=1e-9) for error in errors)
 
 
-def test_rounding_one_bond_gives_the_matrix_that_t3f_gives():
-    tt = random_train((6, 5), (5, 6), (1, 9, 1), seed=4)
+def test_rounding_of_one_bond_matches_t3f():
+    tt = random_tt_matrix((6, 5), (5, 6), (1, 9, 1), seed=4)
     theirs = t3f.full(t3f.round(as_t3f(tt), max_tt_rank=4)).numpy()
     np.testing.assert_allclose(tt.round(ranks=4)[0].to_dense(), theirs, atol=1e-10)
 
 
 def test_ranks_above_the_present_ones_change_nothing():
-    tt = random_train((4, 4), (4, 4), (1, 3, 1))
+    tt = random_tt_matrix((4, 4), (4, 4), (1, 3, 1))
     rounded, error = tt.round(ranks=8)
     assert rounded.ranks == (1, 3, 1)
     assert error < 1e-12
 
 
-def test_a_matrix_of_zeros_can_be_rounded():
+def test_zero_matrix_can_be_rounded():
     tt = TTMatrix((np.zeros((1, 2, 3, 4)), np.zeros((4, 3, 2, 1))))
     rounded, error = tt.round(ranks=2)
     assert rounded.ranks == (1, 2, 1)
@@ -288,8 +288,8 @@ def test_a_matrix_of_zeros_can_be_rounded():
     assert tt.round(tolerance=0.5)[0].ranks == (1, 1, 1)
 
 
-def test_mirrored_twice_is_the_same():
-    tt = random_train((2, 3, 4), (4, 3, 2), (1, 2, 5, 1))
+def test_mirroring_twice_gives_the_same():
+    tt = random_tt_matrix((2, 3, 4), (4, 3, 2), (1, 2, 5, 1))
     mirrored = tt.mirrored()
     assert mirrored.ranks == (1, 5, 2, 1)
     assert mirrored.input_modes == (4, 3, 2)

@@ -1,4 +1,4 @@
-"""Plans for multiplying by a matrix that is held as a tensor train, and what each costs."""
+"""Plans to multiply by a TT matrix, and their costs."""
 
 from dart_keras.tensor_train.contraction.contract import (
     contract,

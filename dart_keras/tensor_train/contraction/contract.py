@@ -1,4 +1,4 @@
-"""Multiplying by a tensor train as planned, in `keras.ops`."""
+"""Multiply by a TT matrix according to a plan, in `keras.ops`."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ class ProductInterceptor(Protocol):
     """A hook that may change the matrices and results of a contraction's or lookup's products."""
 
     def weights(self, step: int, matrix: Any) -> Any:
-        """Return the matrix for product number `step` with the input to use in place of `matrix`.
+        """Return the matrix to use instead of `matrix` in the input's product number `step`.
 
         In a lookup this is the table of factor `step`.
         """
 
     def result(self, step: int, tensor: Any) -> Any:
-        """Return what to use in place of the result of that product."""
+        """Return the tensor to use instead of the result of that product."""
 
 
 _interceptor: ContextVar[ProductInterceptor | None] = ContextVar("interceptor", default=None)
@@ -47,18 +47,18 @@ def product_interceptor() -> ProductInterceptor | None:
 
 
 def contract(x: Any, cores: Sequence[Any], plan: ContractionPlan) -> Any:
-    """Multiply by the train in the order of a plan.
+    """Multiply by a TT matrix in the order of a plan.
 
     Args:
-        x: Tensor of shape (rows, N). The rows may be other ones, in number, than planned for.
-        cores: Tensors of shape (r_{k-1}, n_k, m_k, r_k), the modes and ranks being the plan's.
-        plan: The order.
+        x: Tensor of shape (rows, N). The number of rows may differ from the plan's.
+        cores: Tensors of shape (r_{k-1}, n_k, m_k, r_k), with the modes and ranks of the plan.
+        plan: The order of contraction.
 
     Returns:
         Tensor of shape (rows, M).
 
     Raises:
-        ValueError: If the cores have other shapes than the plan was made for.
+        ValueError: If the shapes of the cores are not those of the plan.
 
     Example:
         >>> import numpy as np
@@ -71,7 +71,7 @@ def contract(x: Any, cores: Sequence[Any], plan: ContractionPlan) -> Any:
     network = plan.network
     if network.core_shapes != [tuple(core.shape) for core in cores]:
         raise ValueError(
-            f"Expected cores of the shapes that the plan was made for, {network.core_shapes}. "
+            f"Expected cores of the plan's shapes {network.core_shapes}. "
             f"Received: {[tuple(core.shape) for core in cores]}"
         )
     operands = [x, *cores]

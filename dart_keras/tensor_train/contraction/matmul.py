@@ -1,4 +1,4 @@
-"""Products of matrices, and of stacks of them, with gradients that move little."""
+"""Products of matrices and of stacks of matrices, whose gradients move few elements."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from keras import ops
 
 
 def matrix_product(left: Any, right: Any, transpose_left: bool, transpose_right: bool) -> Any:
-    """The product of two matrices that are there as they are or as their transposes.
+    """Multiply two matrices, each given as it is or as its transpose.
 
     Args:
         left: Tensor of shape (rows, inner), or (inner, rows) if `transpose_left`.
@@ -21,19 +21,19 @@ def matrix_product(left: Any, right: Any, transpose_left: bool, transpose_right:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Its gradients are such products, too, where those of a transpose would be transposed.
+        # Its gradients are products of this kind, too. Those of a transpose would be transposed.
         return tf.matmul(left, right, transpose_a=transpose_left, transpose_b=transpose_right)
     left = ops.transpose(left) if transpose_left else left
     return ops.matmul(left, ops.transpose(right) if transpose_right else right)
 
 
 def stack_product(matrix: Any, stack: Any, transposed: bool) -> Any:
-    """The transpose of a matrix times each matrix of a stack.
+    """Multiply the transpose of a matrix with each matrix of a stack.
 
     Args:
         matrix: Tensor of shape (inner, rows), or (rows, inner) if `transposed`.
         stack: Tensor of shape (count, inner, columns).
-        transposed: Whether `matrix` is what is multiplied, and not its transpose.
+        transposed: Whether `matrix` is already transposed.
 
     Returns:
         Tensor of shape (count, rows, columns).
@@ -44,12 +44,12 @@ def stack_product(matrix: Any, stack: Any, transposed: bool) -> Any:
 
     @tf.custom_gradient
     def product(matrix: Any, stack: Any) -> Any:
-        def gradient(flow: Any) -> tuple[Any, Any]:
-            # TensorFlow's own makes a gradient of the matrix for each of the stack and adds them
-            # up, which takes up to twice as long.
+        def gradient(upstream: Any) -> tuple[Any, Any]:
+            # TensorFlow's own gradient computes one for each matrix of the stack and adds them,
+            # which takes up to twice as long.
             order = "rk" if transposed else "kr"
-            of_matrix = tf.einsum(f"nkc,nrc->{order}", stack, flow)
-            return of_matrix, tf.matmul(matrix, flow, transpose_a=transposed)
+            of_matrix = tf.einsum(f"nkc,nrc->{order}", stack, upstream)
+            return of_matrix, tf.matmul(matrix, upstream, transpose_a=transposed)
 
         return tf.matmul(matrix, stack, transpose_a=not transposed), gradient
 

@@ -1,4 +1,4 @@
-"""Timing the candidates on this machine, once, and remembering which was fastest."""
+"""Time the candidate plans on this machine once, and cache the fastest."""
 
 import contextlib
 import json
@@ -16,35 +16,35 @@ import numpy as np
 from dart_keras.tensor_train.contraction.contract import contract
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
 
-# Candidates that the model puts this far behind are not worth the wait.
+# Candidates estimated to be slower than this times the fastest are not timed.
 _HOPELESS = 5.0
 _ROUNDS = 7
 
 
 def fastest_plan(plans: Sequence[ContractionPlan], dtype: str) -> ContractionPlan:
-    """The plan that is fastest when run on this machine by TensorFlow.
+    """Return the plan that is fastest when TensorFlow runs it on this machine.
 
-    The answer is kept in `dart_keras/contractions.json` in Keras' home folder, `KERAS_HOME` or
-    `~/.keras`, for the same train, number of rows, dtype, TensorFlow, processor and threads.
+    The answer is cached in `dart_keras/contractions.json` in Keras' home folder, `KERAS_HOME` or
+    `~/.keras`, by TT matrix, number of rows, dtype, TensorFlow version, processor and threads.
 
     Args:
-        plans: Plans for one train, fastest first by estimate.
+        plans: Plans for one TT matrix, fastest first by estimate.
         dtype: Name of the floating-point dtype to compute in.
 
     Returns:
         One of the plans.
     """
     key = _key(plans[0], dtype)
-    paths = _remembered().get(key)
+    paths = _cached().get(key)
     for plan in plans:
         if paths is not None and [list(pair) for pair in plan.path] == paths:
             return plan
     worth_it = [p for p in plans if p.microseconds <= _HOPELESS * plans[0].microseconds]
-    # In a thread of its own, which knows nothing of the graph or the gradients for which the caller
-    # may be running just now.
+    # In a thread of its own, which is outside the graph and the gradients that the caller may be
+    # in.
     with ThreadPoolExecutor(1) as other_thread:
         fastest = other_thread.submit(_timed, worth_it, dtype).result()
-    _remember(key, [list(pair) for pair in fastest.path])
+    _cache(key, [list(pair) for pair in fastest.path])
     return fastest
 
 
@@ -59,7 +59,7 @@ def _timed(plans: Sequence[ContractionPlan], dtype: str) -> ContractionPlan:
     times = np.zeros((_ROUNDS, len(plans)))
     for run in runs:
         run(tensors)
-    # Taking turns, so that a busy moment of the machine hits all alike.
+    # In turns, so that a busy moment of the machine affects all plans alike.
     for turn in range(_ROUNDS):
         for k, run in enumerate(runs):
             start = time.perf_counter()
@@ -107,21 +107,21 @@ def _file() -> Path:
     return Path(home) / "dart_keras" / "contractions.json"
 
 
-def _remembered() -> dict[str, list[list[int]]]:
-    # A file that is missing or broken costs no more than measuring again.
+def _cached() -> dict[str, list[list[int]]]:
+    # With a missing or broken file, the plans are timed again.
     with contextlib.suppress(OSError, ValueError):
-        remembered = json.loads(_file().read_text())
-        if isinstance(remembered, dict):
-            return remembered
+        cached = json.loads(_file().read_text())
+        if isinstance(cached, dict):
+            return cached
     return {}
 
 
-def _remember(key: str, path: list[list[int]]) -> None:
-    # In its place by a rename, so that another process never reads half a file. Where the folder
-    # cannot be written to, the next process measures again.
+def _cache(key: str, path: list[list[int]]) -> None:
+    # Written by a rename, so that no process reads half a file. If the folder is not writable, the
+    # next process times the plans again.
     with contextlib.suppress(OSError):
         file = _file()
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(_remembered() | {key: path}, indent=0))
+        part.write_text(json.dumps(_cached() | {key: path}, indent=0))
         part.replace(file)

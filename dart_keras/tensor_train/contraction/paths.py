@@ -1,4 +1,4 @@
-"""The orders of contraction that are worth a look."""
+"""Candidate orders of contraction."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, pairwise
@@ -12,22 +12,23 @@ from dart_keras.tensor_train.contraction.plan import ContractionPath, Contractio
 
 NAMES = ("left_to_right", "right_to_left", "middle_out", "merged", "rebuild", "opt_einsum")
 
-# The most cores for which all orders are looked at.
+# Largest number of cores for which all orders are candidates.
 _ALL_ORDERS = 4
-# How many ways of moving axes are followed from step to step.
+# Number of ways to move axes that are kept from step to step.
 _BEAM = 4
 
 
 def plans_by_path(network: Network, device: Device, training: bool) -> list[ContractionPlan]:
-    """A plan for every order that is worth a look, no two of them alike.
+    """Return a plan for every candidate order, without duplicates.
 
     Args:
         network: The modes, the ranks and the number of rows.
         device: The device whose time is estimated.
-        training: Whether the gradients count, too.
+        training: Whether to include the gradients.
 
     Returns:
-        The plans; of the ways to move axes that an order allows, the fastest by estimate.
+        The plans. Of the ways to move axes that an order allows, each has the one that is fastest
+        by estimate.
     """
     plans: dict[ContractionPath, ContractionPlan] = {}
     for name, path in (*_named_paths(len(network.input_modes)), _searched(network)):
@@ -39,27 +40,28 @@ def plans_by_path(network: Network, device: Device, training: bool) -> list[Cont
 def _fastest(
     name: str, network: Network, path: ContractionPath, device: Device, training: bool
 ) -> ContractionPlan:
-    """The plan with this path whose products are batched or not as is fastest."""
+    """Return the plan with this path whose choice of batched products is fastest."""
 
-    def begun(ways: tuple[bool, ...]) -> ContractionPlan:
+    def started(ways: tuple[bool, ...]) -> ContractionPlan:
         return ContractionPlan(name, network, path[: len(ways)], ways, device, training)
 
-    best = [begun(())]
+    best = [started(())]
     for _ in path:
         longer = []
         for plan in best:
-            longer.append(begun((*plan.batched, False)))
+            longer.append(started((*plan.batched, False)))
             if device.costs.stacks and longer[-1].products[-1].can_be_batched:
-                longer.append(begun((*plan.batched, True)))
+                longer.append(started((*plan.batched, True)))
         best = sorted(longer, key=lambda plan: plan.microseconds)[:_BEAM]
     return best[0]
 
 
 def _named_paths(cores: int) -> Iterator[tuple[str, ContractionPath]]:
-    """Ways to merge neighbouring cores first and then let the product grow from one of them.
+    """Yield paths that merge neighbouring cores first and then multiply from one core outwards.
 
-    All of them for up to four cores; for more, whose number grows as the power of three, the chains
-    that turn once and what merges the cores into two or one.
+    Up to four cores, these are all of them. For more cores their number grows as a power of three,
+    so only the chains that turn once are candidates, and those that merge the cores into two or
+    one.
     """
     for count in range(cores, 0, -1) if cores <= _ALL_ORDERS else (cores, 2, 1):
         for cuts in combinations(range(2, cores + 1), count - 1):
@@ -70,7 +72,7 @@ def _named_paths(cores: int) -> Iterator[tuple[str, ContractionPath]]:
 
 
 def _growing_orders(count: int) -> Iterator[tuple[int, ...]]:
-    """Orders of 0...count-1 in which each is next to one that came before."""
+    """Yield orders of 0...count-1 in which each number is adjacent to an earlier one."""
     all_sides: Iterable[tuple[int, ...]] = cartesian_product((-1, 1), repeat=count - 1)
     if count > _ALL_ORDERS:
         all_sides = ((1,) * (count - 1 - first) + (-1,) * first for first in range(count))
@@ -85,7 +87,7 @@ def _growing_orders(count: int) -> Iterator[tuple[int, ...]]:
 
 def _name(groups: Sequence[range], order: Sequence[int]) -> str:
     if len(groups) == 1:
-        # One core is multiplied as it is; there is nothing to rebuild.
+        # A single core is multiplied as it is.
         return "rebuild" if len(groups[0]) > 1 else "left_to_right"
     if any(len(group) > 1 for group in groups):
         return "merged"
@@ -114,7 +116,7 @@ def _path(groups: Sequence[range], order: Sequence[int], cores: int) -> Contract
 
 
 def _searched(network: Network) -> tuple[str, ContractionPath]:
-    """The path with the fewest multiply-adds that opt_einsum finds (Smith and Gray 2018)."""
+    """Return the path with the fewest multiply-adds that opt_einsum finds (Smith and Gray 2018)."""
     letters = {label: opt_einsum.get_symbol(k) for k, label in enumerate((ROWS, *network.sizes))}
     terms = ["".join(letters[label] for label in operand) for operand in network.operands]
     equation = ",".join(terms) + "->" + "".join(letters[label] for label in network.output)
@@ -124,7 +126,7 @@ def _searched(network: Network) -> tuple[str, ContractionPath]:
 
 
 def _numbered(positions: Sequence[tuple[int, ...]], count: int) -> ContractionPath:
-    """A path of positions in a shrinking list as one of lasting numbers, the grown side left."""
+    """Convert opt_einsum's positions in a shrinking list to fixed operand numbers."""
     remaining = list(range(count))
     grown = {0}
     steps: list[tuple[int, int]] = []

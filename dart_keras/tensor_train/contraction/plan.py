@@ -1,4 +1,4 @@
-"""An order in which to multiply by a tensor train."""
+"""Plans to multiply by a TT matrix."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from dart_keras.tensor_train.contraction.product import Product
 from dart_keras.utils.table import Table, Tabular
 
 # Pairs of operands to multiply: 0 is the input, 1...d are the cores, and each product gets the next
-# number.
+# index.
 ContractionPath = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, repr=False)
 class ContractionPlan(Planned, Tabular):
-    """An order in which to multiply by a TT matrix, and what it costs. It prints itself as a table.
+    """An order in which to multiply by a TT matrix, and its costs. It prints itself as a table.
 
     Attributes:
-        name: The kind of order, such as `"left_to_right"`.
-        network: The modes, the ranks and the number of rows that it was made for.
-        path: The pairs of operands that are multiplied, one after another.
-        batched: For each pair, whether a stack of matrices is multiplied in place of moving axes.
+        name: Kind of order, such as `"left_to_right"`.
+        network: Modes, ranks and number of rows of the plan.
+        path: Pairs of operands to multiply, in order.
+        batched: For each pair, whether to multiply a stack of matrices instead of moving axes.
         device: The device whose time is estimated.
-        training: Whether the gradients count, too.
+        training: Whether the gradients are included.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ContractionPlan(Planned, Tabular):
 
     @cached_property
     def products(self) -> tuple[Product, ...]:
-        """The steps."""
+        """The steps of the plan."""
         axes = list(self.network.operands)
         products = []
         for (left, right), batched in zip(self.path, self.batched, strict=True):
@@ -56,27 +56,27 @@ class ContractionPlan(Planned, Tabular):
 
     @cached_property
     def forward(self) -> Cost:
-        """What the output costs."""
+        """Cost of the output."""
         return self._moves() + total(forward(p, self.device.costs) for p, _ in self._steps())
 
     @cached_property
     def backward(self) -> Cost:
-        """What the gradients of the input and of the cores cost, given that of the output."""
+        """Cost of the gradients of input and cores, given that of the output."""
         return self._moves() + total(backward(p, self.device.costs) for p, _ in self._steps())
 
     @cached_property
     def weights(self) -> int:
-        """How many numbers the cores hold when those that are merged first have been merged."""
+        """Number of parameters of the cores after merging."""
         return sum(self.network.size(product.right) for product in self.input_products)
 
     @cached_property
     def input_products(self) -> tuple[Product, ...]:
-        """The products with the input, or with what has become of it; the others merge cores."""
+        """Products with the input or with earlier results; the others merge cores."""
         return tuple(p for p, (left, _) in self._all_steps() if self._is_grown(left))
 
     @cached_property
     def peak_elements(self) -> int:
-        """The most numbers that one operation reads and writes, cores not counted."""
+        """Most elements that one operation reads and writes, without the cores."""
         size = self.network.size
         peaks = [2 * size(self.network.output)] if self._ends_with_move else []
         for product, _ in self._steps():
@@ -86,7 +86,7 @@ class ContractionPlan(Planned, Tabular):
         return max(peaks)
 
     def dense(self) -> tuple[Cost, Cost]:
-        """Return the costs of a dense layer's output and of its gradients on the same device."""
+        """Return the costs of a dense layer's output and of its gradients on this device."""
         rows, columns = self.network.dense_shape
         count, costs = self.network.rows, self.device.costs
         back = matrix_product_cost(costs, rows, count, columns)
@@ -94,7 +94,7 @@ class ContractionPlan(Planned, Tabular):
         return matrix_product_cost(costs, count, rows, columns), back
 
     def as_table(self) -> Table:
-        """Return the costs beside those of a dense layer, and the steps below them."""
+        """Return the costs compared with a dense layer, and the steps as notes."""
         network = self.network
         rows, columns = network.dense_shape
         inputs, outputs = (
@@ -114,12 +114,12 @@ class ContractionPlan(Planned, Tabular):
         )
 
     def explain(self) -> str:
-        """Return what is printed: the costs beside those of a dense layer, and the steps."""
+        """Return the printed table: costs compared with a dense layer, and steps."""
         return str(self)
 
     @property
     def makes_whole_rows(self) -> bool:
-        """Whether the last product makes all numbers of a row at once, in their order."""
+        """Whether the last product computes whole rows in the right order."""
         return not self._ends_with_move and self.products[-1].before == (ROWS,)
 
     @property
@@ -127,7 +127,7 @@ class ContractionPlan(Planned, Tabular):
         return self.products[-1].result != self.network.output
 
     def _is_grown(self, operand: int) -> bool:
-        """Whether an operand has the input in it, so that it is not known beforehand."""
+        """Return whether an operand depends on the input."""
         cores = len(self.network.operands) - 1
         return operand == 0 or (
             operand > cores and self._is_grown(self.path[operand - cores - 1][0])
@@ -137,7 +137,7 @@ class ContractionPlan(Planned, Tabular):
         yield from zip(self.products, self.path, strict=True)
 
     def _steps(self) -> Iterator[tuple[Product, tuple[int, int]]]:
-        """The steps that are done when the plan is run."""
+        """Yield the steps that run with the plan; merged constants are not included."""
         for product, pair in self._all_steps():
             if self._is_grown(pair[0]) or not self.device.runs_files:
                 yield product, pair

@@ -1,4 +1,4 @@
-"""Choosing an order of contraction."""
+"""Choice of an order of contraction."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,7 +8,7 @@ from dart_keras.tensor_train.contraction.network import Network
 from dart_keras.tensor_train.contraction.paths import plans_by_path
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
 
-# Where the number of rows is not known beforehand, as in a model's batch dimension.
+# Assumed number of rows if it is unknown, as in a model's batch dimension.
 UNKNOWN_ROWS = 64
 
 
@@ -21,20 +21,20 @@ def candidate_plans(
     training: bool = False,
     target: str = "cpu",
 ) -> list[ContractionPlan]:
-    """The orders in which to multiply by a tensor train, fastest first by estimate.
+    """Return the candidate orders to multiply by a TT matrix, fastest first by estimate.
 
-    They are chains of products that take the cores in from either end or outwards from one between,
-    the same after merging neighbouring cores, the dense matrix made first, and the path that
+    They are: chains of products that take the cores from either end or outwards from an inner core;
+    the same after merging neighbouring cores; rebuilding the dense matrix first; and the path that
     opt_einsum finds (Smith and Gray 2018, "opt_einsum", J. Open Source Software 3(26)).
 
     Args:
         input_modes: Modes n_1...n_d of the rows of the matrix.
         output_modes: Modes m_1...m_d of its columns.
         ranks: All d + 1 ranks.
-        rows: How many rows are multiplied, `None` where that is not known.
-        training: Whether the gradients count, too.
-        target: A device's name, a key of `dart_keras.devices.DEVICES`. Where it runs `.tflite`
-            files, cores are constants and only plain products of matrices are used.
+        rows: Number of rows of the input, `None` if unknown.
+        training: Whether to include the gradients.
+        target: Name of a device, a key of `dart_keras.devices.DEVICES`. On devices that run
+            `.tflite` files, cores are constants and only plain products of matrices are used.
 
     Returns:
         At least one plan.
@@ -70,22 +70,22 @@ def cheapest_plan(
     name: str = "auto",
     max_parameters: int | None = None,
 ) -> ContractionPlan:
-    """The order in which to multiply by a tensor train that is fastest by estimate.
+    """Return the order to multiply by a TT matrix that is fastest by estimate.
 
     Args:
         input_modes: Modes n_1...n_d of the rows of the matrix.
         output_modes: Modes m_1...m_d of its columns.
         ranks: All d + 1 ranks.
-        rows: How many rows are multiplied, `None` where that is not known.
-        training: Whether the gradients count, too.
-        target: A device's name, as for `candidate_plans`.
+        rows: Number of rows of the input, `None` if unknown.
+        training: Whether to include the gradients.
+        target: Name of a device, as for `candidate_plans`.
         name: `"auto"`, or a kind of order: `"left_to_right"`, `"right_to_left"`, `"middle_out"`,
-            `"merged"`, `"rebuild"`, `"opt_einsum"`. Where a train has none of this kind, as one of
-            two cores has no middle, the choice is `"auto"`.
-        max_parameters: The most numbers that the cores may hold after merging.
+            `"merged"`, `"rebuild"`, `"opt_einsum"`. If the kind does not exist, as two cores have
+            no middle, the choice is `"auto"`.
+        max_parameters: Maximum number of parameters of the cores after merging.
 
     Returns:
-        The plan; of the unmerged ones where `max_parameters` allows none.
+        The plan. If `max_parameters` allows none, it is one without merged cores.
 
     Example:
         >>> cheapest_plan((32, 32), (32, 32), (1, 64, 1), rows=512, training=True).name

@@ -14,18 +14,18 @@ from dart_keras.tensor_train.contraction.network import Labels, Network
 
 @dataclass(frozen=True)
 class Product:
-    """Sum over the axes that two arrays share.
+    """Sum over the shared axes of two arrays.
 
-    The shared axes of the left array are brought to its end, and a plain product of two matrices
-    follows. Where they lie next to each other, `batched` leaves them where they are and multiplies
-    a stack of matrices instead, which moves no number but suits fewer machines. A matrix that is
-    there as its transpose is multiplied as it is.
+    The shared axes of the left array are moved to its end, followed by a plain product of two
+    matrices. If they are adjacent, `batched` leaves them in place and multiplies a stack of
+    matrices instead. That moves no elements, but is slow on some devices. A transposed matrix is
+    multiplied without transposing it.
 
     Attributes:
-        network: Gives the sizes of the axes.
-        left: Axes of the array that grows, such as the input.
-        right: Axes of the array that is used up, such as a core.
-        batched: Whether to multiply a stack of matrices in place of moving axes.
+        network: Has the sizes of the axes.
+        left: Axes of the left array: the input or an earlier result.
+        right: Axes of the right array, such as a core.
+        batched: Whether to multiply a stack of matrices instead of moving axes.
     """
 
     network: Network
@@ -35,14 +35,14 @@ class Product:
 
     @cached_property
     def shared(self) -> Labels:
-        """The axes summed over, in the order that they have in the left array."""
+        """Summed axes, in the order of the left array."""
         if not self.batched and (rotated := self._rotation()):
             return rotated[len(rotated) - len(self._common) :]
         return tuple(label for label in self.left if label in self.right)
 
     @cached_property
     def left_order(self) -> Labels:
-        """The axes of the left array as the product needs them."""
+        """Axes of the left array in the order that the product needs."""
         if self.batched:
             return self.left
         if rotated := self._rotation():
@@ -51,40 +51,40 @@ class Product:
 
     @cached_property
     def right_order(self) -> Labels:
-        """The axes of the right array as the product needs them."""
+        """Axes of the right array in the order that the product needs."""
         transposed = (*self.new, *self.shared)
         return transposed if self.right == transposed else (*self.shared, *self.new)
 
     @cached_property
     def new(self) -> Labels:
-        """The axes that the right array brings in."""
+        """Axes that only the right array has."""
         return tuple(label for label in self.right if label not in self.left)
 
     @cached_property
     def before(self) -> Labels:
-        """The axes of the left array in front of the shared ones."""
+        """Axes of the left array before the shared ones."""
         if self.shared:
             return self.left_order[: self.left_order.index(self.shared[0])]
         return self.left_order
 
     @cached_property
-    def behind(self) -> Labels:
-        """The axes of the left array behind the shared ones; none unless `batched`."""
+    def after(self) -> Labels:
+        """Axes of the left array after the shared ones; none unless `batched`."""
         return self.left_order[len(self.before) + len(self.shared) :]
 
     @cached_property
     def result(self) -> Labels:
-        """The axes of the product."""
-        return (*self.before, *self.new, *self.behind)
+        """Axes of the result."""
+        return (*self.before, *self.new, *self.after)
 
     @cached_property
     def multiply_adds(self) -> int:
-        """How many multiplications, each with an addition."""
+        """Number of multiplications, each with an addition."""
         return self.network.size({*self.left, *self.right})
 
     @property
     def can_be_batched(self) -> bool:
-        """Whether the shared axes lie next to each other, and not at the end already."""
+        """Whether the shared axes are adjacent, and not already at the end."""
         positions = [self.left.index(label) for label in self._common]
         return (
             bool(positions)
@@ -93,13 +93,15 @@ class Product:
         )
 
     def run(self, left: Any, right: Any, weights: Callable[[Any], Any] | None = None) -> Any:
-        """The product of two tensors whose axes, taken together, are `left` and `right`.
+        """Multiply two tensors whose elements have the axes `left` and `right`.
 
         Args:
-            left: The array that grows.
-            right: The array that is used up.
-            weights: Called with `right` as a matrix with a column for each number that it adds to
-                a row; its result is multiplied by in place of that.
+            left: The left array, of any shape with these elements.
+            right: The right array, of any shape with these elements.
+            weights: Function of `right` as a matrix (shared, new); its result replaces the matrix.
+
+        Returns:
+            The result, of any shape with the elements of `result`.
         """
         extent = self.network.extent
         before, shared, new = extent(self.before), extent(self.shared), extent(self.new)
@@ -112,20 +114,20 @@ class Product:
             transposed = False
         if not self.batched:
             return matrix_product(reshaped(left, (before, shared)), right, False, transposed)
-        # The number of rows is in at most one of these, so that one size is left to be found.
-        behind = extent(self.behind)
-        if not self.before or _size(left) == shared * behind:
-            return matrix_product(right, reshaped(left, (shared, behind)), not transposed, False)
-        return stack_product(right, reshaped(left, (before, shared, behind)), transposed)
+        # At most one of these sizes is the unknown number of rows.
+        after = extent(self.after)
+        if not self.before or _size(left) == shared * after:
+            return matrix_product(right, reshaped(left, (shared, after)), not transposed, False)
+        return stack_product(right, reshaped(left, (before, shared, after)), transposed)
 
     @cached_property
     def _common(self) -> Labels:
         return tuple(label for label in self.left if label in self.right)
 
     def _rotation(self) -> Labels | None:
-        """The rotation of the left array's axes that has the shared ones last, if there is one.
+        """Return the rotation of the left array's axes with the shared ones last, if there is one.
 
-        A rotation is the transpose of one matrix, the cheapest way to move axes.
+        A rotation is the transpose of one matrix, which is the cheapest way to move axes.
         """
         count = len(self._common)
         for shift in range(len(self.left)):
@@ -136,7 +138,7 @@ class Product:
 
 
 def permuted(network: Network, array: Any, axes: Labels, order: Labels) -> Any:
-    """The array with its axes in another order; its shape is whatever suits."""
+    """Return the array with its axes in another order, in any shape with these elements."""
     if axes == order:
         return array
     shift = axes.index(order[0])
@@ -148,7 +150,7 @@ def permuted(network: Network, array: Any, axes: Labels, order: Labels) -> Any:
 
 
 def reshaped(array: Any, shape: tuple[int, ...]) -> Any:
-    """The array in this shape, in which one size may be -1; no operation where it has it."""
+    """Reshape the array, unless it has the shape already; one size may be -1."""
     same = len(array.shape) == len(shape) and all(
         wanted in (-1, size) for size, wanted in zip(array.shape, shape, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Plans for looking up rows of a matrix that is held as a tensor train."""
+"""Plans to look up rows of a TT matrix."""
 
 from dart_keras.tensor_train.lookup.lookup_plan import Factor, LookupPlan
 from dart_keras.tensor_train.lookup.lookup_planner import lookup_plans, plan_lookup

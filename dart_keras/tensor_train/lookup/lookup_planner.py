@@ -1,4 +1,4 @@
-"""Choosing a way to look up rows."""
+"""Choice of a way to look up rows."""
 
 import itertools
 import math
@@ -10,8 +10,8 @@ from typing import Any
 from dart_keras.devices import Device, find_device
 from dart_keras.tensor_train.lookup.lookup_plan import Factor, LookupPlan
 
-# Each value of a digit that ids are parted by takes operations of its own.
-MOST_PARTS = 32
+# Each group of ids needs operations of its own.
+MAX_GROUPS = 32
 
 
 def plan_lookup(
@@ -24,16 +24,16 @@ def plan_lookup(
     target: str = "cpu",
     dynamic_shapes: bool = True,
 ) -> LookupPlan:
-    """The way to look up rows of a tensor train that is fastest by estimate.
+    """Return the plan to look up rows of a TT matrix that is fastest by estimate.
 
     Args:
-        count: How many ids are looked up.
+        count: Number of ids.
         input_modes: Modes n_1...n_d of the rows of the matrix.
         output_modes: Modes m_1...m_d of its columns.
         ranks: All d + 1 ranks.
-        training: Whether the gradients count, too.
-        target: A device's name. For those that run `.tflite` files, the slices of the cores as they
-            are are multiplied from left to right.
+        training: Whether to include the gradients.
+        target: Name of a device. On devices that run `.tflite` files, the slices of the unmerged
+            cores are multiplied from left to right.
         dynamic_shapes: Whether the sizes of tensors may depend on the ids.
 
     Returns:
@@ -59,10 +59,10 @@ def plan_lookup(
 
 
 @lru_cache(maxsize=1024)
-def _cheapest(*train: Any, device: Device, **options: Any) -> LookupPlan:
-    plans = lookup_plans(*train, device=device, **options)
+def _cheapest(*arguments: Any, device: Device, **options: Any) -> LookupPlan:
+    plans = lookup_plans(*arguments, device=device, **options)
     if device.runs_files:
-        # Merged cores would be stored as such, and parting is no builtin operator there.
+        # Merged cores would be stored in the file, and grouping is no builtin operator there.
         return next(plans)
     return min(plans, key=lambda plan: plan.microseconds)
 
@@ -77,10 +77,10 @@ def lookup_plans(
     device: Device,
     dynamic_shapes: bool,
 ) -> Iterator[LookupPlan]:
-    """Every way to look up rows that makes no table of more numbers than the rows have.
+    """Yield all plans whose tables have at most as many elements as the rows.
 
-    The arguments are those of `plan_lookup`. The first plan is the plainest: the slices of the
-    cores as they are, from left to right.
+    The arguments are those of `plan_lookup`. The first plan is the simplest: unmerged cores from
+    left to right.
     """
     rows_size = count * math.prod(output_modes)
     for merged in _mergers(input_modes, output_modes, ranks):
@@ -88,7 +88,7 @@ def lookup_plans(
             continue
         for is_mirrored in (False, True)[: len(merged)]:
             ordered = tuple(f.mirrored() for f in reversed(merged)) if is_mirrored else merged
-            for factors in _partings(ordered, dynamic_shapes):
+            for factors in _groupings(ordered, dynamic_shapes):
                 for is_distinct in (False, True) if dynamic_shapes else (False,):
                     yield LookupPlan(
                         input_modes,
@@ -106,7 +106,7 @@ def lookup_plans(
 def _mergers(
     input_modes: tuple[int, ...], output_modes: tuple[int, ...], ranks: tuple[int, ...]
 ) -> Iterator[tuple[Factor, ...]]:
-    """Every way to merge neighbouring cores, beginning with none."""
+    """Yield every way to merge neighbouring cores, beginning with none."""
     d = len(input_modes)
     for inner in range(d - 1, -1, -1):
         for cuts in itertools.combinations(range(1, d), inner):
@@ -123,15 +123,15 @@ def _mergers(
             )
 
 
-def _partings(factors: tuple[Factor, ...], parting: bool) -> Iterator[tuple[Factor, ...]]:
-    """Every choice of the factors by whose digit ids are parted; the first is only gathered."""
+def _groupings(factors: tuple[Factor, ...], allowed: bool) -> Iterator[tuple[Factor, ...]]:
+    """Yield every choice of factors with grouped ids; the first factor is only gathered."""
     choices = [
         (True,)
         if factor.n == 1
         else (False, True)
-        if parting and factor.n <= MOST_PARTS
+        if allowed and factor.n <= MAX_GROUPS
         else (False,)
         for factor in factors[1:]
     ]
-    for parted in itertools.product((False,), *choices):
-        yield tuple(replace(f, parted=p) for f, p in zip(factors, parted, strict=True))
+    for grouped in itertools.product((False,), *choices):
+        yield tuple(replace(f, grouped=p) for f, p in zip(factors, grouped, strict=True))

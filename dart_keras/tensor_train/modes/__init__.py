@@ -1,4 +1,4 @@
-"""Splitting a dimension into the modes of a tensor train, and searching for good ones."""
+"""Modes of a TT matrix: factorizations of a dimension, and the search for good ones."""
 
 from dart_keras.tensor_train.modes.automatic import automatic_modes, complete_modes
 from dart_keras.tensor_train.modes.checks import check_modes, check_same_length, is_integer

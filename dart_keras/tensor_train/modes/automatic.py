@@ -1,26 +1,26 @@
-"""The modes that a layer takes where none are given."""
+"""Default modes of a layer."""
 
 from collections.abc import Sequence
 
-from dart_keras.tensor_train.modes.candidates import all_trains, preference, shapes
+from dart_keras.tensor_train.modes.candidates import all_mode_pairs, mode_tuples, preference
 from dart_keras.tensor_train.modes.checks import check_modes, check_same_length
 from dart_keras.tensor_train.modes.factorization import balanced_modes
 
 
 def automatic_modes(input_dim: int, output_dim: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Two modes a side that need the fewest parameters a rank, the most balanced of those.
+    """Return the two modes a side with the fewest parameters per rank, the most balanced of these.
 
-    Two modes (n1, n2) and (m1, m2) cost n1 m1 + n2 m2 parameters for each rank. Where both
-    dimensions have balanced factors, these are the best. Where one of them is a large prime, a
-    plain low-rank factorization, modes (N, 1) and (1, M), is. It is what `suggest_modes` finds for
-    two cores of rank 1 without padding.
+    Two modes (n1, n2) and (m1, m2) have n1 m1 + n2 m2 parameters for each rank. If both dimensions
+    have balanced factors, these are the best. If one of them is a large prime, the best modes are
+    (N, 1) and (1, M), a low-rank factorization. `suggest_modes` finds the same modes for two cores
+    of rank 1 without padding.
 
     Args:
-        input_dim: The number of rows N of the matrix.
-        output_dim: The number of columns M of the matrix.
+        input_dim: Number of rows N of the matrix.
+        output_dim: Number of columns M of the matrix.
 
     Returns:
-        The input modes and the output modes.
+        Input modes and output modes.
 
     Example:
         >>> automatic_modes(784, 1024)
@@ -28,11 +28,11 @@ def automatic_modes(input_dim: int, output_dim: int) -> tuple[tuple[int, int], t
         >>> automatic_modes(787, 1024)
         ((787, 1), (1, 1024))
     """
-    inputs, outputs = all_trains((input_dim,), (output_dim,), cores=2)
+    inputs, outputs = all_mode_pairs((input_dim,), (output_dim,), cores=2)
     costs = (inputs * outputs).sum(axis=0)
     cheapest = costs == costs.min()
     (n1, n2), (m1, m2) = min(
-        shapes(inputs[:, cheapest], outputs[:, cheapest]),
+        mode_tuples(inputs[:, cheapest], outputs[:, cheapest]),
         key=lambda shape: preference(shape, input_dim, output_dim),
     )
     return (n1, n2), (m1, m2)
@@ -44,20 +44,20 @@ def complete_modes(
     input_modes: Sequence[int] | None,
     output_modes: Sequence[int] | None,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The modes of both sides: those given, checked, and automatic ones for those not given.
+    """Return the modes of both sides: given modes are checked, missing ones are chosen.
 
     Args:
-        input_dim: The number of rows N of the matrix.
-        output_dim: The number of columns M of the matrix.
+        input_dim: Number of rows N of the matrix.
+        output_dim: Number of columns M of the matrix.
         input_modes: Modes of the rows, or `None` to choose them.
         output_modes: Modes of the columns, or `None` to choose them.
 
     Returns:
-        The input modes and the output modes, of one length.
+        Input modes and output modes, of equal length.
 
     Raises:
-        ValueError: If modes are not positive integers, their product is below the dimension or
-            twice it or more, or the two sides have different lengths.
+        ValueError: If modes are not positive integers, their product is below the dimension or at
+            least twice the dimension, or the two sides have different lengths.
 
     Example:
         >>> complete_modes(784, 1024, (7, 7, 16), None)

@@ -1,8 +1,8 @@
-"""The trains that a search looks at: all of a number of cores, or a sample and its neighbours.
+"""Candidate modes of a search: all pairs of factorizations, or a sample and its neighbours.
 
-As in `costs`, modes are arrays of shape (d, trains). A train and its mirror image, both sides'
-modes in reverse order, have the same parameters and by and large the same costs, so that one of
-them stands for both.
+As in `costs`, modes are arrays of shape (d, candidates). A TT matrix and its mirror image, with the
+modes of both sides in reverse order, have the same parameters and nearly the same costs. So one of
+them represents both.
 """
 
 import math
@@ -13,11 +13,11 @@ import numpy as np
 from dart_keras.tensor_train.modes.factorization import factorization_array, prime_factors
 
 ModePair = tuple[tuple[int, ...], tuple[int, ...]]
-Trains = tuple[np.ndarray, np.ndarray]
+ModePairs = tuple[np.ndarray, np.ndarray]
 
 
 def count_pairs(input_dims: Sequence[int], output_dims: Sequence[int], cores: int) -> int:
-    """How many pairs of factorizations there are, mirror images included."""
+    """Return the number of pairs of factorizations, mirror images included."""
     counts = [
         sum(len(factorization_array(dim, cores)) for dim in dims)
         for dims in (input_dims, output_dims)
@@ -25,12 +25,12 @@ def count_pairs(input_dims: Sequence[int], output_dims: Sequence[int], cores: in
     return math.prod(counts)
 
 
-def all_trains(input_dims: Sequence[int], output_dims: Sequence[int], cores: int) -> Trains:
-    """Every pair of factorizations of the dimensions, one of each two mirror images."""
+def all_mode_pairs(input_dims: Sequence[int], output_dims: Sequence[int], cores: int) -> ModePairs:
+    """Return every pair of factorizations, without mirror images."""
     inputs, outputs = _sides(input_dims, output_dims, cores)
     direction = _direction(inputs)
-    # The mirror image of the first kind is not in it. Inputs of the second kind are their own
-    # mirror image, so that the outputs decide.
+    # `sided` leaves out the mirror images. The inputs in `symmetric` are their own mirror image, so
+    # there the outputs decide.
     sided = np.flatnonzero(direction > 0), np.arange(outputs.shape[1])
     symmetric = np.flatnonzero(direction == 0), np.flatnonzero(_direction(outputs) <= 0)
     rows = np.concatenate([np.repeat(i, len(j)) for i, j in (sided, symmetric)])
@@ -38,10 +38,10 @@ def all_trains(input_dims: Sequence[int], output_dims: Sequence[int], cores: int
     return _without_idle_cores(inputs[:, rows], outputs[:, columns])
 
 
-def sampled_trains(
+def sampled_mode_pairs(
     input_dims: Sequence[int], output_dims: Sequence[int], cores: int, count: int
-) -> Trains:
-    """As `all_trains`, but of about `count` pairs, the same ones in every call."""
+) -> ModePairs:
+    """Return a sample of about `count` pairs of factorizations, always the same one."""
     inputs, outputs = _sides(input_dims, output_dims, cores)
     rng = np.random.default_rng(0)
     rows = rng.integers(inputs.shape[1], size=count)
@@ -49,8 +49,8 @@ def sampled_trains(
     return _distinct(*_without_idle_cores(inputs[:, rows], outputs[:, columns]))
 
 
-def with_neighbours(inputs: np.ndarray, outputs: np.ndarray) -> Trains:
-    """The trains and those that differ from one of them by a prime moved between two cores."""
+def with_neighbours(inputs: np.ndarray, outputs: np.ndarray) -> ModePairs:
+    """Return the candidates, and those that differ by a prime moved between two cores."""
     found = [(inputs, outputs)]
     found += [(moved, outputs[:, kept]) for moved, kept in _moves(inputs)]
     found += [(inputs[:, kept], moved) for moved, kept in _moves(outputs)]
@@ -59,23 +59,23 @@ def with_neighbours(inputs: np.ndarray, outputs: np.ndarray) -> Trains:
 
 
 def preference(shape: ModePair, input_dim: int, output_dim: int) -> tuple[object, ...]:
-    """A key that sorts trains of the same cost, the simplest one first.
+    """Return a key that sorts candidates of the same cost, the simplest one first.
 
-    Fewer cores come before more, no padding before padding, balanced modes before others; the rest
-    only makes the order a definite one.
+    Fewer cores come before more, no padding before padding, balanced modes before others. The rest
+    makes the order unique.
     """
     inputs, outputs = shape
     padded = (math.prod(inputs) > input_dim) + (math.prod(outputs) > output_dim)
     return len(inputs), padded, sum(inputs) + sum(outputs), inputs < inputs[::-1], inputs, outputs
 
 
-def shapes(inputs: np.ndarray, outputs: np.ndarray) -> list[ModePair]:
-    """The trains as tuples of integers."""
+def mode_tuples(inputs: np.ndarray, outputs: np.ndarray) -> list[ModePair]:
+    """Return the candidates as tuples of integers."""
     rows = zip(inputs.T.tolist(), outputs.T.tolist(), strict=True)
     return [(tuple(n), tuple(m)) for n, m in rows]
 
 
-def _sides(input_dims: Sequence[int], output_dims: Sequence[int], cores: int) -> Trains:
+def _sides(input_dims: Sequence[int], output_dims: Sequence[int], cores: int) -> ModePairs:
     inputs, outputs = (
         np.concatenate([factorization_array(dim, cores) for dim in dims]).T
         for dims in (input_dims, output_dims)
@@ -84,17 +84,17 @@ def _sides(input_dims: Sequence[int], output_dims: Sequence[int], cores: int) ->
 
 
 def _direction(modes: np.ndarray) -> np.ndarray:
-    """The sign of the first difference between the modes and their mirror image."""
+    """Return the sign of the first difference between the modes and their mirror image."""
     difference = modes - modes[::-1]
     first = np.argmax(difference != 0, axis=0)
     return np.sign(np.take_along_axis(difference, first[None], axis=0)[0])
 
 
-def _without_idle_cores(inputs: np.ndarray, outputs: np.ndarray) -> Trains:
-    """Without trains of three cores or more that have a core of modes 1 and 1.
+def _without_idle_cores(inputs: np.ndarray, outputs: np.ndarray) -> ModePairs:
+    """Remove candidates of three cores or more that have a core of modes 1 and 1.
 
-    The neighbour of such a core can take it in: there is a train of one core less that is the same
-    and costs less. Two cores stay as they are, since nothing is searched below them.
+    A neighbour can absorb such a core. The result is the same matrix with one core less and lower
+    costs. Two cores are kept, since the search considers no fewer.
     """
     if len(inputs) == 2:
         return inputs, outputs
@@ -102,7 +102,7 @@ def _without_idle_cores(inputs: np.ndarray, outputs: np.ndarray) -> Trains:
     return inputs[:, busy], outputs[:, busy]
 
 
-def _distinct(inputs: np.ndarray, outputs: np.ndarray) -> Trains:
+def _distinct(inputs: np.ndarray, outputs: np.ndarray) -> ModePairs:
     direction = _direction(inputs)
     mirrored = (direction < 0) | ((direction == 0) & (_direction(outputs) > 0))
     inputs = np.where(mirrored, inputs[::-1], inputs)
@@ -112,7 +112,7 @@ def _distinct(inputs: np.ndarray, outputs: np.ndarray) -> Trains:
 
 
 def _moves(modes: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each prime and pair of cores the modes after the move, and whose modes these were."""
+    """Return, for each prime and pair of cores, the modes after the move and their indices."""
     moves = []
     primes = sorted({p for dim in np.unique(modes.prod(axis=0)) for p in prime_factors(int(dim))})
     for prime in primes:

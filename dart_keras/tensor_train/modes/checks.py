@@ -1,4 +1,4 @@
-"""Whether modes are modes, and of which dimension."""
+"""Checks of modes."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from numbers import Integral
 
 
 def check_same_length(input_modes: Sequence[int], output_modes: Sequence[int]) -> None:
-    """Raise a ValueError unless both sides have as many modes as the train has cores."""
+    """Raise a ValueError unless both sides have the same number of modes."""
     if len(input_modes) != len(output_modes):
         raise ValueError(
             "Expected `input_modes` and `output_modes` of the same length, one pair a core. "
@@ -15,15 +15,16 @@ def check_same_length(input_modes: Sequence[int], output_modes: Sequence[int]) -
 
 
 def check_modes(name: str, modes: Sequence[int], dim: int | None = None) -> tuple[int, ...]:
-    """The modes as a tuple of Python integers, if they are positive and make up the dimension.
+    """Return the modes as Python integers, and check that they factorize the dimension.
 
-    Their product may exceed the dimension, the rest being padded with zeros: a prime dimension has
-    no modes of its own. From twice the dimension on, more would be padding than not.
+    Their product may exceed the dimension, in which case the rest is padded with zeros. For
+    example, a prime dimension has only trivial modes. The product must be below twice the
+    dimension, so that less than half is padding.
 
     Args:
-        name: What the modes are called in an error message.
+        name: Name of the modes in error messages.
         modes: A list or tuple of integers.
-        dim: The dimension N; `None` where it is not known yet.
+        dim: The dimension N; `None` if it is not known yet.
 
     Returns:
         The modes.
@@ -49,13 +50,13 @@ def check_modes(name: str, modes: Sequence[int], dim: int | None = None) -> tupl
     product = math.prod(modes)
     if dim is not None and not dim <= product < 2 * dim:
         raise ValueError(
-            f"Expected `{name}` whose product is the dimension {dim}, or with padding more than it "
-            f"but less than {2 * dim}. "
+            f"Expected `{name}` whose product is the dimension {dim}, or with padding between "
+            f"{dim} and {2 * dim}. "
             f"Received: {name}={tuple(modes)}, whose product is {product}"
         )
     return tuple(int(mode) for mode in modes)
 
 
 def is_integer(value: object) -> bool:
-    """Whether the value is an integer of Python or NumPy, and not a boolean."""
+    """Return whether the value is an integer of Python or NumPy, and not a boolean."""
     return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,8 +1,8 @@
-"""What tensor trains cost, worked out for very many of them at once.
+"""Costs of many candidate TT matrices at once, vectorized.
 
-The trains of one call have the same number d of cores. Arrays have a column for each train: modes
-the shape (d, trains), ranks the shape (d + 1, trains). Numbers are floats, exact up to 2**53, which
-no number of parameters comes near.
+The candidates of one call have the same number d of cores. Arrays have a column for each candidate:
+modes the shape (d, candidates), ranks the shape (d + 1, candidates). Counts are floats, which are
+exact up to 2**53, far more than any number of parameters.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from dart_keras.devices import CostModel, Device
 
 
 def batch_rank_limits(sizes: np.ndarray) -> np.ndarray:
-    """The largest useful rank at every bond, of cores of n_k m_k = sizes[k] numbers a rank."""
+    """Return the largest useful rank at every bond, for sizes n_k m_k of the cores."""
     one = np.ones((1, sizes.shape[1]))
     left = np.concatenate([one, np.cumprod(sizes, axis=0, dtype=float)])
     right = np.concatenate([one, np.cumprod(sizes[::-1], axis=0, dtype=float)])[::-1]
@@ -19,15 +19,15 @@ def batch_rank_limits(sizes: np.ndarray) -> np.ndarray:
 
 
 def batch_uniform_ranks(sizes: np.ndarray, rank: int) -> np.ndarray:
-    """The same rank at every bond, clipped as in `complete_ranks`."""
+    """Return the same rank at every bond, clipped as in `complete_ranks`."""
     return np.minimum(batch_rank_limits(sizes), rank)
 
 
 def batch_ranks_within(sizes: np.ndarray, max_parameters: float) -> np.ndarray:
-    """The largest uniform rank, clipped, whose train has at most so many parameters.
+    """Return the largest uniform rank, clipped, within a number of parameters.
 
     Returns:
-        Ranks; zeros for trains that have more parameters even at rank 1.
+        Ranks; zeros for candidates that have more parameters even at rank 1.
     """
     limits = batch_rank_limits(sizes)
     low = np.zeros(sizes.shape[1])
@@ -41,30 +41,30 @@ def batch_ranks_within(sizes: np.ndarray, max_parameters: float) -> np.ndarray:
 
 
 def batch_count_parameters(sizes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """How many numbers the cores of each train hold."""
+    """Return the number of parameters of each candidate's cores."""
     return (ranks[:-1] * sizes * ranks[1:]).sum(axis=0)
 
 
 def chain_costs(
     inputs: np.ndarray, outputs: np.ndarray, ranks: np.ndarray, rows: int, device: Device
 ) -> np.ndarray:
-    """Estimated costs of multiplying by each train, in the chain of products that is fastest.
+    """Return the estimated costs of each candidate, in its fastest chain of products.
 
-    A chain begins with any core and takes in a neighbour of those that it has, until it has all:
-    left to right, right to left, or outwards from between. The fastest is found by dynamic
-    programming over the intervals of cores that it can have. What the planner knows beyond this,
-    such as merging neighbouring cores first, is left out, but for making the dense matrix.
+    A chain begins with any core and then multiplies by a neighbour of the cores so far: left to
+    right, right to left, or outwards from the middle. The fastest one is found by dynamic
+    programming over intervals of cores. Of the planner's other orders, only rebuilding the dense
+    matrix is considered, and not merging neighbouring cores first.
 
     Args:
-        inputs: Input modes.
-        outputs: Output modes.
-        ranks: Ranks.
-        rows: How many rows are multiplied.
-        device: Whose time is estimated.
+        inputs: Input modes, of shape (d, candidates).
+        outputs: Output modes, of shape (d, candidates).
+        ranks: Ranks, of shape (d + 1, candidates).
+        rows: Number of rows of the input.
+        device: The device whose time is estimated.
 
     Returns:
-        Array of shape (3, trains): multiply-adds, microseconds and the most numbers that a product
-        reads and writes.
+        Array of shape (3, candidates): multiply-adds, microseconds and the most elements that a
+        product reads and writes.
     """
     d = len(inputs)
     one = np.ones((1, inputs.shape[1]))
@@ -84,7 +84,7 @@ def chain_costs(
             after = state(first, last)
             if length == 1:
                 columns = ranks[first] * outputs[first] * ranks[last]
-                # The last mode is at the end already, where the sums need it.
+                # The last mode is already at the end, as the product needs it.
                 best[first, last] = _product(
                     start, inputs[first], columns, after, rows, model, last == d
                 )
@@ -99,7 +99,7 @@ def chain_costs(
             inner = ranks[first + 1] * inputs[first]
             columns = outputs[first] * ranks[first]
             before = state(first + 1, last)
-            # So are the last mode to come and the rank, while there is no output mode behind them.
+            # The next mode and the rank are at the end, too, if no output mode follows them.
             in_place = (made[last] == made[first + 1]) & (last == d)
             left = _followed(
                 best[first + 1, last],
@@ -122,9 +122,9 @@ def _product(
     model: CostModel,
     in_place: np.ndarray | bool,
 ) -> np.ndarray:
-    """Costs of a product of matrices, after moving the axes of the left one if they have to be."""
+    """Return the costs of a product of matrices, after moving the left one's axes if necessary."""
     others = before / inner
-    # Sums over a single number need nothing in place.
+    # A sum over one element needs no moved axes.
     moved = (others > rows) & (inner > 1) & np.logical_not(in_place)
     time = model.product(others, inner, columns) + moved * model.transpose(before)
     peak = np.where(moved, np.maximum(before + after, 2 * before), before + after)

@@ -1,4 +1,4 @@
-"""The second stage of a search: the costs of a few trains, by the planner and by TT-SVD."""
+"""Second stage of a search: exact costs of a few candidates, by the planner and by TT-SVD."""
 
 import math
 from collections.abc import Iterable
@@ -24,18 +24,18 @@ UNITS = dict(
 
 
 def rank_rule(request: Request, max_parameters: float) -> RankRule:
-    """The ranks of a train when they do not depend on the matrix."""
+    """Return the rule for a candidate's ranks if they do not depend on the matrix."""
     if request.ranks is not None:
         return partial(batch_uniform_ranks, rank=request.ranks)
     return partial(batch_ranks_within, max_parameters=max_parameters)
 
 
 class Evaluation:
-    """The points of a search, each worked out once.
+    """The evaluated points of a search; each one is computed once.
 
     Args:
-        request: What is asked for.
-        parameter_range: The fewest and the most parameters that a train may have.
+        request: The checked arguments of the search.
+        parameter_range: Fewest and most parameters of a candidate.
     """
 
     def __init__(self, request: Request, parameter_range: ParameterRange) -> None:
@@ -46,29 +46,29 @@ class Evaluation:
         self.seen: set[ModePair] = set()
 
     def add(self, shapes: Iterable[ModePair]) -> None:
-        """Work out the points of these trains, unless they are known or outside the range."""
+        """Evaluate candidates, unless they are known or outside the range."""
         for shape in progress(shapes, "evaluating modes"):
             if shape not in self.seen and (point := self._evaluated(shape)) is not None:
                 self.points.append(point)
             self.seen.add(shape)
 
     def dense(self) -> ModePoint:
-        """The dense layer as a train of one core."""
+        """Return the dense layer as a TT matrix of one core."""
         shape = ((self.request.input_dim,), (self.request.output_dim,))
         return self._point(shape, (1, 1), None if self.request.matrix is None else 0.0)
 
     def best(self) -> ModePoint:
-        """The best point that keeps to every limit, or else the one that comes closest to it."""
+        """Return the best point within all limits, or else the one closest to them."""
 
         def excess(point: ModePoint) -> float:
             limits = self.request.limits.items()
-            # No limit but that of the error can be zero.
+            # Only the limit of the error can be zero.
             return sum(max(0, value(point, name) - limit) / (limit or 1) for name, limit in limits)
 
         return min(self._in_range(), key=lambda point: (excess(point), *self._key(point)))
 
     def allowed(self) -> list[ModePoint]:
-        """The points that keep to every limit, the best one first.
+        """Return the points within all limits, the best one first.
 
         Raises:
             ValueError: If there is none.
@@ -83,7 +83,7 @@ class Evaluation:
         return sorted(points, key=self._key)
 
     def _in_range(self) -> list[ModePoint]:
-        # Where the matrix decides on ranks, it may be that it cannot be held by fewer numbers.
+        # If the matrix determines the ranks, all points may be outside the range.
         fewest, most = self.parameter_range
         return [p for p in self.points if fewest <= p.parameters <= most] or self.points
 
@@ -113,7 +113,7 @@ class Evaluation:
             ranks,
             self.request.rows,
             target=device.name,
-            # In a file merged cores are what is stored, and must not take more room.
+            # A file stores merged cores, which must not be larger.
             max_parameters=parameters if device.runs_files else None,
         )
         arena = device.bytes_per_element * plan.peak_elements
@@ -123,16 +123,16 @@ class Evaluation:
 
 
 def value(point: ModePoint, name: str) -> float:
-    """One of a point's costs; without a matrix the error is zero."""
+    """Return one of a point's costs; without a matrix the error is zero."""
     return 0.0 if name == "error" and point.error is None else point.costs[OBJECTIVES.index(name)]
 
 
 def unreachable(name: str, limit: float, least: float) -> str:
-    """The message where no train keeps to a limit."""
+    """Return the error message if no candidate is within a limit."""
     smallest = f"{least:.4g}" if name == "error" else f"{math.ceil(least):,} {UNITS[name]}"
     return (
-        f"Expected a limit that a train can keep to. Received: max_{name}={limit}; the smallest "
-        f"that was reached is {smallest}"
+        f"Expected a larger `max_{name}`. Received: max_{name}={limit}; the smallest value found "
+        f"is {smallest}"
     )
 
 

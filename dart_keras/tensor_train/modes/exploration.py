@@ -1,4 +1,4 @@
-"""The first stage of a search: very many trains, their costs roughly estimated."""
+"""First stage of a search: rough costs of many candidates."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,29 +8,29 @@ import numpy as np
 from dart_keras.devices import Device
 from dart_keras.tensor_train.modes.candidates import (
     ModePair,
-    Trains,
-    all_trains,
+    ModePairs,
+    all_mode_pairs,
     count_pairs,
-    sampled_trains,
-    shapes,
+    mode_tuples,
+    sampled_mode_pairs,
     with_neighbours,
 )
 from dart_keras.tensor_train.modes.costs import batch_count_parameters, chain_costs
 from dart_keras.tensor_train.modes.pareto import spread_front
 
-# More pairs of factorizations than this are not all looked at.
+# Up to this many pairs of factorizations, the search considers all of them.
 EXHAUSTIVE = 100_000
-# What a beam starts with, how many trains it keeps for every cost, and when it ends at the latest.
+# Initial sample of a beam search, candidates kept for every cost, and maximum number of rounds.
 SAMPLE = 4_000
 BREADTH = 48
 ROUNDS = 8
-# Trains that are worked on at a time, so that the arrays stay in the cache.
+# Candidates per chunk, so that the arrays stay in the cache.
 CHUNK = 8_192
 
-# From sizes n_k m_k of cores, an array of shape (d, trains), to ranks of shape (d + 1, trains).
+# From core sizes n_k m_k, of shape (d, candidates), to ranks of shape (d + 1, candidates).
 RankRule = Callable[[np.ndarray], np.ndarray]
 
-# The fewest and the most parameters that a train may have.
+# Fewest and most parameters of a candidate.
 ParameterRange = tuple[float, float]
 
 COSTS = ("parameters", "multiply_adds", "time", "arena")
@@ -38,13 +38,13 @@ COSTS = ("parameters", "multiply_adds", "time", "arena")
 
 @dataclass(frozen=True)
 class Estimator:
-    """Estimates the costs of many trains.
+    """Estimates the costs of many candidates.
 
     Attributes:
-        rank_rule: Gives the ranks; zeros where there are none to be had.
-        rows: How many rows are multiplied.
-        device: Whose time is estimated.
-        parameter_range: What is outside of it has infinite costs.
+        rank_rule: Returns the ranks; zeros if there are none within the limits.
+        rows: Number of rows of the input.
+        device: The device whose time is estimated.
+        parameter_range: Candidates outside this range have infinite costs.
     """
 
     rank_rule: RankRule
@@ -53,7 +53,7 @@ class Estimator:
     parameter_range: ParameterRange
 
     def __call__(self, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """Costs in the order of `COSTS`, an array of shape (4, trains)."""
+        """Return the costs in the order of `COSTS`, an array of shape (4, candidates)."""
         chunks = [
             self._estimate(inputs[:, start : start + CHUNK], outputs[:, start : start + CHUNK])
             for start in range(0, inputs.shape[1], CHUNK)
@@ -66,7 +66,7 @@ class Estimator:
         parameters = batch_count_parameters(sizes, ranks)
         fewest, most = self.parameter_range
         out = (ranks.min(axis=0) == 0) | (parameters < fewest) | (parameters > most)
-        # Rank 1 in the place of none keeps the arithmetic going.
+        # Rank 1 instead of 0 avoids divisions by zero.
         chain = chain_costs(inputs, outputs, np.maximum(ranks, 1), self.rows, self.device)
         return np.where(out, np.inf, np.stack([parameters, *chain]))
 
@@ -74,37 +74,37 @@ class Estimator:
 def explore(
     input_dims: Sequence[int], output_dims: Sequence[int], cores: int, estimate: Estimator
 ) -> tuple[list[ModePair], np.ndarray]:
-    """The most promising trains of a number of cores.
+    """Return the most promising candidates of a number of cores.
 
-    All of them are looked at where they are not too many. Else a beam starts with a sample, keeps
-    the best for every cost and the Pareto front, and adds all that come from these by moving one
-    prime factor from one core to another, until no cost gets any better.
+    All pairs of factorizations are considered unless there are too many. Then a beam search starts
+    with a sample, keeps the best for every cost and the Pareto front, and adds all candidates that
+    come from these by moving one prime factor between two cores, until no cost improves.
 
     Args:
-        input_dims: The dimension N, and what it may be padded to.
-        output_dims: The dimension M, and what it may be padded to.
-        cores: The number of cores.
-        estimate: Gives the costs.
+        input_dims: The dimension N, and dimensions that it may be padded to.
+        output_dims: The dimension M, and dimensions that it may be padded to.
+        cores: Number of cores.
+        estimate: Estimates the costs.
 
     Returns:
-        The trains and their costs, an array of shape (trains, 4).
+        The candidates and their costs, an array of shape (candidates, 4).
     """
     if count_pairs(input_dims, output_dims, cores) <= EXHAUSTIVE:
-        trains, costs = _best(all_trains(input_dims, output_dims, cores), estimate)
+        pairs, costs = _best(all_mode_pairs(input_dims, output_dims, cores), estimate)
     else:
-        trains, costs = _best(sampled_trains(input_dims, output_dims, cores, SAMPLE), estimate)
+        pairs, costs = _best(sampled_mode_pairs(input_dims, output_dims, cores, SAMPLE), estimate)
         for _ in range(ROUNDS):
             if not costs.size:
                 break
             before = costs.min(axis=1)
-            trains, costs = _best(with_neighbours(*trains), estimate)
+            pairs, costs = _best(with_neighbours(*pairs), estimate)
             if np.array_equal(costs.min(axis=1), before):
                 break
-    return shapes(*trains), costs.T
+    return mode_tuples(*pairs), costs.T
 
 
-def _best(trains: Trains, estimate: Estimator) -> tuple[Trains, np.ndarray]:
-    inputs, outputs = trains
+def _best(pairs: ModePairs, estimate: Estimator) -> tuple[ModePairs, np.ndarray]:
+    inputs, outputs = pairs
     costs = estimate(inputs, outputs)
     possible = np.flatnonzero(np.isfinite(costs[0]))
     inputs, outputs, costs = inputs[:, possible], outputs[:, possible], costs[:, possible]

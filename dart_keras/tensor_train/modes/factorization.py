@@ -1,4 +1,4 @@
-"""Writing a dimension as a product of integers."""
+"""Factorizations of a dimension."""
 
 import math
 from collections.abc import Iterator
@@ -6,20 +6,20 @@ from functools import lru_cache
 
 import numpy as np
 
-# Primes above this one leave modes that differ too much in size to be of use.
+# With larger primes, modes differ too much in size to be useful.
 LARGEST_USEFUL_PRIME = 13
-# What a padded dimension is made of, how many there are and how much of one may be padding.
+# Prime factors of a padded dimension, number of padded dimensions, and share of padding.
 SMALL_PRIMES = (2, 3, 5, 7)
 PADDED_DIMS = 3
 PADDING = 1 / 16
 
 
 def factorizations(dim: int, length: int) -> Iterator[tuple[int, ...]]:
-    """Every ordered way to write `dim` as a product of `length` positive integers.
+    """Yield every ordered factorization of `dim` into `length` positive integers.
 
     Args:
         dim: The dimension, a positive integer.
-        length: How many factors, a positive integer.
+        length: Number of factors, a positive integer.
 
     Yields:
         Tuples of `length` integers, ones included.
@@ -33,7 +33,7 @@ def factorizations(dim: int, length: int) -> Iterator[tuple[int, ...]]:
 
 @lru_cache(maxsize=4096)
 def factorization_array(dim: int, length: int) -> np.ndarray:
-    """As `factorizations`, the rows of an array of shape (count, length). Not to be written to."""
+    """Return `factorizations` as rows of a read-only array of shape (count, length)."""
     if length == 1:
         return np.array([[dim]])
     rests = {first: factorization_array(dim // first, length - 1) for first in divisors(dim)}
@@ -42,11 +42,11 @@ def factorization_array(dim: int, length: int) -> np.ndarray:
 
 
 def balanced_modes(dim: int, length: int) -> tuple[int, ...]:
-    """The factorization of `dim` whose factors are closest to each other, in ascending order.
+    """Return the factorization of `dim` whose factors are closest to each other, ascending.
 
     Args:
-        dim: The dimension, a positive integer. A prime becomes ones and itself.
-        length: How many modes, a positive integer.
+        dim: The dimension, a positive integer. A prime gives ones and itself.
+        length: Number of modes, a positive integer.
 
     Returns:
         `length` integers whose product is `dim`.
@@ -72,7 +72,7 @@ def _ascending(dim: int, length: int, least: int) -> Iterator[tuple[int, ...]]:
 
 @lru_cache(maxsize=4096)
 def divisors(dim: int) -> tuple[int, ...]:
-    """The divisors of a positive integer, ascending.
+    """Return the divisors of a positive integer, ascending.
 
     Example:
         >>> divisors(12)
@@ -84,7 +84,7 @@ def divisors(dim: int) -> tuple[int, ...]:
 
 
 def prime_factors(dim: int) -> tuple[int, ...]:
-    """The primes that divide a positive integer, ascending and each once.
+    """Return the distinct prime factors of a positive integer, ascending.
 
     Example:
         >>> prime_factors(360), prime_factors(1)
@@ -99,14 +99,14 @@ def prime_factors(dim: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=256)
 def padded_dims(dim: int) -> tuple[int, ...]:
-    """The dimension and, where it has a large prime factor, a few larger ones that have none.
+    """Return the dimension and, if it has a large prime factor, a few larger ones without one.
 
     Args:
         dim: The dimension, a positive integer.
 
     Returns:
-        `dim`, followed by up to three numbers above it, by at most a sixteenth, whose prime factors
-        are 2, 3, 5 and 7.
+        `dim`, followed by up to three larger integers, at most a sixteenth above it, whose prime
+        factors are 2, 3, 5 and 7.
 
     Example:
         >>> padded_dims(784), padded_dims(787), padded_dims(30522)

@@ -1,4 +1,4 @@
-"""The error that TT-SVD leaves, worked out without making the cores."""
+"""Error of TT-SVD, computed without the cores."""
 
 import math
 from collections.abc import Callable
@@ -7,28 +7,28 @@ import numpy as np
 
 from dart_keras.tensor_train.modes.candidates import ModePair
 
-# Unfoldings with a longer short side than this are only approximated, if so few of their singular
-# values are wanted that this is much faster.
+# The singular values of unfoldings whose shorter side is longer than this are approximated, if so
+# few of them are needed that this is much faster.
 EXACT_SIDE = 512
 FEW = 1 / 8
 OVERSAMPLING = 16
 ITERATIONS = 4
 
 # From a bond, counted from 1, and the tails of its singular values to the rank to keep: tails[r] is
-# the sum of the squares of what rank r discards.
+# the sum of squares that rank r discards.
 Choice = Callable[[int, np.ndarray], int]
 
 
 def kernel_error(matrix: np.ndarray, shape: ModePair, ranks: tuple[int, ...]) -> float:
-    """The relative Frobenius error that TT-SVD leaves at given ranks.
+    """Return the relative Frobenius error of TT-SVD at given ranks.
 
-    Exact to about 1e-8 where the unfoldings have a side of at most 512, or the ranks are above an
-    eighth of it. Else the singular vectors come from randomized subspace iteration (Halko,
-    Martinsson and Tropp 2011, "Finding structure with randomness", algorithm 4.4), whose error is
-    one that can be had, too, and above that of TT-SVD by less than a hundredth, even for noise.
+    Exact to about 1e-8 if the unfoldings have a side of at most 512, or the ranks are above an
+    eighth of it. Otherwise the singular vectors come from randomized subspace iteration (Halko,
+    Martinsson and Tropp 2011, "Finding structure with randomness", algorithm 4.4). Its error is
+    attainable, too, and less than a hundredth above that of TT-SVD, even for noise.
 
     Args:
-        matrix: Array of shape (N, M). Zeros fill it up to the products of the modes.
+        matrix: Array of shape (N, M), padded with zeros to the products of the modes.
         shape: Input and output modes.
         ranks: All d + 1 ranks.
 
@@ -45,18 +45,18 @@ def kernel_error(matrix: np.ndarray, shape: ModePair, ranks: tuple[int, ...]) ->
 def kernel_ranks(
     matrix: np.ndarray, shape: ModePair, tolerance: float
 ) -> tuple[tuple[int, ...], float]:
-    """The smallest ranks that TT-SVD finds for a relative Frobenius error, and their error; exact.
+    """Return the smallest ranks of TT-SVD for a relative Frobenius error, and their exact error.
 
-    Each bond may discard an equal share of what the bonds before it have left of the square of the
-    tolerance (Oseledets 2011, section 2; there the shares are fixed beforehand).
+    Each bond may discard an equal share of the squared tolerance that the bonds before it have left
+    (Oseledets 2011, section 2, with shares fixed beforehand).
 
     Args:
-        matrix: Array of shape (N, M). Zeros fill it up to the products of the modes.
+        matrix: Array of shape (N, M), padded with zeros to the products of the modes.
         shape: Input and output modes.
-        tolerance: The largest relative error allowed.
+        tolerance: Maximum relative error.
 
     Returns:
-        All d + 1 ranks and the error, which is at most the tolerance but for rounding.
+        All d + 1 ranks, and the error, which is at most the tolerance up to rounding.
 
     Example:
         >>> kernel_ranks(np.eye(4), ((2, 2), (2, 2)), 1e-3)[0]
@@ -79,9 +79,9 @@ def kernel_ranks(
 def _sweep(
     matrix: np.ndarray, shape: ModePair, choose: Choice, wanted: tuple[int, ...]
 ) -> tuple[tuple[int, ...], float]:
-    """TT-SVD from the first bond to the last, keeping only what the next bond needs.
+    """Run TT-SVD from the first bond to the last, keeping only what the next bond needs.
 
-    `wanted` says how many singular values of each bond are enough, zero for all of them.
+    `wanted` is the number of singular values that suffices for each bond, zero for all of them.
     """
     inputs, outputs = shape
     sizes = [n * m for n, m in zip(inputs, outputs, strict=True)]
@@ -99,17 +99,17 @@ def _sweep(
         lost += tails[rank]
         if vectors is not None:
             kept = vectors[:, :rank]
-            # Either way what remains is the singular values times the right singular vectors.
+            # Both ways give the singular values times the right singular vectors.
             wide = rest.shape[0] <= rest.shape[1]
             rest = kept.T @ rest if wide else np.sqrt(energies[:rank])[:, None] * kept.T
-    # The errors of the bonds are orthogonal to each other, so that their squares add up.
+    # The errors of the bonds are orthogonal to each other, so their squares add up.
     return (*ranks, 1), math.sqrt(lost / norm) if norm else 0.0
 
 
 def _spectrum(
     unfolding: np.ndarray, wanted: int, with_vectors: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The squared singular values, descending, and the singular vectors of the shorter side."""
+    """Return the descending squared singular values, and the shorter side's singular vectors."""
     wide = unfolding if unfolding.shape[0] <= unfolding.shape[1] else unfolding.T
     side = len(wide)
     basis = None
@@ -130,7 +130,7 @@ def _spectrum(
 def _interleaved(
     matrix: np.ndarray, inputs: tuple[int, ...], outputs: tuple[int, ...]
 ) -> np.ndarray:
-    """The matrix as a tensor with the axes (n_1, m_1, ..., n_d, m_d)."""
+    """Return the matrix as a tensor with the axes (n_1, m_1, ..., n_d, m_d)."""
     missing = (math.prod(inputs) - matrix.shape[0], math.prod(outputs) - matrix.shape[1])
     padded = np.pad(matrix, [(0, extra) for extra in missing])
     d = len(inputs)

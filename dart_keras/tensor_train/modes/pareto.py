@@ -1,16 +1,16 @@
-"""What is left when points are dropped that others beat in every cost."""
+"""Pareto fronts of points with several costs."""
 
 import numpy as np
 
-# The grid of costs that points are told apart by: 5 % to begin with.
+# Finest grid of costs, on which points are distinguished: 5 %.
 FINEST_STEP = 1.05
 
 
 def non_dominated(costs: np.ndarray) -> np.ndarray:
-    """The points that no other point matches or beats in every cost.
+    """Return the points that no other point matches or beats in every cost.
 
     Args:
-        costs: Array of shape (points, costs). Of points with the same costs the first one counts.
+        costs: Array of shape (points, costs). Of points with equal costs the first one counts.
 
     Returns:
         Indices of the front, in ascending order of the first cost, then of the second, and so on.
@@ -22,7 +22,7 @@ def non_dominated(costs: np.ndarray) -> np.ndarray:
     remaining = np.lexsort(costs.T[::-1])
     front = []
     while len(remaining):
-        # Nothing that comes later can beat the first of these in the first cost that differs.
+        # No later point beats the first of these in the first cost that differs.
         front.append(remaining[0])
         better_somewhere = np.any(costs[remaining] < costs[remaining[0]], axis=1)
         remaining = remaining[better_somewhere]
@@ -30,16 +30,16 @@ def non_dominated(costs: np.ndarray) -> np.ndarray:
 
 
 def spread_front(costs: np.ndarray, size: int) -> np.ndarray:
-    """At most about `size` points that stand for the front, far from each other.
+    """Return at most `size` points that represent the front and are far from each other.
 
-    Costs are read on a logarithmic grid that gets coarser until few enough points are left (the
-    epsilon-dominance of Laumanns et al. 2002, "Combining convergence and diversity in evolutionary
-    multiobjective optimization"). A point that is left out is beaten by one that stays, but for
-    the width of the grid.
+    Costs are compared on a logarithmic grid, which gets coarser until few enough points are left
+    (the epsilon-dominance of Laumanns et al. 2002, "Combining convergence and diversity in
+    evolutionary multiobjective optimization"). A point that is left out is beaten by one that is
+    kept, up to the width of the grid.
 
     Args:
         costs: Array of shape (points, costs), all positive.
-        size: How many points there should be at most; at least 1.
+        size: Maximum number of points; at least 1.
 
     Returns:
         Indices of the points.
@@ -55,7 +55,7 @@ def spread_front(costs: np.ndarray, size: int) -> np.ndarray:
     while True:
         cells = np.floor(logarithms[indices] / step).astype(np.int64)
         cells -= cells.min(axis=0)
-        # One number a cell, since NumPy is slow to tell rows apart.
+        # One integer per cell, since NumPy's `unique` is slow for rows.
         keys = np.ravel_multi_index(tuple(cells.T), tuple(cells.max(axis=0) + 1))
         _, first = np.unique(keys, return_index=True)
         indices = indices[np.sort(first)]

@@ -1,4 +1,4 @@
-"""The third stage of a search, with a matrix: climbing to trains that hold it better."""
+"""Third stage of a search, with a matrix: hill climbing to modes with a smaller error."""
 
 import itertools
 
@@ -6,31 +6,31 @@ import numpy as np
 
 from dart_keras.tensor_train.modes.candidates import (
     ModePair,
-    all_trains,
+    all_mode_pairs,
+    mode_tuples,
     preference,
-    shapes,
     with_neighbours,
 )
 from dart_keras.tensor_train.modes.evaluation import Evaluation
 from dart_keras.tensor_train.modes.factorization import divisors, padded_dims
 from dart_keras.tensor_train.modes.request import Request
 
-# How many numbers TT-SVD may read in all, and how many trains this is at least and at most.
+# Total number of elements that TT-SVD may read, and bounds on the number of candidates.
 WORK = 2**27
-FEWEST_TRAINS = 32
-MOST_TRAINS = 256
+MIN_CANDIDATES = 32
+MAX_CANDIDATES = 256
 
 
 def refine(evaluation: Evaluation, request: Request) -> None:
-    """Add better points, about whose errors the estimates of the first stage know nothing.
+    """Add better points, whose errors the first stage could not estimate.
 
-    These are the trains of two cores, the most balanced ones first, up to half of what there is
-    time for; and then, for as long as this makes the best point better, its neighbours.
+    First come candidates of two cores, the most balanced ones first, up to half of the budget. Then
+    come the neighbours of the best point, as long as they improve it.
     """
     size = request.input_dim * request.output_dim
-    most = min(MOST_TRAINS, max(FEWEST_TRAINS, WORK // size))
+    most = min(MAX_CANDIDATES, max(MIN_CANDIDATES, WORK // size))
     dims = padded_dims(request.input_dim), padded_dims(request.output_dim)
-    two_cores = shapes(*all_trains(*dims, cores=2))
+    two_cores = mode_tuples(*all_mode_pairs(*dims, cores=2))
     evaluation.add(_simplest_first(two_cores, request)[: most // 2])
     while len(evaluation.points) < most:
         best = evaluation.best()
@@ -41,9 +41,9 @@ def refine(evaluation: Evaluation, request: Request) -> None:
 
 
 def _near(shape: ModePair, request: Request) -> list[ModePair]:
-    """Trains that come from one by moving a prime, splitting a core or merging two, best first."""
+    """Return candidates from moving a prime, splitting a core or merging two, simplest first."""
     inputs, outputs = (np.array(modes)[:, None] for modes in shape)
-    near = shapes(*with_neighbours(inputs, outputs))
+    near = mode_tuples(*with_neighbours(inputs, outputs))
     cores = list(zip(*shape, strict=True))
     if len(cores) < request.max_cores:
         near += [_split(cores, k, a, b) for k, a, b in _cuts(cores)]
@@ -53,7 +53,7 @@ def _near(shape: ModePair, request: Request) -> list[ModePair]:
 
 
 def _cuts(cores: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """Every core k of modes n and m with divisors a of n and b of m that do not leave it whole."""
+    """Return every core k of modes n and m with divisors a of n and b of m that split it."""
     return [
         (k, a, b)
         for k, (n, m) in enumerate(cores)
@@ -77,7 +77,7 @@ def _shape(cores: list[tuple[int, int]]) -> ModePair:
 
 
 def _simplest_first(found: list[ModePair], request: Request) -> list[ModePair]:
-    """In order, with the mirror images, which hold another arrangement of the matrix."""
+    """Return the candidates and their mirror images, whose errors differ, simplest first."""
     mirrored = [(inputs[::-1], outputs[::-1]) for inputs, outputs in found]
     dims = request.input_dim, request.output_dim
     return sorted({*found, *mirrored}, key=lambda shape: preference(shape, *dims)[1:])

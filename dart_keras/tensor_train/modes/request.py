@@ -1,4 +1,4 @@
-"""What a search for modes is asked for."""
+"""Arguments of a search for modes."""
 
 import math
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from dart_keras.devices import Device, find_device
 from dart_keras.tensor_train.modes.checks import is_integer
 
 OBJECTIVES = ("parameters", "multiply_adds", "time", "arena", "error")
-MOST_CORES = 4
-# What the layers take where no ranks are given.
+MAX_CORES = 4
+# Default rank of the layers.
 DEFAULT_RANK = 8
 
 
@@ -23,14 +23,14 @@ class Request:
     Attributes:
         input_dim: The dimension N.
         output_dim: The dimension M.
-        objective: The cost to make small.
-        ranks: A rank for every bond; `None` where a limit decides.
-        limits: The most that each cost may be, infinite where no limit was given.
+        objective: The cost to minimize.
+        ranks: Rank of every bond; `None` if a limit determines it.
+        limits: Maximum of each cost; infinite without a limit.
         device: The device.
-        rows: How many rows are multiplied.
-        max_cores: The most cores a train may have.
-        matrix: The matrix that is to be held, in float64, or `None`.
-        tolerance: The error that decides the ranks, `None` where something else does.
+        rows: Number of rows of the input.
+        max_cores: Maximum number of cores.
+        matrix: The matrix to factorize, in float64, or `None`.
+        tolerance: The error that determines the ranks, or `None`.
     """
 
     input_dim: int
@@ -56,10 +56,10 @@ def check_request(
     max_cores: int,
     matrix: Any,
 ) -> Request:
-    """The arguments, checked and completed.
+    """Check and complete the arguments.
 
     Raises:
-        ValueError: If one of them is not valid.
+        ValueError: If one of them is invalid.
     """
     from dart_keras.tensor_train.contraction import UNKNOWN_ROWS
 
@@ -71,9 +71,9 @@ def check_request(
         _check_positive("ranks", ranks)
     if rows is not None:
         _check_positive("rows", rows)
-    if not is_integer(max_cores) or not 2 <= max_cores <= MOST_CORES:
+    if not is_integer(max_cores) or not 2 <= max_cores <= MAX_CORES:
         raise ValueError(
-            f"Expected `max_cores` to be an integer from 2 to {MOST_CORES}. "
+            f"Expected `max_cores` to be an integer from 2 to {MAX_CORES}. "
             f"Received: max_cores={max_cores!r}"
         )
     for name, limit in limits.items():
@@ -82,7 +82,7 @@ def check_request(
     if matrix is None:
         if objective == "error" or limits["error"] is not None:
             raise ValueError(
-                "Expected `matrix`, without which nothing is known of the error. "
+                "Expected `matrix`, which the error depends on. "
                 f"Received: objective={objective!r}, max_error={limits['error']!r}, matrix=None"
             )
     else:
@@ -92,7 +92,7 @@ def check_request(
         if limits["error"] is None:
             ranks = DEFAULT_RANK
         else:
-            # What the ranks are chosen for they keep to, but for rounding errors.
+            # Ranks chosen for the error satisfy it, up to rounding.
             tolerance, limits = limits["error"], limits | {"error": None}
     if rows is None:
         rows = 1 if device.runs_files else UNKNOWN_ROWS

@@ -1,4 +1,4 @@
-"""Searching for good modes."""
+"""Search for good modes."""
 
 import math
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ from dart_keras.tensor_train.modes.refinement import refine
 from dart_keras.tensor_train.modes.request import Request, check_request
 from dart_keras.tensor_train.modes.suggestion import Suggestion
 
-# How many trains get exact costs, or with a matrix how many at first.
+# Number of candidates with exact costs; with a matrix, the number at first.
 SHORT_LIST = 16
-# Ranks are whole numbers, so that no train spends a budget to the last parameter. One that leaves
-# more than a tenth of it is not compared with the others.
+# Ranks are integers, so no candidate uses a budget exactly. Those that leave more than a tenth of
+# it unused are not compared with the others.
 SPENT = 0.9
 
 
@@ -48,60 +48,61 @@ def suggest_modes(
     max_cores: int = 4,
     matrix: Any = None,
 ) -> Suggestion:
-    """Search for the modes of a tensor train that cost least, and for what else is worth a look.
+    """Search for the modes of a TT matrix with the lowest cost, and for other good ones.
 
-    A TT matrix has as many cores as modes a side (Novikov et al. 2015, section 3). They decide how
-    fast it is, not only how small: the same parameters can take 25 times the arithmetic. The search
-    goes over all ordered factorizations of both dimensions, ones included, so that the plain
-    low-rank factorization, modes (N, 1) and (1, M), is one of the candidates. A dimension with a
-    prime factor above 13 may be padded, too, by at most a sixteenth.
+    A TT matrix has as many cores as modes a side (Novikov et al. 2015, section 3). The modes decide
+    its speed, not only its size: with the same parameters, one can need 25 times the multiply-adds
+    of another. The search covers all ordered factorizations of both dimensions, ones included. So
+    the low-rank factorization, modes (N, 1) and (1, M), is one of the candidates. A dimension with
+    a prime factor above 13 may be padded, by at most a sixteenth.
 
-    In the first stage costs are estimated for all pairs of factorizations of a number of cores, if
-    they are at most 100,000, otherwise for a beam: a sample, its best trains, and what comes from
-    these by moving a prime factor from core to core. In the second stage the contraction planner
-    gives exact costs for a short list: the best by estimate, and the Pareto front. So parameters
-    are the least there are wherever the search was not a beam; the other costs are so up to the
-    estimate. With a matrix, a third stage climbs from the best point to trains that hold it
-    better: first the trains of two cores, as many as there is time for, then neighbours that come
-    from moving a prime, splitting a core or merging two. This is the tensor shape search of the
-    literature (Solgi et al. 2023, "Tensor shape search for efficient compression of tensorized
-    data and neural networks", there by a genetic algorithm). The errors are exact where an
-    unfolding has a side of at most 512 or its rank is not small, and where `max_error` decides on
-    the ranks; otherwise they are from above, within a hundredth.
+    The first stage estimates costs. It considers all pairs of factorizations of a number of cores
+    if there are at most 100,000. Otherwise it is a beam search: a sample, its best candidates, and
+    what comes from these by moving a prime factor between cores. In the second stage the
+    contraction planner computes exact costs for a short list: the best by estimate, and the Pareto
+    front. So parameters are minimal unless the search was a beam search, and the other costs are
+    minimal up to the estimate.
+
+    With a matrix, a third stage climbs from the best point to modes with a smaller error. It tries
+    candidates of two cores first, and then neighbours from moving a prime, splitting a core or
+    merging two. This is tensor shape search (Solgi et al. 2023, "Tensor shape search for efficient
+    compression of tensorized data and neural networks", there by a genetic algorithm). The errors
+    are exact if an unfolding has a side of at most 512 or its rank is not small, and if `max_error`
+    determines the ranks. Otherwise they are upper bounds within a hundredth.
 
     Args:
-        input_dim: The number of rows N of the matrix.
-        output_dim: The number of columns M of the matrix.
-        objective: The cost to make small: `"parameters"`; `"multiply_adds"`; `"time"`, of one
-            forward pass; `"arena"`, the memory for what the layer computes; `"error"`, the relative
-            Frobenius error that TT-SVD leaves of `matrix`. Of trains that cost the same, the one
-            with fewer cores is taken, then one without padding, then the most balanced one.
-        ranks: The rank of every bond, clipped to what the modes allow. `None` for the largest one
-            with which a train has no more than `max_parameters`, so that all are compared at an
-            equal number of parameters: those that leave more than a tenth of it unused are out,
-            while there are others. Without `max_parameters` it is what `max_error` needs, or the
-            layers' default, 8.
-        max_parameters: The most numbers that the cores may hold. Trains that hold as many as the
-            matrix are out in any case, while there are others.
-        max_multiply_adds: The most multiply-adds.
-        max_time: The most microseconds, by the planner's estimate.
-        max_arena: The most bytes that a step of the contraction may read and write, cores not
-            counted: 4 an element on `"cpu"` and `"raspberry-pi"`, 1 on microcontrollers, whose
+        input_dim: Number of rows N of the matrix.
+        output_dim: Number of columns M of the matrix.
+        objective: The cost to minimize: `"parameters"`; `"multiply_adds"`; `"time"` of one forward
+            pass; `"arena"`, the memory for what the layer computes; or `"error"`, the relative
+            Frobenius error of TT-SVD for `matrix`. At equal cost, fewer cores are preferred, then
+            no padding, then balanced modes.
+        ranks: Rank of every bond, clipped to what the modes allow. `None` for the largest rank
+            within `max_parameters`, so that all candidates have about the same number of
+            parameters. Those that leave more than a tenth of it unused are excluded if there are
+            others. Without `max_parameters`, `None` is what `max_error` needs, or the layers'
+            default, 8.
+        max_parameters: Maximum number of parameters. Candidates with as many parameters as the
+            matrix has elements are excluded anyway if there are others.
+        max_multiply_adds: Maximum number of multiply-adds.
+        max_time: Maximum time in microseconds, by the planner's estimate.
+        max_arena: Maximum bytes that a step of the contraction may read and write, without the
+            cores: 4 per element on `"cpu"` and `"raspberry-pi"`, 1 on microcontrollers, whose
             models are quantized to int8 (`Device.bytes_per_element`).
-        max_error: The largest relative Frobenius error. Without `ranks` and `max_parameters`, ranks
-            are the smallest that TT-SVD finds for it.
-        target: A device's name, a key of `dart_keras.devices.DEVICES`.
-        rows: How many rows are multiplied at a time. `None` for 64 on `"cpu"`, 1 where `.tflite`
-            files run.
-        max_cores: The most modes a side, from 2 to 4.
-        matrix: The matrix that is to be held, an array of shape (N, M) and a float dtype, or
-            `None`. It takes from seconds to minutes; without it the answer is there within one.
+        max_error: Maximum relative Frobenius error. Without `ranks` and `max_parameters`, ranks are
+            the smallest that TT-SVD finds for it.
+        target: Name of a device, a key of `dart_keras.devices.DEVICES`.
+        rows: Number of rows that are multiplied at a time. `None` for 64 on `"cpu"`, 1 on devices
+            that run `.tflite` files.
+        max_cores: Maximum number of modes a side, from 2 to 4.
+        matrix: The matrix to factorize, a float array of shape (N, M), or `None`. With a matrix, a
+            search takes seconds to minutes; without, less than a second.
 
     Returns:
-        The best point, with its modes, ranks and costs, and the Pareto front of those looked at.
+        The best point, with its modes, ranks and costs, and the Pareto front.
 
     Raises:
-        ValueError: If an argument is not valid, or no train keeps to the limits.
+        ValueError: If an argument is invalid, or no candidate is within the limits.
 
     Example:
         >>> found = suggest_modes(784, 1024, ranks=4, max_cores=2)
@@ -144,9 +145,9 @@ def suggest_modes(
 
 
 def _parameter_ranges(request: Request) -> Iterator[ParameterRange]:
-    """What numbers of parameters to look for, one after another until there are such trains."""
+    """Yield ranges of parameters to search, until there are candidates."""
     limit = request.limits["parameters"]
-    # A train that holds as many numbers as the matrix is of use only where no other can be had.
+    # Candidates with as many parameters as the matrix has elements are only a last resort.
     most = min(limit, request.input_dim * request.output_dim - 1)
     if request.ranks is None and math.isfinite(limit):
         yield SPENT * most, most
@@ -155,11 +156,11 @@ def _parameter_ranges(request: Request) -> Iterator[ParameterRange]:
 
 
 def _short_list(request: Request, parameter_range: ParameterRange) -> list[ModePair]:
-    """Trains that are promising by estimate, for the objective or as points of the front."""
+    """Return candidates that are promising by estimate, for the objective or for the front."""
     groups: list[tuple[list[ModePair], np.ndarray]] = []
     for estimate in _estimators(request, parameter_range):
         found = list(_explored(request, estimate))
-        # The estimate knows nothing of errors, so that no number of cores may crowd out another.
+        # The estimate has no errors, so every number of cores keeps its share of the list.
         if request.objective != "error":
             pooled = [shape for some, _ in found for shape in some]
             found = [(pooled, np.concatenate([costs for _, costs in found]))]
@@ -175,8 +176,8 @@ def _estimators(request: Request, parameter_range: ParameterRange) -> Iterator[E
 
     rules: list[RankRule] = [rank_rule(request, parameter_range[1])]
     if request.matrix is not None and request.tolerance is not None:
-        # The ranks are not known without TT-SVD, but those of the low-rank factorization are an
-        # upper end of what to expect of a matrix that has some structure.
+        # The ranks are not known without TT-SVD. Those of the low-rank factorization are an upper
+        # bound to expect for a matrix with some structure.
         low_rank = ((request.input_dim, 1), (1, request.output_dim))
         highest = max(kernel_ranks(request.matrix, low_rank, request.tolerance)[0])
         guesses = sorted({1, math.isqrt(highest), highest})
@@ -195,7 +196,7 @@ def _explored(request: Request, estimate: Estimator) -> Iterator[tuple[list[Mode
 def _most_promising(
     candidates: list[ModePair], costs: np.ndarray, request: Request, count: int
 ) -> list[ModePair]:
-    """Some trains: the best ones, those that are best in another cost, and the front."""
+    """Return the best candidates, the best ones by each other cost, and the front."""
     if len(candidates) <= count:
         return candidates
     chosen = _ranking(candidates, costs, request, request.objective)[: count // 2]
@@ -207,7 +208,7 @@ def _most_promising(
 def _ranking(
     candidates: list[ModePair], costs: np.ndarray, request: Request, objective: str
 ) -> list[int]:
-    """The indices of the candidates by objective, those that seem to break a limit at the end."""
+    """Return the candidates' indices by objective; those beyond a limit by estimate come last."""
     limits = np.array([request.limits[name] for name in COSTS])
     breaking = np.any(costs > limits, axis=1)
     known = objective in COSTS

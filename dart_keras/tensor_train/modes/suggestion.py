@@ -1,4 +1,4 @@
-"""What a search for modes returns."""
+"""Results of a search for modes."""
 
 import math
 from dataclasses import dataclass
@@ -13,24 +13,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# A table with more points is hard to read.
+# Maximum number of points in a table.
 SHOWN = 12
 
 
 @dataclass(frozen=True)
 class ModePoint(Tabular):
-    """Modes and ranks of a TT matrix, and what it costs to multiply by it.
+    """Modes and ranks of a TT matrix, and the costs of multiplying by it.
 
     Attributes:
         input_modes: Modes n_1...n_d of the rows.
         output_modes: Modes m_1...m_d of the columns.
         ranks: All d + 1 ranks.
-        parameters: How many numbers the cores hold.
+        parameters: Number of parameters of the cores.
         multiply_adds: Multiply-adds of the fastest order of contraction.
         microseconds: Its estimated time.
-        arena_bytes: The most memory that one of its steps reads and writes, cores not counted.
-        error: The relative Frobenius error that TT-SVD leaves of the matrix at these ranks, `None`
-            without a matrix.
+        arena_bytes: Most memory that one of its steps reads and writes, without the cores.
+        error: Relative Frobenius error of TT-SVD at these ranks, `None` without a matrix.
     """
 
     input_modes: tuple[int, ...]
@@ -44,7 +43,7 @@ class ModePoint(Tabular):
 
     @property
     def shape(self) -> ModePair:
-        """The input and the output modes."""
+        """Input and output modes."""
         return self.input_modes, self.output_modes
 
     @property
@@ -54,22 +53,22 @@ class ModePoint(Tabular):
         return known if self.error is None else (*known, self.error)
 
     def as_table(self) -> Table:
-        """Return the modes, the ranks and the costs in one row."""
+        """Return modes, ranks and costs in one row."""
         return Table(_header(self), _alignment(self), [_cells(self)])
 
 
 @dataclass(frozen=True, repr=False)
 class Suggestion(ModePoint):
-    """The best modes found, and those that are better in another respect.
+    """The best modes found, and those that are better in another cost.
 
-    What `ModePoint` tells of the best one, and:
+    Besides the attributes of `ModePoint` for the best modes, it has:
 
     Attributes:
-        objective: What was asked for.
-        target: The device's name.
-        dense: What a dense layer costs on it.
-        front: The points looked at closely that no other one matches or beats in every cost, the
-            best by the objective first.
+        objective: The minimized cost.
+        target: Name of the device.
+        dense: Costs of a dense layer on it.
+        front: Points that no other one matches or beats in every cost, the best by the objective
+            first.
     """
 
     objective: str
@@ -99,10 +98,10 @@ class Suggestion(ModePoint):
         return f"Modes for {shape} on {self.target}, chosen for the least {objective}"
 
     def plot(self, path: str | Path | None = None) -> "Figure":
-        """Draw the front: each other cost against the parameters, beside the dense layer's.
+        """Plot the front: each other cost against the parameters, compared with the dense layer's.
 
         Args:
-            path: Where to write the picture, its suffix saying in which format; `None` not to.
+            path: Image file, whose suffix is the format; `None` to write none.
 
         Returns:
             The figure.
@@ -129,7 +128,7 @@ class Suggestion(ModePoint):
     def _draw_cost(self, axes: "Axes", k: int) -> None:
         best, dense = self.costs, self.dense.costs
         modes, ranks, *_ = (cell.replace("x", "\u00d7") for cell in _cells(self))
-        # A ring leaves the point in it to be seen.
+        # A ring keeps the point in it visible.
         axes.scatter(
             best[0],
             best[k],
@@ -146,7 +145,7 @@ class Suggestion(ModePoint):
             label = f"dense layer, {dense[0]:,} parameters"
             axes.axhline(dense[k], color=INK, linewidth=1.2, linestyle=":", label=label)
             values.append(dense[k])
-        # Of points in one place the suggested one is seen.
+        # The suggested point comes last, so that it covers others in its place.
         points = [*self.front, self]
         for cores in sorted({len(point.input_modes) for point in points}):
             color = color_map()((cores - 2) / 2)
@@ -162,7 +161,7 @@ class Suggestion(ModePoint):
 _HEADER = ("modes", "ranks", "parameters", "multiply-adds", "microseconds", "arena bytes", "error")
 
 
-# Without a matrix nothing is known of errors.
+# Without a matrix there is no error.
 def _header(point: ModePoint) -> tuple[str, ...]:
     return _HEADER[:-1] if point.error is None else _HEADER
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from dart_keras.compression.factorization import alternating_least_squares
 from dart_keras.compression.factorization.alternating_least_squares import least_squares_sweeps
 from dart_keras.tensor_train import TTMatrix
-from tests.trains import mode_pairs
+from tests.tt_matrices import mode_pairs
 
 
 def problem(modes, seed):

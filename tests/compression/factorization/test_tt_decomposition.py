@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from dart_keras.compression.factorization.moments import Moments
 from dart_keras.compression.factorization.tt_decomposition import corrected, decompose, train_errors
 from dart_keras.tensor_train import TTMatrix
-from tests.trains import mode_pairs
+from tests.tt_matrices import mode_pairs
 
 SEEDS = st.integers(0, 2**32 - 1)
 

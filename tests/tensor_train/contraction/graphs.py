@@ -1,4 +1,4 @@
-"""What TensorFlow's graph of a contraction holds, to hold the counted costs against."""
+"""TensorFlow's graph of a contraction, to check counted costs."""
 
 import math
 
@@ -8,7 +8,7 @@ from dart_keras.tensor_train.contraction import contract
 
 
 def operations(plan, gradients=False):
-    """The operations of the output, or those that the gradients take beyond them."""
+    """Return the operations of the output, or the additional ones of the gradients."""
     network = plan.network
     shapes = [(network.rows, network.dense_shape[0]), *network.core_shapes]
 
@@ -32,7 +32,7 @@ def operations(plan, gradients=False):
 
 
 def multiply_adds(operations):
-    """Multiply-adds of the products of matrices and of stacks of them."""
+    """Return the multiply-adds of products of matrices and of stacks of matrices."""
     total = 0
     for operation in operations:
         if "MatMul" in operation.type:

@@ -10,7 +10,7 @@ from dart_keras.tensor_train.contraction import (
     contract,
     intercept_products,
 )
-from tests.trains import random_train, trains
+from tests.tt_matrices import random_tt_matrix, tt_matrices
 
 
 def plans_for(tt, rows=3, **options):
@@ -18,7 +18,7 @@ def plans_for(tt, rows=3, **options):
 
 
 @pytest.mark.parametrize("target", ["cpu", "raspberry-pi"])
-@given(tt=trains(), rows=st.integers(0, 5))
+@given(tt=tt_matrices(), rows=st.integers(0, 5))
 def test_every_plan_multiplies_by_the_dense_matrix(target, tt, rows):
     x = np.random.default_rng(0).normal(size=(rows, tt.shape[0]))
     expected = x @ tt.to_dense()
@@ -27,8 +27,8 @@ def test_every_plan_multiplies_by_the_dense_matrix(target, tt, rows):
         np.testing.assert_allclose(contract(x, tt.cores, plan), expected, atol=1e-10 * scale)
 
 
-def test_the_gradients_of_all_plans_are_the_same():
-    tt = random_train((2, 3, 2), (3, 2, 2), (1, 3, 4, 1))
+def test_gradients_of_all_plans_are_equal():
+    tt = random_tt_matrix((2, 3, 2), (3, 2, 2), (1, 3, 4, 1))
     x = np.random.default_rng(0).normal(size=(5, tt.shape[0]))
     gradients = []
     for plan in plans_for(tt, training=True):
@@ -43,8 +43,8 @@ def test_the_gradients_of_all_plans_are_the_same():
             np.testing.assert_allclose(gradient, other, atol=1e-10)
 
 
-def test_a_plan_runs_with_other_numbers_of_rows_known_and_unknown():
-    tt = random_train((4, 1, 6), (3, 8, 2), (1, 3, 5, 1))
+def test_plan_runs_with_other_numbers_of_rows():
+    tt = random_tt_matrix((4, 1, 6), (3, 8, 2), (1, 3, 5, 1))
     cores = [tf.constant(core) for core in tt.cores]
     for plan in plans_for(tt, rows=1):
         run = tf.function(
@@ -56,7 +56,7 @@ def test_a_plan_runs_with_other_numbers_of_rows_known_and_unknown():
             np.testing.assert_allclose(run(x), x @ tt.to_dense(), atol=1e-10)
 
 
-def test_a_low_rank_factorization_is_two_products_of_matrices_and_nothing_else():
+def test_low_rank_factorization_is_only_two_products_of_matrices():
     plan = cheapest_plan((24, 1), (1, 16), (1, 4, 1), rows=None)
     cores = [tf.ones((1, 24, 1, 4)), tf.ones((4, 1, 16, 1))]
     run = tf.function(lambda x: contract(x, cores, plan))
@@ -66,15 +66,15 @@ def test_a_low_rank_factorization_is_two_products_of_matrices_and_nothing_else()
     assert not {"Transpose", "BatchMatMulV2"} & set(kinds)
 
 
-def test_cores_that_the_plan_was_not_made_for_are_refused():
+def test_cores_of_other_shapes_than_the_plans_are_refused():
     plan = cheapest_plan((4, 4), (2, 2), (1, 3, 1), rows=5)
-    cores = random_train((4, 4), (2, 2), (1, 2, 1)).cores
+    cores = random_tt_matrix((4, 4), (2, 2), (1, 2, 1)).cores
     with pytest.raises(ValueError, match=r"\(1, 4, 2, 3\).*Received.*\(1, 4, 2, 2\)"):
         contract(np.ones((5, 16)), cores, plan)
 
 
 class Recorded:
-    """Leaves everything as it is but doubles the matrices, and keeps the shapes."""
+    """Doubles the matrices, leaves the results, and records their shapes."""
 
     def __init__(self):
         self.matrices, self.results = [], []
@@ -91,8 +91,8 @@ class Recorded:
 
 
 @pytest.mark.parametrize("target", ["cpu", "raspberry-pi"])
-@given(tt=trains(), rows=st.integers(1, 5))
-def test_what_is_between_the_products_with_the_input_can_be_changed(target, tt, rows):
+@given(tt=tt_matrices(), rows=st.integers(1, 5))
+def test_products_with_the_input_can_be_intercepted(target, tt, rows):
     x = np.random.default_rng(0).normal(size=(rows, tt.shape[0]))
     expected = x @ tt.to_dense()
     for plan in plans_for(tt, target=target):

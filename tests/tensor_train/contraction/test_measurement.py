@@ -6,7 +6,7 @@ from dart_keras.tensor_train.contraction import candidate_plans, fastest_plan, m
 
 @pytest.fixture
 def timed(monkeypatch, tmp_path):
-    """Counts how often candidates are timed; what is remembered goes to an empty folder."""
+    """Count how often candidates are timed, with an empty cache folder."""
     calls = []
     timing = measurement._timed
 
@@ -23,7 +23,7 @@ def plans(rows=4):
     return candidate_plans((6, 4), (4, 6), (1, 5, 1), rows, training=True)
 
 
-def test_candidates_are_timed_once_and_the_fastest_is_remembered(timed, tmp_path):
+def test_candidates_are_timed_once_and_the_fastest_is_cached(timed, tmp_path):
     first = fastest_plan(plans(), "float32")
     assert first in plans()
     assert fastest_plan(plans(), "float32") == first
@@ -34,7 +34,7 @@ def test_candidates_are_timed_once_and_the_fastest_is_remembered(timed, tmp_path
     assert len(timed) == 3
 
 
-def test_it_can_be_asked_for_while_a_graph_is_traced(timed):
+def test_works_while_a_graph_is_traced(timed):
     @tf.function
     def traced(x):
         return x if fastest_plan(plans(), "float32") in plans() else -x
@@ -44,7 +44,7 @@ def test_it_can_be_asked_for_while_a_graph_is_traced(timed):
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"a": ', '"text"'])
-def test_a_broken_file_means_measuring_again(timed, tmp_path, content):
+def test_broken_file_means_timing_again(timed, tmp_path, content):
     file = tmp_path / "dart_keras" / "contractions.json"
     file.parent.mkdir()
     file.write_text(content)
@@ -53,7 +53,7 @@ def test_a_broken_file_means_measuring_again(timed, tmp_path, content):
     assert len(timed) == 1
 
 
-def test_a_folder_that_cannot_be_written_to_does_no_harm(timed, tmp_path, monkeypatch):
+def test_read_only_folder_is_no_error(timed, tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("KERAS_HOME", str(blocked))

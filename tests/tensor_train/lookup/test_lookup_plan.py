@@ -8,7 +8,7 @@ from dart_keras.tensor_train.lookup import lookup_plan as plan_module
 from dart_keras.tensor_train.lookup import plan_lookup
 from tests.lookups import BERT, all_plans
 
-TRAINS = [
+SHAPES = [
     ((4, 5), (3, 2), (1, 3, 1)),
     ((2, 3, 4), (3, 2, 2), (1, 3, 5, 1)),
     ((24, 1), (1, 16), (1, 4, 1)),
@@ -17,7 +17,7 @@ TRAINS = [
 
 
 def multiply_adds(plan, gradients):
-    """Those of the products in TensorFlow's graph."""
+    """Return the multiply-adds of the products in TensorFlow's graph."""
     inputs, outputs, ranks = plan.input_modes, plan.output_modes, plan.ranks
     shapes = list(zip(ranks, inputs, outputs, ranks[1:], strict=False))
 
@@ -38,9 +38,9 @@ def multiply_adds(plan, gradients):
     return total
 
 
-@pytest.mark.parametrize("train", TRAINS)
-def test_the_multiply_adds_are_those_of_tensorflows_graph(train):
-    for plan in all_plans(100, train, dynamic_shapes=False):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_multiply_adds_match_tensorflows_graph(shape):
+    for plan in all_plans(100, shape, dynamic_shapes=False):
         assert plan.blocks == 1
         assert plan.forward.multiply_adds == multiply_adds(plan, gradients=False), plan
         assert plan.multiply_adds == multiply_adds(plan, gradients=True), plan
@@ -57,44 +57,44 @@ def test_two_cores_by_hand():
     assert plan.microseconds == plan.forward.microseconds + plan.backward.microseconds
 
 
-def test_without_training_only_the_rows_count():
+def test_without_training_the_cost_is_forward_only():
     plan = plan_lookup(64, *BERT)
     assert plan.cost == plan.forward
 
 
-def test_parting_changes_no_arithmetic_but_that_of_small_products():
-    for parted in all_plans(3200, ((100, 32), (4, 8), (1, 4, 1)), training=False):
-        if parted.factors[-1].parted and not parted.is_distinct:
-            assert parted.multiply_adds == 3200 * 4 * 4 * 8
+def test_grouping_keeps_the_multiply_adds():
+    for grouped in all_plans(3200, ((100, 32), (4, 8), (1, 4, 1)), training=False):
+        if grouped.factors[-1].grouped and not grouped.is_distinct:
+            assert grouped.multiply_adds == 3200 * 4 * 4 * 8
 
 
-def test_blocks_grow_with_the_ids_and_what_each_needs(monkeypatch):
-    train = ((50, 40), (6, 5), (1, 4, 1))
+def test_blocks_grow_with_ids_and_elements_per_id(monkeypatch):
+    shape = ((50, 40), (6, 5), (1, 4, 1))
     per_id = 2 * 4 * (6 + 5)
 
     def blocks(count):
-        plan = next(iter(all_plans(count, train)))
+        plan = next(iter(all_plans(count, shape)))
         assert len(plan.factors) == 2
         return plan.blocks
 
-    monkeypatch.setattr(plan_module, "NUMBERS_AT_A_TIME", 100 * per_id)
+    monkeypatch.setattr(plan_module, "BLOCK_ELEMENTS", 100 * per_id)
     assert [blocks(count) for count in (1, 100, 101, 300, 10**6)] == [1, 1, 2, 3, 8]
-    whole = next(plan for plan in all_plans(10**4, train) if len(plan.factors) == 1)
+    whole = next(plan for plan in all_plans(10**4, shape) if len(plan.factors) == 1)
     assert whole.blocks == 1
 
 
-def test_a_plan_prints_itself():
+def test_plan_prints_itself():
     plan = plan_lookup(4096, (32, 32, 30), (8, 8, 12), (1, 16, 16, 1), training=True)
     text = repr(plan)
     assert text == str(plan) == plan.explain()
     assert "4096 ids, modes 32x32x30 / 8x8x12, ranks (1, 16, 16, 1), estimated for cpu" in text
     assert f"{plan.forward.multiply_adds:,}" in text
     assert f"{plan.backward.multiply_adds:,}" in text
-    assert "G1 G2 merged: 1024 slices 1 x 64 x 16, picked for each id" in text
-    assert "G3: 30 slices 16 x 12 x 1, picked for each id, one product for each id" in text
+    assert "G1 G2 merged: 1024 slices 1 x 64 x 16, gathered for each id" in text
+    assert "G3: 30 slices 16 x 12 x 1, gathered for each id, one product for each id" in text
 
 
-def test_every_step_is_named():
+def test_table_names_every_step():
     texts = [plan.explain() for plan in all_plans(200, ((6, 5, 1), (2, 3, 4), (1, 3, 4, 1)))]
     for words in (
         "equal ids are computed once",
@@ -105,6 +105,6 @@ def test_every_step_is_named():
     ):
         assert any(words in text for text in texts), words
     [forward_only] = {
-        "backward" in plan.explain() for plan in all_plans(200, TRAINS[0], training=False)
+        "backward" in plan.explain() for plan in all_plans(200, SHAPES[0], training=False)
     }
     assert not forward_only

@@ -11,7 +11,7 @@ DIMS = st.integers(1, 600)
 
 
 @given(DIMS, DIMS)
-def test_automatic_modes_cost_the_fewest_parameters_a_rank(n, m):
+def test_automatic_modes_have_the_fewest_parameters_per_rank(n, m):
     (n1, n2), (m1, m2) = automatic_modes(n, m)
     assert (n1 * n2, m1 * m2) == (n, m)
     costs = {
@@ -26,13 +26,13 @@ def test_automatic_modes_cost_the_fewest_parameters_a_rank(n, m):
 
 
 @pytest.mark.parametrize("prime", [1031, 7919])
-def test_a_prime_dimension_becomes_a_low_rank_factorization(prime):
+def test_prime_dimension_gives_a_low_rank_factorization(prime):
     (n1, n2), (m1, m2) = automatic_modes(prime, 1024)
     assert {n1, n2} == {prime, 1}
     assert n1 * m1 + n2 * m2 == prime + 1024
 
 
-# Weights saved without their modes fit to these.
+# Weights that were saved without their modes need these.
 @pytest.mark.parametrize(
     ("dims", "modes"),
     [
@@ -43,17 +43,17 @@ def test_a_prime_dimension_becomes_a_low_rank_factorization(prime):
         ((4096, 1024), ((64, 64), (32, 32))),
     ],
 )
-def test_automatic_modes_stay_what_they_are(dims, modes):
+def test_automatic_modes_are_stable(dims, modes):
     assert automatic_modes(*dims) == modes
 
 
-def test_a_dimension_of_one():
+def test_dimension_of_one():
     assert automatic_modes(1, 1) == ((1, 1), (1, 1))
     assert balanced_modes(1, 3) == (1, 1, 1)
 
 
 @given(DIMS, DIMS, st.integers(1, 3))
-def test_modes_of_the_other_side_are_chosen_to_fit(n, m, length):
+def test_modes_of_the_other_side_are_chosen_to_match(n, m, length):
     given_inputs = balanced_modes(n, length)
     given_outputs = balanced_modes(m, length)
     for modes in (

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from dart_keras.tensor_train.modes import factorizations
 from dart_keras.tensor_train.modes.candidates import (
-    all_trains,
+    all_mode_pairs,
     count_pairs,
+    mode_tuples,
     preference,
-    sampled_trains,
-    shapes,
+    sampled_mode_pairs,
     with_neighbours,
 )
 
@@ -25,7 +25,7 @@ def mirrored(shape):
 
 def every_shape(n, m, cores):
     pairs = itertools.product(factorizations(n, cores), factorizations(m, cores))
-    # Of three cores and more, none is of one number a rank.
+    # With three cores and more, none has modes 1 and 1.
     return {
         (inputs, outputs)
         for inputs, outputs in pairs
@@ -34,30 +34,30 @@ def every_shape(n, m, cores):
 
 
 @given(SMALL, SMALL, st.integers(2, 4))
-def test_all_trains_hold_one_of_every_two_mirror_images(n, m, cores):
-    found = shapes(*all_trains((n,), (m,), cores))
+def test_all_mode_pairs_without_mirror_images(n, m, cores):
+    found = mode_tuples(*all_mode_pairs((n,), (m,), cores))
     assert len(set(found)) == len(found)
     assert {*found, *map(mirrored, found)} == every_shape(n, m, cores)
     assert all(shape == mirrored(shape) or mirrored(shape) not in found for shape in found)
     assert len(found) <= count_pairs((n,), (m,), cores)
 
 
-def test_padded_dimensions_come_in_all_pairs():
-    found = shapes(*all_trains((17, 18), (19, 20), 2))
+def test_padded_dimensions_are_combined():
+    found = mode_tuples(*all_mode_pairs((17, 18), (19, 20), 2))
     products = {(math.prod(inputs), math.prod(outputs)) for inputs, outputs in found}
     assert products == {(17, 19), (17, 20), (18, 19), (18, 20)}
 
 
-def test_samples_are_a_part_of_all_and_always_the_same():
-    everything = set(shapes(*all_trains((60,), (48,), 3)))
-    sample = shapes(*sampled_trains((60,), (48,), 3, 200))
+def test_samples_are_reproducible_subsets():
+    everything = set(mode_tuples(*all_mode_pairs((60,), (48,), 3)))
+    sample = mode_tuples(*sampled_mode_pairs((60,), (48,), 3, 200))
     assert set(sample) <= everything
     assert len(set(sample)) == len(sample) > 100
-    assert sample == shapes(*sampled_trains((60,), (48,), 3, 200))
+    assert sample == mode_tuples(*sampled_mode_pairs((60,), (48,), 3, 200))
 
 
 def test_neighbours_are_one_prime_away():
-    near = shapes(*with_neighbours(np.array([[12], [1]]), np.array([[5], [2]])))
+    near = mode_tuples(*with_neighbours(np.array([[12], [1]]), np.array([[5], [2]])))
     assert {*near, *map(mirrored, near)} >= {
         ((12, 1), (5, 2)),
         ((6, 2), (5, 2)),
@@ -69,9 +69,9 @@ def test_neighbours_are_one_prime_away():
 
 
 @given(st.integers(2, 60), st.integers(2, 60), st.integers(2, 3))
-def test_moving_primes_reaches_every_train(n, m, cores):
-    everything = all_trains((n,), (m,), cores)
-    # Cores of one number a rank may be in the way.
+def test_moving_primes_reaches_every_candidate(n, m, cores):
+    everything = all_mode_pairs((n,), (m,), cores)
+    # Cores of modes 1 and 1 may block the path.
     if cores == 3 and everything[0].shape[1] < 10:
         return
     reached = tuple(modes[:, :1] for modes in everything)
@@ -91,5 +91,5 @@ def test_moving_primes_reaches_every_train(n, m, cores):
         (((9, 4), (6, 6)), ((4, 9), (6, 6))),
     ],
 )
-def test_the_simpler_of_two_trains_is_preferred(better, worse):
+def test_simpler_modes_are_preferred(better, worse):
     assert preference(better, 36, 36) < preference(worse, 36, 36)

@@ -8,7 +8,7 @@ from dart_keras.tensor_train.modes import check_modes, complete_modes, is_intege
     "modes", [(0, 5), (-2, -5), (2.0, 5), ("2", 5), "25", (), 10, (True, 10), np.array([2, 5])]
 )
 @pytest.mark.parametrize("side", ["input_modes", "output_modes"])
-def test_modes_that_are_no_positive_integers_are_refused(modes, side):
+def test_modes_other_than_positive_integers_are_refused(modes, side):
     sides = {"input_modes": (2, 5), "output_modes": (2, 5), side: modes}
     message = f"`{side}` to be a list or tuple of positive integers. Received: {side}="
     with pytest.raises(ValueError, match=message):
@@ -17,11 +17,11 @@ def test_modes_that_are_no_positive_integers_are_refused(modes, side):
 
 @pytest.mark.parametrize("modes", [(2, 4), (3, 3), (4, 5), (2, 11)])
 @pytest.mark.parametrize("side", ["input_modes", "output_modes"])
-def test_modes_of_a_product_too_small_or_too_large_are_refused(side, modes):
+def test_modes_of_too_small_or_too_large_product_are_refused(side, modes):
     sides = {"input_modes": None, "output_modes": None, side: modes}
     product = modes[0] * modes[1]
     message = (
-        rf"`{side}` whose product is the dimension 10, or with padding more than it but less than "
+        rf"`{side}` whose product is the dimension 10, or with padding between 10 and "
         rf"20. Received: {side}=\({modes[0]}, {modes[1]}\), whose product is {product}$"
     )
     with pytest.raises(ValueError, match=message):
@@ -34,13 +34,13 @@ def test_modes_may_pad_to_less_than_twice_the_dimension(modes):
     assert complete_modes(10, 9, modes, None) == (modes, (3, 3))
 
 
-def test_a_dimension_of_one_cannot_be_padded():
+def test_dimension_of_one_cannot_be_padded():
     assert check_modes("input_modes", (1, 1), 1) == (1, 1)
-    with pytest.raises(ValueError, match=r"less than 2. Received: input_modes=\(1, 2\)"):
+    with pytest.raises(ValueError, match=r"between 1 and 2. Received: input_modes=\(1, 2\)"):
         check_modes("input_modes", (1, 2), 1)
 
 
-def test_modes_of_two_lengths_are_refused():
+def test_modes_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"same length.*\(2, 5\), output_modes=\(1, 2, 5\)$"):
         complete_modes(10, 10, (2, 5), (1, 2, 5))
 

@@ -12,7 +12,7 @@ from dart_keras.tensor_train.modes.costs import (
     batch_uniform_ranks,
     chain_costs,
 )
-from tests.trains import mode_pairs
+from tests.tt_matrices import mode_pairs
 
 
 def columns(*sequences):
@@ -24,14 +24,14 @@ def sizes_of(pair):
 
 
 @given(mode_pairs(), st.integers(1, 40))
-def test_uniform_ranks_are_clipped_as_those_of_a_layer(pair, rank):
+def test_uniform_ranks_are_clipped_as_in_a_layer(pair, rank):
     ranks = batch_uniform_ranks(sizes_of(pair), rank)
     assert tuple(ranks[:, 0]) == complete_ranks(rank, *pair)
     assert batch_count_parameters(sizes_of(pair), ranks)[0] == count_parameters(*pair, ranks[:, 0])
 
 
 @given(mode_pairs().filter(lambda pair: len(pair[0]) > 1), st.integers(1, 3000))
-def test_a_budget_gives_the_largest_rank_that_fits(pair, budget):
+def test_budget_gives_the_largest_rank_within_it(pair, budget):
     found = tuple(batch_ranks_within(sizes_of(pair), budget)[:, 0])
     fitting = [
         ranks
@@ -43,24 +43,24 @@ def test_a_budget_gives_the_largest_rank_that_fits(pair, budget):
 
 @pytest.mark.parametrize("target", ["cpu", "raspberry-pi", "microcontroller"])
 @given(pair=mode_pairs(max_mode=8, max_size=50_000), rank=st.integers(1, 12))
-def test_the_estimate_is_close_to_a_plan(target, pair, rank):
+def test_estimate_is_close_to_a_plan(target, pair, rank):
     ranks = complete_ranks(rank, *pair)
     modes = columns(*pair, ranks)
     device = find_device(target)
     multiply_adds, time, _ = chain_costs(*modes, 32, device)[:, 0]
     plans = candidate_plans(*pair, ranks, 32, target=target)
     assert multiply_adds in {plan.multiply_adds for plan in plans}
-    # The estimate knows nothing of cores that are merged first, but for all of them at once.
+    # The estimate does not merge cores first, except all of them.
     known = ["left_to_right", "right_to_left", "middle_out"]
     known += ["rebuild"] if target == "cpu" else []
     fastest = min(plan.microseconds for plan in plans if plan.name in known)
-    # A plan may need a move less per core than the estimate counts: little but for small trains,
-    # where nothing else takes time.
+    # A plan may need one move less per core than the estimate. This matters only for small
+    # matrices.
     moves = len(pair[0]) * (device.costs.operator + device.costs.move)
     assert 0.5 < time / fastest < 2 or abs(time - fastest) < moves
 
 
-def test_many_trains_cost_what_each_of_them_costs():
+def test_costs_of_many_candidates_match_those_of_each():
     inputs = np.array([[4, 2, 8], [2, 4, 1], [3, 3, 3]])
     outputs = np.array([[2, 2, 1], [5, 1, 10], [3, 15, 3]])
     ranks = batch_uniform_ranks(inputs * outputs, 5)

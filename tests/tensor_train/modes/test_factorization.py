@@ -23,17 +23,17 @@ def prime_exponents(dim):
 
 
 @given(DIMS, st.integers(1, 4))
-def test_factorizations_are_all_of_them(dim, length):
+def test_factorizations_are_complete(dim, length):
     found = list(factorizations(dim, length))
     assert all(math.prod(modes) == dim and len(modes) == length for modes in found)
-    # Each prime's exponent is shared out over the places: stars and bars.
+    # Each prime's exponent is distributed over the factors: stars and bars.
     expected = math.prod(math.comb(e + length - 1, e) for e in prime_exponents(dim).values())
     assert len(set(found)) == len(found) == expected
     assert found == sorted(found)
 
 
 @given(st.integers(1, 60), st.integers(1, 3))
-def test_balanced_modes_have_the_smallest_sum_of_all(dim, length):
+def test_balanced_modes_have_the_smallest_sum(dim, length):
     modes = balanced_modes(dim, length)
     candidates = itertools.product(range(1, dim + 1), repeat=length)
     best = min(sum(candidate) for candidate in candidates if math.prod(candidate) == dim)
@@ -49,7 +49,7 @@ def test_divisors_and_primes(dim):
 
 
 @given(st.integers(1, 40_000))
-def test_a_dimension_is_padded_where_it_has_a_large_prime_and_by_little(dim):
+def test_dimensions_with_a_large_prime_are_padded_by_little(dim):
     first, *padded = padded_dims(dim)
     assert first == dim
     assert bool(padded) <= (max(prime_factors(dim), default=1) > 13)
@@ -59,6 +59,6 @@ def test_a_dimension_is_padded_where_it_has_a_large_prime_and_by_little(dim):
         assert set(prime_factors(other)) <= {2, 3, 5, 7}
 
 
-def test_primes_of_some_size_are_padded():
+def test_primes_are_padded():
     assert padded_dims(17) == (17, 18)
     assert padded_dims(32749) == (32749, 32768, 32805, 32928)

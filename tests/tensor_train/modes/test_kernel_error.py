@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dart_keras.tensor_train import TTMatrix, complete_ranks
 from dart_keras.tensor_train.modes import kernel_error as kernel_error_module
 from dart_keras.tensor_train.modes.kernel_error import kernel_error, kernel_ranks
-from tests.trains import mode_pairs, random_train
+from tests.tt_matrices import mode_pairs, random_tt_matrix
 
 
 def matrix_for(pair, seed=0):
@@ -17,7 +17,7 @@ def matrix_for(pair, seed=0):
 
 
 @given(mode_pairs(), st.integers(1, 8), st.integers(0, 2**32 - 1))
-def test_the_error_is_that_of_tt_svd(pair, rank, seed):
+def test_error_matches_tt_svd(pair, rank, seed):
     matrix = matrix_for(pair, seed)
     ranks = complete_ranks(rank, *pair)
     tt = TTMatrix.from_dense(matrix, *pair, ranks=ranks)
@@ -26,7 +26,7 @@ def test_the_error_is_that_of_tt_svd(pair, rank, seed):
 
 
 @given(mode_pairs(), st.floats(0, 0.9))
-def test_ranks_keep_to_a_tolerance(pair, tolerance):
+def test_ranks_are_within_the_tolerance(pair, tolerance):
     matrix = matrix_for(pair)
     ranks, error = kernel_ranks(matrix, pair, tolerance)
     assert error <= tolerance + 1e-6
@@ -34,18 +34,18 @@ def test_ranks_keep_to_a_tolerance(pair, tolerance):
     bounds = TTMatrix.from_dense(matrix, *pair, tolerance=tolerance).ranks
     if len(pair[0]) <= 2:
         assert ranks == bounds
-    # What one bond does not use of its share, the others may.
+    # The unused share of a bond is left to the others.
     assert all(rank <= bound for rank, bound in zip(ranks, bounds, strict=True))
 
 
-def test_an_exact_train_is_found():
-    tt = random_train((4, 3, 5), (3, 6, 2), (1, 3, 4, 1))
+def test_exact_ranks_are_found():
+    tt = random_tt_matrix((4, 3, 5), (3, 6, 2), (1, 3, 4, 1))
     ranks, error = kernel_ranks(tt.to_dense(), ((4, 3, 5), (3, 6, 2)), 1e-5)
     assert ranks == (1, 3, 4, 1)
     assert error < 1e-6
 
 
-def test_padding_is_filled_with_zeros():
+def test_padding_is_zero():
     matrix = np.random.default_rng(0).normal(size=(7, 11))
     padded = np.pad(matrix, ((0, 1), (0, 1)))
     pair, ranks = ((2, 4), (4, 3)), (1, 3, 1)
@@ -54,7 +54,7 @@ def test_padding_is_filled_with_zeros():
     assert kernel_error(matrix, pair, ranks) == pytest.approx(expected, abs=1e-6)
 
 
-def test_zeros_leave_no_error():
+def test_zero_matrix_has_no_error():
     assert kernel_error(np.zeros((4, 4)), ((2, 2), (2, 2)), (1, 1, 1)) == 0
     assert kernel_ranks(np.zeros((4, 4)), ((2, 2), (2, 2)), 0.1) == ((1, 1, 1), 0.0)
 

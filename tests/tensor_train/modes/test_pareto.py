@@ -17,7 +17,7 @@ def dominates(a, b):
 
 
 @given(COSTS)
-def test_the_front_is_what_nothing_dominates(costs):
+def test_front_is_not_dominated(costs):
     front = non_dominated(costs)
     for i, point in enumerate(costs):
         beaten = any(dominates(other, point) for other in costs)
@@ -27,16 +27,16 @@ def test_the_front_is_what_nothing_dominates(costs):
 
 
 @given(COSTS, st.integers(1, 10))
-def test_a_spread_front_is_small_and_stands_for_all(costs, size):
+def test_spread_front_is_small(costs, size):
     chosen = spread_front(costs.astype(float), size)
     assert 1 <= len(chosen) <= size
     if len(np.unique(costs, axis=0)) <= size:
-        # Few points are told apart, so that the front is exact.
+        # All points are distinguished, so the front is exact.
         front = {tuple(point) for point in costs[non_dominated(costs)]}
         assert {tuple(point) for point in costs[chosen]} == front
 
 
-def test_what_is_left_out_is_beaten_but_for_the_grid():
+def test_excluded_points_are_dominated_up_to_the_grid():
     x = np.geomspace(1, 1000, 500)
     costs = np.stack([x, 1000 / x], axis=1)
     chosen = spread_front(costs, 20)

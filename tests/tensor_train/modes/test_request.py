@@ -31,7 +31,7 @@ KERNEL = np.ones((6, 4))
         ({"matrix": KERNEL * np.nan}, "finite `matrix`. Received: NaN"),
     ],
 )
-def test_arguments_that_are_not_valid_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         suggest_modes(**{"input_dim": 6, "output_dim": 4} | arguments)
 
@@ -46,14 +46,12 @@ def test_arguments_that_are_not_valid_are_refused(arguments, message):
         ({"max_arena": 10}, "max_arena=10; .* bytes$"),
     ],
 )
-def test_limits_that_no_train_keeps_to(limits, message):
-    with pytest.raises(ValueError, match="limit that a train can keep to. Received: " + message):
+def test_unreachable_limits_are_refused(limits, message):
+    with pytest.raises(ValueError, match="Expected a larger `max_.*`. Received: " + message):
         suggest_modes(256, 256, **limits)
 
 
-def test_an_error_that_no_train_keeps_to():
+def test_unreachable_error_is_refused():
     noise = np.random.default_rng(0).normal(size=(12, 12))
-    with pytest.raises(
-        ValueError, match=r"max_error=0.1; the smallest that was reached is 0\.\d+$"
-    ):
+    with pytest.raises(ValueError, match=r"max_error=0.1; the smallest value found is 0\.\d+$"):
         suggest_modes(12, 12, ranks=1, max_error=0.1, matrix=noise)

@@ -12,12 +12,12 @@ from dart_keras.tensor_train.modes import factorizations
 from dart_keras.tensor_train.modes.factorization import padded_dims
 
 OBJECTIVES = ["parameters", "multiply_adds", "time", "arena"]
-# Two prime factors and more, and no padding.
+# Dimensions without padding.
 SMALL = st.sampled_from([n for n in range(8, 65) if len(padded_dims(n)) == 1])
 
 
 def every_point(n, m, rank, target, max_cores):
-    """All trains and their costs, one after another, in the order of `OBJECTIVES`."""
+    """Return the costs of all candidates, in the order of `OBJECTIVES`."""
     points = {}
     for cores in range(2, max_cores + 1):
         for pair in itertools.product(factorizations(n, cores), factorizations(m, cores)):
@@ -39,20 +39,20 @@ def every_point(n, m, rank, target, max_cores):
 @pytest.mark.parametrize("target", ["cpu", "microcontroller"])
 @settings(max_examples=5)
 @given(n=SMALL, m=SMALL, rank=st.integers(2, 9))
-def test_nothing_is_better_than_what_is_found(target, n, m, rank):
+def test_suggestion_is_the_best(target, n, m, rank):
     points = every_point(n, m, rank, target, max_cores=2)
     for k, objective in enumerate(OBJECTIVES):
         found = suggest_modes(n, m, objective, ranks=rank, target=target, max_cores=2)
         assert found.ranks == complete_ranks(rank, *found.shape)
         assert found.costs == points[found.shape]
         best = min(costs[k] for costs in points.values())
-        # Only the parameters are known exactly from the beginning.
+        # Only parameters are exact in the first stage.
         slack = 1 if objective == "parameters" else 1.1
         assert best <= found.costs[k] <= slack * best
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_nothing_of_three_cores_is_better_either(objective):
+def test_suggestion_of_three_cores_is_the_best(objective):
     points = every_point(20, 12, 3, "cpu", max_cores=3)
     found = suggest_modes(20, 12, objective, ranks=3, max_cores=3)
     best = min(costs[OBJECTIVES.index(objective)] for costs in points.values())
@@ -60,7 +60,7 @@ def test_nothing_of_three_cores_is_better_either(objective):
 
 
 @given(st.integers(2, 400), st.integers(2, 400), st.sampled_from(OBJECTIVES))
-def test_a_budget_is_kept_and_spent(n, m, objective):
+def test_budget_is_kept_and_used(n, m, objective):
     budget = max(n * m // 8, n + m)
     found = suggest_modes(n, m, objective, max_parameters=budget, max_cores=2)
     assert found.parameters <= budget
@@ -79,20 +79,20 @@ def dominates(a, b):
 
 
 @pytest.mark.parametrize("matrix", [None, np.random.default_rng(0).normal(size=(36, 40))])
-def test_no_point_of_the_front_is_beaten(matrix):
+def test_front_is_not_dominated(matrix):
     found = suggest_modes(36, 40, "time", ranks=3, matrix=matrix)
     assert len(found.front) > 1
     costs = [point.costs for point in found.front]
     assert len(set(costs)) == len(costs)
     assert not any(dominates(a, b) for a, b in itertools.permutations(costs, 2))
     assert not any(dominates(found.costs, other) for other in costs)
-    # Without ties, what is best is in the front, and the first of it.
+    # Without ties, the best point is the first of the front.
     assert found.front[0].microseconds == found.microseconds
 
 
 @pytest.mark.parametrize("dims", [(1024, 1024), (787, 1031), (30522, 768)])
 @pytest.mark.parametrize("target", ["cpu", "raspberry-pi", "microcontroller"])
-def test_a_low_rank_factorization_takes_the_fewest_multiply_adds(dims, target):
+def test_low_rank_factorization_has_the_fewest_multiply_adds(dims, target):
     n, m = dims
     found = suggest_modes(n, m, "multiply_adds", ranks=8, target=target)
     assert found.shape == ((n, 1), (1, m))
@@ -118,25 +118,25 @@ def test_limits_are_kept(limit, cost):
         assert found.costs[OBJECTIVES.index(objective)] >= free.costs[OBJECTIVES.index(objective)]
 
 
-def test_an_awkward_dimension_is_padded_where_that_is_cheaper():
+def test_dimension_is_padded_if_that_is_cheaper():
     padded = suggest_modes(1031, 1024, ranks=4)
     assert 1031 < math.prod(padded.input_modes) <= 1031 * 17 / 16
     assert padded.parameters < suggest_modes(1031, 1024, ranks=4, max_cores=2).parameters
 
 
-def test_equals_are_decided_by_the_number_of_cores_and_by_balance():
+def test_ties_are_decided_by_cores_and_balance():
     # 28 x 28 / 32 x 32 has as many parameters as 14 x 56 / 64 x 16.
     found = suggest_modes(784, 1024, max_cores=2)
     assert found.shape == ((28, 28), (32, 32))
     assert found.ranks == (1, 8, 1)
 
 
-def test_the_same_question_has_the_same_answer():
+def test_search_is_reproducible():
     answers = [suggest_modes(5040, 2520, "time", max_parameters=50_000) for _ in range(2)]
     assert answers[0] == answers[1]
 
 
-def test_dimensions_that_are_too_small_for_a_train():
+def test_very_small_dimensions():
     assert suggest_modes(1, 1).parameters == 2
     assert suggest_modes(1, 7).shape == ((1, 1), (1, 7))
     found = suggest_modes(4, 4)
@@ -145,7 +145,7 @@ def test_dimensions_that_are_too_small_for_a_train():
 
 
 @pytest.mark.parametrize("dims", [(32768, 32768), (27720, 27720), (32749, 32749)])
-def test_the_largest_dimensions(dims):
+def test_very_large_dimensions(dims):
     n, m = dims
     found = suggest_modes(n, m, "time", max_parameters=500_000)
     assert 450_000 <= found.parameters <= 500_000
@@ -165,7 +165,7 @@ def planted(rng, inputs, outputs, noise):
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [((6, 8), (10, 4)), ((3, 4, 4), (5, 2, 4))])
-def test_the_modes_that_a_matrix_was_made_with_are_found(inputs, outputs):
+def test_planted_modes_are_found(inputs, outputs):
     matrix = planted(np.random.default_rng(0), inputs, outputs, noise=0.01)
     found = suggest_modes(48, 40, max_error=0.05, matrix=matrix, max_cores=3)
     assert found.shape in ((inputs, outputs), (inputs[::-1], outputs[::-1]))
@@ -173,7 +173,7 @@ def test_the_modes_that_a_matrix_was_made_with_are_found(inputs, outputs):
     assert found.error < 0.02
 
 
-def test_errors_are_those_of_tt_svd():
+def test_errors_match_tt_svd():
     matrix = planted(np.random.default_rng(1), (6, 4), (5, 4), noise=0.3)
     found = suggest_modes(24, 20, "error", max_parameters=150, matrix=matrix, max_cores=3)
     for point in (found, *found.front):
@@ -183,7 +183,7 @@ def test_errors_are_those_of_tt_svd():
         assert point.error >= found.error
 
 
-def test_an_error_is_a_limit_like_the_others():
+def test_error_as_a_limit():
     matrix = planted(np.random.default_rng(2), (4, 8), (8, 4), noise=0.1)
     free = suggest_modes(32, 32, "time", max_parameters=300, matrix=matrix)
     found = suggest_modes(32, 32, "time", max_parameters=300, max_error=0.2, matrix=matrix)
@@ -192,7 +192,7 @@ def test_an_error_is_a_limit_like_the_others():
     assert free.microseconds <= found.microseconds
 
 
-def test_a_matrix_that_no_small_train_holds():
+def test_noise_needs_as_many_parameters_as_elements():
     noise = np.random.default_rng(0).normal(size=(16, 16))
     found = suggest_modes(16, 16, max_error=0.001, matrix=noise, max_cores=2)
     assert found.error <= 0.001

@@ -5,7 +5,7 @@ from dart_keras.tensor_train import suggest_modes
 from dart_keras.tensor_train.modes import suggestion
 
 
-def test_the_table_shows_the_dense_layer_and_the_front_beside_the_suggestion():
+def test_table_has_suggestion_dense_layer_and_front():
     found = suggest_modes(784, 1024, ranks=4, max_cores=2)
     lines = str(found).splitlines()
     assert repr(found) == str(found)
@@ -17,21 +17,21 @@ def test_the_table_shows_the_dense_layer_and_the_front_beside_the_suggestion():
     assert len(lines) == 5 + len(found.front)
 
 
-def test_a_point_prints_its_costs_and_has_a_short_repr():
+def test_point_prints_its_costs_and_has_a_short_repr():
     point = suggest_modes(784, 1024, ranks=4, max_cores=2).dense
     assert str(point).splitlines()[2].split()[:3] == ["784/1024", "1-1", "802,816"]
     assert repr(point).startswith("ModePoint(input_modes=(784,), ")
     assert "802,816" in point._repr_html_()
 
 
-def test_a_long_front_is_cut_in_the_table(monkeypatch):
+def test_long_front_is_shortened_in_the_table(monkeypatch):
     monkeypatch.setattr(suggestion, "SHOWN", 2)
     found = suggest_modes(96, 96)
     assert len(found.front) > 3
     assert str(found).endswith(f"\nand {len(found.front) - 2} more points of the front")
 
 
-def test_errors_have_a_column_of_their_own():
+def test_errors_have_their_own_column():
     matrix = np.random.default_rng(0).normal(size=(8, 8))
     found = suggest_modes(8, 8, ranks=2, max_cores=2, matrix=matrix)
     assert str(found).splitlines()[1].endswith("error")
@@ -40,7 +40,7 @@ def test_errors_have_a_column_of_their_own():
 
 
 @pytest.mark.parametrize("matrix", [None, np.random.default_rng(0).normal(size=(16, 12))])
-def test_plot_draws_every_cost_against_the_parameters(tmp_path, matrix):
+def test_plot_has_every_cost_against_the_parameters(tmp_path, matrix):
     pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
     found = suggest_modes(16, 12, ranks=2, matrix=matrix)
     figure = found.plot(tmp_path / "front.png")

@@ -1,4 +1,4 @@
-"""Random tensor trains, and slow but obvious ways to look at them, for the tests."""
+"""Random TT matrices, and simple reference computations, for the tests."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from dart_keras.tensor_train import TTMatrix
 
 @st.composite
 def mode_pairs(draw, max_cores=4, max_mode=4, max_size=2000):
-    """Modes of both sides, of one length, whose matrix has at most `max_size` entries."""
+    """Draw modes of both sides, of equal length, for a matrix of at most `max_size` elements."""
     length = draw(st.integers(1, max_cores))
     modes = st.lists(st.integers(1, max_mode), min_size=length, max_size=length)
     pairs = st.tuples(modes, modes)
@@ -20,22 +20,22 @@ def mode_pairs(draw, max_cores=4, max_mode=4, max_size=2000):
 
 
 @st.composite
-def trains(draw, max_rank=6, **limits):
-    """A TTMatrix of random modes, random ranks and normally distributed cores."""
+def tt_matrices(draw, max_rank=6, **limits):
+    """Draw a TTMatrix of random modes, random ranks and normally distributed cores."""
     inputs, outputs = draw(mode_pairs(**limits))
     inner = st.integers(1, max_rank)
     ranks = (1, *(draw(inner) for _ in inputs[1:]), 1)
-    return random_train(inputs, outputs, ranks, seed=draw(st.integers(0, 2**32 - 1)))
+    return random_tt_matrix(inputs, outputs, ranks, seed=draw(st.integers(0, 2**32 - 1)))
 
 
-def random_train(inputs, outputs, ranks, seed=0):
+def random_tt_matrix(inputs, outputs, ranks, seed=0):
     rng = np.random.default_rng(seed)
     shapes = zip(ranks, inputs, outputs, ranks[1:], strict=False)
     return TTMatrix(tuple(rng.normal(size=shape) for shape in shapes))
 
 
 def entry_by_entry(cores):
-    """The matrix from the definition: one product of small matrices for every entry."""
+    """Return the matrix by its definition: one product of small matrices for every entry."""
     row_indices = list(itertools.product(*(range(core.shape[1]) for core in cores)))
     column_indices = list(itertools.product(*(range(core.shape[2]) for core in cores)))
     dense = np.empty((len(row_indices), len(column_indices)))
@@ -49,7 +49,7 @@ def entry_by_entry(cores):
 
 
 def unfoldings(matrix, inputs, outputs):
-    """For every bond the matrix of what is left of it by what is right of it."""
+    """Return the unfolding of the matrix at every bond."""
     d = len(inputs)
     tensor = np.asarray(matrix).reshape(*inputs, *outputs)
     tensor = tensor.transpose([axis for k in range(d) for axis in (k, d + k)])

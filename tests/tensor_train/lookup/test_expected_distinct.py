@@ -9,7 +9,7 @@ from dart_keras.tensor_train.lookup.lookup_plan import expected_distinct
 @pytest.mark.parametrize(
     ("count", "vocabulary"), [(4096, 30_522), (100, 100), (10, 10), (3000, 50), (64, 10**6)]
 )
-def test_it_is_the_mean_of_what_is_counted_in_both_kinds_of_batches(count, vocabulary):
+def test_expected_distinct_is_the_mean_of_both_kinds_of_batches(count, vocabulary):
     rng = np.random.default_rng(0)
     shares = 1 / np.arange(1, vocabulary + 1)
     kinds = [np.full(vocabulary, 1 / vocabulary), shares / shares.sum()]
@@ -18,5 +18,5 @@ def test_it_is_the_mean_of_what_is_counted_in_both_kinds_of_batches(count, vocab
 
 
 @given(st.integers(1, 10**6), st.integers(1, 2**25))
-def test_there_is_at_least_one_and_no_more_than_there_can_be(count, vocabulary):
+def test_expected_distinct_is_in_range(count, vocabulary):
     assert 1 <= expected_distinct(count, vocabulary) <= min(count, vocabulary)
