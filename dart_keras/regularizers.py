@@ -1,12 +1,11 @@
 """Rank surrogates: penalties on a core that drive its redundant rank slices to zero.
 
-A core has a bond on either side, so each penalty is that of both unfoldings, the one with the left
-rank for its columns and the one with the right rank. Unfoldings at the ends of a train, where the
-rank is 1, do not count.
+A core has a bond on either side. So each penalty is the sum for both unfoldings, one with the left
+rank as its columns and one with the right rank. Bonds of rank 1, as at both ends, have no penalty.
 
-Every penalty is a function of relative singular values (or relative slice norms): multiplying the
-core by a number does not change it. So the same strength presses alike on small and on large
-layers, and does not shrink the weights as a whole.
+Every penalty is a function of relative singular values (or relative slice norms), so scaling the
+core does not change it. The same strength therefore has the same effect on small and large layers,
+and it does not shrink the weights as a whole.
 """
 
 import math
@@ -19,9 +18,9 @@ from keras import ops
 
 __all__ = ["GroupLasso", "LogDet", "NuclearNorm", "RankRegularizer"]
 
-# Relative to the mean eigenvalue of a Gram matrix; float32 cannot tell smaller ones from zero.
+# Relative to the mean eigenvalue of a Gram matrix; smaller ones are rounding errors in float32.
 _EPSILON = 1e-6
-# Keeps a core of zeros from dividing by zero.
+# Avoids a division by zero for a core of zeros.
 _TINY = 1e-20
 
 
@@ -29,7 +28,7 @@ class RankRegularizer(keras.regularizers.Regularizer):
     """Base of the rank regularizers. To write your own, override `penalty`.
 
     Args:
-        strength: The factor of the penalty, at least 0.
+        strength: Factor of the penalty, at least 0.
 
     Example:
         >>> class Squares(RankRegularizer):
@@ -45,17 +44,17 @@ class RankRegularizer(keras.regularizers.Regularizer):
                 f"Expected `strength` to be a number of at least 0. Received: strength={strength!r}"
             )
         self.initial_strength = float(strength)
-        # A variable, so that a schedule reaches a train step that is compiled already.
+        # A variable, so that a schedule can change it in a compiled train step.
         self.strength = keras.Variable(
             self.initial_strength, trainable=False, dtype="float32", name="strength"
         )
 
     def __call__(self, x: Any) -> Any:
-        """The penalty of a core.
+        """Return the penalty of a core.
 
         Args:
-            x: Tensor of shape (r_{k-1}, n_k, m_k, r_k), or any with at least two axes; the first
-                and the last axis are taken as bonds.
+            x: Tensor of shape (r_{k-1}, n_k, m_k, r_k), or any with at least two axes, whose first
+                and last axes are bonds.
 
         Returns:
             A scalar tensor.
@@ -77,14 +76,14 @@ class RankRegularizer(keras.regularizers.Regularizer):
 
     @abstractmethod
     def penalty(self, unfolding: Any) -> Any:
-        """Return the penalty of one unfolding, a scalar tensor.
+        """Return the penalty of one unfolding, a matrix with a column for each rank slice.
 
         Args:
             unfolding: Matrix with a column for each rank slice.
         """
 
     def get_config(self) -> dict[str, float]:
-        """The arguments of the constructor."""
+        """Return the constructor's arguments."""
         return {"strength": self.initial_strength}
 
 
@@ -92,12 +91,12 @@ class RankRegularizer(keras.regularizers.Regularizer):
 class NuclearNorm(RankRegularizer):
     """Nuclear norm of a core's unfoldings over their Frobenius norm: sum(s) / sqrt(sum(s^2)).
 
-    The ratio lies between 1 (rank one) and the root of the rank (all singular values equal). The
-    nuclear norm is the convex envelope of the rank (Fazel 2002, section 5.1.4); dividing by
-    the Frobenius norm takes the scale out of it. Singular values come from the r x r Gram matrix.
+    The ratio is between 1 (rank one) and the root of the rank (equal singular values). The nuclear
+    norm is the convex envelope of the rank (Fazel 2002, section 5.1.4). Dividing by the Frobenius
+    norm removes the scale. Singular values come from the r x r Gram matrix.
 
     Args:
-        strength: The factor of the penalty, at least 0.
+        strength: Factor of the penalty, at least 0.
 
     Example:
         >>> core = keras.ops.eye(4)  # singular values 1, 1, 1, 1, seen from both sides
@@ -106,7 +105,7 @@ class NuclearNorm(RankRegularizer):
     """
 
     def penalty(self, unfolding: Any) -> Any:
-        """sum(s) / sqrt(sum(s^2)) of one unfolding."""
+        """Return sum(s) / sqrt(sum(s^2)) of one unfolding."""
         gram = _relative_gram(unfolding)
         total = _spectral_sum(
             gram,
@@ -120,12 +119,12 @@ class NuclearNorm(RankRegularizer):
 class LogDet(RankRegularizer):
     """Log-determinant of a core's Gram matrix: sum(log(1 + s^2 / (c mean(s^2)))) / log(1 + 1 / c).
 
-    With c = 1e-3 it comes close to counting the singular values above a few hundredths of the
-    largest one, and presses less on the large ones than the nuclear norm does
-    (Fazel, Hindi and Boyd 2003, section III).
+    With c = 1e-3 it nearly counts the singular values above a few hundredths of the largest one. It
+    penalizes the large ones less than the nuclear norm does (Fazel, Hindi and Boyd 2003,
+    section III).
 
     Args:
-        strength: The factor of the penalty, at least 0.
+        strength: Factor of the penalty, at least 0.
 
     Example:
         >>> core = keras.ops.eye(4)  # of full rank 4, seen from both sides
@@ -136,7 +135,7 @@ class LogDet(RankRegularizer):
     SHARPNESS = 1e-3
 
     def penalty(self, unfolding: Any) -> Any:
-        """sum(log(1 + s^2 / (c mean(s^2)))) / log(1 + 1 / c) of one unfolding."""
+        """Return sum(log(1 + s^2 / (c mean(s^2)))) / log(1 + 1 / c) of one unfolding."""
         total = _spectral_sum(
             _relative_gram(unfolding),
             lambda values: ops.log(1 + values / self.SHARPNESS),
@@ -149,11 +148,11 @@ class LogDet(RankRegularizer):
 class GroupLasso(RankRegularizer):
     """Sum of the norms of a core's rank slices over the core's norm.
 
-    Where the nuclear norm makes singular values zero, this makes whole slices of the cores zero, as
-    they stand (Yuan and Lin 2006, section 2). It needs no eigenvalues.
+    The nuclear norm drives singular values to zero. This drives whole slices of the cores to zero,
+    in the present core basis (Yuan and Lin 2006, section 2). It needs no eigenvalues.
 
     Args:
-        strength: The factor of the penalty, at least 0.
+        strength: Factor of the penalty, at least 0.
 
     Example:
         >>> core = keras.ops.eye(4)
@@ -162,7 +161,7 @@ class GroupLasso(RankRegularizer):
     """
 
     def penalty(self, unfolding: Any) -> Any:
-        """Sum of the column norms of one unfolding over its norm."""
+        """Return the sum of the column norms of one unfolding over its norm."""
         squares = ops.sum(ops.square(unfolding), axis=0)
         relative = _over(squares, ops.mean(squares))
         return ops.sum(ops.sqrt(relative + _EPSILON) - _EPSILON**0.5) / squares.shape[0] ** 0.5
@@ -175,8 +174,8 @@ def _relative_gram(unfolding: Any) -> Any:
 
 
 def _over(values: Any, mean: Any) -> Any:
-    # In two steps, because JAX's gradient of a division has one over the divisor's square, which
-    # for a core of zeros is too large for float32.
+    # In two steps, because JAX's gradient of a division has 1 / divisor^2, which overflows in
+    # float32 for a core of zeros.
     root = ops.sqrt(mean + _TINY)
     return values / root / root
 
@@ -184,9 +183,9 @@ def _over(values: Any, mean: Any) -> Any:
 def _spectral_sum(
     gram: Any, function: Callable[[Any], Any], derivative: Callable[[Any], Any]
 ) -> Any:
-    # sum(f(eigenvalues)), with the gradient V f'(eigenvalues) V'. Backends that differentiate
-    # through `eigh` itself divide by differences of eigenvalues, which are zero for equal ones.
-    # A NaN would stop the training inside `eigh`; this way it shows in the loss.
+    # sum(f(eigenvalues)), with the gradient V f'(eigenvalues) V'. The gradient of `eigh` itself
+    # divides by differences of eigenvalues, which are zero for equal ones. A NaN would make `eigh`
+    # fail; this way it shows up in the loss.
     values, vectors = ops.eigh(ops.nan_to_num(ops.stop_gradient(gram)))
     values = ops.maximum(values, 0)
     slope = ops.matmul(vectors * derivative(values), ops.transpose(vectors))

@@ -1,4 +1,4 @@
-"""Random cores whose product has the variance that a Keras initializer gives a dense matrix."""
+"""Random cores of a TT matrix with the variance that a Keras initializer gives a dense matrix."""
 
 import math
 from collections.abc import Sequence
@@ -8,19 +8,19 @@ import keras
 import numpy as np
 from keras import initializers, ops
 
-# Keras cuts a normal distribution off at two standard deviations, which leaves this much variance.
+# Variance of Keras's normal distribution truncated at two standard deviations.
 _TRUNCATED_VARIANCE = 0.7737413035499232
 
 
 def kernel_mean_square(initializer: Any, shape: tuple[int, int]) -> float:
-    """The mean of the squared entries of a dense kernel that the initializer draws.
+    """Return the mean square of the elements of a dense kernel from an initializer.
 
     Args:
         initializer: A Keras initializer.
-        shape: The kernel's shape (N, M).
+        shape: Shape (N, M) of the kernel.
 
     Returns:
-        For Keras's own random initializers the expected value; for any other, that of one drawn
+        The expected value for Keras's own random initializers; for others, that of one drawn
         kernel.
 
     Example:
@@ -50,17 +50,17 @@ def initial_cores(
     shape: tuple[int, int] | None = None,
     carrier: int | None = None,
 ) -> list[np.ndarray]:
-    """Random cores, scaled so that the matrix has just the intended mean square.
+    """Draw random cores, scaled so that the matrix has exactly the intended mean square.
 
-    They are normally distributed, so that the rank slices differ from the start and a rank
-    regularizer has something to part them by. `keras.initializers.Orthogonal` makes orthogonal
-    cores: the singular values of a bond are all alike, and every slice is of use from the first
-    step on (Khodak et al. 2021, "Initialization and Regularization of Factorized Neural Layers",
-    section 3.1, on starting with the singular values of a dense matrix).
+    They are normally distributed. So the rank slices differ from the start, and a rank regularizer
+    can separate them. `keras.initializers.Orthogonal` gives orthogonal cores: all singular values
+    of a bond are equal, and every slice contributes from the first step (Khodak et al. 2021,
+    "Initialization and Regularization of Factorized Neural Layers", section 3.1, on spectral
+    initialization).
 
-    Optimizers such as Adam change every number by about as much, so that the smaller numbers of a
-    core are, the faster it learns. All cores get the same norm a slice, or one of them, the
-    carrier, numbers as small as the dense matrix has them.
+    Optimizers such as Adam change all elements by about the same amount, so cores with smaller
+    elements learn faster. By default, all cores have the same norm per slice. With a `carrier`,
+    that one core has elements as small as the dense matrix.
 
     An initializer that draws zeros gives a last core of zeros, so that the matrix is zero and can
     still learn.
@@ -70,10 +70,10 @@ def initial_cores(
         input_modes: Modes n_1...n_d.
         output_modes: Modes m_1...m_d.
         ranks: All d + 1 ranks.
-        shape: The shape (N, M) that the initializer is asked for, where that is less than the modes
-            multiply to; the padding gets the same mean square as the rest.
-        carrier: The place of a core that alone takes up the initializer's scale: multiplying it by
-            the others changes the size of its entries in no direction, on the average.
+        shape: Shape (N, M) for the initializer, if it is smaller than the product of the modes; the
+            padding has the same mean square as the rest.
+        carrier: Index of a core that alone takes the initializer's scale. On average, multiplying
+            it by the others does not change the size of its elements.
 
     Returns:
         Arrays of shape (r_{k-1}, n_k, m_k, r_k), float64.
@@ -81,7 +81,7 @@ def initial_cores(
     full_shape = (math.prod(input_modes), math.prod(output_modes))
     rng = np.random.default_rng(_seed_of(initializer))
     is_orthogonal = isinstance(initializer, initializers.Orthogonal)
-    # Cores left of this one get orthonormal columns, itself and those right of it orthonormal rows.
+    # Cores to the left of this one get orthonormal columns, the others orthonormal rows.
     center = len(ranks) - 2 if carrier is None else carrier
     cores = []
     for k, (left, n, m, right) in enumerate(
@@ -102,7 +102,7 @@ def initial_cores(
 
 
 def _orthogonal(core: np.ndarray, by_columns: bool) -> np.ndarray:
-    # Of a mean square of 1. The shorter side of the unfolding becomes orthonormal.
+    # With a mean square of 1. The shorter side of the unfolding becomes orthonormal.
     matrix = core.reshape(-1, core.shape[-1]) if by_columns else core.reshape(len(core), -1)
     is_wide = matrix.shape[0] < matrix.shape[1]
     q = np.linalg.qr(matrix.T if is_wide else matrix).Q
@@ -110,7 +110,7 @@ def _orthogonal(core: np.ndarray, by_columns: bool) -> np.ndarray:
 
 
 def _norm(cores: Sequence[np.ndarray]) -> float:
-    # No core is made orthogonal for it, which takes much longer: these lose no digits here.
+    # Gram matrices are accurate enough here, and much faster than orthogonal cores.
     gram: np.ndarray = np.ones((1, 1))
     for core in cores:
         gram = np.tensordot(core, np.tensordot(gram, core, 1), ((0, 1, 2), (0, 1, 2)))

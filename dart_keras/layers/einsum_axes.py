@@ -1,4 +1,4 @@
-"""The axes of an einsum whose kernel is one matrix."""
+"""Axes of an einsum whose kernel is one matrix."""
 
 import re
 import string
@@ -9,12 +9,12 @@ _EQUATION = re.compile(r"(|\.{3})([a-zA-Z]+)(|\.{3}),([a-zA-Z]+)->\1([a-zA-Z]+)\
 
 @dataclass(frozen=True)
 class EinsumAxes:
-    """The axes of input, kernel and output, a character each; `.` is all the elided ones.
+    """Axes of input, kernel and output, one character each; `.` stands for all elided axes.
 
     Attributes:
-        input: The axes of the input, such as `"abc"`.
-        kernel: The axes of the kernel, such as `"cde"`.
-        output: The axes of the output, such as `"abde"`.
+        input: Axes of the input, such as `"abc"`.
+        kernel: Axes of the kernel, such as `"cde"`.
+        output: Axes of the output, such as `"abde"`.
     """
 
     input: str
@@ -23,32 +23,32 @@ class EinsumAxes:
 
     @property
     def summed(self) -> str:
-        """The rows of the kernel's matrix, in the order that spares the input a move."""
+        """Rows of the kernel's matrix, in the order of the input, which avoids a transpose."""
         return "".join(axis for axis in self.input if axis in self.kernel)
 
     @property
     def new(self) -> str:
-        """The columns of the kernel's matrix, in the order of the output."""
+        """Columns of the kernel's matrix, in the order of the output."""
         return "".join(axis for axis in self.output if axis in self.kernel)
 
     @property
     def kept(self) -> str:
-        """The axes of the input that are in the output."""
+        """Axes of the input that are in the output."""
         return "".join(axis for axis in self.input if axis in self.output)
 
     @property
     def named(self) -> str:
-        """The axes of the output without the batch and the elided ones."""
+        """Axes of the output without the batch and the elided ones."""
         return self.output[1:].replace(".", "")
 
     def expanded(self, count: int) -> "EinsumAxes":
-        """The axes for an input of so many, the elided ones as digits.
+        """Return the axes for an input with `count` axes, the elided ones as digits.
 
         Raises:
-            ValueError: If an input with so many axes does not fit.
+            ValueError: If an input with `count` axes does not match.
         """
         elided = count - len(self.input.replace(".", ""))
-        # At the least, there is the batch.
+        # An ellipsis at the start includes at least the batch.
         if elided < self.input.startswith(".") or (elided and "." not in self.input):
             raise ValueError(
                 f"Expected an input with the axes {self.input.replace('.', '...')!r}. "
@@ -60,16 +60,16 @@ class EinsumAxes:
 
 
 def einsum_axes(equation: str) -> EinsumAxes:
-    """The axes of an equation such as `"abc,cde->abde"` or `"...x,xy->...y"`.
+    """Parse an equation such as `"abc,cde->abde"` or `"...x,xy->...y"`.
 
     Args:
-        equation: An einsum of an input and a kernel, the batch first in input and output.
+        equation: An einsum of an input and a kernel, with the batch first in input and output.
 
     Returns:
-        The axes, an `EinsumAxes`.
+        The axes.
 
     Raises:
-        ValueError: If it is no such equation, or the kernel is not one matrix for all rows.
+        ValueError: If the equation has another form, or the kernel is not one matrix for all rows.
 
     Example:
         >>> axes = einsum_axes("abcd,dce->abe")

@@ -5,9 +5,9 @@ import keras
 
 @keras.saving.register_keras_serializable("dart_keras")
 class FoldedBatchNormalization(keras.layers.Layer):
-    """Stands where a batch normalization was that the layer before it has taken in.
+    """Placeholder for a BatchNormalization that is folded into the layer before it.
 
-    It returns its input. `keras.layers.Identity` cannot stand there, because it takes no mask.
+    It returns its input. `keras.layers.Identity` is no substitute, because it takes no mask.
 
     Example:
         >>> FoldedBatchNormalization()(keras.ops.ones(2)).numpy()
@@ -19,17 +19,17 @@ class FoldedBatchNormalization(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        """Nothing to create."""
+        """Create no weights."""
         self.built = True
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        """The inputs."""
+        """Return the inputs."""
         return inputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
+        """Return the shape of the inputs."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """What every layer's config has; Keras makes none by itself from a policy."""
+        """Return the config of every layer; Keras makes none by itself from a policy."""
         return super().get_config()

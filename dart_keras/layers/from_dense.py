@@ -1,4 +1,4 @@
-"""What the layers' `from_dense` share."""
+"""Shared parts of the layers' `from_dense`."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ def take_matrix(
 
 
 def check_embedding(layer: Any) -> None:
-    """Raise a ValueError unless the layer is a built `Embedding` whose table is all it has."""
+    """Raise a ValueError unless the layer is a built `Embedding` with only a table."""
     plain = {"tie_weights": True, "logit_soft_cap": None, "reverse_dtype": None}
     others = [
         f"{name}={value!r}"
@@ -50,7 +50,7 @@ def check_dense(layer: Any) -> None:
 
 
 def check_not_quantized(layer: keras.Layer) -> None:
-    """Raise a ValueError for a layer whose weights Keras has quantized: they are codes."""
+    """Raise a ValueError if Keras has quantized the layer's weights to codes."""
     if layer.quantization_mode is not None:
         raise ValueError(
             "Expected a layer with float weights. "

@@ -1,4 +1,4 @@
-"""Looking up rows of a tensor train: ids become digits, and these pick slices of the cores."""
+"""Lookup of rows of a TT matrix: ids become digits, which select slices of the cores."""
 
 import math
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from dart_keras.private_apis import compiling_with_xla
 from dart_keras.tensor_train.contraction import UNKNOWN_ROWS, product_interceptor
 from dart_keras.tensor_train.lookup import LookupPlan, plan_lookup
 
-# float32 holds every integer up to 2^24, and quotients of integers below 2^22 round down rightly.
+# In float32, quotients of integers below 2^22 round down correctly.
 _EXACT_IN_FLOAT = 2**22
 
 
 def checked_ids(ids: Any, input_dim: int, layer_name: str) -> Any:
-    """The ids as int32 or int64, after a check that raises an error for one outside [0, input_dim).
+    """Return the ids as int32 or int64, and check that they are in [0, input_dim).
 
-    TensorFlow can do so, both eagerly and in a compiled function, except under XLA. Other backends
-    go by their own rule for indices out of range.
+    TensorFlow can check, both eagerly and in a compiled function, except under XLA. Other backends
+    have their own rules for indices out of range.
     """
     ids = ops.convert_to_tensor(ids, sparse=False)
     if keras.backend.standardize_dtype(ids.dtype) not in ("int32", "int64"):
@@ -30,24 +30,24 @@ def checked_ids(ids: Any, input_dim: int, layer_name: str) -> Any:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        message = f"Layer {layer_name!r} expected ids in [0, {input_dim}). Received others"
+        message = f"Layer {layer_name!r} expected ids in [0, {input_dim}). Received: others"
         checks = [
             tf.debugging.assert_non_negative(ids, message=message),
             tf.debugging.assert_less(ids, tf.constant(input_dim, ids.dtype), message=message),
         ]
-        # So that the lookup does not fail first, with a message about digits. Eagerly, the checks
-        # are done and there is nothing to wait for.
+        # Otherwise the lookup may fail first, with a message about digits. In eager mode, the
+        # checks are already done.
         with tf.control_dependencies([check for check in checks if check is not None]):
             return tf.identity(ids)
     return ids
 
 
 def split_ids(ids: Any, modes: Sequence[int]) -> list[Any]:
-    """The digits (i_1...i_d) of row-major ids.
+    """Return the digits (i_1...i_d) of row-major ids.
 
     Args:
         ids: Integer tensor of any shape.
-        modes: The sizes n_1...n_d, whose product bounds the ids.
+        modes: Sizes n_1...n_d, whose product bounds the ids.
 
     Returns:
         One int32 tensor a mode, each of the shape of `ids`.
@@ -55,7 +55,7 @@ def split_ids(ids: Any, modes: Sequence[int]) -> list[Any]:
     if sum(mode > 1 for mode in modes) <= 1:
         whole = ops.cast(ids, "int32")
         return [whole if mode > 1 else ops.zeros_like(whole) for mode in modes]
-    # In float32, because a microcontroller's interpreter divides no integers.
+    # In float32, because TensorFlow Lite Micro has no integer division.
     state = ops.cast(ids, "float32" if math.prod(modes) <= _EXACT_IN_FLOAT else "int32")
     digits = []
     for mode in reversed(modes[1:]):
@@ -66,17 +66,17 @@ def split_ids(ids: Any, modes: Sequence[int]) -> list[Any]:
 
 
 def lookup_plan_for(layer: Any, count: int | None, training: bool | None) -> LookupPlan:
-    """The plan by which a layer looks up rows of its train at its present ranks.
+    """Return the plan by which a layer looks up rows at its present ranks.
 
     Args:
         layer: A built `TTLayer`.
-        count: How many ids there are, `None` where that is not known.
-        training: Whether gradients are wanted.
+        count: Number of ids, `None` if unknown.
+        training: Whether gradients are needed.
 
     Returns:
         The plan.
     """
-    # For XLA every size is fixed, and nothing is won by there being fewer different ids.
+    # XLA needs fixed sizes, so finding equal ids first does not help.
     fixed = keras.backend.backend() != "tensorflow" or compiling_with_xla()
     return plan_lookup(
         UNKNOWN_ROWS if count is None else count,
@@ -90,12 +90,12 @@ def lookup_plan_for(layer: Any, count: int | None, training: bool | None) -> Loo
 
 
 def lookup(ids: Any, cores: Sequence[Any], plan: LookupPlan) -> Any:
-    """Rows of the matrix that the cores make, without making the matrix.
+    """Return rows of a TT matrix, without computing the matrix.
 
     Args:
-        ids: 1-D integer tensor. There may be another number of ids than planned for.
-        cores: Tensors of shape (r_{k-1}, n_k, m_k, r_k), the modes and ranks being the plan's.
-        plan: What to merge and in which order to multiply.
+        ids: 1-D integer tensor. The number of ids may differ from the plan's.
+        cores: Tensors of shape (r_{k-1}, n_k, m_k, r_k), with the modes and ranks of the plan.
+        plan: What to merge, and in which order to multiply.
 
     Returns:
         Tensor of shape (number of ids, M).
@@ -129,7 +129,7 @@ def _rows(ids: Any, cores: Sequence[Any], plan: LookupPlan) -> Any:
 
 
 def table_of(cores: Sequence[Any], mirrored: bool) -> Any:
-    """The slices of neighbouring cores, merged to one: a tensor of shape (n, r, m * r')."""
+    """Return the slices of neighbouring cores, merged: a tensor of shape (n, r, m * r')."""
     left, n, m, right = cores[0].shape
     table = cores[0]
     for core in cores[1:]:

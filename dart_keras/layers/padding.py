@@ -1,7 +1,7 @@
-"""Modes may multiply to more than the dimension: the rest of the matrix is padding.
+"""Padding of matrices whose modes multiply to more than the dimension.
 
-A layer's own matrix is the first N rows and M columns of the one that its cores make. Nothing here
-makes an operation where there is no padding.
+A layer's own matrix is the first N rows and M columns of the TT matrix. Without padding, nothing
+here adds an operation.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from keras import ops
 
 
 def pad_columns(x: Any, width: int) -> Any:
-    """The tensor of shape (rows, columns) with zeros added up to a width.
+    """Pad a tensor of shape (rows, columns) with zeros up to a width.
 
     Example:
         >>> pad_columns(np.ones((2, 3)), 4)[0]
@@ -22,7 +22,7 @@ def pad_columns(x: Any, width: int) -> Any:
 
 
 def first_columns(x: Any, width: int) -> Any:
-    """The tensor of shape (rows, columns) without what is beyond a width.
+    """Return the first columns of a tensor of shape (rows, columns), up to a width.
 
     Example:
         >>> first_columns(np.ones((2, 5)), 3).shape
@@ -32,7 +32,7 @@ def first_columns(x: Any, width: int) -> Any:
 
 
 def pad_matrix(matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The matrix with zeros added up to a shape.
+    """Pad a matrix with zeros up to a shape.
 
     Example:
         >>> pad_matrix(np.ones((1, 2)), (2, 3))

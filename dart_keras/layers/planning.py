@@ -1,4 +1,4 @@
-"""How a layer comes to its order of contraction."""
+"""Choice of a layer's order of contraction."""
 
 import math
 import warnings
@@ -25,17 +25,17 @@ Choice = Callable[[Any, list[ContractionPlan]], ContractionPlan]
 
 _device: ContextVar[tuple[str, Choice] | None] = ContextVar("device", default=None)
 
-# The estimate is too rough to warn of less.
+# The estimate is too rough for warnings below this factor.
 _MUCH_SLOWER = 1.25
 
 
 @contextmanager
 def device_planning(target: str, choice: Choice) -> Iterator[None]:
-    """Let the layers called meanwhile be planned for a device, whatever their own setting.
+    """Plan all layers that are called in this context for a device, whatever their own setting.
 
     Args:
-        target: The device's name, as in `candidate_plans`.
-        choice: Picks one of the plans for a layer.
+        target: Name of the device, as in `candidate_plans`.
+        choice: Chooses one of the plans for a layer.
     """
     token = _device.set((target, choice))
     try:
@@ -46,12 +46,12 @@ def device_planning(target: str, choice: Choice) -> Iterator[None]:
 
 @contextmanager
 def planned_as(target: str, plan: ContractionPlan) -> Iterator[None]:
-    """Let the layers called meanwhile be planned for a device in one way.
+    """Use one plan for a device for all layers that are called in this context.
 
-    A choice that is made around this is asked, too, with this plan alone to choose from.
+    An outer `device_planning` is asked, too, with this plan as the only choice.
 
     Args:
-        target: The device's name, as in `candidate_plans`.
+        target: Name of the device, as in `candidate_plans`.
         plan: The plan.
     """
     around = _device.get()
@@ -61,16 +61,16 @@ def planned_as(target: str, plan: ContractionPlan) -> Iterator[None]:
 
 
 def planned_device() -> str | None:
-    """The device that layers are planned for at present, `None` where it is this machine."""
+    """Return the device that layers are planned for, `None` for this machine."""
     device = _device.get()
     return None if device is None else device[0]
 
 
 def check_contraction(contraction: Any) -> str:
-    """The name of a way to contract, if it is one.
+    """Return the name of a contraction setting, if it is valid.
 
     Raises:
-        ValueError: If it is not, or if it cannot be had on this backend of Keras.
+        ValueError: If it is unknown, or not supported on this Keras backend.
     """
     if contraction not in CONTRACTIONS:
         raise ValueError(
@@ -86,8 +86,8 @@ def check_contraction(contraction: Any) -> str:
 
 
 def count_rows(sizes: Sequence[Any]) -> int:
-    """The product of an input's axes but the last, those that are not known taken together."""
-    # What is not known is `None`, or where JAX exports a function, a symbol.
+    """Return the product of all axes of an input but the last; unknown ones count once."""
+    # Unknown sizes are `None`, or symbols when JAX exports a function.
     known = [size for size in sizes if isinstance(size, int)]
     return math.prod(known) * (UNKNOWN_ROWS if len(known) < len(sizes) else 1)
 
@@ -99,50 +99,50 @@ def plan_for(
     rows: int | None,
     training: bool | None,
 ) -> ContractionPlan:
-    """The plan by which a layer multiplies by its train, or by the transpose of it.
+    """Return the plan by which a layer multiplies by its TT matrix, or by the transpose.
 
     Args:
         layer: A `TTLayer` with its present ranks.
-        input_modes: Modes of what is multiplied.
+        input_modes: Modes of the input.
         output_modes: Modes of the product.
-        rows: How many rows there are, `None` where that is not known.
-        training: Whether gradients are wanted.
+        rows: Number of rows, `None` if unknown.
+        training: Whether gradients are needed.
 
     Returns:
         The plan.
     """
-    train = (input_modes, output_modes, layer.ranks)
+    shape = (input_modes, output_modes, layer.ranks)
     if (device := _device.get()) is not None:
         target, choice = device
-        return choice(layer, candidate_plans(*train, rows, target=target))
+        return choice(layer, candidate_plans(*shape, rows, target=target))
     training = bool(training)
-    plans = candidate_plans(*train, rows, training=training)
+    plans = candidate_plans(*shape, rows, training=training)
     _warn_if_slow(layer, min(plans, key=lambda plan: plan.multiply_adds))
     if layer.contraction == "measure":
         return fastest_plan(plans, layer.compute_dtype)
-    return cheapest_plan(*train, rows, training=training, name=layer.contraction)
+    return cheapest_plan(*shape, rows, training=training, name=layer.contraction)
 
 
 def fastest_of_its_size(plans: Sequence[ContractionPlan]) -> ContractionPlan:
-    """The fastest of some plans of a train that hold no more numbers than the train itself."""
+    """Return the fastest plan whose merged cores have no more parameters than the cores."""
     unmerged = sum(math.prod(shape) for shape in plans[0].network.core_shapes)
     fitting = [plan for plan in plans if plan.weights <= unmerged]
     return min(fitting, key=lambda plan: plan.microseconds)
 
 
 def _warn_if_slow(layer: Any, plan: ContractionPlan) -> None:
-    """Warn once if even the plan with the least arithmetic is slower than a dense layer."""
+    """Warn once if even the plan with the fewest multiply-adds is slower than a dense layer."""
     dense = plan.dense()
     cost = dense[0] + dense[1] if plan.training else dense[0]
     slower = plan.microseconds > _MUCH_SLOWER * cost.microseconds
-    # Time alone is an estimate. Where there is more arithmetic, too, there is no doubt.
+    # Time is only an estimate. With more multiply-adds, too, the layer certainly is slower.
     if not slower or plan.multiply_adds <= cost.multiply_adds or layer.warned_of_slowness:
         return
     layer.warned_of_slowness = True
     warnings.warn(
         f"Layer {layer.name!r} is slower than a dense layer would be: for {plan.network.rows} rows "
-        f"its tensor train of modes {plan.network.input_modes} and {plan.network.output_modes} and "
-        f"ranks {plan.network.ranks} takes {plan.multiply_adds:,} multiply-adds, a dense layer "
+        f"its TT matrix of modes {plan.network.input_modes} and {plan.network.output_modes} and "
+        f"ranks {plan.network.ranks} needs {plan.multiply_adds:,} multiply-adds, a dense layer "
         f"{cost.multiply_adds:,}. Lower ranks are faster, and so are the modes that "
         "`dart_keras.tensor_train.suggest_modes` finds for objective='time'.",
         stacklevel=2,

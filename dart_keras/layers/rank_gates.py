@@ -1,4 +1,4 @@
-"""Trainable choice of ranks: one categorical variable a bond, over nested ranks."""
+"""Trainable choice of ranks by one categorical variable a bond, over nested ranks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,23 +12,23 @@ from dart_keras.tensor_train.ranks import count_parameters
 
 @keras.saving.register_keras_serializable("dart_keras")
 class RankGates(keras.layers.Layer):
-    """Masks on the rank slices of a train's cores that keep the first r of them, r being learned.
+    """Masks that keep the first r rank slices of each core, where r is learned.
 
-    Every bond has one logit for each rank from 1 to its full rank. In training a rank is drawn
-    from them by the straight-through Gumbel-Softmax estimator (Jang, Gu and Poole 2017, sections
-    2.1 and 2.2): the forward pass uses just the slices of the drawn rank, the gradient is that of
-    the soft masks. Outside training the likeliest rank is used.
+    Every bond has one logit for each rank from 1 to its full rank. In training a rank is drawn by
+    the straight-through Gumbel-Softmax estimator (Jang, Gu and Poole 2017, sections 2.1 and 2.2):
+    the forward pass uses only the slices of the drawn rank, and the gradient is that of the soft
+    masks. Outside training the likeliest rank is used.
 
-    `dart_keras.selection.GumbelSoftmax` puts this layer into the layers it is to choose for.
+    `dart_keras.selection.GumbelSoftmax` adds this layer to the layers whose ranks it chooses.
 
     Args:
-        ranks: All d + 1 ranks of the train.
+        ranks: All d + 1 ranks of the layer.
         input_modes: Modes n_1...n_d.
         output_modes: Modes m_1...m_d.
-        strength: The weight of the cost in the loss.
-        temperature: The temperature to begin with, above 0.
-        cost: `None` for the expected share of the parameters that is kept, or a function of the
-            list of the d - 1 expected ranks (scalar tensors) that returns a scalar tensor.
+        strength: Weight of the cost in the loss.
+        temperature: Initial temperature, above 0.
+        cost: `None` for the expected share of the parameters that is kept, or a function from the
+            list of the d - 1 expected ranks (scalar tensors) to a scalar tensor.
         seed: Seed of the draws, an integer or `None`.
     """
 
@@ -68,7 +68,7 @@ class RankGates(keras.layers.Layer):
         self.built = True
 
     def call(self, cores: Sequence[Any], training: bool | None = None) -> list[Any]:
-        """The cores with the slices beyond the drawn (in training) or likeliest ranks set to 0."""
+        """Return the cores with zeros beyond the drawn (training) or likeliest ranks."""
         if training:
             self.add_loss(self.strength * self._cost())
         gated = list(cores)
@@ -78,7 +78,7 @@ class RankGates(keras.layers.Layer):
         return gated
 
     def resized(self, ranks: Sequence[int]) -> "RankGates":
-        """Built gates for a train of other ranks, with the logits of the ranks it still has."""
+        """Return built gates for other ranks, with the logits of the ranks that remain."""
         gates = RankGates.from_config({**self.get_config(), "ranks": tuple(ranks)})
         gates.build()
         for old, new in zip(self.logits, gates.logits, strict=True):
@@ -88,16 +88,16 @@ class RankGates(keras.layers.Layer):
         return gates
 
     def selected_ranks(self) -> tuple[int, ...]:
-        """The likeliest rank of every bond, all d + 1."""
+        """Return the likeliest rank of every bond, all d + 1."""
         inner = (int(np.argmax(ops.convert_to_numpy(logits))) + 1 for logits in self.logits)
         return (1, *inner, 1)
 
     def expected_ranks(self) -> list[float]:
-        """The mean rank of each of the d - 1 bonds under its logits."""
+        """Return the mean rank of each of the d - 1 bonds under its logits."""
         return [float(rank) for rank in self._expected_ranks()]
 
     def confidences(self) -> list[float]:
-        """For each of the d - 1 bonds, the probability of the likeliest rank."""
+        """Return the probability of the likeliest rank of each of the d - 1 bonds."""
         return [float(ops.max(ops.softmax(ops.convert_to_tensor(x)))) for x in self.logits]
 
     def _expected_ranks(self) -> list[Any]:
@@ -126,7 +126,7 @@ class RankGates(keras.layers.Layer):
         return kept / full
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, a cost function as a Keras serializable."""
+        """Return the constructor's arguments; a cost function must be a Keras serializable."""
         return {
             **super().get_config(),
             "ranks": self.ranks,
@@ -140,11 +140,11 @@ class RankGates(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "RankGates":
-        """The layer that `get_config` describes."""
+        """Return the layer of a config from `get_config`."""
         cost = keras.saving.deserialize_keras_object(config["cost"])
         return cls(**{**config, "cost": cost})
 
 
 def _keeps(rank_probabilities: Any) -> Any:
-    # Slice i is kept by every rank above i: a sum over the tail.
+    # Every rank above i keeps slice i: a sum over the tail.
     return ops.flip(ops.cumsum(ops.flip(rank_probabilities, 0)), 0)

@@ -1,4 +1,4 @@
-"""Giving layers cores of other ranks, with everything that hangs on the old ones."""
+"""Replace the cores of layers by cores of other ranks, with all state that depends on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from dart_keras.tensor_train.rounding import BondMap, project
 
 
 class ResizableLayer(Protocol):
-    """What resizing and saving need of a layer: the part of `TTLayer` that they work with.
+    """The interface of `TTLayer` that resizing and saving use.
 
     Attributes:
-        name: The layer's name.
+        name: Name of the layer.
         input_modes: Modes n_1...n_d of the rows.
         output_modes: Modes m_1...m_d of the columns.
-        rank_gates: The rank gates, or `None`.
+        rank_gates: Rank gates, or `None`.
         ranks_fixed: Whether the ranks are final.
     """
 
@@ -39,7 +39,7 @@ class ResizableLayer(Protocol):
 
     @property
     def cores(self) -> list[keras.Variable]:
-        """The variables G_1...G_d, of shape (r_{k-1}, n_k, m_k, r_k)."""
+        """Variables G_1...G_d, of shape (r_{k-1}, n_k, m_k, r_k)."""
 
     @property
     def ranks(self) -> Any:
@@ -50,7 +50,7 @@ class ResizableLayer(Protocol):
         """All variables, those of the rank gates included."""
 
     def replace_cores(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
-        """Put other cores in the place of the present ones, and return the new variables."""
+        """Replace the cores, and return the new variables."""
 
     def forget_adaptation(self) -> None:
         """Make the ranks final: drop the rank regularizer and the rank gates."""
@@ -63,9 +63,9 @@ class Resizing:
     Attributes:
         layer: A built layer.
         cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k), of the layer's modes.
-        maps: What `bond_maps` made the cores with, or `None` if they come from elsewhere; the
-            optimizer's state of the cores then starts anew.
-        fix_ranks: Whether the ranks are final: the layer's rank regularizer and rank gates go.
+        maps: Maps of `bond_maps` that made the cores, or `None`; without maps, the optimizer's
+            state of the cores is reset.
+        fix_ranks: Whether the ranks are final: removes the layer's rank regularizer and rank gates.
     """
 
     layer: ResizableLayer
@@ -75,7 +75,7 @@ class Resizing:
 
 
 def resize(resizings: Sequence[Resizing]) -> None:
-    """Give layers new cores, and their models' optimizers and compiled functions these variables.
+    """Replace cores of layers, and adapt their models' optimizers and compiled functions.
 
     Works between two steps of a running `fit`, from a callback.
     """
@@ -88,7 +88,7 @@ def resize(resizings: Sequence[Resizing]) -> None:
         if each.fix_ranks:
             each.layer.forget_adaptation()
         with scope_of(models.values()):
-            # In a strategy's scope, variables begin on all workers with the chief's values.
+            # In a strategy's scope, variables start on all workers with the chief's values.
             new = each.layer.replace_cores(each.cores)
         maps = as_on_chief(models.values(), each.maps)
         for k, (before, after) in enumerate(zip(old, new, strict=True)):
@@ -100,7 +100,7 @@ def resize(resizings: Sequence[Resizing]) -> None:
 
 
 def update_owner(model: keras.Model, replacements: dict[int, VariableReplacement]) -> None:
-    """Rebuild the model's optimizer for the variables that it has now, and its functions."""
+    """Rebuild the model's optimizer for its present variables, and its compiled functions."""
     with scope_of([model]):
         rebuild_optimizer(
             getattr(model, "optimizer", None), list(model.trainable_variables), replacements
@@ -112,7 +112,7 @@ def _carrier(shape: tuple[int, ...], maps: Sequence[BondMap | None] | None, k: i
     def carry(value: np.ndarray, squared: bool, new_shape: tuple[int, ...]) -> np.ndarray | None:
         if maps is None:
             return None
-        # Adafactor keeps its second moments as means over the last axis, or over the one before.
+        # Adafactor's second moments are means over the last axis, or over the one before.
         for axis, after in ((None, maps[k + 1]), (3, None), (2, maps[k + 1])):
             if value.shape == tuple(size for i, size in enumerate(shape) if i != axis):
                 core = value if axis is None else np.expand_dims(value, axis)

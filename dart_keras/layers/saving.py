@@ -1,4 +1,4 @@
-"""Weights in files: by name, with their ranks, and with how far the ranks are settled."""
+"""Weights of a layer in files: by name, with their ranks, and whether the ranks are final."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _FLAGS = {"ranks_fixed", "has_rank_gates"}
 
 
 def save_variables(layer: ResizableLayer, store: Any) -> None:
-    """Save the layer's weights into a Keras store."""
+    """Save the layer's weights to a Keras store."""
     for variable in _variables(layer):
         store[variable.name] = ops.convert_to_numpy(variable)
     store["ranks_fixed"] = np.array(layer.ranks_fixed)
@@ -22,10 +22,10 @@ def save_variables(layer: ResizableLayer, store: Any) -> None:
 
 
 def load_variables(layer: ResizableLayer, store: Any) -> None:
-    """Load the layer's weights from a Keras store, taking over the saved ranks.
+    """Load the layer's weights from a Keras store, together with their ranks.
 
     Raises:
-        ValueError: If the saved weights are those of another matrix: other modes or dimensions.
+        ValueError: If the saved weights have other modes or dimensions.
     """
     names = {variable.name for variable in _variables(layer)} | _FLAGS
     if set(store.keys()) != names:
@@ -44,7 +44,7 @@ def load_variables(layer: ResizableLayer, store: Any) -> None:
     if np.asarray(store["has_rank_gates"]) and layer.rank_gates is None:
         raise ValueError(
             f"Layer {layer.name!r} expected weights without rank gates. Received: weights "
-            "saved while GumbelSoftmax was choosing ranks; load the whole model from a "
+            "saved while GumbelSoftmax was choosing ranks. Load the whole model from a "
             "`.keras` file, or resume with the same RankDiscretization callback"
         )
     fixed = bool(np.asarray(store["ranks_fixed"]))
@@ -60,6 +60,6 @@ def load_variables(layer: ResizableLayer, store: Any) -> None:
 
 
 def _variables(layer: ResizableLayer) -> list[keras.Variable]:
-    # Those of sublayers, the rank gates, are saved by themselves.
+    # The rank gates are a sublayer, whose variables Keras saves separately.
     nested = {id(v) for v in layer.rank_gates.weights} if layer.rank_gates is not None else set()
     return [variable for variable in layer.weights if id(variable) not in nested]

@@ -13,39 +13,39 @@ from dart_keras.tensor_train.ranks import Ranks
 
 @keras.saving.register_keras_serializable("dart_keras")
 class TTDense(TTKernelLayer):
-    """A densely connected layer whose kernel is a tensor train.
+    """A densely connected layer whose kernel is a TT matrix.
 
-    It computes `activation(dot(inputs, kernel) + bias)` as `keras.layers.Dense` does. The kernel,
-    of shape (N, units), is held as d cores of shape (r_{k-1}, n_k, m_k, r_k) (Novikov et al. 2015,
-    "Tensorizing Neural Networks", section 4). Inputs are multiplied core by core, or the kernel is
-    made for the moment, whichever is faster: see `contraction_plan`.
+    It computes `activation(dot(inputs, kernel) + bias)` as `keras.layers.Dense` does. The kernel
+    of shape (N, units) consists of d cores of shape (r_{k-1}, n_k, m_k, r_k) (Novikov et al. 2015,
+    "Tensorizing Neural Networks", section 4). The layer multiplies its input core by core or
+    rebuilds the kernel first, whichever is faster: see `contraction_plan`.
 
     Args:
         units: Positive integer, the size of the output.
-        ranks: The ranks to begin with: an integer for all bonds, the d - 1 inner ranks, or all
-            d + 1. Ranks above what the modes allow are clipped.
-        input_modes: Integers n_1...n_d whose product is the size of the input's last axis, or more
-            than it but less than twice as much: the input is then padded with zeros. `None` to
-            choose them.
-        output_modes: As many integers m_1...m_d for `units`; of a larger product the first `units`
-            columns are used. `None` to choose them.
+        ranks: Initial ranks: an integer for all bonds, the d - 1 inner ranks, or all d + 1. Ranks
+            above what the modes allow are clipped.
+        input_modes: Integers n_1...n_d whose product is the size of the input's last axis. With a
+            larger product, below twice the size, the input is padded with zeros. `None` to choose
+            them.
+        output_modes: As many integers m_1...m_d for `units`. With a larger product, the first
+            `units` columns are used. `None` to choose them.
         activation: Activation function, as in `keras.layers.Dense`.
         use_bias: Whether to add a bias.
         core_initializer: A Keras initializer for the kernel. The cores are drawn so that the kernel
-            they make has the variance which that initializer gives a `Dense` kernel;
-            `"orthogonal"` makes them orthogonal, with singular values that are all alike.
+            has the variance that the initializer gives a `Dense` kernel. `"orthogonal"` gives
+            orthogonal cores with equal singular values.
         bias_initializer: Initializer of the bias.
         rank_regularizer: A regularizer of each core, such as
-            `dart_keras.regularizers.NuclearNorm`, which makes ranks superfluous while the model
-            trains.
+            `dart_keras.regularizers.NuclearNorm`, which drives redundant singular values to zero
+            during training.
         bias_regularizer: Regularizer of the bias.
         activity_regularizer: Regularizer of the output.
         bias_constraint: Constraint of the bias.
-        contraction: The order in which input and cores are multiplied. `"auto"` takes the one that
-            is fastest by an estimate for the ranks and the batch at hand; `"measure"` times the
-            candidates once on this machine (TensorFlow only) and remembers the fastest; or a kind:
-            `"left_to_right"`, `"right_to_left"`, `"middle_out"`, `"merged"` (neighbouring cores
-            first), `"rebuild"` (the kernel first) and `"opt_einsum"` (the path that it finds).
+        contraction: Order in which to multiply input and cores. `"auto"` is the fastest order by
+            estimate for the present ranks and batch size. `"measure"` times the candidates once on
+            this machine and caches the fastest (TensorFlow only). The other values are kinds of
+            orders: `"left_to_right"`, `"right_to_left"`, `"middle_out"`, `"merged"` (neighbouring
+            cores first), `"rebuild"` (the kernel first) and `"opt_einsum"` (its path).
         **kwargs: `name`, `dtype`, `trainable` and so on, as for any Keras layer.
 
     Input shape:
@@ -55,8 +55,8 @@ class TTDense(TTKernelLayer):
         N-D tensor `(batch, ..., units)`.
 
     Raises:
-        ValueError: If modes do not make up the dimension, ranks are not positive integers of a
-            fitting number, or another argument is not valid.
+        ValueError: If the modes do not match the dimension, the ranks are not positive integers or
+            have the wrong number, or another argument is invalid.
 
     Example:
         >>> layer = TTDense(1024, ranks=8, activation="relu")
@@ -125,7 +125,7 @@ class TTDense(TTKernelLayer):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The layer's output.
+        """Return the layer's output.
 
         Args:
             inputs: Tensor of shape (batch, ..., N).
@@ -138,20 +138,20 @@ class TTDense(TTKernelLayer):
         leading = ops.shape(x)[:-1]
         rows = x if len(leading) == 1 else ops.reshape(x, (-1, x.shape[-1]))
         outputs = self.multiply(rows, count_rows(x.shape[:-1]), training)
-        # A bias right behind the product becomes part of it on a device.
+        # On a device, a bias directly after the product is fused with it.
         if self.bias is not None:
             outputs = ops.add(outputs, ops.cast(self.bias, outputs.dtype))
         if len(leading) != 1:
             outputs = ops.reshape(outputs, (*leading, self.units))
-        # With all axes in place, because an activation may look along another one than the last.
+        # After the reshape, because an activation may use another axis than the last.
         return self.activation(outputs)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The shape of the output for an input of the given shape."""
+        """Return the shape of the output for an input of the given shape."""
         return (*input_shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        """Return the constructor's arguments, with the present ranks and modes."""
         config = {"units": self.units, "use_bias": self.use_bias}
         return {**super().get_config(), **config}
 
@@ -165,24 +165,24 @@ class TTDense(TTKernelLayer):
         output_modes: Sequence[int] | None = None,
         rank_regularizer: Any = None,
     ) -> Self:
-        """A `TTDense` with the weights of a trained `keras.layers.Dense`, by TT-SVD.
+        """Return a `TTDense` with the weights of a trained `keras.layers.Dense`, by TT-SVD.
 
-        A regularizer or constraint of the dense kernel has no meaning for cores and is not taken
-        over.
+        A regularizer or constraint of the dense kernel is not copied, as it has no meaning for
+        cores.
 
         Args:
-            layer: A built `keras.layers.Dense`. It is left as it is.
-            ranks: The largest ranks; `None` for no limit.
-            tolerance: In place of `ranks`, the largest relative Frobenius error of the kernel.
+            layer: A built `keras.layers.Dense`. It is not changed.
+            ranks: Maximum ranks; `None` for no limit.
+            tolerance: Instead of `ranks`, the maximum relative Frobenius error of the kernel.
             input_modes: Modes of the kernel's rows; `None` to choose them.
             output_modes: Modes of the kernel's columns; `None` to choose them.
-            rank_regularizer: Rank regularizer for training on.
+            rank_regularizer: Rank regularizer for further training.
 
         Returns:
             A built layer of the same name, activation, bias and dtype.
 
         Raises:
-            ValueError: If the layer is not a built `Dense`, or modes or ranks are not valid.
+            ValueError: If the layer is not a built `Dense`, or modes or ranks are invalid.
 
         Example:
             >>> dense = keras.layers.Dense(32)

@@ -16,34 +16,34 @@ from dart_keras.tensor_train.ranks import Ranks
 
 @keras.saving.register_keras_serializable("dart_keras")
 class TTEinsumDense(TTKernelLayer):
-    """An einsum of the input and a kernel that is a tensor train.
+    """An einsum layer whose kernel is a TT matrix.
 
     It computes `activation(einsum(equation, inputs, kernel) + bias)` as `keras.layers.EinsumDense`
-    does, for the kernels that are one matrix: its rows are the summed axes in the order of the
-    input, its columns the new axes in the order of the output. It is held in cores as that of a
-    `TTDense` (Novikov et al. 2015, "Tensorizing Neural Networks", section 4).
+    does, for kernels that are one matrix. Its rows are the summed axes in the order of the input,
+    its columns the new axes in the order of the output. It consists of cores as in `TTDense`
+    (Novikov et al. 2015, "Tensorizing Neural Networks", section 4).
 
     Args:
         equation: The einsum, such as `"abc,cde->abde"`, with `...` at either end of input and
             output for axes that are kept. No axis may be in all of input, kernel and output.
-        output_shape: The sizes of the output's axes without the batch and the elided ones: an
-            integer, or a sequence with `None` for those that come from the input.
-        ranks: The ranks to begin with, as in `TTDense`.
-        input_modes: Modes of the summed axes taken together, as in `TTDense`; `None` to choose.
-        output_modes: As many modes of the new axes taken together; `None` to choose.
+        output_shape: Sizes of the output's axes without the batch and the elided ones: an integer,
+            or a sequence with `None` for sizes that come from the input.
+        ranks: Initial ranks, as in `TTDense`.
+        input_modes: Modes of the product of the summed axes, as in `TTDense`; `None` to choose.
+        output_modes: As many modes of the product of the new axes; `None` to choose.
         activation: Activation function.
-        bias_axes: The letters of the output's axes that the bias has; `None` for no bias.
+        bias_axes: Letters of the output's axes that the bias has; `None` for no bias.
         core_initializer: A Keras initializer for the kernel's matrix, as in `TTDense`.
         bias_initializer: Initializer of the bias.
         rank_regularizer: A regularizer of each core, as in `TTDense`.
         bias_regularizer: Regularizer of the bias.
         activity_regularizer: Regularizer of the output.
         bias_constraint: Constraint of the bias.
-        contraction: The order in which input and cores are multiplied, as in `TTDense`.
+        contraction: Order in which to multiply input and cores, as in `TTDense`.
         **kwargs: `name`, `dtype`, `trainable` and so on, as for any Keras layer.
 
     Raises:
-        ValueError: If the equation is not of such a form, or another argument is not valid.
+        ValueError: If the equation has another form, or another argument is invalid.
 
     Example:
         >>> heads = TTEinsumDense("abc,cde->abde", (None, 8, 32), ranks=4, bias_axes="de")
@@ -123,7 +123,7 @@ class TTEinsumDense(TTKernelLayer):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The layer's output.
+        """Return the layer's output.
 
         Args:
             inputs: Tensor with the axes of the equation's input.
@@ -139,19 +139,19 @@ class TTEinsumDense(TTKernelLayer):
         if not len(kept) == len(axes.summed) == 1:
             x = ops.reshape(x, (-1, self.matrix_shape[0]))
         outputs = self.multiply(x, count_rows([sizes[axis] for axis in axes.kept]), training)
-        # A bias right behind the product becomes part of it on a device.
+        # On a device, a bias directly after the product is fused with it.
         if bias_of_columns := set(self.bias_axes or ".") == set(axes.new):
             outputs = ops.add(outputs, ops.cast(ops.reshape(self.bias, (-1,)), outputs.dtype))
         if not len(kept) == len(axes.new) == 1:
             outputs = ops.reshape(outputs, (*kept, *(sizes[axis] for axis in axes.new)))
         outputs = _moved(outputs, axes.kept + axes.new, axes.output)
         if self.bias is not None and not bias_of_columns:
-            # On TensorFlow, `ops.add` takes a bias (n, 1) for one of another axis of size n.
+            # Not `ops.add`, which on TensorFlow may add a bias (n, 1) along another axis of size n.
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
         return self.activation(outputs)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The shape of the output for an input of the given shape."""
+        """Return the shape of the output for an input of the given shape."""
         axes, sizes = self._sized(input_shape)
         return tuple(sizes[axis] for axis in axes.output)
 
@@ -168,7 +168,7 @@ class TTEinsumDense(TTKernelLayer):
         return axes, sizes
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        """Return the constructor's arguments, with the present ranks and modes."""
         shape = {"equation": self.equation, "output_shape": self.partial_output_shape}
         return {**super().get_config(), **shape, "bias_axes": self.bias_axes}
 
@@ -182,24 +182,24 @@ class TTEinsumDense(TTKernelLayer):
         output_modes: Sequence[int] | None = None,
         rank_regularizer: Any = None,
     ) -> Self:
-        """A `TTEinsumDense` with the weights of a trained `keras.layers.EinsumDense`, by TT-SVD.
+        """Return a `TTEinsumDense` with the weights of a trained `EinsumDense`, by TT-SVD.
 
-        A regularizer or constraint of the dense kernel is not taken over, as in `TTDense`.
+        A regularizer or constraint of the dense kernel is not copied, as in `TTDense`.
 
         Args:
-            layer: A built `keras.layers.EinsumDense`. It is left as it is.
-            ranks: The largest ranks; `None` for no limit.
-            tolerance: In place of `ranks`, the largest relative Frobenius error of the kernel.
+            layer: A built `keras.layers.EinsumDense`. It is not changed.
+            ranks: Maximum ranks; `None` for no limit.
+            tolerance: Instead of `ranks`, the maximum relative Frobenius error of the kernel.
             input_modes: Modes of the kernel's summed axes; `None` to choose them.
             output_modes: Modes of the kernel's new axes; `None` to choose them.
-            rank_regularizer: Rank regularizer for training on.
+            rank_regularizer: Rank regularizer for further training.
 
         Returns:
             A built layer of the same name, activation, bias and dtype.
 
         Raises:
             ValueError: If the layer is not a built `EinsumDense`, its kernel is not one matrix, or
-                modes or ranks are not valid.
+                modes or ranks are invalid.
 
         Example:
             >>> dense = keras.layers.EinsumDense("abc,cde->abde", (None, 4, 8))
@@ -220,7 +220,7 @@ class TTEinsumDense(TTKernelLayer):
 
 
 def einsum_matrix(layer: keras.layers.EinsumDense) -> np.ndarray:
-    """The kernel of a built layer as one matrix; a ValueError where it is none."""
+    """Return the kernel of a built layer as one matrix; raise a ValueError if it is none."""
     if not isinstance(layer, keras.layers.EinsumDense) or not layer.built:
         raise ValueError(f"Expected a built `keras.layers.EinsumDense`. Received: {layer!r}")
     check_not_quantized(layer)
@@ -231,7 +231,7 @@ def einsum_matrix(layer: keras.layers.EinsumDense) -> np.ndarray:
 
 
 def einsum_kernel(matrix: np.ndarray, layer: keras.layers.EinsumDense) -> np.ndarray:
-    """The kernel of a built layer of which a matrix is the `einsum_matrix`."""
+    """Return the kernel of a built layer whose `einsum_matrix` is the given matrix."""
     axes = einsum_axes(layer.equation)
     order = axes.summed + axes.new
     shape = [layer.kernel.shape[axes.kernel.index(axis)] for axis in order]

@@ -19,26 +19,25 @@ from dart_keras.tensor_train.ranks import Ranks
 
 @keras.saving.register_keras_serializable("dart_keras")
 class TTEmbedding(TTLayer):
-    """An embedding whose table is a tensor train, and which can project back to the vocabulary.
+    """An embedding whose table is a TT matrix, and which can project back to the vocabulary.
 
-    It takes the place of `keras.layers.Embedding` and of `keras.layers.ReversibleEmbedding` with
-    tied weights. A lookup works with the slices of the looked-up rows only; the table is never made
-    (Khrulkov et al. 2019, "Tensorized Embedding Layers for Efficient Model Compression",
-    section 3).
+    It replaces `keras.layers.Embedding`, and `keras.layers.ReversibleEmbedding` with tied weights.
+    A lookup uses only the slices of the looked-up rows and never computes the table (Khrulkov et
+    al. 2019, "Tensorized Embedding Layers for Efficient Model Compression", section 3).
 
     Args:
         input_dim: Positive integer, the size of the vocabulary.
         output_dim: Positive integer, the size of an embedding.
-        ranks: The ranks to begin with: an integer for all bonds, the d - 1 inner ranks, or all
-            d + 1. Ranks above what the modes allow are clipped.
-        input_modes: Integers n_1...n_d whose product is `input_dim`, or more than it but less than
-            twice as much: further rows are not used. `None` to choose them.
+        ranks: Initial ranks: an integer for all bonds, the d - 1 inner ranks, or all d + 1. Ranks
+            above what the modes allow are clipped.
+        input_modes: Integers n_1...n_d whose product is `input_dim`. With a larger product, below
+            twice the size, further rows are not used. `None` to choose them.
         output_modes: As many integers m_1...m_d for `output_dim`, likewise. `None` to choose them.
         embeddings_initializer: A Keras initializer for the table. The cores are drawn so that the
-            table they make has the variance which that initializer gives.
+            table has the variance of the initializer.
         rank_regularizer: A regularizer of each core, such as
             `dart_keras.regularizers.NuclearNorm`.
-        mask_zero: Whether id 0 is padding that later layers are to leave out.
+        mask_zero: Whether id 0 is padding that later layers mask.
         **kwargs: `name`, `dtype`, `trainable` and so on, as for any Keras layer.
 
     Call arguments:
@@ -50,8 +49,8 @@ class TTEmbedding(TTLayer):
         `(*inputs.shape, output_dim)`; with `reverse=True`, `(..., input_dim)`.
 
     Raises:
-        ValueError: If modes do not make up the dimension, ranks are not positive integers of a
-            fitting number, or another argument is not valid.
+        ValueError: If the modes do not match the dimension, the ranks are not positive integers or
+            have the wrong number, or another argument is invalid.
         tensorflow.errors.InvalidArgumentError: If an id is out of range (TensorFlow without XLA).
 
     Example:
@@ -90,21 +89,21 @@ class TTEmbedding(TTLayer):
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
-        # Ids that come as floats must not be rounded to half precision.
+        # Float ids must not be rounded to half precision.
         self.autocast = False
 
     @property
     def tie_weights(self) -> bool:
-        """True, as of a `keras.layers.ReversibleEmbedding` with one table for both directions."""
+        """True, as in `keras.layers.ReversibleEmbedding` with one table for both directions."""
         return True
 
     def build(self, input_shape: Any = None) -> None:
-        """Create the cores; they do not depend on the shape of the input."""
+        """Create the cores, which do not depend on the shape of the input."""
         self.add_cores(self.input_dim, self.output_dim, self.embeddings_initializer, is_table=True)
         self.built = True
 
     def call(self, inputs: Any, reverse: bool = False, training: bool | None = None) -> Any:
-        """Embeddings of ids, or, with `reverse=True`, logits over the vocabulary.
+        """Return embeddings of ids, or, with `reverse=True`, logits over the vocabulary.
 
         Args:
             inputs: Integer tensor of any shape, or a float tensor (..., output_dim).
@@ -126,11 +125,11 @@ class TTEmbedding(TTLayer):
         return outputs
 
     def lookup_plan(self, count: int | None = None, training: bool | None = None) -> LookupPlan:
-        """How the layer looks up rows of its table at its present ranks.
+        """Return the plan for lookups in the table at the present ranks.
 
         Args:
-            count: How many ids there are; `None` where it is not known.
-            training: Whether gradients are wanted.
+            count: Number of ids; `None` if unknown.
+            training: Whether gradients are needed.
 
         Returns:
             A `dart_keras.tensor_train.lookup.LookupPlan`, which prints itself with its costs.
@@ -150,11 +149,11 @@ class TTEmbedding(TTLayer):
     def contraction_plan(
         self, rows: int | None = None, training: bool | None = None
     ) -> ContractionPlan:
-        """How the layer multiplies by the transpose of its table, with `reverse=True`.
+        """Return the plan for products with the transpose of the table (`reverse=True`).
 
         Args:
-            rows: The product of the input's axes but the last; `None` where it is not known.
-            training: Whether gradients are wanted.
+            rows: Product of the input's axes but the last; `None` if unknown.
+            training: Whether gradients are needed.
 
         Returns:
             A `dart_keras.tensor_train.ContractionPlan`, as from `TTDense.contraction_plan`.
@@ -170,13 +169,13 @@ class TTEmbedding(TTLayer):
         return ops.reshape(logits, (*ops.shape(x)[:-1], self.input_dim))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """No mask but the one that a lookup with `mask_zero` sets by itself."""
+        """Return no mask, because a lookup with `mask_zero` sets its mask itself."""
         return None
 
     def compute_output_shape(
         self, input_shape: Sequence[int | None], reverse: bool = False
     ) -> tuple[int | None, ...]:
-        """The shape of the output for an input of the given shape."""
+        """Return the shape of the output for an input of the given shape."""
         if reverse:
             return (*input_shape[:-1], self.input_dim)
         return (*input_shape, self.output_dim)
@@ -184,12 +183,12 @@ class TTEmbedding(TTLayer):
     def compute_output_spec(
         self, inputs: Any, reverse: bool = False, training: bool | None = None
     ) -> keras.KerasTensor:
-        """Shape and dtype of the output, without computing it."""
+        """Return shape and dtype of the output, without computing it."""
         shape = self.compute_output_shape(inputs.shape, reverse)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        """Return the constructor's arguments, with the present ranks and modes."""
         return {
             **super().get_config(),
             "input_dim": self.input_dim,
@@ -208,25 +207,25 @@ class TTEmbedding(TTLayer):
         output_modes: Sequence[int] | None = None,
         rank_regularizer: Any = None,
     ) -> Self:
-        """A `TTEmbedding` with the table of a trained `Embedding`, by TT-SVD.
+        """Return a `TTEmbedding` with the table of a trained `Embedding`, by TT-SVD.
 
-        A regularizer or constraint of the table has no meaning for cores and is not taken over.
+        A regularizer or constraint of the table is not copied, as it has no meaning for cores.
 
         Args:
             layer: A built `keras.layers.Embedding` or a `ReversibleEmbedding` with tied weights. It
-                is left as it is.
-            ranks: The largest ranks; `None` for no limit.
-            tolerance: In place of `ranks`, the largest relative Frobenius error of the table.
+                is not changed.
+            ranks: Maximum ranks; `None` for no limit.
+            tolerance: Instead of `ranks`, the maximum relative Frobenius error of the table.
             input_modes: Modes of the vocabulary; `None` to choose them.
             output_modes: Modes of the embedding; `None` to choose them.
-            rank_regularizer: Rank regularizer for training on.
+            rank_regularizer: Rank regularizer for further training.
 
         Returns:
             A built layer of the same name and dtype.
 
         Raises:
             ValueError: If the layer is not a built `Embedding` with one table, or modes or ranks
-                are not valid.
+                are invalid.
 
         Example:
             >>> table = keras.layers.Embedding(100, 16)

@@ -1,4 +1,4 @@
-"""What the layers with a kernel share: the product with it, the bias, the activation."""
+"""Base of the layers with a kernel: the product, the bias, the activation."""
 
 import math
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from dart_keras.tensor_train.ranks import Ranks
 
 
 class TTKernelLayer(TTLayer):
-    """Base of the layers that multiply rows by a tensor train, then add a bias and activate.
+    """Base of the layers that multiply rows by a TT matrix, then add a bias and activate.
 
-    Not for use by itself: see `TTDense` and `TTEinsumDense`.
+    Not for direct use: see `TTDense` and `TTEinsumDense`.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TTKernelLayer(TTLayer):
         self.bias: Any = None
 
     def add_bias(self, shape: Sequence[int]) -> None:
-        """Create the bias. To be called from `build`, after the cores."""
+        """Create the bias. `build` must call this after `add_cores`."""
         self.bias = self.add_weight(
             name="bias",
             shape=tuple(shape),
@@ -53,7 +53,7 @@ class TTKernelLayer(TTLayer):
         )
 
     def multiply(self, rows: Any, count: int, training: bool | None) -> Any:
-        """The kernel's product (rows, M) with a tensor (rows, N) of about `count` rows."""
+        """Multiply a tensor (rows, N), of about `count` rows, by the kernel."""
         cores = self.cores_in_use(training)
         plan = self.contraction_plan(count, training)
         outputs = contract(pad_columns(rows, math.prod(self.input_modes)), cores, plan)
@@ -62,15 +62,15 @@ class TTKernelLayer(TTLayer):
     def contraction_plan(
         self, rows: int | None = None, training: bool | None = None
     ) -> ContractionPlan:
-        """How the layer multiplies its input by its cores at their present ranks.
+        """Return the plan for products with the kernel at the present ranks.
 
         Args:
-            rows: How many rows the input has: the product of the axes that it keeps. `None` where
-                this is not known.
-            training: Whether gradients are wanted.
+            rows: Number of rows of the input: the product of the axes that it keeps. `None` if
+                unknown.
+            training: Whether gradients are needed.
 
         Returns:
-            A `dart_keras.tensor_train.ContractionPlan`, which prints itself beside the costs of a
+            A `dart_keras.tensor_train.ContractionPlan`, which prints its costs compared with a
             dense layer.
 
         Raises:
@@ -87,7 +87,7 @@ class TTKernelLayer(TTLayer):
         return plan_for(self, self.input_modes, self.output_modes, rows, training)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        """Return the constructor's arguments, with the present ranks and modes."""
         return {
             **super().get_config(),
             "activation": keras.activations.serialize(self.activation),
@@ -101,7 +101,7 @@ class TTKernelLayer(TTLayer):
 
 
 def arguments_of(layer: keras.Layer, rank_regularizer: Any) -> dict[str, Any]:
-    """The arguments of a tensor-train twin that it takes over from a `Dense` or `EinsumDense`."""
+    """Return the arguments that a TT layer copies from a `Dense` or `EinsumDense`."""
     names = ("activation", "bias_initializer", "bias_regularizer", "activity_regularizer")
     arguments = {name: getattr(layer, name) for name in (*names, "bias_constraint")}
     arguments |= {"core_initializer": layer.kernel_initializer, "dtype": layer.dtype_policy}

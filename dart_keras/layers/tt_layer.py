@@ -1,4 +1,4 @@
-"""What all layers here share: the cores, their ranks, and becoming smaller."""
+"""Base of all TT layers: the cores, their ranks, and truncation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,12 +25,12 @@ from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 
 class TTLayer(keras.layers.Layer):
-    """Base of the layers whose matrix is a tensor train with ranks that can be cut.
+    """Base of the layers whose matrix is a TT matrix with ranks that can be truncated.
 
-    The cores may make a larger matrix: the layer's is its first N rows and M columns, the rest is
-    padding.
+    The TT matrix may be larger than the layer's: the layer uses its first N rows and M columns, and
+    the rest is padding.
 
-    Not for use by itself: see `TTDense`, `TTEinsumDense` and `TTEmbedding`.
+    Not for direct use: see `TTDense`, `TTEinsumDense` and `TTEmbedding`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TTLayer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        # As they were asked for until the layer is built, complete tuples from then on.
+        # As given until the layer is built, complete tuples from then on.
         self._ranks: Any = check_ranks(ranks)
         self.input_modes: Any = (
             input_modes if input_modes is None else check_modes("input_modes", input_modes)
@@ -63,19 +63,19 @@ class TTLayer(keras.layers.Layer):
     def add_cores(
         self, input_dim: int, output_dim: int, initializer: Any, is_table: bool = False
     ) -> None:
-        """Settle modes and ranks and create the cores. To be called from `build`.
+        """Complete modes and ranks, and create the cores. `build` must call this.
 
-        In a table the core with the most rows begins with numbers as small as an embedding's: a
-        slice of it is used as seldom as a word is seen, and has to learn as fast.
+        In a table, the core with the most rows starts with elements as small as an embedding's. Its
+        slices are used as rarely as a word occurs, so they must learn as fast.
         """
         self.matrix_shape = (input_dim, output_dim)
         self.input_modes, self.output_modes = complete_modes(
             input_dim, output_dim, self.input_modes, self.output_modes
         )
         self._ranks = complete_ranks(self._ranks, self.input_modes, self.output_modes)
-        train = (self.input_modes, self.output_modes, self._ranks)
+        shape = (self.input_modes, self.output_modes, self._ranks)
         carrier = int(np.argmax(self.input_modes)) if is_table else None
-        cores = initial_cores(initializer, *train, self.matrix_shape, carrier)
+        cores = initial_cores(initializer, *shape, self.matrix_shape, carrier)
         self._cores = self._add_core_weights(cores)
 
     def _add_core_weights(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
@@ -93,25 +93,25 @@ class TTLayer(keras.layers.Layer):
         """Raise a ValueError unless the layer has cores."""
         if not self.built:
             raise ValueError(
-                f"Expected a built layer. Received: layer {self.name!r}, which has no cores yet; "
-                "call it on data or call its `build` first"
+                f"Expected a built layer. Received: layer {self.name!r}, which has no cores yet. "
+                "Call it on data or call its `build` first"
             )
 
     @property
     def cores(self) -> list[keras.Variable]:
-        """The variables G_1...G_d, of shape (r_{k-1}, n_k, m_k, r_k)."""
+        """Variables G_1...G_d, of shape (r_{k-1}, n_k, m_k, r_k)."""
         return list(self._cores)
 
     @property
     def ranks(self) -> Any:
-        """All d + 1 present ranks; before the layer is built, the ranks asked for."""
+        """All d + 1 present ranks; before the layer is built, the given ranks."""
         return self._ranks
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All state, as of any Keras layer; on JAX, the rank regularizer's strength as well.
+        """All state, as of any Keras layer; on JAX, also the rank regularizer's strength.
 
-        A function that JAX has compiled sees a change only of what is passed to it.
+        A compiled JAX function sees only changes of what is passed to it.
         """
         variables = super().variables
         strength = getattr(self.rank_regularizer, "strength", None)
@@ -121,17 +121,17 @@ class TTLayer(keras.layers.Layer):
 
     @property
     def is_finite(self) -> bool:
-        """Whether no core holds a NaN or an infinite value."""
+        """Whether the cores have neither NaN nor infinite values."""
         return all(np.all(np.isfinite(ops.convert_to_numpy(core))) for core in self._cores)
 
     def cores_in_use(self, training: bool | None = None) -> list[Any]:
-        """The cores as `call` uses them: in the compute dtype, through the rank gates if any."""
+        """Return the cores as `call` uses them: in the compute dtype, with rank gates applied."""
         note_calling_model(self)
         cores = [ops.cast(core, self.compute_dtype) for core in self._cores]
         return cores if self.rank_gates is None else self.rank_gates(cores, training=training)
 
     def to_tt(self) -> TTMatrix:
-        """The present matrix as a NumPy `TTMatrix`, as inference uses it, with any padding.
+        """Return the matrix that inference uses as a NumPy `TTMatrix`, including padding.
 
         Returns:
             A `dart_keras.tensor_train.TTMatrix` of float64 cores.
@@ -149,7 +149,7 @@ class TTLayer(keras.layers.Layer):
         return TTMatrix(tuple(arrays))
 
     def to_dense(self) -> np.ndarray:
-        """The matrix that the cores make.
+        """Return the dense matrix of the layer.
 
         Returns:
             Array of shape (N, M) in the layer's variable dtype: the kernel of a `Dense`, or the
@@ -159,25 +159,25 @@ class TTLayer(keras.layers.Layer):
         return dense.astype(keras.backend.standardize_dtype(self.variable_dtype))
 
     def bond_singular_values(self) -> tuple[np.ndarray, ...]:
-        """For each of the d - 1 bonds, the singular values of the padded matrix, descending."""
+        """Return the descending singular values of each of the d - 1 bonds, including padding."""
         return self.to_tt().bond_singular_values()
 
     def truncate(self, ranks: Ranks) -> float:
-        """Cut the cores to smaller static ranks by TT-rounding (Oseledets 2011, algorithm 2).
+        """Truncate the ranks by TT-rounding (Oseledets 2011, algorithm 2).
 
-        Models that have run the layer get their optimizer state and compiled functions changed to
-        fit, so that this may be done while `fit` runs, from a callback.
+        The optimizer state and compiled functions of models that have called the layer are adapted.
+        So a callback may call this while `fit` runs.
 
         Args:
-            ranks: An integer, the d - 1 inner ranks or all d + 1. Ranks above the present ones
-                leave these as they are.
+            ranks: An integer, the d - 1 inner ranks or all d + 1. Ranks above the present ones have
+                no effect.
 
         Returns:
-            The relative Frobenius error of the matrix, with its padding if it has any.
+            The relative Frobenius error of the matrix, including padding.
 
         Raises:
-            ValueError: If the layer is not built, its weights are not finite, or `ranks` is not
-                valid. The layer is then as it was.
+            ValueError: If the layer is not built, its weights are not finite, or `ranks` is
+                invalid. The layer is then unchanged.
 
         Example:
             >>> from dart_keras.layers import TTDense
@@ -192,18 +192,18 @@ class TTLayer(keras.layers.Layer):
         return error
 
     def plan_truncation(self, ranks: Ranks, fix_ranks: bool = False) -> tuple[Resizing, float]:
-        """What `truncate` would do, and its relative Frobenius error; nothing is changed."""
+        """Return the `Resizing` and the relative error of a truncation, changing nothing."""
         tt = self.to_tt()
         if not self.is_finite:
             raise ValueError(
                 f"Expected finite weights. Received: layer {self.name!r} with NaN or infinite "
-                "values in its cores; its ranks are left as they are"
+                "values in its cores. Its ranks are unchanged"
             )
         rounded, maps, error = tt.round_with_maps(ranks)
         return Resizing(self, rounded.cores, maps, fix_ranks), error
 
     def replace_cores(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
-        """Put other cores in the place of the present ones; `resize` tells the models of it."""
+        """Replace the cores without adapting models; use `resize` for that."""
         new = replace_variables(self, self._cores, lambda: self._add_core_weights(cores))
         with changing_state(self):
             self._cores = new
@@ -233,26 +233,26 @@ class TTLayer(keras.layers.Layer):
             remove_sublayer(self, "rank_gates")
 
     def save_own_variables(self, store: Any) -> None:
-        """Save cores and bias by name, and how far their ranks are settled."""
+        """Save cores and bias by name, and whether the ranks are final."""
         save_variables(self, store)
 
     def load_own_variables(self, store: Any) -> None:
-        """Load the weights, taking over the saved ranks where they are not the present ones.
+        """Load the weights, together with the saved ranks if they differ from the present ones.
 
         Raises:
-            ValueError: If the saved weights are those of another matrix: other modes or dimensions.
+            ValueError: If the saved weights have other modes or dimensions.
         """
         load_variables(self, store)
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """The shape that the layer was built with, and its rank gates if it has any."""
+        """Return the input shape of `build`, and the rank gates if there are any."""
         config = super().get_build_config()
         if config is not None and self.rank_gates is not None:
             config["rank_gates"] = self.rank_gates.get_config()
         return config
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Build the layer as it was when `get_build_config` was asked."""
+        """Build the layer from a config of `get_build_config`."""
         config = dict(config)
         gates = config.pop("rank_gates", None)
         super().build_from_config(config)
@@ -260,7 +260,7 @@ class TTLayer(keras.layers.Layer):
             self.add_rank_gates(RankGates.from_config(gates))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, with the ranks and modes that the layer has now."""
+        """Return the constructor's arguments, with the present ranks and modes."""
         return {
             **super().get_config(),
             "ranks": self._ranks,

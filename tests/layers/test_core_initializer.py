@@ -35,13 +35,13 @@ def seeded(initializer, seed):
 
 
 def _name(initializer):
-    # Not the default text of an object, which differs from process to process.
+    # The default text of an object would differ between processes.
     return initializer if isinstance(initializer, str) else type(initializer).__name__
 
 
 @pytest.mark.parametrize("initializer", NAMED, ids=_name)
 @pytest.mark.parametrize("shape", [(48, 36), (20, 90)])
-def test_mean_square_is_that_of_what_keras_draws(initializer, shape):
+def test_mean_square_matches_keras(initializer, shape):
     drawn = [np.square(np.asarray(seeded(initializer, seed)(shape))) for seed in range(40)]
     found = kernel_mean_square(seeded(initializer, 0), shape)
     assert found == pytest.approx(float(np.mean(drawn)), rel=0.03)
@@ -59,7 +59,7 @@ def test_mean_square_is_that_of_what_keras_draws(initializer, shape):
         ((48, 1), (1, 36), (1, 7, 1)),
     ],
 )
-def test_the_matrix_has_the_mean_square_of_the_initializer(initializer, inputs, outputs, ranks):
+def test_matrix_has_the_mean_square_of_the_initializer(initializer, inputs, outputs, ranks):
     cores = initial_cores(seeded(initializer, 1), inputs, outputs, ranks)
     assert [core.shape for core in cores] == list(
         zip(ranks, inputs, outputs, ranks[1:], strict=False)
@@ -70,7 +70,7 @@ def test_the_matrix_has_the_mean_square_of_the_initializer(initializer, inputs, 
 
 
 @pytest.mark.parametrize("rank", [1, 4, 16])
-def test_layers_start_with_the_mean_square_of_their_twins(rank):
+def test_layers_start_with_the_mean_square_of_their_dense_equivalents(rank):
     dense, embedding = TTDense(64, rank), TTEmbedding(100, 24, rank)
     dense.build((None, 48))
     embedding.build()
@@ -78,7 +78,7 @@ def test_layers_start_with_the_mean_square_of_their_twins(rank):
     assert np.mean(embedding.to_dense() ** 2) == pytest.approx(0.05**2 / 3, rel=1e-4)
 
 
-def test_padding_leaves_the_mean_square_as_it_is():
+def test_padding_does_not_change_the_mean_square():
     dense = TTDense(61, 8, (7, 7), (8, 8))
     dense.build((None, 47))
     # The fans are those of the layer, not of the padded matrix.
@@ -87,20 +87,20 @@ def test_padding_leaves_the_mean_square_as_it_is():
 
 
 @pytest.mark.parametrize("rank", [5, 32, 48])
-def test_orthogonal_slices_of_one_bond_have_the_same_share(rank):
+def test_orthogonal_slices_of_one_bond_contribute_equally(rank):
     cores = initial_cores(initializers.Orthogonal(), (48, 1), (1, 64), (1, rank, 1))
     [values] = TTMatrix(tuple(cores)).bond_singular_values()
     np.testing.assert_allclose(values, values[0])
 
 
-def test_orthogonal_cores_of_longer_trains_use_all_their_rank():
+def test_orthogonal_cores_use_all_their_ranks():
     cores = initial_cores(initializers.Orthogonal(), (8, 8, 8), (8, 8, 8), (1, 16, 16, 1))
     first, last = TTMatrix(tuple(cores)).bond_singular_values()
     np.testing.assert_allclose(last, last[0])
     assert first[-1] > 0.5 * first[0]
 
 
-def test_no_core_is_much_larger_than_another():
+def test_cores_have_similar_norms():
     cores = initial_cores(initializers.get("he_normal"), (2, 10, 4), (3, 2, 12), (1, 6, 8, 1))
     norms = [np.sqrt(np.mean(np.square(core)) * core.shape[3]) for core in cores]
     assert max(norms) < 2 * min(norms)
@@ -117,7 +117,7 @@ def test_zeros_can_still_learn():
     assert losses[-1] < 0.97 * losses[0]
 
 
-def test_seeds_give_the_same_cores_again():
+def test_same_seed_gives_the_same_cores():
     def kernel(initializer):
         layer = TTDense(8, 2, core_initializer=initializer)
         layer.build((None, 8))
@@ -133,7 +133,7 @@ def test_seeds_give_the_same_cores_again():
     np.testing.assert_array_equal(kernel("glorot_uniform"), first)
 
 
-def test_a_seed_generator_goes_on_from_draw_to_draw():
+def test_seed_generator_advances_with_each_draw():
     generators = [keras.random.SeedGenerator(7) for _ in range(2)]
     arguments = ((4, 4), (4, 4), (1, 2, 1))
     drawn = [
@@ -145,14 +145,14 @@ def test_a_seed_generator_goes_on_from_draw_to_draw():
 
 
 @pytest.mark.parametrize("carrier", [0, 1, 2])
-def test_the_carrier_alone_has_the_size_of_the_matrix(carrier):
+def test_only_the_carrier_has_the_scale_of_the_matrix(carrier):
     initializer = initializers.RandomNormal(stddev=0.02, seed=0)
     modes = (30, 20, 10), (5, 4, 8)
     cores = initial_cores(initializer, *modes, (1, 40, 30, 1), carrier=carrier)
     matrix = TTMatrix(tuple(cores)).to_dense()
     assert np.mean(np.square(matrix)) == pytest.approx(0.02**2)
     assert np.std(cores[carrier]) == pytest.approx(0.02, rel=0.1)
-    # From the carrier outwards, products keep the size of what they multiply.
+    # Multiplying by the other cores keeps the size of elements.
     for k, core in enumerate(cores):
         if k != carrier:
             summed = core.shape[3] if k < carrier else core.shape[0]
@@ -160,17 +160,17 @@ def test_the_carrier_alone_has_the_size_of_the_matrix(carrier):
 
 
 @pytest.mark.parametrize("modes", [((1000, 1), (1, 16)), ((1, 1000), (16, 1)), ((10, 100), (4, 4))])
-def test_the_core_with_the_most_rows_of_a_table_is_as_small_as_an_embedding(modes):
+def test_table_core_with_the_most_rows_is_as_small_as_an_embedding(modes):
     table = TTEmbedding(1000, 16, 8, *modes, initializers.RandomNormal(stddev=0.02, seed=0))
     table.build()
     largest = int(np.argmax(modes[0]))
-    # But for what the other core happens to have drawn.
+    # Up to the random elements of the other core.
     assert np.std(table.cores[largest]) == pytest.approx(0.02, rel=0.3)
     assert np.std(table.to_dense()) == pytest.approx(0.02, rel=0.1)
 
 
 @pytest.mark.parametrize("rank", [4, 8, 16, 32])
-def test_a_step_moves_rows_of_a_table_as_far_as_those_of_a_dense_one(rank):
+def test_step_moves_table_rows_as_far_as_in_a_dense_table(rank):
     words = np.random.default_rng(0).integers(500, size=(64, 4))
     moved = []
     for layer in (

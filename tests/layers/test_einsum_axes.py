@@ -16,7 +16,7 @@ from dart_keras.layers.einsum_axes import EinsumAxes, einsum_axes
         ("ab...,bc->ac...", "a.", "b", "c", "c"),
     ],
 )
-def test_each_axis_has_a_part(equation, kept, summed, new, named):
+def test_axes_are_classified(equation, kept, summed, new, named):
     axes = einsum_axes(equation)
     assert (axes.kept, axes.summed, axes.new, axes.named) == (kept, summed, new, named)
 
@@ -44,7 +44,7 @@ def test_elided_axes_become_digits(equation, count, expanded):
         ("ab...,bc->ac...", 1, "axes 'ab...'. Received: one with 1 axes"),
     ],
 )
-def test_inputs_of_another_number_of_axes_are_refused(equation, count, message):
+def test_inputs_with_a_wrong_number_of_axes_are_refused(equation, count, message):
     with pytest.raises(ValueError, match=f"Expected an input with the {message}"):
         einsum_axes(equation).expanded(count)
 

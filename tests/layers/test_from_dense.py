@@ -40,7 +40,7 @@ TWINS = [
     (TTEmbedding, reversible),
 ]
 
-# With input and output modes of more than the dimensions.
+# With input and output modes larger than the dimensions.
 PADDED = {
     TTDense: ((4, 4), (3, 4)),
     TTEinsumDense: ((4, 4), (7, 2)),
@@ -49,7 +49,7 @@ PADDED = {
 
 
 def matrix_of(layer):
-    """What the cores are to make."""
+    """Return the matrix that the cores should represent."""
     if isinstance(layer, keras.layers.Embedding):
         return layer.embeddings.numpy()
     if isinstance(layer, keras.layers.EinsumDense):
@@ -63,7 +63,7 @@ def batch_for(layer):
     return RNG.normal(size=(2, 5, 12)).astype("float32")
 
 
-def test_a_layer_takes_a_matrix_with_its_padding():
+def test_layer_takes_a_padded_matrix():
     layer = TTDense(5, 2, (3, 3), (2, 3))
     layer.build((None, 7))
     matrix = RNG.normal(size=(7, 5))
@@ -88,52 +88,52 @@ def test_a_layer_takes_a_matrix_with_its_padding():
         (TTEmbedding, reversible, {}, (None, (10,))),
     ],
 )
-def test_without_limit_it_is_exact(kind, build, arguments, modes):
-    twin = build(**arguments)
-    before = twin.get_weights()
-    layer = kind.from_dense(twin, None, None, *modes)
-    np.testing.assert_allclose(layer.to_dense(), matrix_of(twin), atol=1e-6)
-    batch = batch_for(twin)
-    np.testing.assert_allclose(layer(batch), twin(batch), atol=1e-5)
+def test_without_a_limit_from_dense_is_exact(kind, build, arguments, modes):
+    equivalent = build(**arguments)
+    before = equivalent.get_weights()
+    layer = kind.from_dense(equivalent, None, None, *modes)
+    np.testing.assert_allclose(layer.to_dense(), matrix_of(equivalent), atol=1e-6)
+    batch = batch_for(equivalent)
+    np.testing.assert_allclose(layer(batch), equivalent(batch), atol=1e-5)
     assert modes[0] in (None, layer.input_modes)
     assert modes[1] in (None, layer.output_modes)
-    for old, now in zip(before, twin.get_weights(), strict=True):
+    for old, now in zip(before, equivalent.get_weights(), strict=True):
         np.testing.assert_array_equal(old, now)
 
 
 @pytest.mark.parametrize("modes", [(None, None), PADDED[TTEmbedding]])
-def test_a_reversible_table_projects_back(modes):
-    twin = reversible()
-    twin.set_weights([RNG.normal(size=(30, 10))])
-    layer = TTEmbedding.from_dense(twin, None, None, *modes)
+def test_reversible_table_projects_back(modes):
+    equivalent = reversible()
+    equivalent.set_weights([RNG.normal(size=(30, 10))])
+    layer = TTEmbedding.from_dense(equivalent, None, None, *modes)
     hidden = RNG.normal(size=(2, 6, 10)).astype("float32")
     np.testing.assert_allclose(
-        layer(hidden, reverse=True), twin(hidden, reverse=True), rtol=0, atol=1e-4
+        layer(hidden, reverse=True), equivalent(hidden, reverse=True), rtol=0, atol=1e-4
     )
 
 
 @pytest.mark.parametrize(("kind", "build"), TWINS)
 @pytest.mark.parametrize("tolerance", [0.05, 0.3, 0.6])
 @pytest.mark.parametrize("padded", [False, True])
-def test_the_error_stays_within_the_tolerance(kind, build, tolerance, padded):
-    twin = build()
+def test_error_is_within_the_tolerance(kind, build, tolerance, padded):
+    equivalent = build()
     modes = PADDED[kind] if padded else (None, None)
-    layer = kind.from_dense(twin, None, tolerance, *modes)
-    matrix = matrix_of(twin)
+    layer = kind.from_dense(equivalent, None, tolerance, *modes)
+    matrix = matrix_of(equivalent)
     error = np.linalg.norm(layer.to_dense() - matrix) / np.linalg.norm(matrix)
     assert error <= tolerance + 1e-6
 
 
-def test_ranks_give_the_best_matrix_of_these_ranks():
-    twin = dense()
-    layer = TTDense.from_dense(twin, ranks=3, input_modes=(12, 1), output_modes=(1, 10))
-    u, s, vh = np.linalg.svd(twin.kernel.numpy())
+def test_ranks_give_the_best_approximation():
+    equivalent = dense()
+    layer = TTDense.from_dense(equivalent, ranks=3, input_modes=(12, 1), output_modes=(1, 10))
+    u, s, vh = np.linalg.svd(equivalent.kernel.numpy())
     assert layer.ranks == (1, 3, 1)
     np.testing.assert_allclose(layer.to_dense(), (u[:, :3] * s[:3]) @ vh[:3], atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "build"), TWINS)
-def test_ranks_are_no_larger_than_asked_for(kind, build):
+def test_ranks_are_at_most_the_given_ones(kind, build):
     assert kind.from_dense(build(), ranks=2).ranks == (1, 2, 1)
 
 
@@ -155,10 +155,10 @@ KERNEL_ARGUMENTS = {
         (TTEmbedding, reversible, {"embeddings_initializer": "normal", "mask_zero": True}),
     ],
 )
-def test_what_the_layer_was_made_with_is_taken_over(kind, build, arguments):
-    twin = build(**arguments, name="projection", dtype="mixed_bfloat16", trainable=False)
-    layer = kind.from_dense(twin, ranks=2, rank_regularizer="l1")
-    ours, theirs = layer.get_config(), twin.get_config()
+def test_arguments_of_the_layer_are_copied(kind, build, arguments):
+    equivalent = build(**arguments, name="projection", dtype="mixed_bfloat16", trainable=False)
+    layer = kind.from_dense(equivalent, ranks=2, rank_regularizer="l1")
+    ours, theirs = layer.get_config(), equivalent.get_config()
     if "kernel_initializer" in theirs:
         theirs["core_initializer"] = theirs.pop("kernel_initializer")
     shared = set(ours) & set(theirs)
@@ -179,10 +179,10 @@ def test_what_the_layer_was_made_with_is_taken_over(kind, build, arguments):
     ],
 )
 def test_other_layers_are_refused(kind, unbuilt):
-    twin = kind.__name__.removeprefix("TT")
+    equivalent = kind.__name__.removeprefix("TT")
     for layer in (unbuilt, embedding() if kind is TTDense else dense(), None):
         received = re.escape(f"Received: {layer!r}")
-        with pytest.raises(ValueError, match=f"a built `keras.layers.{twin}`.*{received}$"):
+        with pytest.raises(ValueError, match=f"a built `keras.layers.{equivalent}`.*{received}$"):
             kind.from_dense(layer)
 
 
@@ -194,19 +194,19 @@ def test_other_layers_are_refused(kind, unbuilt):
         ({"reverse_dtype": "float16"}, "reverse_dtype='float16'"),
     ],
 )
-def test_a_table_with_more_than_its_weights_is_refused(arguments, received):
-    twin = reversible(name="tokens", **arguments)
+def test_embedding_with_further_options_is_refused(arguments, received):
+    equivalent = reversible(name="tokens", **arguments)
     message = f"tied weights and without `logit_soft_cap`.*Received: .*name=tokens.*, {received}$"
     with pytest.raises(ValueError, match=message):
-        TTEmbedding.from_dense(twin)
+        TTEmbedding.from_dense(equivalent)
 
 
 @pytest.mark.parametrize(("kind", "build"), TWINS)
 def test_quantized_weights_are_refused(kind, build):
-    twin = build()
-    twin.quantize("int8")
+    equivalent = build()
+    equivalent.quantize("int8")
     with pytest.raises(ValueError, match="quantized to 'int8'"):
-        kind.from_dense(twin)
+        kind.from_dense(equivalent)
 
 
 def test_ranks_and_a_tolerance_together_are_refused():
@@ -214,8 +214,8 @@ def test_ranks_and_a_tolerance_together_are_refused():
         TTDense.from_dense(dense(), ranks=2, tolerance=0.1)
 
 
-def test_a_kernel_that_is_more_than_one_matrix_is_refused():
-    twin = keras.layers.EinsumDense("abc,bcd->abd", (3, 4))
-    twin.build((2, 3, 5))
+def test_kernel_of_several_matrices_is_refused():
+    equivalent = keras.layers.EinsumDense("abc,bcd->abd", (3, 4))
+    equivalent.build((2, 3, 5))
     with pytest.raises(ValueError, match="one matrix for all rows"):
-        TTEinsumDense.from_dense(twin)
+        TTEinsumDense.from_dense(equivalent)

@@ -37,14 +37,14 @@ def assert_digits_recombine(ids, modes):
 @example((2**10, 2**10))
 @example((1021, 1019))
 @example((1, 1))
-def test_every_id_of_a_vocabulary_is_split_exactly(modes):
+def test_all_ids_of_a_vocabulary_are_split_exactly(modes):
     assert_digits_recombine(np.arange(math.prod(modes)), modes)
 
 
 @pytest.mark.parametrize(
     "modes",
     [
-        (2**11, 2**11),  # the last that is split in float32
+        (2**11, 2**11),  # the largest that is split in float32
         (2**11 + 1, 2**11),
         (3, 1398101),
         (4099, 4099),
@@ -67,13 +67,13 @@ def test_ids_of_large_vocabularies_are_split_exactly(modes):
     assert_digits_recombine(ids, modes)
 
 
-def test_every_id_is_split_exactly_up_to_the_last_vocabulary_that_uses_float32():
+def test_all_ids_of_the_largest_float32_vocabulary_are_split_exactly():
     for modes in ((2**11, 2**11), (2047, 2049), (3, 1398101), (1398101, 3), (7, 11, 13, 4189)):
         assert math.prod(modes) <= 2**22
         assert_digits_recombine(np.arange(math.prod(modes)), modes)
 
 
-def test_modes_of_one_take_no_arithmetic():
+def test_modes_of_one_need_no_operation():
     digits = split_ids(tf.constant([0, 3, 7]), (1, 8, 1))
     for digit, expected in zip(digits, ([0, 0, 0], [0, 3, 7], [0, 0, 0]), strict=True):
         np.testing.assert_array_equal(digit, expected)
@@ -81,7 +81,7 @@ def test_modes_of_one_take_no_arithmetic():
 
 
 def drawn_lookup(data, tt):
-    """A plan that may merge everything, and a few ids."""
+    """Draw a plan, which may merge all cores, and a few ids."""
     train = (tt.input_modes, tt.output_modes, tt.ranks)
     plan = data.draw(st.sampled_from(all_plans(10_000, train)))
     ids = data.draw(st.lists(st.integers(0, tt.shape[0] - 1), max_size=12))
@@ -89,7 +89,7 @@ def drawn_lookup(data, tt):
 
 
 @given(tt_matrices(), st.data())
-def test_rows_are_those_of_the_dense_matrix_by_every_plan(tt, data):
+def test_rows_match_the_dense_matrix_by_every_plan(tt, data):
     plan, ids = drawn_lookup(data, tt)
     for each in (plan, dataclasses.replace(plan, training=False)):
         found = lookup(ids, [tf.constant(core) for core in tt.cores], each)
@@ -98,7 +98,7 @@ def test_rows_are_those_of_the_dense_matrix_by_every_plan(tt, data):
 
 
 def gradients(rows_of, ids, cores, *, compiled=False):
-    """Those of the cores, of a loss that is another one for every column."""
+    """Return the gradients of the cores for a loss that differs for every column."""
 
     def step(ids, *cores):
         with tf.GradientTape() as tape:
@@ -108,7 +108,7 @@ def gradients(rows_of, ids, cores, *, compiled=False):
         return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, cores)]
 
     if compiled:
-        # The number of ids is not known then.
+        # The number of ids is unknown here.
         specs = [tf.TensorSpec(core.shape, core.dtype) for core in cores]
         step = tf.function(step).get_concrete_function(tf.TensorSpec((None,), ids.dtype), *specs)
     return step(ids, *cores)
@@ -126,15 +126,15 @@ def assert_same_gradients(plan, ids, cores, **options):
 
 
 @given(tt_matrices(), st.data())
-def test_gradients_are_those_of_the_dense_matrix_by_every_plan(tt, data):
+def test_gradients_match_the_dense_matrix_by_every_plan(tt, data):
     plan, ids = drawn_lookup(data, tt)
-    # More blocks than ids, too.
+    # Also more blocks than ids.
     vars(plan)["blocks"] = data.draw(st.sampled_from([1, 3]))
     assert_same_gradients(plan, ids, [tf.constant(core) for core in tt.cores])
 
 
 @pytest.mark.parametrize("kind", ["merged", "grouped", "distinct", "mirrored"])
-def test_gradients_for_a_number_of_ids_that_is_not_known(kind):
+def test_gradients_for_an_unknown_number_of_ids(kind):
     tt = random_tt_matrix((4, 3, 5), (2, 3, 2), (1, 3, 4, 1))
     plan = next(
         plan
@@ -152,7 +152,7 @@ def test_gradients_for_a_number_of_ids_that_is_not_known(kind):
 
 
 @given(tt_matrices(), st.data())
-def test_a_table_is_the_dense_matrix(tt, data):
+def test_merged_table_equals_the_dense_matrix(tt, data):
     table = table_of([tf.constant(core) for core in tt.cores], mirrored=data.draw(st.booleans()))
     np.testing.assert_allclose(tf.reshape(table, tt.shape), tt.to_dense(), atol=1e-9)
 
@@ -168,7 +168,7 @@ def test_ids_out_of_range_are_refused(ids, compiled):
     check(tf.constant([0, 9]))
 
 
-def test_no_size_depends_on_the_ids_where_sizes_are_fixed():
+def test_fixed_sizes_do_not_depend_on_the_ids():
     layer = TTEmbedding(5087 * 6, 768, 16, (5087, 6), (1, 768))
     layer.build()
     found = []
@@ -185,7 +185,7 @@ def test_no_size_depends_on_the_ids_where_sizes_are_fixed():
     assert found[2].device.name == "microcontroller"
 
 
-def test_an_unknown_number_of_ids_is_planned_for():
+def test_plan_for_an_unknown_number_of_ids():
     layer = TTEmbedding(100, 16, 4)
     layer.build()
     assert lookup_plan_for(layer, None, training=False).count == 64

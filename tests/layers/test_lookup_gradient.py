@@ -14,7 +14,7 @@ TRAIN = ((4, 3, 5), (2, 3, 2), (1, 3, 4, 1))
 
 
 def plan_with(**wanted):
-    """The first plan for the train above that has these attributes."""
+    """Return the first plan for the shape above that has these attributes."""
     for plan in all_plans(5000, TRAIN):
         plan_has = {
             "factors": len(plan.factors),
@@ -26,7 +26,7 @@ def plan_with(**wanted):
     raise AssertionError(wanted)
 
 
-def test_a_gradient_has_a_gradient():
+def test_second_derivatives():
     cores = [tf.constant(core) for core in random_tt_matrix(*TRAIN).cores]
     ids = tf.constant([7, 0, 7, 59])
 
@@ -48,7 +48,7 @@ def test_a_gradient_has_a_gradient():
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_sums_of_half_precision_are_kept_in_more(grouped):
+def test_gradients_in_half_precision_are_summed_in_float32(grouped):
     plan = plan_with(factors=3, grouped=grouped, is_distinct=False)
     cores = [tf.constant(core, tf.bfloat16) for core in random_tt_matrix(*TRAIN).cores]
     ids = tf.zeros(2000, tf.int32)
@@ -65,7 +65,7 @@ def test_sums_of_half_precision_are_kept_in_more(grouped):
         np.testing.assert_allclose(many, one, rtol=0.02, atol=0.02 * np.abs(one).max())
 
 
-def test_the_gradient_of_repeated_rows():
+def test_gradient_of_repeated_rows():
     rows, places = tf.constant(RNG.normal(size=(4, 3))), tf.constant([2, 0, 2, 2])
     weights = RNG.normal(size=(4, 3))
     with tf.GradientTape() as tape:
@@ -87,7 +87,7 @@ def trained(ids, jit_compile, modes):
 
 
 @pytest.mark.parametrize("modes", [((4, 3, 5), (2, 3, 2)), ((60, 1, 1), (1, 4, 3))])
-def test_training_under_xla_is_that_without(modes, monkeypatch):
+def test_training_with_xla_matches_training_without(modes, monkeypatch):
     from dart_keras.tensor_train.lookup import lookup_plan
 
     monkeypatch.setattr(lookup_plan, "BLOCK_ELEMENTS", 2000)
@@ -95,7 +95,7 @@ def test_training_under_xla_is_that_without(modes, monkeypatch):
     np.testing.assert_allclose(trained(ids, True, modes), trained(ids, False, modes), atol=1e-6)
 
 
-def test_no_step_of_training_makes_the_table():
+def test_training_never_computes_the_table():
     layer = TTEmbedding(30_522, 64, 4, (175, 175), (8, 8))
     layer.build()
 

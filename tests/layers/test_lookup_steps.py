@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dart_keras.layers.lookup_steps import gather_rows, per_id, per_part, places, slices_of
+from dart_keras.layers.lookup_steps import gather_rows, per_group, per_id, places, slices_of
 
 RNG = np.random.default_rng(0)
 DIGITS = tf.constant([2, 0, 2, 1, 2])
@@ -19,8 +19,8 @@ def test_slices_are_flat():
     np.testing.assert_array_equal(found, tf.reshape(tf.gather(table, DIGITS), (5, 8)))
 
 
-@pytest.mark.parametrize("way", [per_id, per_part])
-def test_each_state_is_multiplied_by_the_slice_of_its_id(way):
+@pytest.mark.parametrize("way", [per_id, per_group])
+def test_states_are_multiplied_by_the_slices_of_their_ids(way):
     table = RNG.normal(size=(3, 2, 4))
     state = RNG.normal(size=(5, 3, 2))
     expected = state @ table[DIGITS.numpy()]
@@ -28,12 +28,12 @@ def test_each_state_is_multiplied_by_the_slice_of_its_id(way):
     np.testing.assert_allclose(found, expected.reshape(5, 12))
 
 
-def test_a_digit_of_one_value_takes_one_product():
+def test_digit_with_one_value_needs_one_product():
     table, state = RNG.normal(size=(1, 2, 4)), RNG.normal(size=(5, 6))
 
     @tf.function
     def product(state):
-        return per_part(state, tf.constant(table), tf.zeros(5, tf.int32))
+        return per_group(state, tf.constant(table), tf.zeros(5, tf.int32))
 
     expected = state.reshape(5, 3, 2) @ table[0]
     np.testing.assert_allclose(product(tf.constant(state)), expected.reshape(5, 12))

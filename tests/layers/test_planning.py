@@ -25,11 +25,11 @@ def test_rows_are_counted_over_all_axes_but_the_last():
     assert count_rows((4, 5)) == 20
     assert count_rows((None, 5)) == 5 * UNKNOWN_ROWS
     assert count_rows((None, None, 5)) == 5 * UNKNOWN_ROWS
-    assert count_rows((object(), 5)) == 5 * UNKNOWN_ROWS  # A symbol, where JAX exports.
+    assert count_rows((object(), 5)) == 5 * UNKNOWN_ROWS  # A symbol, as when JAX exports.
 
 
 @pytest.mark.parametrize("contraction", CONTRACTIONS)
-def test_every_contraction_gives_the_same_output_and_gradients(contraction):
+def test_all_contractions_give_the_same_output_and_gradients(contraction):
     options = {"ranks": 3, "input_modes": (4, 4, 4), "output_modes": (4, 4, 4)}
     reference = built(**options)
     layer = built(**options, contraction=contraction)
@@ -38,26 +38,26 @@ def test_every_contraction_gives_the_same_output_and_gradients(contraction):
     np.testing.assert_allclose(layer(x), np.asarray(x) @ reference.to_dense(), atol=1e-4)
     model = keras.Sequential([layer])
     model.compile("sgd", "mse")
-    twin = keras.Sequential([reference])
-    twin.compile("sgd", "mse")
-    for either in (model, twin):
+    equivalent = keras.Sequential([reference])
+    equivalent.compile("sgd", "mse")
+    for either in (model, equivalent):
         either.fit(x, np.ones_like(x), epochs=2, verbose=0)
     for weight, expected in zip(layer.weights, reference.weights, strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("contraction", ["chain", None, 3])
-def test_an_unknown_contraction_is_refused(contraction):
+def test_unknown_contraction_is_refused(contraction):
     with pytest.raises(ValueError, match=r"'left_to_right'.*Received: contraction="):
         TTDense(4, contraction=contraction)
 
 
-def test_the_contraction_is_saved_with_the_layer():
+def test_contraction_is_saved_with_the_layer():
     layer = built(contraction="rebuild")
     assert TTDense.from_config(layer.get_config()).contraction == "rebuild"
 
 
-def test_plans_are_made_again_after_a_cut():
+def test_truncation_changes_the_plan():
     layer = built(1024, 1024, ranks=64)
     assert layer.contraction_plan(rows=512, training=True).name == "rebuild"
     layer.truncate(1)
@@ -68,12 +68,12 @@ def test_plans_are_made_again_after_a_cut():
     np.testing.assert_allclose(layer(x, training=True), x @ layer.to_dense(), atol=1e-3)
 
 
-def test_the_plan_of_an_unbuilt_layer_is_refused():
+def test_unbuilt_layer_has_no_plan():
     with pytest.raises(ValueError, match="Expected a built layer"):
         TTDense(4).contraction_plan()
 
 
-def test_a_layer_that_must_be_slower_than_dense_says_so_once():
+def test_layer_slower_than_dense_warns_once():
     layer = built(64, 64, ranks=64, contraction="left_to_right", name="slow")
     x = np.ones((512, 64), "float32")
     with pytest.warns(UserWarning, match=r"'slow'.*ranks \(1, 64, 1\).*multiply-adds"):
@@ -98,7 +98,7 @@ def test_fast_layers_do_not_warn():
             layer(np.ones((rows, 1024), "float32"), training=True)
 
 
-def test_a_device_gets_the_plan_that_is_chosen_for_it():
+def test_device_planning_chooses_the_plan():
     layer = built(64, 64, ranks=2, contraction="left_to_right")
     seen = []
 
@@ -115,7 +115,7 @@ def test_a_device_gets_the_plan_that_is_chosen_for_it():
     assert not any(any(plan.batched) for plan in plans)
 
 
-def test_projecting_back_to_the_vocabulary_is_planned():
+def test_plan_for_projecting_to_the_vocabulary():
     layer = TTEmbedding(64, 16, ranks=2)
     layer.build()
     seen = []

@@ -28,7 +28,7 @@ def ones():
 
 
 def kept(gated):
-    """How many slices of each bond are not zero; all that are kept have to come first."""
+    """Return the number of nonzero slices of each bond, and check that they come first."""
     counts = []
     for core in gated[:-1]:
         slices = np.asarray(core)[0, 0, 0]
@@ -50,7 +50,7 @@ def test_outside_training_the_likeliest_rank_is_used():
     assert gates.losses == []
 
 
-def test_a_drawn_mask_is_hard_and_nested_and_changes_from_step_to_step():
+def test_drawn_mask_is_hard_and_nested_and_changes_with_every_step():
     gates = built()
     drawn = {kept(gates(ones(), training=True)) for _ in range(60)}
     assert len(drawn) > 8
@@ -58,7 +58,7 @@ def test_a_drawn_mask_is_hard_and_nested_and_changes_from_step_to_step():
     assert {second for _, second in drawn} == {1, 2, 3}
 
 
-def test_ranks_are_drawn_as_often_as_their_logits_say():
+def test_ranks_are_drawn_with_the_probabilities_of_their_logits():
     gates = built()
     gates.logits[0].assign(np.log([0.1, 0.2, 0.4, 0.2, 0.1]))
     counts = np.bincount([kept(gates(ones(), training=True))[0] for _ in range(400)], minlength=6)[
@@ -67,7 +67,7 @@ def test_ranks_are_drawn_as_often_as_their_logits_say():
     np.testing.assert_allclose(counts / 400, [0.1, 0.2, 0.4, 0.2, 0.1], atol=0.08)
 
 
-def test_the_gradient_reaches_the_logits_through_the_draw():
+def test_gradient_reaches_the_logits():
     gates = built(strength=0.0)
     with tf.GradientTape() as tape:
         gated = gates(ones(), training=True)
@@ -75,12 +75,12 @@ def test_the_gradient_reaches_the_logits_through_the_draw():
     for slope in tape.gradient(loss, [v.value for v in gates.logits]):
         slope = np.asarray(slope)
         assert np.any(slope != 0)
-        # A larger loss for more slices: the gradient favours the small ranks.
+        # More slices have a larger loss, so the gradient favours small ranks.
         assert slope[0] < slope[-1]
         assert abs(slope.sum()) < 1e-4
 
 
-def test_the_cost_presses_the_expected_ranks_down():
+def test_cost_lowers_the_expected_ranks():
     gates = built()
     before = gates.expected_ranks()
     assert before == pytest.approx([3.0, 2.0])
@@ -94,21 +94,21 @@ def test_the_cost_presses_the_expected_ranks_down():
     assert all(now < then - 0.2 for now, then in zip(gates.expected_ranks(), before, strict=True))
 
 
-def test_the_cost_is_the_expected_share_of_the_parameters():
+def test_cost_is_the_expected_share_of_the_parameters():
     gates = built()
     gates(ones(), training=True)
-    # Ranks 3 and 2 in place of 5 and 3, eight entries a slice.
+    # Ranks 3 and 2 instead of 5 and 3, eight elements per slice.
     share = (3 + 3 * 2 + 2) / (5 + 5 * 3 + 3)
     assert float(gates.losses[-1]) == pytest.approx(0.5 * share, rel=1e-5)
 
 
-def test_a_cost_of_the_user():
+def test_custom_cost():
     gates = built(cost=sum_of_ranks)
     gates(ones(), training=True)
     assert float(gates.losses[-1]) == pytest.approx(0.5 * (3 + 2), rel=1e-5)
 
 
-def test_a_low_temperature_leaves_little_to_the_soft_mask():
+def test_low_temperature_makes_the_soft_mask_nearly_hard():
     gates = built(temperature=0.01)
     gates.logits[0].assign([0, 0, 50, 0, 0])
     with tf.GradientTape() as tape:
@@ -127,7 +127,7 @@ def test_config():
     assert draws[0] == draws[1]
 
 
-def test_temperature_is_no_weight_to_train():
+def test_temperature_is_not_trainable():
     gates = built()
     assert [v.name for v in gates.trainable_variables] == ["logits_1", "logits_2"]
     assert [v.name for v in gates.non_trainable_weights] == ["temperature"]

@@ -49,7 +49,7 @@ def test_several_layers_at_once():
     np.testing.assert_allclose(model.predict(X, verbose=0), expected, atol=1e-5)
 
 
-def test_momentum_goes_through_the_maps_of_the_cores():
+def test_momentum_is_projected_by_the_maps():
     model = model_with()
     layer = model.get_layer("a")
     cut = cut_of(layer, 3)
@@ -59,7 +59,7 @@ def test_momentum_goes_through_the_maps_of_the_cores():
         np.testing.assert_allclose(carried, wanted, rtol=1e-5, atol=1e-9)
 
 
-def test_without_maps_the_state_of_the_cores_begins_anew():
+def test_without_maps_the_state_of_the_cores_is_reset():
     model = model_with()
     layer = model.get_layer("a")
     bias = model.optimizer._get_variable_index(layer.bias)
@@ -71,7 +71,7 @@ def test_without_maps_the_state_of_the_cores_begins_anew():
 
 
 @pytest.mark.parametrize("fix_ranks", [False, True])
-def test_ranks_that_are_fixed_lose_their_regularizer(fix_ranks):
+def test_fixed_ranks_have_no_regularizer(fix_ranks):
     model = model_with(rank_regularizer="l2")
     layer = model.get_layer("a")
     resize([cut_of(layer, 2, fix_ranks)])
@@ -80,7 +80,7 @@ def test_ranks_that_are_fixed_lose_their_regularizer(fix_ranks):
     assert (layer.rank_regularizer is None) is fix_ranks
 
 
-def test_every_model_that_holds_the_layer_is_told():
+def test_all_models_with_the_layer_are_adapted():
     model = model_with()
     layer = model.get_layer("a")
     other = keras.Sequential([keras.Input((16,)), layer])
@@ -93,7 +93,7 @@ def test_every_model_that_holds_the_layer_is_told():
         assert np.isfinite(each.train_on_batch(X, X))
 
 
-def test_a_model_that_is_gone_is_no_trouble():
+def test_deleted_model_is_no_error():
     model = model_with()
     layer = model.get_layer("a")
     gone = weakref.ref(model)
@@ -105,7 +105,7 @@ def test_a_model_that_is_gone_is_no_trouble():
     assert layer.ranks == (1, 2, 1)
 
 
-def test_a_model_that_is_not_compiled_is_no_trouble():
+def test_uncompiled_model_is_no_error():
     model = keras.Sequential([keras.Input((16,)), TTDense(16, 6, name="a")])
     before = model.predict(X, verbose=0)
     layer = model.get_layer("a")
@@ -116,7 +116,7 @@ def test_a_model_that_is_not_compiled_is_no_trouble():
     np.testing.assert_allclose(model.predict(X, verbose=0), X @ layer.to_dense(), atol=1e-5)
 
 
-def test_a_row_of_cuts_goes_on_with_what_the_last_one_left():
+def test_several_truncations_in_sequence():
     model = model_with(keras.optimizers.Adafactor(0.01))
     layer = model.get_layer("a")
     for rank in (5, 4, 2, 1):

@@ -1,4 +1,4 @@
-"""Every layer takes what its twins in Keras take."""
+"""Every layer has the arguments of its Keras equivalents."""
 
 import inspect
 
@@ -11,9 +11,9 @@ LEFT_OUT = {
     # Of the matrix as a whole.
     *("kernel_regularizer", "kernel_constraint"),
     *("embeddings_regularizer", "embeddings_constraint", "weights"),
-    # Another way to make layers small.
+    # Another method to compress layers.
     *("lora_rank", "lora_alpha", "quantization_config", "gptq_unpacked_column_size"),
-    # A table in another form.
+    # A table in another format.
     *("tie_weights", "reverse_dtype", "logit_soft_cap"),
 }
 RENAMED = {"kernel_initializer": "core_initializer"}
@@ -22,17 +22,17 @@ KERNEL = {"core_initializer", "contraction"}
 
 
 @pytest.mark.parametrize(
-    ("layer", "twin", "added"),
+    ("layer", "keras_layer", "added"),
     [
         (TTDense, keras.layers.Dense, KERNEL),
-        # Its twin takes this one with those that every layer has.
+        # The Keras layer takes this as one of every layer's arguments.
         (TTEinsumDense, keras.layers.EinsumDense, {*KERNEL, "activity_regularizer"}),
         (TTEmbedding, keras.layers.Embedding, set()),
         (TTEmbedding, keras.layers.ReversibleEmbedding, set()),
     ],
 )
-def test_arguments_and_defaults_are_those_of_the_twin(layer, twin, added):
-    ours, theirs = (inspect.signature(each).parameters for each in (layer, twin))
+def test_arguments_and_defaults_match_the_keras_layer(layer, keras_layer, added):
+    ours, theirs = (inspect.signature(each).parameters for each in (layer, keras_layer))
     for name, parameter in theirs.items():
         if name not in LEFT_OUT:
             assert ours[RENAMED.get(name, name)].default == parameter.default, name
@@ -45,7 +45,7 @@ def test_arguments_and_defaults_are_those_of_the_twin(layer, twin, added):
     assert list(ours)[: len(required)] == required
 
 
-def test_from_dense_takes_the_same_everywhere():
+def test_from_dense_has_the_same_arguments_everywhere():
     dense, *others = (
         list(inspect.signature(layer.from_dense).parameters.items())[1:]
         for layer in (TTDense, TTEinsumDense, TTEmbedding)

@@ -11,18 +11,18 @@ from dart_keras.regularizers import NuclearNorm
 RNG = np.random.default_rng(0)
 
 
-def twin_of(layer):
-    """A `keras.layers.Dense` with the kernel that the cores make."""
-    twin = keras.layers.Dense(
+def equivalent_of(layer):
+    """Return a `keras.layers.Dense` with the kernel of the cores."""
+    equivalent = keras.layers.Dense(
         layer.units,
         activation=layer.activation,
         use_bias=layer.use_bias,
         dtype=layer.dtype_policy,
     )
     kernel = layer.to_dense()
-    twin.build((None, kernel.shape[0]))
-    twin.set_weights([kernel, layer.bias.numpy()] if layer.use_bias else [kernel])
-    return twin
+    equivalent.build((None, kernel.shape[0]))
+    equivalent.set_weights([kernel, layer.bias.numpy()] if layer.use_bias else [kernel])
+    return equivalent
 
 
 @given(
@@ -32,7 +32,7 @@ def twin_of(layer):
     st.sampled_from(["left_to_right", "rebuild", "auto"]),
     st.booleans(),
 )
-def test_outputs_are_those_of_dense(dims, ranks, leading, contraction, use_bias):
+def test_outputs_match_dense(dims, ranks, leading, contraction, use_bias):
     layer = TTDense(
         dims[1],
         ranks,
@@ -43,7 +43,7 @@ def test_outputs_are_those_of_dense(dims, ranks, leading, contraction, use_bias)
     )
     x = RNG.normal(size=(2, *leading, dims[0])).astype("float32")
     outputs = layer(x)
-    np.testing.assert_allclose(outputs, twin_of(layer)(x), atol=1e-5)
+    np.testing.assert_allclose(outputs, equivalent_of(layer)(x), atol=1e-5)
     assert layer.compute_output_shape(x.shape) == outputs.shape
     symbolic = layer(keras.KerasTensor((None, *leading, dims[0])))
     assert symbolic.shape == (None, *leading, dims[1])
@@ -51,12 +51,12 @@ def test_outputs_are_those_of_dense(dims, ranks, leading, contraction, use_bias)
 
 @pytest.mark.parametrize("modes", [((2, 6), (3, 4)), ((12, 1), (1, 10)), ((2, 3, 2), (2, 2, 3))])
 @pytest.mark.parametrize("contraction", ["left_to_right", "rebuild", "auto"])
-def test_modes_of_more_than_the_dimensions(modes, contraction):
+def test_modes_larger_than_the_dimensions(modes, contraction):
     layer = TTDense(10, 3, *modes, contraction=contraction, bias_initializer="normal")
     x = RNG.normal(size=(2, 3, 11)).astype("float32")
     outputs = layer(x)
     assert layer.to_dense().shape == (11, 10)
-    np.testing.assert_allclose(outputs, twin_of(layer)(x), atol=1e-5)
+    np.testing.assert_allclose(outputs, equivalent_of(layer)(x), atol=1e-5)
     assert layer(keras.KerasTensor((None, 11))).shape == (None, 10)
 
 
@@ -70,7 +70,7 @@ def test_padding_does_not_learn():
     np.testing.assert_array_equal(layer.cores[1].numpy()[:, :, 5:], padded[1])
 
 
-def test_no_operation_pads_where_the_modes_fit():
+def test_no_padding_operation_if_the_modes_match():
     def kinds(modes):
         layer = TTDense(10, 3, *modes)
         layer.build((None, 12))
@@ -81,7 +81,7 @@ def test_no_operation_pads_where_the_modes_fit():
     assert {"StridedSlice"} <= kinds(((3, 4), (3, 4)))
 
 
-def test_activations_that_look_at_the_whole_last_axis():
+def test_activations_over_the_last_axis():
     layer = TTDense(6, 2, activation="softmax")
     outputs = np.asarray(layer(np.ones((2, 3, 4, 8), "float32")))
     np.testing.assert_allclose(outputs.sum(-1), 1, rtol=1e-5)
@@ -94,12 +94,12 @@ def test_inputs_of_unknown_sizes():
     assert model.output_shape == (None, None, None, 10)
     for shape in ((2, 3, 1, 12), (1, 2, 4, 12), (0, 2, 4, 12)):
         x = RNG.normal(size=shape).astype("float32")
-        np.testing.assert_allclose(model(x), twin_of(layer)(x), atol=1e-5)
+        np.testing.assert_allclose(model(x), equivalent_of(layer)(x), atol=1e-5)
     with pytest.raises(ValueError, match=r"known size. Received: input_shape=\(None, None\)$"):
         TTDense(4)(keras.Input((None,)))
 
 
-def test_the_input_is_checked_as_that_of_dense():
+def test_input_is_checked_as_in_dense():
     layer = TTDense(4, 2)
     layer(np.ones((2, 6), "float32"))
     with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 6"):
@@ -108,7 +108,7 @@ def test_the_input_is_checked_as_that_of_dense():
         TTDense(4)(np.ones(6, "float32"))
 
 
-def test_a_mask_passes_through():
+def test_mask_passes_through():
     x = RNG.normal(size=(3, 5, 8)).astype("float32")
     x[1, 2:] = 0
     layer = TTDense(6, 2, bias_initializer="normal")
@@ -116,12 +116,12 @@ def test_a_mask_passes_through():
     masked = keras.layers.Masking()(inputs)
     recurrent = keras.layers.LSTM(4)
     ours = keras.Model(inputs, recurrent(layer(masked)))
-    theirs = keras.Model(inputs, recurrent(twin_of(layer)(masked)))
+    theirs = keras.Model(inputs, recurrent(equivalent_of(layer)(masked)))
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
     changed = x.copy()
     masked_out = layer(masked)._keras_mask
     assert masked_out.shape == (None, 5)
-    # What is masked has no say: the LSTM does not see the bias there.
+    # The LSTM ignores masked steps, so it does not see the bias there.
     shorter = keras.Sequential([layer, recurrent])(changed[1:2, :2])
     np.testing.assert_allclose(ours(x)[1:2], shorter, atol=1e-6)
 
@@ -134,7 +134,7 @@ def test_xla(contraction):
     np.testing.assert_allclose(compiled(x), layer(x), atol=1e-5)
 
 
-def test_training_under_xla_is_that_without():
+def test_training_with_xla_matches_training_without():
     x, y = RNG.normal(size=(16, 12)), RNG.normal(size=(16, 4))
     losses = []
     for jit_compile in (False, True):
@@ -148,7 +148,7 @@ def test_training_under_xla_is_that_without():
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
-def test_auto_takes_the_contraction_that_is_cheaper_for_the_batch():
+def test_auto_chooses_the_fastest_contraction_for_the_batch():
     layer = TTDense(32 * 32, 24, (32, 32), (32, 32))
     layer.build((None, 1024))
 
@@ -172,6 +172,6 @@ def test_auto_takes_the_contraction_that_is_cheaper_for_the_batch():
         ({"units": 8, "output_modes": (4, 4)}, "less than 16.*whose product is 16"),
     ],
 )
-def test_arguments_that_are_not_valid_are_refused_at_once(arguments, message):
+def test_invalid_arguments_are_refused_at_once(arguments, message):
     with pytest.raises(ValueError, match=message):
         TTDense(**arguments)

@@ -13,7 +13,7 @@ from dart_keras.layers.tt_einsum_dense import einsum_kernel, einsum_matrix
 
 RNG = np.random.default_rng(0)
 
-# With the axes of the output that have a size and come from the kernel, and some for a bias.
+# With the sized output axes of the kernel, and some axes for a bias.
 EQUATIONS = [
     ("ab,bc->ac", "c"),
     ("...x,xy->...y", "y"),
@@ -33,7 +33,7 @@ EQUATIONS = [
 
 
 def shapes_of(equation, sizes, elided=2):
-    """The shape of an input, and the `output_shape` with None for what comes from the input."""
+    """Return an input shape, and the `output_shape` with None for sizes from the input."""
     inputs, output = equation.split(",")[0], equation.split("->")[1]
     size_of = dict(zip(string.ascii_letters, sizes, strict=False))
     size_of |= {letter: sizes[string.ascii_letters.index(letter) % len(sizes)] for letter in "xy"}
@@ -44,21 +44,21 @@ def shapes_of(equation, sizes, elided=2):
     return shape, [None if letter in inputs else size_of[letter] for letter in named]
 
 
-def built_twin(equation, output_shape, shape, **arguments):
-    twin = keras.layers.EinsumDense(
+def built_equivalent(equation, output_shape, shape, **arguments):
+    equivalent = keras.layers.EinsumDense(
         equation, output_shape, bias_initializer="normal", name="projection", **arguments
     )
-    twin.build(shape)
-    return twin
+    equivalent.build(shape)
+    return equivalent
 
 
 @given(st.sampled_from(EQUATIONS), st.lists(st.integers(1, 6), min_size=6, max_size=6))
-def test_a_kernel_and_its_matrix_are_the_same_numbers(case, sizes):
+def test_kernel_and_matrix_have_the_same_elements(case, sizes):
     equation, _ = case
     shape, output_shape = shapes_of(equation, sizes, 1)
-    twin = built_twin(equation, output_shape, shape)
-    kernel = np.asarray(twin.kernel)
-    np.testing.assert_array_equal(einsum_kernel(einsum_matrix(twin), twin), kernel)
+    equivalent = built_equivalent(equation, output_shape, shape)
+    kernel = np.asarray(equivalent.kernel)
+    np.testing.assert_array_equal(einsum_kernel(einsum_matrix(equivalent), equivalent), kernel)
 
 
 @given(
@@ -69,49 +69,53 @@ def test_a_kernel_and_its_matrix_are_the_same_numbers(case, sizes):
     st.sampled_from([None, "softmax"]),
 )
 @settings(max_examples=60)
-def test_outputs_are_those_of_einsum_dense(case, sizes, elided, with_bias, activation):
+def test_outputs_match_einsum_dense(case, sizes, elided, with_bias, activation):
     equation, bias_axes = case
     shape, output_shape = shapes_of(equation, sizes, elided)
     if with_bias and bias_axes in ("bd", "cd", "b"):
-        # The twin takes the sizes of the bias from `output_shape` alone.
+        # The equivalent takes the sizes of the bias from `output_shape` alone.
         size_of = dict(zip(equation.split(",")[0], shape, strict=True))
         named = zip(equation.split("->")[1][1:], output_shape, strict=True)
         output_shape = [size or size_of[axis] for axis, size in named]
-    twin = built_twin(
+    equivalent = built_equivalent(
         equation,
         output_shape,
         shape,
         bias_axes=bias_axes if with_bias else None,
         activation=activation,
     )
-    layer = TTEinsumDense.from_dense(twin)
+    layer = TTEinsumDense.from_dense(equivalent)
     x = RNG.normal(size=shape).astype("float32")
-    # Not `twin(x)`: on TensorFlow, Keras 3.15 adds a bias of shape (n, 1) along another axis
+    # Not `equivalent(x)`: on TensorFlow, Keras 3.15 adds a bias of shape (n, 1) along another axis
     # wherever one of that size comes second or last.
-    product = keras.ops.einsum(equation, x, twin.kernel)
-    expected = twin.activation(product if twin.bias is None else product + twin.bias)
+    product = keras.ops.einsum(equation, x, equivalent.kernel)
+    expected = equivalent.activation(
+        product if equivalent.bias is None else product + equivalent.bias
+    )
     outputs = layer(x)
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
     assert layer.compute_output_shape(shape) == tuple(outputs.shape)
     assert layer.count_params() - sum(math.prod(core.shape) for core in layer.cores) == (
-        math.prod(twin.bias.shape) if twin.bias is not None else 0
+        math.prod(equivalent.bias.shape) if equivalent.bias is not None else 0
     )
-    assert layer.bias is None or layer.bias.shape == twin.bias.shape
+    assert layer.bias is None or layer.bias.shape == equivalent.bias.shape
     symbolic = layer(keras.KerasTensor((None, *shape[1:])))
     assert symbolic.shape == (None, *outputs.shape[1:])
     assert symbolic.dtype == layer.compute_dtype
 
 
 @pytest.mark.parametrize(("equation", "bias_axes"), EQUATIONS)
-def test_outputs_are_those_of_the_layer_itself_where_no_two_sizes_are_equal(equation, bias_axes):
+def test_outputs_match_the_keras_layer_if_all_sizes_differ(equation, bias_axes):
     bias_axes = None if bias_axes in ("bd", "cd", "b") else bias_axes
     shape, output_shape = shapes_of(equation, (3, 4, 5, 6, 7, 8), elided=1)
-    twin = built_twin(equation, output_shape, shape, bias_axes=bias_axes, activation="softmax")
+    equivalent = built_equivalent(
+        equation, output_shape, shape, bias_axes=bias_axes, activation="softmax"
+    )
     x = RNG.normal(size=shape).astype("float32")
-    np.testing.assert_allclose(TTEinsumDense.from_dense(twin)(x), twin(x), atol=1e-5)
+    np.testing.assert_allclose(TTEinsumDense.from_dense(equivalent)(x), equivalent(x), atol=1e-5)
 
 
-def test_modes_of_more_than_the_dimensions():
+def test_modes_larger_than_the_dimensions():
     layer = TTEinsumDense(
         "abc,cde->abde", (None, 2, 5), 3, (4, 4), (3, 4), bias_axes="de", bias_initializer="normal"
     )
@@ -122,14 +126,14 @@ def test_modes_of_more_than_the_dimensions():
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
-def test_a_truncated_layer_multiplies_by_the_matrix_that_it_has():
+def test_truncated_layer_multiplies_by_its_matrix():
     layer = TTEinsumDense("abcd,dce->abe", (None, 12), 6)
     x = RNG.normal(size=(2, 5, 3, 8)).astype("float32")
     layer(x)
     error = layer.truncate(2)
     assert layer.ranks == (1, 2, 1)
     assert 0 < error < 1
-    # Rows in the order of the input's axes, not in that of the kernel's.
+    # Rows in the order of the input's axes, not of the kernel's.
     expected = x.reshape(2, 5, 24) @ layer.to_dense()
     np.testing.assert_allclose(layer(x), expected, atol=1e-5)
 
@@ -145,7 +149,7 @@ def test_inputs_of_unknown_sizes():
         np.testing.assert_allclose(model(x), expected, atol=1e-5)
 
 
-def test_nothing_is_moved_where_the_axes_are_in_place():
+def test_no_transpose_if_the_axes_are_in_order():
     def kinds(layer, shape):
         layer.build(shape)
         graph = tf.function(layer).get_concrete_function(tf.TensorSpec(shape)).graph
@@ -161,22 +165,22 @@ def test_nothing_is_moved_where_the_axes_are_in_place():
     assert "Transpose" in einsum_kinds("abc,bd->adc", (10, None), (2, 12, 3))
 
 
-def test_gradients_are_those_of_einsum_dense_and_reach_every_weight():
-    twin = built_twin("abc,cde->abde", (None, 2, 3), (2, 4, 6), bias_axes="d")
-    layer = TTEinsumDense.from_dense(twin)
+def test_gradients_match_einsum_dense_and_reach_every_weight():
+    equivalent = built_equivalent("abc,cde->abde", (None, 2, 3), (2, 4, 6), bias_axes="d")
+    layer = TTEinsumDense.from_dense(equivalent)
     x = tf.constant(RNG.normal(size=(2, 4, 6)), "float32")
     gradients = {}
-    for each in (layer, twin):
+    for each in (layer, equivalent):
         with tf.GradientTape() as tape:
             tape.watch(x)
             loss = tf.reduce_sum(tf.square(each(x)))
         gradients[each] = tape.gradient(loss, [x, each.bias, *each.trainable_variables])
-    for ours, theirs in zip(gradients[layer][:2], gradients[twin][:2], strict=True):
+    for ours, theirs in zip(gradients[layer][:2], gradients[equivalent][:2], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
     assert all(np.any(gradient) for gradient in gradients[layer])
 
 
-def test_a_mask_fares_as_in_einsum_dense():
+def test_mask_as_in_einsum_dense():
     masked = keras.layers.Masking()(keras.Input((5, 8)))
     for layer in (
         keras.layers.EinsumDense("abc,cd->abd", (None, 6)),
@@ -200,7 +204,7 @@ def test_a_mask_fares_as_in_einsum_dense():
         ({"bias_axes": 1}, "Received: bias_axes=1"),
     ],
 )
-def test_arguments_that_are_not_valid_are_refused_at_once(arguments, message):
+def test_invalid_arguments_are_refused_at_once(arguments, message):
     with pytest.raises(ValueError, match=message):
         TTEinsumDense(**({"equation": "ab,bc->ac", "output_shape": 8} | arguments))
 
@@ -215,7 +219,7 @@ def test_arguments_that_are_not_valid_are_refused_at_once(arguments, message):
         (("ab,bc->ac", 8, 8, (2, 4)), (None, 12), "dimension 12.*whose product is 8"),
     ],
 )
-def test_what_does_not_fit_the_input_is_refused_by_build(arguments, shape, message):
+def test_build_refuses_arguments_that_do_not_match_the_input(arguments, shape, message):
     with pytest.raises(ValueError, match=message):
         TTEinsumDense(*arguments).build(shape)
 
@@ -226,7 +230,7 @@ def test_bias_axes_need_a_size():
         layer.build((None, None, 4))
 
 
-def test_the_input_is_checked():
+def test_input_is_checked():
     layer = TTEinsumDense("abc,bd->adc", (4, None), 2)
     layer(np.ones((2, 6, 3), "float32"))
     with pytest.raises(ValueError, match="expected axis 1 of input shape to have value 6"):
@@ -235,9 +239,9 @@ def test_the_input_is_checked():
         layer(np.ones((2, 6), "float32"))
 
 
-def test_the_kernel_starts_with_the_variance_of_the_twin():
+def test_kernel_starts_with_the_variance_of_the_dense_equivalent():
     layer = TTEinsumDense("abc,cde->abde", (None, 8, 16), 8)
     layer.build((None, None, 64))
-    twin = built_twin("abc,cde->abde", (None, 8, 16), (None, None, 64))
-    ours, theirs = np.mean(layer.to_dense() ** 2), np.mean(twin.kernel.numpy() ** 2)
+    equivalent = built_equivalent("abc,cde->abde", (None, 8, 16), (None, None, 64))
+    ours, theirs = np.mean(layer.to_dense() ** 2), np.mean(equivalent.kernel.numpy() ** 2)
     assert ours == pytest.approx(theirs, rel=0.1)

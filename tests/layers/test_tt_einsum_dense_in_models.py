@@ -42,7 +42,7 @@ def test_inside_multi_head_attention(projection, tmp_path):
     np.testing.assert_allclose(model.predict(x, verbose=0), trained, atol=1e-6)
 
 
-def test_a_saved_model_is_the_same(tmp_path):
+def test_saved_model_is_equal(tmp_path):
     inputs = keras.Input((6, 12))
     outputs = TTEinsumDense("abc,cde->abde", (None, 2, 5), 3, bias_axes="de")(inputs)
     outputs = TTEinsumDense("abcd,cde->abe", (None, 7), 3, activation="relu")(outputs)
@@ -64,7 +64,7 @@ def test_converted_to_litert():
     model = keras.Model(inputs, merged(heads(inputs)))
     artifact = dk.deployment.convert(model)
     assert "BATCH_MATMUL" not in artifact.operators
-    # The bias is in the product of the matrices.
+    # The bias is fused with the product of the matrices.
     assert "ADD" not in artifact.operators
     x = RNG.normal(size=(8, 6, 12)).astype("float32")
     np.testing.assert_allclose(artifact.predict(x), model(x), atol=1e-5)

@@ -11,13 +11,13 @@ from dart_keras.layers import TTEmbedding
 RNG = np.random.default_rng(0)
 
 
-def twin_of(layer, kind=keras.layers.ReversibleEmbedding):
-    twin = kind(
+def equivalent_of(layer, kind=keras.layers.ReversibleEmbedding):
+    equivalent = kind(
         layer.input_dim, layer.output_dim, mask_zero=layer.mask_zero, dtype=layer.dtype_policy
     )
-    twin.build()
-    twin.set_weights([layer.to_dense()])
-    return twin
+    equivalent.build()
+    equivalent.set_weights([layer.to_dense()])
+    return equivalent
 
 
 class TTEmbeddingTest(testing.TestCase):
@@ -78,15 +78,15 @@ class TTEmbeddingTest(testing.TestCase):
     st.integers(1, 5),
     st.lists(st.integers(0, 3), max_size=3),
 )
-def test_outputs_are_those_of_the_twins_both_ways(dims, ranks, shape):
+def test_outputs_match_keras_in_both_directions(dims, ranks, shape):
     layer = TTEmbedding(*dims, ranks)
     ids = RNG.integers(0, dims[0], shape)
     outputs = layer(ids)
     for kind in (keras.layers.Embedding, keras.layers.ReversibleEmbedding):
-        np.testing.assert_allclose(outputs, twin_of(layer, kind)(ids), atol=1e-6)
+        np.testing.assert_allclose(outputs, equivalent_of(layer, kind)(ids), atol=1e-6)
     hidden = RNG.normal(size=(2, *shape, dims[1])).astype("float32")
     logits = layer(hidden, reverse=True)
-    np.testing.assert_allclose(logits, twin_of(layer)(hidden, reverse=True), atol=1e-5)
+    np.testing.assert_allclose(logits, equivalent_of(layer)(hidden, reverse=True), atol=1e-5)
     assert layer.compute_output_shape(hidden.shape, reverse=True) == logits.shape
     assert layer.compute_output_shape(tuple(shape)) == outputs.shape
     symbolic = layer(keras.KerasTensor((None, *shape), dtype="int32"))
@@ -96,7 +96,7 @@ def test_outputs_are_those_of_the_twins_both_ways(dims, ranks, shape):
 
 
 @pytest.mark.parametrize("modes", [{"input_modes": (5, 3, 2)}, {"output_modes": (11,)}])
-def test_modes_of_the_user(modes):
+def test_given_modes(modes):
     layer = TTEmbedding(30, 11, 4, **modes)
     ids = np.arange(30)
     np.testing.assert_allclose(layer(ids), layer.to_dense(), atol=1e-6)
@@ -111,7 +111,7 @@ PADDED_MODES = [
 
 
 @pytest.mark.parametrize("modes", PADDED_MODES)
-def test_modes_of_more_than_the_dimensions(modes):
+def test_modes_larger_than_the_dimensions(modes):
     layer = TTEmbedding(23, 11, 4, *modes)
     ids = np.arange(23)
     assert layer(ids).shape == (23, 11)
@@ -119,7 +119,7 @@ def test_modes_of_more_than_the_dimensions(modes):
     np.testing.assert_allclose(layer(ids), layer.to_dense(), atol=1e-6)
     hidden = RNG.normal(size=(2, 3, 11)).astype("float32")
     logits = layer(hidden, reverse=True)
-    np.testing.assert_allclose(logits, twin_of(layer)(hidden, reverse=True), atol=1e-5)
+    np.testing.assert_allclose(logits, equivalent_of(layer)(hidden, reverse=True), atol=1e-5)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0, 23\)"):
         layer(np.array([23]))
 
@@ -128,14 +128,14 @@ def test_modes_of_more_than_the_dimensions(modes):
     "modes", [((30, 40), (6, 8)), ((40, 30), (48, 1)), ((10, 12, 10), (4, 3, 4))]
 )
 @pytest.mark.parametrize("rank", [2, 24])
-def test_many_ids_train_the_cores_as_they_train_a_table(modes, rank):
+def test_training_with_many_ids_matches_a_dense_table(modes, rank):
     layer = TTEmbedding(1190, 47, rank, *modes)
     layer.build()
     ids = np.minimum(RNG.geometric(0.01, (20, 60)), 1189).astype("int32")
     targets = RNG.normal(size=(20, 60, 47)).astype("float32")
 
     def losses(training):
-        # Only with training are the plan and the gradient those of training.
+        # The plan and gradient for training need the training argument.
         for core, value in zip(layer.cores, start, strict=True):
             core.assign(value)
         found = []
@@ -154,7 +154,7 @@ def test_many_ids_train_the_cores_as_they_train_a_table(modes, rank):
     np.testing.assert_allclose(losses(True), losses(False), rtol=1e-4)
 
 
-def test_plans_follow_the_ranks():
+def test_plans_depend_on_the_ranks():
     layer = TTEmbedding(1000, 64, 16, (10, 10, 10))
     with pytest.raises(ValueError, match="built layer"):
         layer.lookup_plan(64)
@@ -165,32 +165,32 @@ def test_plans_follow_the_ranks():
     assert layer.lookup_plan().ranks == (1, 2, 2, 1)
 
 
-def masked_twins(final):
+def masked_equivalents(final):
     layer = TTEmbedding(20, 6, 3, mask_zero=True)
     layer.build()
     return layer, [
         keras.Sequential([keras.Input((5,), dtype="int32"), first, final])
-        for first in (layer, twin_of(layer), twin_of(layer, keras.layers.Embedding))
+        for first in (layer, equivalent_of(layer), equivalent_of(layer, keras.layers.Embedding))
     ]
 
 
 PADDED = np.array([[3, 4, 5, 0, 0], [7, 0, 0, 0, 0], [1, 2, 3, 4, 5]])
 
 
-def test_padding_is_left_out_by_a_recurrent_layer():
-    layer, (ours, *theirs) = masked_twins(keras.layers.LSTM(4))
-    for twin in theirs:
-        np.testing.assert_allclose(ours(PADDED), twin(PADDED), atol=1e-6)
+def test_recurrent_layer_masks_padding():
+    layer, (ours, *theirs) = masked_equivalents(keras.layers.LSTM(4))
+    for equivalent in theirs:
+        np.testing.assert_allclose(ours(PADDED), equivalent(PADDED), atol=1e-6)
         np.testing.assert_allclose(
-            ours.predict(PADDED, verbose=0), twin.predict(PADDED, verbose=0), atol=1e-6
+            ours.predict(PADDED, verbose=0), equivalent.predict(PADDED, verbose=0), atol=1e-6
         )
-    unmasked = keras.Sequential([TTEmbedding.from_dense(twin_of(layer)), ours.layers[-1]])
+    unmasked = keras.Sequential([TTEmbedding.from_dense(equivalent_of(layer)), ours.layers[-1]])
     unmasked.layers[0].mask_zero = False
     assert np.abs(np.asarray(unmasked(PADDED) - ours(PADDED)))[0].max() > 1e-5
 
 
-def test_padding_is_left_out_of_the_loss():
-    _, (ours, *theirs) = masked_twins(keras.layers.Dense(1))
+def test_loss_masks_padding():
+    _, (ours, *theirs) = masked_equivalents(keras.layers.Dense(1))
     targets = RNG.normal(size=(3, 5, 1))
     losses = []
     for model in (ours, *theirs):
@@ -209,7 +209,7 @@ def test_no_mask_without_mask_zero_or_in_reverse():
     assert getattr(masked(np.zeros((2, 6), "float32"), reverse=True), "_keras_mask", None) is None
 
 
-def test_a_tied_table_trains_from_both_ends():
+def test_tied_table_has_gradients_from_both_directions():
     layer = TTEmbedding(20, 6, 4)
     inputs = keras.Input((5,), dtype="int32")
     model = keras.Model(inputs, layer(layer(inputs), reverse=True))
@@ -240,7 +240,7 @@ def test_xla():
     np.testing.assert_allclose(backwards(hidden), layer(hidden, reverse=True), atol=1e-6)
 
 
-def test_training_under_xla_is_that_without():
+def test_training_with_xla_matches_training_without():
     losses = []
     for jit_compile in (False, True):
         keras.utils.set_random_seed(1)
@@ -263,6 +263,6 @@ def test_training_under_xla_is_that_without():
         ((4, 4, 2, (2, 2), (4,)), "same length"),
     ],
 )
-def test_arguments_that_are_not_valid_are_refused_at_once(arguments, message):
+def test_invalid_arguments_are_refused_at_once(arguments, message):
     with pytest.raises(ValueError, match=message):
         TTEmbedding(*arguments)

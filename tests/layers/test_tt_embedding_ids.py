@@ -1,4 +1,4 @@
-"""What ids a `TTEmbedding` takes."""
+"""Ids that a `TTEmbedding` accepts."""
 
 import keras
 import numpy as np
@@ -10,8 +10,8 @@ from dart_keras.layers import TTEmbedding
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "float32"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_ids_of_any_dtype_keep_their_value(dtype, policy):
-    # Of a vocabulary whose ids half precision rounds.
+def test_ids_of_any_dtype_keep_their_values(dtype, policy):
+    # The vocabulary is so large that half precision would round ids.
     layer = TTEmbedding(5000, 4, 3, dtype=policy)
     layer.build()
     largest = 100 if dtype.endswith("8") else 4999
@@ -24,7 +24,7 @@ def test_ids_of_any_dtype_keep_their_value(dtype, policy):
     np.testing.assert_allclose(model.predict(ids, verbose=0), expected, atol=2e-3)
 
 
-def test_ids_beyond_what_float32_holds():
+def test_ids_beyond_float32_precision():
     layer = TTEmbedding(2**25, 2, 2, input_modes=(2**12, 2**13))
     layer.build()
     tt = layer.to_tt()
@@ -38,7 +38,7 @@ def test_ids_beyond_what_float32_holds():
 
 
 @pytest.mark.parametrize("ids", [[[20, 0]], [[0, -1]]])
-def test_ids_out_of_range_are_refused_everywhere(ids):
+def test_ids_out_of_range_are_refused_in_all_modes(ids):
     ids = np.array(ids)
     layer = TTEmbedding(20, 4, 2, name="table")
     model = keras.Sequential([keras.Input((2,), dtype="int32"), layer])
@@ -57,7 +57,7 @@ def test_ids_out_of_range_are_refused_everywhere(ids):
             run()
 
 
-def test_ids_out_of_range_are_refused_by_fit_with_the_defaults_of_compile():
+def test_ids_out_of_range_are_refused_by_fit_with_default_compile():
     model = keras.Sequential([keras.Input((2,), dtype="int32"), TTEmbedding(20, 4, 2)])
     model.compile("sgd", "mse")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[0, 20\)"):

@@ -1,4 +1,4 @@
-"""What `TTDense` and `TTEinsumDense` do alike."""
+"""Common behaviour of `TTDense` and `TTEinsumDense`."""
 
 import itertools
 
@@ -109,7 +109,7 @@ BOTH = pytest.mark.parametrize(
         ({"ranks": (2, 1.5)}, r"Received: ranks=\(2, 1.5\)"),
     ],
 )
-def test_arguments_that_are_not_valid_are_refused_at_once(layer, arguments, wrong, message):
+def test_invalid_arguments_are_refused_at_once(layer, arguments, wrong, message):
     with pytest.raises(ValueError, match=message):
         layer(**arguments, **wrong)
 
@@ -122,6 +122,6 @@ def test_arguments_that_are_not_valid_are_refused_at_once(layer, arguments, wron
         ({"ranks": (2, 2)}, r"2 cores.*Received: ranks=\(2, 2\)$"),
     ],
 )
-def test_arguments_that_do_not_fit_the_input_are_refused_by_build(layer, arguments, wrong, message):
+def test_build_refuses_arguments_that_do_not_match_the_input(layer, arguments, wrong, message):
     with pytest.raises(ValueError, match=message):
         layer(**arguments, **wrong).build((None, 12))

@@ -1,4 +1,4 @@
-"""What both layers do: ranks, modes, configuration, files, becoming smaller."""
+"""Common behaviour of all layers: ranks, modes, configuration, files, truncation."""
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ def outputs_of(model):
 
 
 def assert_runs_as(model, expected):
-    """Every compiled function gives what the layers now hold, and training goes on."""
+    """Check that all compiled functions use the present cores, and that training continues."""
     np.testing.assert_allclose(outputs_of(model), expected, atol=1e-5)
     np.testing.assert_allclose(model.predict(IDS, verbose=0), expected, atol=1e-5)
     loss = np.mean(np.square(expected - TARGETS)) + sum(float(each) for each in model.losses)
@@ -73,7 +73,7 @@ def test_cores_have_the_shapes_of_ranks_and_modes():
         assert layer.to_dense().shape == (24, 12)
 
 
-def test_ranks_are_those_asked_for_until_the_modes_are_known():
+def test_unbuilt_layer_has_the_given_ranks():
     layer = TTDense(4, 99)
     assert layer.ranks == 99
     assert layer.get_config()["ranks"] == 99
@@ -81,13 +81,13 @@ def test_ranks_are_those_asked_for_until_the_modes_are_known():
     assert layer.ranks == (1, 4, 1)
 
 
-def test_the_list_of_cores_is_a_copy():
+def test_list_of_cores_is_a_copy():
     for layer in built_layers():
         layer.cores.clear()
         assert len(layer.cores) == len(layer.input_modes)
 
 
-def test_singular_values_are_those_of_the_dense_matrix():
+def test_singular_values_match_the_dense_matrix():
     embedding, dense = built_layers()
     for layer in (embedding, dense):
         for values, rank in zip(layer.bond_singular_values(), layer.ranks[1:-1], strict=True):
@@ -101,7 +101,7 @@ def test_singular_values_are_those_of_the_dense_matrix():
     np.testing.assert_allclose(embedding.bond_singular_values()[0], expected, rtol=1e-4)
 
 
-def test_a_layer_that_is_not_built_says_so():
+def test_unbuilt_layer_is_refused():
     for layer in (TTDense(4, name="late"), TTEmbedding(4, 4, name="late")):
         for ask in (layer.to_dense, layer.bond_singular_values, lambda x=layer: x.truncate(1)):
             with pytest.raises(ValueError, match=r"Expected a built layer. Received: layer 'late'"):
@@ -110,7 +110,7 @@ def test_a_layer_that_is_not_built_says_so():
 
 
 @given(st.integers(1, 6), st.tuples(st.integers(1, 6), st.integers(1, 6)))
-def test_truncate_reports_the_error_of_the_dense_matrix(embedding_rank, dense_ranks):
+def test_truncate_returns_the_error_of_the_dense_matrix(embedding_rank, dense_ranks):
     for layer, ranks in zip(built_layers(), (embedding_rank, dense_ranks), strict=True):
         before, old_ranks = layer.to_dense().astype("float64"), layer.ranks
         error = layer.truncate(ranks)
@@ -130,7 +130,7 @@ def test_truncate_to_the_present_ranks_or_above_changes_nothing():
 
 
 @pytest.mark.parametrize("ranks", [0, -1, 1.5, (2, 2, 2, 2, 2), "2", None])
-def test_truncate_refuses_ranks_that_are_not_valid(ranks):
+def test_truncate_refuses_invalid_ranks(ranks):
     for layer in built_layers():
         before, old_ranks = layer.get_weights(), layer.ranks
         with pytest.raises(ValueError, match="Expected `ranks`") as error:
@@ -142,7 +142,7 @@ def test_truncate_refuses_ranks_that_are_not_valid(ranks):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_not_finite_are_left_as_they_are(value):
+def test_layer_with_non_finite_weights_is_unchanged(value):
     model = model_with(fitted=True)
     layer = model.get_layer("classes")
     core = layer.cores[1].numpy()
@@ -174,7 +174,7 @@ def test_truncate_on_a_model_in_use():
     assert model.count_params() == sum(np.prod(w.shape) for w in model.get_weights())
 
 
-def test_truncate_on_a_layer_inside_other_models_and_before_any_run():
+def test_truncate_in_nested_models_and_before_any_call():
     inner = model_with()
     inputs = keras.Input((5,), dtype="int32")
     outer = keras.Model(inputs, keras.layers.Dense(4)(inner(inputs)))
@@ -188,7 +188,7 @@ def test_truncate_on_a_layer_inside_other_models_and_before_any_run():
     assert_runs_as(outer, outputs_of(outer))
 
 
-def test_a_cut_inside_fit_takes_effect_with_the_next_step():
+def test_truncation_inside_fit_takes_effect_with_the_next_step():
     class Cut(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 1:
@@ -229,7 +229,7 @@ def test_frozen_layers_stay_frozen():
     assert [id(v) for v in layer.trainable_weights] == [id(core) for core in layer.cores]
 
 
-def test_config_holds_the_present_ranks_and_modes():
+def test_config_has_the_present_ranks_and_modes():
     for layer in built_layers():
         layer.truncate(2)
         config = layer.get_config()
@@ -289,7 +289,7 @@ def weights_file(path, **arguments):
 
 @pytest.mark.parametrize("state", ["fresh", "fitted", "predicted"])
 @pytest.mark.parametrize("ranks", [{}, {"embedding_ranks": 1, "dense_ranks": 1}])
-def test_ranks_follow_the_weights_that_are_loaded(state, ranks, tmp_path):
+def test_loaded_weights_determine_the_ranks(state, ranks, tmp_path):
     path = tmp_path / "model.weights.h5"
     expected = weights_file(path)
     model = model_with(fitted=state == "fitted", **ranks)
@@ -300,7 +300,7 @@ def test_ranks_follow_the_weights_that_are_loaded(state, ranks, tmp_path):
     assert_runs_as(model, expected)
 
 
-def test_weights_of_the_same_ranks_keep_the_variables(tmp_path):
+def test_loading_equal_ranks_keeps_the_variables(tmp_path):
     model = model_with(fitted=True)
     path = tmp_path / "model.weights.h5"
     model.save_weights(path)
@@ -333,14 +333,14 @@ def test_weights_of_other_modes_are_refused(other, tmp_path):
         np.testing.assert_array_equal(old, new)
 
 
-def test_weights_of_a_layer_with_a_bias_do_not_fit_one_without(tmp_path):
+def test_weights_with_a_bias_are_refused_without_one(tmp_path):
     path = tmp_path / "model.weights.h5"
     weights_file(path, use_bias=False)
     with pytest.raises(ValueError, match=r"expected the weights .*'bias'.*Received: "):
         model_with().load_weights(path)
 
 
-def test_final_ranks_are_final_after_loading_too(tmp_path):
+def test_final_ranks_are_final_after_loading(tmp_path):
     path = tmp_path / "model.weights.h5"
     model = model_with(regularizer=NuclearNorm(0.1))
     for layer in layers_of(model):
@@ -361,7 +361,7 @@ def gated(model):
     return model
 
 
-def test_gates_choose_the_matrix_that_inference_uses():
+def test_gates_determine_the_matrix_for_inference():
     model = gated(model_with())
     before = outputs_of(model)
     for layer in layers_of(model):
@@ -377,7 +377,7 @@ def test_gates_choose_the_matrix_that_inference_uses():
     np.testing.assert_allclose(outputs_of(model), before, atol=1e-5)
 
 
-def test_gates_of_a_fitted_model_train_and_lower_nothing_else(tmp_path):
+def test_gates_of_a_fitted_model_are_trained(tmp_path):
     model = gated(model_with(fitted=True))
     logits = [layer.rank_gates.logits[0].numpy() for layer in layers_of(model)]
     model.fit(IDS, TARGETS, epochs=2, verbose=0)
@@ -385,7 +385,7 @@ def test_gates_of_a_fitted_model_train_and_lower_nothing_else(tmp_path):
         assert np.any(before != layer.rank_gates.logits[0].numpy())
 
 
-def test_padded_layers_are_saved_and_cut(tmp_path):
+def test_padded_layers_are_saved_and_truncated(tmp_path):
     tokens = TTEmbedding(23, 11, 5, (4, 6), (3, 4), name="tokens")
     classes = TTDense(4, 3, (4, 3), (2, 3), name="classes")
     model = keras.Sequential(
@@ -423,7 +423,7 @@ def test_keras_files_of_a_gated_model(tmp_path):
     loaded.fit(IDS, TARGETS, verbose=0)
 
 
-def test_gated_weights_do_not_go_into_a_model_without_gates(tmp_path):
+def test_gated_weights_are_refused_without_gates(tmp_path):
     path = tmp_path / "model.weights.h5"
     gated(model_with()).save_weights(path)
     with pytest.raises(ValueError, match="expected weights without rank gates"):
@@ -432,7 +432,7 @@ def test_gated_weights_do_not_go_into_a_model_without_gates(tmp_path):
     again.load_weights(path)
 
 
-def test_forgetting_the_gates_of_a_model_in_use():
+def test_removing_the_gates_of_a_model_in_use():
     model = gated(model_with(fitted=True))
     model.fit(IDS, TARGETS, verbose=0)
     for layer in layers_of(model):
@@ -442,7 +442,7 @@ def test_forgetting_the_gates_of_a_model_in_use():
     assert not any("gates" in v.path for v in model.variables)
 
 
-def test_gates_shrink_with_the_cores():
+def test_gates_are_resized_with_the_cores():
     model = gated(model_with(fitted=True))
     for layer in layers_of(model):
         layer.rank_gates.temperature.assign(0.25)
@@ -462,7 +462,7 @@ def test_gates_shrink_with_the_cores():
         assert np.any(before != layer.rank_gates.logits[0].numpy())
 
 
-def test_gated_weights_of_other_ranks_bring_their_gates(tmp_path):
+def test_loading_gated_weights_of_other_ranks_resizes_the_gates(tmp_path):
     path = tmp_path / "model.weights.h5"
     model = gated(model_with(fitted=True))
     for layer in layers_of(model):
