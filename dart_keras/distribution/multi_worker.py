@@ -2,14 +2,14 @@ from typing import Any
 
 
 def multi_worker_strategy(**kwargs: Any) -> Any:
-    """A `tf.distribute.MultiWorkerMirroredStrategy` that Keras 3 can train with.
+    """Return a `tf.distribute.MultiWorkerMirroredStrategy` that Keras 3 can train with.
 
-    Keras 3 (3.15) asks the strategy for the mean of a whole batch, inputs and targets in one
-    structure, to learn its shapes, and for the mean of scalar logs along their first axis.
-    TensorFlow's own strategy refuses both, so that `fit` fails before its first step. In this one
-    `reduce` takes structures and scalars; all else is TensorFlow's.
+    To learn shapes, Keras 3 (3.15) asks the strategy for the mean of a whole batch, a structure of
+    inputs and targets. It also asks for the mean of scalar logs along their first axis.
+    TensorFlow's own strategy refuses both, so `fit` fails before its first step. Here, `reduce`
+    accepts structures and scalars. Everything else is TensorFlow's.
 
-    Call it before any other operation of TensorFlow, with the environment variable `TF_CONFIG` set.
+    Call this before any other TensorFlow operation, with the environment variable `TF_CONFIG` set.
 
     Args:
         **kwargs: Arguments of `tf.distribute.MultiWorkerMirroredStrategy`.
@@ -39,13 +39,13 @@ def multi_worker_strategy(**kwargs: Any) -> Any:
 
 
 def is_chief(strategy: Any) -> bool:
-    """Whether this process is the one that writes files.
+    """Return whether this process is the one that writes files.
 
     Args:
-        strategy: A `tf.distribute` strategy, or `None` where there is none.
+        strategy: A `tf.distribute` strategy, or `None`.
 
     Returns:
-        True for one process of all that train a model together, and where there is only one.
+        True for exactly one of the processes that train a model together.
 
     Example:
         >>> is_chief(None)

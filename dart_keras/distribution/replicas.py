@@ -1,4 +1,4 @@
-"""Changing a model that is held once a device, so that all its copies stay the same."""
+"""Changes of a model with copies on several devices, which keep all copies equal."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,23 +10,24 @@ import numpy as np
 
 
 def scope_of(models: Iterable[keras.Model]) -> AbstractContextManager[Any]:
-    """The scope in which the models' variables are made, of the `tf.distribute` strategy if any."""
+    """Return the scope of the models' `tf.distribute` strategy for new variables, if any."""
     strategy = _strategy_of(models)
     return nullcontext() if strategy is None else strategy.scope()
 
 
 def as_on_chief(models: Iterable[keras.Model], structure: Any) -> Any:
-    """What the chief worker has in the place of each array.
+    """Return the chief worker's values of all arrays.
 
-    Several workers come to the same numbers, but for roundings that differ between machines; what
-    they decide by them must not differ. All workers have to call this at the same time.
+    The workers compute the same values, except for rounding errors that differ between machines.
+    Their decisions must not differ, so all use the chief's values. All workers must call this at
+    the same time.
 
     Args:
-        models: The models, of which one may be trained by several workers.
-        structure: A nested structure of arrays, numbers and `None`, alike on all workers.
+        models: The models, one of which may be trained by several workers.
+        structure: A nested structure of arrays, scalars and `None`, the same on all workers.
 
     Returns:
-        The same structure with float64 arrays; the structure itself where there is one worker.
+        The same structure with float64 arrays; with one worker, the structure itself.
     """
     strategy = _strategy_of(models)
     if strategy is None:
@@ -55,7 +56,7 @@ def _taking_the_first(strategy: Any) -> Any:
         is_first = tf.equal(replica.replica_id_in_sync_group, 0)
         return replica.all_reduce("SUM", tf.where(is_first, own, tf.zeros_like(own)))
 
-    # Traced once, for arrays of any size.
+    # Traced once for arrays of any size.
     return tf.function(
         lambda own: strategy.run(on_replica, args=(own,)),
         input_signature=[tf.TensorSpec([None], "float64")],
@@ -70,7 +71,7 @@ def _strategy_of(models: Iterable[keras.Model]) -> Any:
     for model in models:
         strategy = model.distribute_strategy
         with strategy.scope():
-            # False for the strategy that TensorFlow takes where none was asked for.
+            # False for TensorFlow's default strategy.
             if tf.distribute.has_strategy():
                 return strategy
     return None

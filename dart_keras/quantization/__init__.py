@@ -1,4 +1,4 @@
-"""Training models as the integers that their files will hold."""
+"""Quantization-aware training: models trained with the integers of their files."""
 
 from dart_keras.quantization.quantize_aware import quantize_aware
 

@@ -1,4 +1,4 @@
-"""Looking up rows of a table as a device does it in int8."""
+"""Lookup of table rows as a device computes it in int8."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from dart_keras.tensor_train.lookup import Factor
 
 
 class Table:
-    """The lookup of rows in the rounded table of an `Embedding`.
+    """Lookup of rows in the rounded table of an `Embedding`.
 
     Args:
         holder: Has the layer as its `layer`, and holds the ranges.
@@ -33,7 +33,7 @@ class Table:
         self.quantizers: list[ActivationQuantizer] = []
 
     def __call__(self, ids: Any, training: bool | None, final: bool) -> Any:
-        """The rows."""
+        """Return the rows."""
         table = self._layer.embeddings
         if final:
             import tensorflow as tf
@@ -46,11 +46,11 @@ class Table:
 
 
 class TrainLookup:
-    """The lookup of rows of a `TTEmbedding` with rounded cores, and the products' rounded results.
+    """Lookup of rows of a `TTEmbedding` with rounded cores and rounded results of products.
 
     Args:
-        holder: As for `Table`.
-        input_shape: The shape of the ids.
+        holder: Has the layer as its `layer`, and holds the ranges.
+        input_shape: Shape of the ids.
     """
 
     def __init__(self, holder: Any, input_shape: Sequence[int | None]) -> None:
@@ -59,13 +59,13 @@ class TrainLookup:
             factors = self._layer.lookup_plan(count_rows(input_shape)).factors
         self._tables = [_table_quantizer(holder, factor, k) for k, factor in enumerate(factors)]
         self.gives_range = len(factors) == 1
-        # The last product makes the rows.
+        # The result of the last product is the rows.
         self.quantizers = [
             ActivationQuantizer(holder, f"state_{k}") for k in range(len(factors) - 2)
         ]
 
     def __call__(self, ids: Any, training: bool | None, final: bool) -> Any:
-        """The rows."""
+        """Return the rows."""
         tables = self._tables
         if final:
             zero = np.zeros(1, "int32")
@@ -81,11 +81,11 @@ class TrainLookup:
 
 
 def _table_quantizer(holder: Any, factor: Factor, place: int) -> Any:
-    """What rounds the table of a factor: a tensor of shape (n, r, m * r')."""
+    """Return the quantizer of a factor's table, a tensor of shape (n, r, m * r')."""
     name = f"slices_{place}"
     if not factor.grouped:
         return SingleScaleQuantizer(holder, name, symmetric=False)
-    # A digit that has one value picks nothing: its only slice is a matrix to multiply by.
+    # A digit with one value selects nothing: its only slice is a matrix to multiply by.
     shape = (factor.rank, factor.m * factor.next_rank)
     rounded = WeightQuantizer(holder, shape, name)
     return lambda table: keras.ops.reshape(rounded(keras.ops.reshape(table, shape)), (1, *shape))

@@ -8,6 +8,6 @@ from dart_keras.quantization.quantized_layer import QuantizedLayer, QuantizedOut
 
 
 def quantized_layers(model: keras.Model) -> list[Any]:
-    """The layers of a model that hold ranges, none but in a model of `quantize_aware`."""
+    """Return the layers of a model that hold ranges, which only `quantize_aware` adds."""
     kinds = QuantizedEmbedding, QuantizedLayer, QuantizedOutput
     return [layer for layer in flatten_layers(model) if isinstance(layer, kinds)]

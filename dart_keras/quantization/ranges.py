@@ -1,6 +1,6 @@
 """Ranges of tensors, learned by the quantizers of tensorflow-model-optimization.
 
-Gradients pass all of them as if nothing was rounded.
+Gradients ignore the rounding of all quantizers.
 """
 
 import os
@@ -15,12 +15,12 @@ BITS = 8
 class WeightQuantizer:
     """Rounds a matrix or kernel to int8 with a scale for each channel, the last axis.
 
-    The scales are those of the present numbers.
+    The scales are those of the present elements.
 
     Args:
         layer: The layer that holds the ranges.
-        shape: The shape of what is rounded, of two or four axes.
-        name: What the ranges' variables are called.
+        shape: Shape of the weights, with two or four axes.
+        name: Name prefix of the variables.
     """
 
     def __init__(self, layer: keras.Layer, shape: tuple[int, ...], name: str) -> None:
@@ -30,7 +30,7 @@ class WeightQuantizer:
         self._ranges = self._quantizer.build(shape, name, _Variables(layer))
 
     def __call__(self, weights: Any) -> Any:
-        """The tensor with every number at the nearest that its channel's integers stand for."""
+        """Return the tensor rounded to multiples of its channels' scales."""
         import tensorflow as tf
 
         values = {name: variable.value for name, variable in self._ranges.items()}
@@ -38,12 +38,12 @@ class WeightQuantizer:
 
 
 class SingleScaleQuantizer:
-    """Rounds weights to int8 with one scale for all of them, that of the present numbers.
+    """Rounds weights to int8 with one scale, that of the present elements.
 
     Args:
         layer: The layer that holds the range.
-        name: What its variables are called.
-        symmetric: Whether zero is the integer 0, as products of matrices want it.
+        name: Name prefix of the variables.
+        symmetric: Whether zero is the integer 0, as products of matrices need.
     """
 
     def __init__(self, layer: keras.Layer, name: str, symmetric: bool) -> None:
@@ -53,11 +53,11 @@ class SingleScaleQuantizer:
         self._ranges = self._quantizer.build(None, name, _Variables(layer))
 
     def __call__(self, weights: Any, final: bool = False) -> Any:
-        """The weights with every number at the nearest that an integer stands for.
+        """Return the rounded weights.
 
         Args:
             weights: A tensor.
-            final: Whether to take the range as it was when this was called last.
+            final: Whether to use the range of the last call.
         """
         import tensorflow as tf
 
@@ -66,13 +66,13 @@ class SingleScaleQuantizer:
 
 
 class ActivationQuantizer:
-    """Rounds a tensor to int8 in a range that training finds.
+    """Rounds a tensor to int8 in a range that training learns.
 
-    The first batch gives the range, and an average that moves follows the ranges of later ones.
+    The first batch sets the range, and a moving average follows the ranges of later ones.
 
     Args:
         layer: The layer that holds the range.
-        name: What its variables are called.
+        name: Name prefix of the variables.
     """
 
     def __init__(self, layer: keras.Layer, name: str) -> None:
@@ -83,24 +83,24 @@ class ActivationQuantizer:
 
     @property
     def is_learned(self) -> bool:
-        """Whether a batch was seen in training."""
+        """Whether training has seen a batch."""
         low, high = self.range
         return low < high
 
     @property
     def range(self) -> tuple[float, float]:
-        """What the smallest and the largest integer stand for, up to a rounding of the zero."""
+        """Values of the smallest and the largest integer, before rounding of the zero point."""
         low, high = (ops.convert_to_numpy(self._ranges[k]) for k in ("min_var", "max_var"))
         return float(low), float(high)
 
     def __call__(self, tensor: Any, training: bool | None, final: bool) -> Any:
-        """The tensor, rounded.
+        """Return the rounded tensor.
 
         Args:
             tensor: Any tensor.
-            training: Whether the range is to follow it.
-            final: Whether the range is known to be learned. Otherwise a tensor stays as it is for
-                as long as there is none.
+            training: Whether to update the range.
+            final: Whether the range is certainly learned. Otherwise a tensor is not rounded before
+                its range is learned.
         """
         import tensorflow as tf
 
@@ -115,11 +115,11 @@ class ActivationQuantizer:
 
 
 class FixedQuantizer:
-    """Rounds a tensor to int8 in a range that is known beforehand.
+    """Rounds a tensor to int8 in a fixed range.
 
     Args:
-        low: What the smallest integer stands for.
-        high: What the largest stands for.
+        low: Value of the smallest integer.
+        high: Value of the largest integer.
     """
 
     is_learned = True
@@ -129,12 +129,12 @@ class FixedQuantizer:
         self._quantizer = _quantizers().FixedQuantizer(BITS, low, high, narrow_range=False)
 
     def __call__(self, tensor: Any, training: bool | None, final: bool) -> Any:
-        """The tensor, rounded."""
+        """Return the rounded tensor."""
         return self._quantizer(tensor, training, None)
 
 
 class _Variables:
-    """Makes a quantizer's variables those of a Keras 3 layer."""
+    """Lets a quantizer create variables in a Keras 3 layer."""
 
     def __init__(self, layer: keras.Layer) -> None:
         self._layer = layer
@@ -147,9 +147,9 @@ class _Variables:
 
 
 def _quantizers() -> Any:
-    """The module of the quantizers.
+    """Return the module of the quantizers.
 
-    Importing it sets the process up for Keras 2, which is put back.
+    Importing it sets an environment variable for Keras 2, which is restored.
     """
     before = os.environ.get("TF_USE_LEGACY_KERAS")
     try:

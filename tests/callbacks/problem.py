@@ -1,4 +1,4 @@
-"""A small regression problem that several tests train on."""
+"""A small regression problem for several tests."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The same model.fit on JAX and on TensorFlow, across a cut."""
+"""The same `model.fit` on JAX and on TensorFlow, with a truncation."""
 
 import keras
 import numpy as np
@@ -17,14 +17,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "gumbel"])
-def test_a_run_is_the_same_on_both_backends(folder, name):
+def test_run_is_the_same_on_both_backends(folder, name):
     expected = here(name)
     assert expected["logs"]["parameters"][-1] < expected["logs"]["parameters"][0]
     check_same(results(folder)[name], expected)
 
 
 def test_gates_choose_ranks(folder):
-    # By other random numbers than TensorFlow's.
+    # With other random numbers than TensorFlow's.
     seen = results(folder)["gumbel"]
     ranks = [seen["logs"][f"{name}_rank_1"] for name in ("first", "second")]
     assert [r[0] for r in ranks] == [8, 8]
@@ -33,7 +33,7 @@ def test_gates_choose_ranks(folder):
     assert seen["losses_left"] == 0
 
 
-def test_a_file_written_on_jax_is_read_on_tensorflow(folder):
+def test_tensorflow_reads_a_file_written_on_jax(folder):
     seen = results(folder)["threshold"]
     assert len(seen["epochs"]) < EPOCHS  # resumed
     model = keras.models.load_model(folder / "threshold" / "model.keras")

@@ -1,4 +1,4 @@
-"""A run that stops before or after the cut resumes with the right ranks."""
+"""A run that stops before or after the truncation resumes with the right ranks."""
 
 import json
 import tempfile
@@ -65,7 +65,7 @@ def uninterrupted(name, first):
 @pytest.mark.parametrize("first", [True, False], ids=["cut listed first", "backup listed first"])
 @pytest.mark.parametrize("stop", [2, 3, 4, 5])
 @pytest.mark.parametrize("name", ["threshold", "gumbel"])
-def test_resumed_run_ends_as_an_uninterrupted_one(tmp_path, name, stop, first):
+def test_resumed_run_matches_an_uninterrupted_one(tmp_path, name, stop, first):
     whole = uninterrupted(name, first)
     interrupted = make_model()
     with pytest.raises(PowerCut):
@@ -76,7 +76,7 @@ def test_resumed_run_ends_as_an_uninterrupted_one(tmp_path, name, stop, first):
     assert history.epoch == list(range(stop, EPOCHS))
     assert int(resumed.optimizer.iterations) == int(whole.optimizer.iterations)
     if name == "threshold":
-        # Draws of gates go on from a seed state that Keras does not save with the weights alone.
+        # Gates draw from a seed state that Keras does not save with weights only.
         assert ranks_of(resumed) == ranks_of(whole)
         np.testing.assert_allclose(
             resumed.predict(X, verbose=0), whole.predict(X, verbose=0), atol=1e-4
@@ -87,7 +87,7 @@ def test_resumed_run_ends_as_an_uninterrupted_one(tmp_path, name, stop, first):
 
 
 class KeepState(keras.callbacks.Callback):
-    """Keeps the state of a cut beside the weights, and brings both back."""
+    """Saves and restores the state of a truncation with the weights."""
 
     def __init__(self, discretization, folder):
         super().__init__()
@@ -103,7 +103,7 @@ class KeepState(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("stop", [2, 3, 6])
-def test_ranks_at_rest_stay_at_rest_over_an_interruption(tmp_path, stop):
+def test_converged_ranks_stay_converged_after_an_interruption(tmp_path, stop):
     def fit(folder, *more):
         model = make_model(strength=0.3)
         folder.mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ def test_ranks_at_rest_stay_at_rest_over_an_interruption(tmp_path, stop):
     assert again["ranks_after"] == cut["ranks_after"]
 
 
-def test_checkpoints_hold_the_ranks_of_the_cut_model(tmp_path):
+def test_checkpoints_have_the_truncated_ranks(tmp_path):
     model = make_model()
     run(model, selections()["threshold"], tmp_path)
     best = keras.models.load_model(tmp_path / "best.keras")
@@ -145,7 +145,7 @@ def test_checkpoints_hold_the_ranks_of_the_cut_model(tmp_path):
     fresh.fit(X, Y, verbose=0)
 
 
-def test_weights_from_before_the_cut_restore_the_larger_ranks(tmp_path):
+def test_weights_from_before_truncation_restore_the_larger_ranks(tmp_path):
     model = make_model()
     model.save_weights(tmp_path / "before.weights.h5")
     before = model.predict(X, verbose=0)

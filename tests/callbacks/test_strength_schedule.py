@@ -7,8 +7,8 @@ from tests.callbacks.problem import X, Y, make_model
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_schedule_reaches_the_compiled_step(jit_compile):
-    # Without learning, the only thing that changes the loss is the strength.
+def test_schedule_changes_the_compiled_step(jit_compile):
+    # Without learning, only the strength changes the loss.
     model = make_model(keras.optimizers.SGD(0.0), strength=0.5, jit_compile=jit_compile)
     history = model.fit(
         X, Y, epochs=3, verbose=0, callbacks=[StrengthSchedule(lambda epoch: [0, 1, 2][epoch])]

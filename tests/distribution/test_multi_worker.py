@@ -1,4 +1,4 @@
-"""One model on two worker processes does as it does in one process."""
+"""Training on two worker processes matches training in one process."""
 
 import json
 import socket
@@ -44,11 +44,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_workers_do_as_one(folder, name):
+def test_two_workers_match_one(folder, name):
     check_same(results(folder)[name], here(name))
 
 
-def test_both_workers_see_the_same(folder):
+def test_both_workers_have_the_same_results(folder):
     assert results(folder, "other") == results(folder, "chief")
 
 
@@ -62,7 +62,7 @@ def test_both_workers_see_the_same(folder):
         ({"worker": 1, "evaluator": 1}, ("evaluator", 0), False),
     ],
 )
-def test_one_of_all_is_the_chief(jobs, task, expected):
+def test_exactly_one_worker_is_the_chief(jobs, task, expected):
     spec = {job: [f"localhost:{i}" for i in range(count)] for job, count in jobs.items()}
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec(spec), task_type=task[0], task_id=task[1]
@@ -70,5 +70,5 @@ def test_one_of_all_is_the_chief(jobs, task, expected):
     assert is_chief(SimpleNamespace(cluster_resolver=resolver)) is expected
 
 
-def test_a_strategy_of_one_process_has_its_chief_here():
+def test_single_process_is_the_chief():
     assert is_chief(tf.distribute.OneDeviceStrategy("CPU:0"))

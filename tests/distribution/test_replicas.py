@@ -1,4 +1,4 @@
-"""One model on two devices of one process does as it does on one device."""
+"""Training on two devices of one process matches training on one device."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,13 @@ def seen(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_replicas_do_as_one(seen, name):
+def test_two_replicas_match_one(seen, name):
     expected = here(name)
     assert expected["logs"]["parameters"][-1] < expected["logs"]["parameters"][0]
     check_same(seen[name], expected)
 
 
-def test_without_a_strategy_nothing_is_asked_for():
+def test_without_a_strategy_values_are_unchanged():
     model = make_model()
     structure = [(np.ones(2), None), 3]
     assert as_on_chief([model], structure) is structure

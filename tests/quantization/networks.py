@@ -1,4 +1,4 @@
-"""Models to be made quantization-aware, by name."""
+"""Models for quantization-aware training, by name."""
 
 import keras
 import numpy as np

@@ -23,7 +23,7 @@ def predicted(model, x):
 
 
 def trained(model, target="raspberry-pi", epochs=2, rate=1e-4):
-    """The quantization-aware twin, trained to do what the model does, and some inputs."""
+    """Return a quantization-aware copy trained to match the model, and some inputs."""
     x = inputs_of(model)
     aware = quantize_aware(model, target=target)
     aware.compile(keras.optimizers.Adam(rate), "mse")
@@ -33,7 +33,7 @@ def trained(model, target="raspberry-pi", epochs=2, rate=1e-4):
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_file_computes_what_the_model_trained_on(name, target):
+def test_file_computes_what_the_model_was_trained_with(name, target):
     keras.utils.set_random_seed(0)
     aware, x = trained(NETWORKS[name](), target)
     artifact = convert(aware, target, quantization="int8")
@@ -43,17 +43,17 @@ def test_the_file_computes_what_the_model_trained_on(name, target):
         mean_steps = MEAN_STEPS["tflm" if twice else runtime]
         received = keras.tree.flatten(artifact.predict(rows, runtime=runtime))
         for mine, theirs, info in zip(predicted(aware, x), received, artifact.outputs, strict=True):
-            # A sum that falls between two integers may be rounded to either, and what comes behind
-            # multiplies that. TFLM's kernels, and LiteRT's for a product of each id, round twice.
+            # A sum halfway between two integers may be rounded either way, and later layers amplify
+            # that. TFLM's kernels, and LiteRT's for a product of each id, round twice.
             assert np.mean(abs(mine - theirs)) < mean_steps * info.scale
             assert np.max(abs(mine - theirs)) <= 5 * info.scale + 1e-6
     assert artifact.weight_scales == "per-channel"
     assert artifact.report["calibration_rows"] == 0
-    trains = {layer.path for layer in flatten_layers(aware) if isinstance(layer, TTDense)}
-    assert trains <= {each["layer"] for each in artifact.report["contractions"]}
+    tt_layers = {layer.path for layer in flatten_layers(aware) if isinstance(layer, TTDense)}
+    assert tt_layers <= {each["layer"] for each in artifact.report["contractions"]}
 
 
-def test_the_integers_in_the_file_are_those_of_training():
+def test_integers_of_the_file_match_training():
     keras.utils.set_random_seed(0)
     aware, _ = trained(two_balanced_trains())
     model = unpack(convert(aware, quantization="int8").content)
@@ -69,7 +69,7 @@ def test_the_integers_in_the_file_are_those_of_training():
     integers, quantization = stored[-1]
     np.testing.assert_allclose(quantization.scale, scales, rtol=1e-6)
     np.testing.assert_array_equal(integers.T, np.round(kernel / scales))
-    # Two products for each train, by cores as they are.
+    # Two products for each TT matrix, by unmerged cores.
     assert len(stored) == 5
     numbers = sum(integers.size for integers, _ in stored)
     assert numbers == sum(c.shape.num_elements() for c in _cores(aware)) + kernel.size
@@ -88,7 +88,7 @@ def test_before_training_only_weights_are_rounded():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_original_is_left_alone_and_names_and_sharing_stay(name):
+def test_original_is_unchanged_and_names_and_sharing_are_kept(name):
     model = NETWORKS[name]()
     x, weights = inputs_of(model), model.get_weights()
     before = predicted(model, x)
@@ -111,7 +111,7 @@ def _single(model):
 
 
 @pytest.mark.parametrize("build", [two_balanced_trains, nested])
-def test_a_saved_model_is_the_same_and_trains_on(build, tmp_path):
+def test_saved_model_is_equal_and_can_be_trained(build, tmp_path):
     aware, x = trained(build())
     aware.save(tmp_path / "aware.keras")
     loaded = keras.models.load_model(tmp_path / "aware.keras")
@@ -122,11 +122,11 @@ def test_a_saved_model_is_the_same_and_trains_on(build, tmp_path):
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
-def test_training_makes_up_for_what_rounding_loses():
+def test_training_compensates_for_rounding():
     keras.utils.set_random_seed(0)
     model = two_balanced_trains()
     x = inputs_of(model, 512)
-    # Channels of very different sizes within one tensor, which has one scale for all of them.
+    # Channels of very different magnitude in one tensor with one scale.
     model.get_layer("first").bias.assign(np.where(np.arange(128) < 4, 60.0, 0.0))
     expected = model.predict(x, verbose=0)
     aware = quantize_aware(model)
@@ -139,7 +139,7 @@ def test_training_makes_up_for_what_rounding_loses():
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_matrix_of_few_rows_has_one_scale_where_they_would_make_the_file_large(target):
+def test_matrix_with_few_rows_has_one_scale_if_scales_would_be_large(target):
     train = TTDense(512, 12, (512, 1), (1, 512), bias_initializer="normal")
     aware, x = trained(keras.Sequential([keras.Input((512,)), train]), target, epochs=1)
     artifact = convert(aware, target, quantization="int8")
@@ -152,7 +152,7 @@ def test_a_matrix_of_few_rows_has_one_scale_where_they_would_make_the_file_large
         assert off.mean() < MEAN_STEPS[runtime] * artifact.outputs[0].scale
 
 
-def test_ranks_that_were_cut_in_training_stay():
+def test_truncated_ranks_are_kept():
     keras.utils.set_random_seed(0)
     model = two_balanced_trains()
     x = inputs_of(model)
@@ -166,7 +166,7 @@ def test_ranks_that_were_cut_in_training_stay():
     assert convert(aware, quantization="int8").size > 0
 
 
-def test_a_plain_table_is_rounded_as_in_the_file():
+def test_dense_table_is_rounded_as_in_the_file():
     inputs = keras.Input((3,))
     x = layers.Embedding(40, 16, mask_zero=True, name="table")(inputs)
     aware, x = trained(keras.Model(inputs, layers.Dense(4)(layers.Flatten()(x))))
@@ -186,7 +186,7 @@ def test_a_plain_table_is_rounded_as_in_the_file():
     assert np.abs(step * (stored - stored.mean()) - (table - table.mean())).max() < step
 
 
-def test_padding_stays_a_mask():
+def test_padding_is_still_masked():
     inputs = keras.Input((3,), dtype="int32")
     table = TTEmbedding(40, 16, 3, mask_zero=True)
     aware = quantize_aware(keras.Model(inputs, table(inputs)))
@@ -251,20 +251,20 @@ def subclassed():
         (lambda: "model", {}, "model"),
     ],
 )
-def test_what_it_does_not_cover_is_refused(build, options, message):
+def test_unsupported_layers_are_refused(build, options, message):
     with pytest.raises(ValueError, match=r"^Expected (.|\n)*Received: ") as error:
         quantize_aware(build(), **options)
     assert error.match(message)
 
 
-def test_a_flash_budget_changes_nothing_that_was_trained():
+def test_flash_budget_does_not_change_trained_weights():
     aware, _ = trained(two_balanced_trains())
     content = convert(aware, quantization="int8").content
     larger = convert(aware, quantization="int8", flash_budget=10 * len(content))
     assert larger.content == content
 
 
-def test_a_file_needs_ranges_and_the_same_target():
+def test_file_needs_ranges_and_the_same_target():
     aware = quantize_aware(two_balanced_trains())
     with pytest.raises(ValueError, match=r"call `fit`.*first"):
         convert(aware, quantization="int8")

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from dart_keras.quantization.ranges import ActivationQuantizer, FixedQuantizer, WeightQuantizer
 
-# TensorFlow takes subnormal numbers for zeros on some processors, so that no step may be one.
+# TensorFlow flushes subnormal numbers to zero on some processors, so no step may be one.
 numbers = st.floats(-100, 100, width=32).map(lambda number: number if abs(number) > 1e-30 else 0.0)
 
 
@@ -31,7 +31,7 @@ def test_weights_are_multiples_of_their_channels_scales(weights):
 
 
 @given(arrays("float32", 20, elements=numbers))
-def test_the_first_batch_gives_the_range_with_zero_in_it(batch):
+def test_first_batch_sets_the_range_including_zero(batch):
     quantizer = ActivationQuantizer(holder(), "range")
     assert not quantizer.is_learned
     np.testing.assert_array_equal(quantizer(batch, False, False), batch)
@@ -39,7 +39,7 @@ def test_the_first_batch_gives_the_range_with_zero_in_it(batch):
     low, high = quantizer.range
     np.testing.assert_allclose((low, high), (min(batch.min(), 0), max(batch.max(), 0)), rtol=1e-6)
     assert quantizer.is_learned == (low < high)
-    # Up to a shift of the range by half a step, so that zero is one of the integers.
+    # Up to a shift of the range by half a step, so that an integer represents zero.
     assert np.all(np.abs(rounded - batch) <= 1.001 * (high - low) / 255)
 
 
@@ -52,12 +52,12 @@ def test_later_batches_move_the_range_slowly():
     np.testing.assert_allclose(quantizer.range, (-1, 1.01), rtol=1e-4)
 
 
-def test_known_ranges_are_those_of_the_runtimes():
+def test_fixed_ranges_match_the_runtimes():
     steps = FixedQuantizer(0.0, 255 / 256)(np.array([0, 0.3, 1], "float32"), True, False) * 256
     np.testing.assert_allclose(steps, [0, 77, 255])
 
 
-def test_keras_stays_what_it_was():
+def test_import_does_not_switch_to_legacy_keras():
     code = (
         "import os, keras; from dart_keras.quantization.ranges import FixedQuantizer\n"
         "FixedQuantizer(0.0, 1.0)\n"
