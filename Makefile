@@ -2,16 +2,35 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test docs lint clean
+# What is run with other versions of Keras and TensorFlow than those that were installed last.
+VERSIONS := tests/private_apis tests/layers tests/selection tests/tensor_train tests/cli tests/test_import.py \
+	tests/callbacks/test_rank_discretization.py tests/compression/test_compress.py \
+	tests/deployment/flatbuffer tests/deployment/test_convert.py tests/quantization/test_quantize_aware.py
+# What is run where TensorFlow is not installed.
+WITHOUT_TENSORFLOW := tests/test_without_tensorflow.py tests/test_regularizers.py
+
+.PHONY: check demo test lint docs versions without-tensorflow clean
+
+check: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
 
 demo: $(VENV)/installed
 	$(BIN)/python -m examples.fashion_mnist.demo
 
-test: $(VENV)/installed
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
+
+lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
+
+# In whatever environment BIN is, which is left as it is.
+versions:
+	$(BIN)/python -m pytest -q $(VERSIONS)
+
+without-tensorflow:
+	$(BIN)/python -m pytest -q $(WITHOUT_TENSORFLOW)
 
 # The site is in build/site.
 docs: $(VENV)/installed

@@ -8,11 +8,9 @@ import sys
 
 import lazy_loader
 
-from dart_keras._version import __version__ as __version__
-
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 if "keras" in sys.modules:
     # Nothing is left to be saved by waiting, and `keras.saving.load_model` finds a class only
     # after its module was imported.
-    import dart_keras.saved_models  # noqa: F401
+    from dart_keras import saved_models  # noqa: F401

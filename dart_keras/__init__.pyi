@@ -11,12 +11,12 @@ from . import (
     selection,
     tensor_train,
 )
+from ._version import __version__
 from .saved_models import load_model
 from .summary import summary
 
-__version__: str
-
 __all__ = [
+    "__version__",
     "callbacks",
     "compression",
     "deployment",

@@ -266,3 +266,7 @@ def register(device: Device) -> None:
             f"Received: {explained}"
         )
     DEVICES[device.name] = device
+
+
+def __dir__() -> list[str]:
+    return __all__

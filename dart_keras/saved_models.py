@@ -11,10 +11,8 @@ import keras
 
 # Each registers classes that saved models hold: layers, regularizers, fake-quantized layers, and
 # models whose sublayers were replaced.
-import dart_keras.layers
-import dart_keras.model_surgery
-import dart_keras.quantization
-import dart_keras.regularizers  # noqa: F401
+from dart_keras import layers, quantization, regularizers  # noqa: F401
+from dart_keras.model_surgery import replaced_sublayers  # noqa: F401
 
 
 def load_model(path: str | Path, **arguments: Any) -> keras.Model:

@@ -19,6 +19,7 @@ from dart_keras.deployment.tracing.signature import ModelSignature, model_signat
 from dart_keras.deployment.validation.target_check import judge, keras_outputs
 from dart_keras.devices import Device, find_device
 from dart_keras.tensor_train.modes import is_integer
+from dart_keras.utils.keras_backend import require_tensorflow
 
 _COMPARED_ROWS = 64
 _RECORDED_ROWS = 4
@@ -102,11 +103,7 @@ def convert(
         (32, 2)
     """
     device = find_device(target, quantization)
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "Conversion needs Keras to run on TensorFlow: set KERAS_BACKEND=tensorflow. "
-            f"Received: backend {keras.backend.backend()!r}"
-        )
+    require_tensorflow("conversion")
     check_budget(flash_budget)
     check_min_sqnr_db(min_sqnr_db)
     signature = model_signature(model)

@@ -1,5 +1,7 @@
 from typing import Any
 
+from dart_keras.utils.keras_backend import require_tensorflow
+
 
 def multi_worker_strategy(**kwargs: Any) -> Any:
     """Return a `tf.distribute.MultiWorkerMirroredStrategy` that Keras 3 can train with.
@@ -17,12 +19,16 @@ def multi_worker_strategy(**kwargs: Any) -> Any:
     Returns:
         The strategy. Build and compile the model in its `scope()`.
 
+    Raises:
+        ValueError: If Keras does not run on TensorFlow.
+
     Example:
         >>> strategy = multi_worker_strategy()  # doctest: +SKIP
         >>> with strategy.scope():  # doctest: +SKIP
         ...     model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(4)])
         ...     model.compile("adam", "mse")
     """
+    require_tensorflow("`multi_worker_strategy`")
     import tensorflow as tf
 
     class MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):

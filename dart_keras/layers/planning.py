@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import keras
-
 from dart_keras.tensor_train.contraction import (
     NAMES,
     UNKNOWN_ROWS,
@@ -17,6 +15,7 @@ from dart_keras.tensor_train.contraction import (
     cheapest_plan,
     fastest_plan,
 )
+from dart_keras.utils.keras_backend import require_tensorflow
 
 CONTRACTIONS = ("auto", "measure", *NAMES)
 
@@ -77,11 +76,8 @@ def check_contraction(contraction: Any) -> str:
             f"Expected `contraction` to be one of {CONTRACTIONS}. "
             f"Received: contraction={contraction!r}"
         )
-    if contraction == "measure" and keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "Expected the TensorFlow backend for contraction='measure'. "
-            f"Received: backend {keras.backend.backend()!r}"
-        )
+    if contraction == "measure":
+        require_tensorflow("`contraction='measure'`")
     return contraction
 
 

@@ -39,8 +39,11 @@ def retrace(model: keras.Model) -> None:
     """Have the train, test and predict functions made again, also inside a running `fit`.
 
     `fit` asks for its train function once, at its start, so that one is made here; the others are
-    made by `evaluate` and `predict` where they are missing.
+    made by `evaluate` and `predict` where they are missing. On PyTorch nothing is compiled, but
+    gradients are set to zero for the parameters that the model has listed.
     """
+    if hasattr(model, "torch_params"):
+        model._track_variables()
     if model.train_function is not None:
         model.make_train_function(force=True)
     model.test_function = None

@@ -1,11 +1,12 @@
 """Where a layer holds other layers, and putting others in their place."""
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional, functional_like_constructor
+from keras.src.models.functional import Functional
 from keras.src.ops.function import make_node_key
 from keras.src.ops.node import KerasHistory
 from keras.src.utils.tracking import DotNotTrackScope
@@ -30,8 +31,19 @@ def describes_its_layers(layer: keras.Layer) -> bool:
     """Whether the layer's config holds those of all its layers: a Sequential or functional one."""
     cls: Any = type(layer)
     if cls.get_config is Functional.get_config:
-        return functional_like_constructor(cls)
+        return _takes_a_graph(cls)
     return cls.get_config is keras.Sequential.get_config
+
+
+def _takes_a_graph(cls: type) -> bool:
+    # Keras's own function takes every constructor without arguments for one, up to version 3.14.
+    positional, kinds = [], set()
+    for parameter in inspect.signature(cls.__init__).parameters.values():  # type: ignore[misc]
+        kinds.add(parameter.kind)
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            positional.append(parameter.name)
+    passes_all_on = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds
+    return passes_all_on or positional == ["self", "inputs", "outputs", "name"]
 
 
 def sublayers(layer: keras.Layer) -> Iterator[tuple[Keys, keras.Layer]]:

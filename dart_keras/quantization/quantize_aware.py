@@ -19,6 +19,7 @@ from dart_keras.quantization.quantized_layer import (
     QuantizedOutput,
     range_of_input,
 )
+from dart_keras.utils.keras_backend import require_tensorflow
 
 
 def quantize_aware(
@@ -49,7 +50,7 @@ def quantize_aware(
 
     Raises:
         ValueError: If an argument is not one of the above, or a layer is of a kind that this does
-            not cover, with the names of all such layers.
+            not cover, with the names of all such layers, or Keras does not run on TensorFlow.
         ImportError: If tensorflow-model-optimization is missing.
 
     Example:
@@ -63,6 +64,7 @@ def quantize_aware(
         >>> dk.deployment.convert(aware, quantization="int8").weight_scales
         'per-channel'
     """
+    require_tensorflow("quantization-aware training")
     if quantization != "int8":
         raise ValueError(
             f"Expected `quantization` to be 'int8'. Received: quantization={quantization!r}"

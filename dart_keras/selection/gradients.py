@@ -21,7 +21,9 @@ def loss_gradients(
     Yields:
         For each batch a tensor for each variable.
     """
-    gradients = {"tensorflow": _with_tensorflow, "jax": _with_jax}[keras.backend.backend()]
+    gradients = {"tensorflow": _with_tensorflow, "jax": _with_jax, "torch": _with_torch}[
+        keras.backend.backend()
+    ]
     step = gradients(model, variables)
     for x, y in batches:
         yield step(x, y)
@@ -65,3 +67,14 @@ def _with_jax(model: keras.Model, variables: Sequence[keras.Variable]) -> Any:
         return step(values_of(variables), values_of(others), x, y)
 
     return on_batch
+
+
+def _with_torch(model: keras.Model, variables: Sequence[keras.Variable]) -> Any:
+    import torch
+
+    def step(x: Any, y: Any) -> list[Any]:
+        loss = compiled_loss(model, y, model(x, training=False))
+        watched = [variable.value for variable in variables]
+        return list(torch.autograd.grad(loss, watched, materialize_grads=True))
+
+    return step

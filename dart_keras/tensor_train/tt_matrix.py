@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import keras
 import numpy as np
 
 from dart_keras.tensor_train.canonical import left_factors, right_factors
@@ -214,7 +215,10 @@ class TTMatrix:
         ranks: Ranks | None = None,
         tolerance: float | None = None,
     ) -> "TTMatrix":
-        """Factorize a dense matrix by TT-SVD (Oseledets 2011, algorithm 1), computed by t3f.
+        """Factorize a dense matrix by TT-SVD (Oseledets 2011, algorithm 1).
+
+        Computed by t3f where Keras runs on TensorFlow, elsewhere by QR and TT-rounding in NumPy.
+        The matrices are the same, the cores may differ in the basis of each bond.
 
         Args:
             matrix: Array of shape (N, M).
@@ -264,9 +268,29 @@ class TTMatrix:
         if len(inputs) == 1:  # t3f needs at least two modes.
             return cls((matrix.reshape(1, *matrix.shape, 1),))
 
+        if keras.backend.backend() != "tensorflow":  # Which t3f is made of.
+            exact = cls(_exact_cores(matrix, inputs, outputs))
+            if tolerance is None:
+                return exact.round(ranks=limits)[0]
+            return exact.round(tolerance=tolerance)[0]
+
         import t3f
 
         # t3f accepts a tolerance but ignores it, so rounding enforces it.
         factorized = t3f.to_tt_matrix(matrix, [list(inputs), list(outputs)], list(limits))
         tt = cls(tuple(np.asarray(core) for core in factorized.tt_cores))
         return tt if tolerance is None else tt.round(tolerance=tolerance)[0]
+
+
+def _exact_cores(
+    matrix: np.ndarray, inputs: Sequence[int], outputs: Sequence[int]
+) -> tuple[np.ndarray, ...]:
+    # With the largest ranks that the modes allow.
+    pairs = [axis for k in range(len(inputs)) for axis in (k, len(inputs) + k)]
+    rest = matrix.reshape(*inputs, *outputs).transpose(pairs).reshape(1, -1)
+    cores = []
+    for n, m in zip(inputs[:-1], outputs[:-1], strict=True):
+        left = len(rest)
+        q, rest = np.linalg.qr(rest.reshape(left * n * m, -1))
+        cores.append(q.reshape(left, n, m, -1))
+    return (*cores, rest.reshape(-1, inputs[-1], outputs[-1], 1))

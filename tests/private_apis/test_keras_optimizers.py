@@ -67,7 +67,12 @@ def pad_to_low_rank(layer, rank=3):
 
 
 def train(model, steps=4):
-    return [float(model.train_on_batch(X, Y)) for _ in range(steps)]
+    losses = []
+    for _ in range(steps):
+        # Older versions of Keras return the mean over all steps since then.
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(X, Y)))
+    return losses
 
 
 def state(optimizer):
@@ -290,6 +295,7 @@ def test_nothing_holds_a_variable_that_is_gone():
     assert len(optimizer.variables) == len(old)
 
 
+@pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="came with Keras 3.15")
 def test_multi_optimizer_keeps_to_its_choice_of_optimizers():
     first, second = keras.optimizers.SGD(0.01, momentum=0.9), keras.optimizers.Adam(1e-3)
     layers = [TTDense(16, ranks=4, name="first"), TTDense(16, ranks=4, name="second")]

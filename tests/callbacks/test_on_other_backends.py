@@ -1,4 +1,4 @@
-"""The same `model.fit` on JAX and on TensorFlow, with a truncation."""
+"""The same `model.fit` on JAX, PyTorch and TensorFlow, with a truncation."""
 
 import keras
 import numpy as np
@@ -8,16 +8,16 @@ from tests.processes import check_same, finish, here, results, start
 from tests.runs import EPOCHS, IDS, RUNS
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    pytest.importorskip("jax")
-    folder = tmp_path_factory.mktemp("jax")
-    finish(start(folder, "none", *RUNS, KERAS_BACKEND="jax"))
+@pytest.fixture(scope="module", params=["jax", "torch"])
+def folder(request, tmp_path_factory):
+    pytest.importorskip(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    finish(start(folder, "none", *RUNS, KERAS_BACKEND=request.param))
     return folder
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "gumbel"])
-def test_run_is_the_same_on_both_backends(folder, name):
+def test_run_is_the_same_on_all_backends(folder, name):
     expected = here(name)
     assert expected["logs"]["parameters"][-1] < expected["logs"]["parameters"][0]
     check_same(results(folder)[name], expected)
@@ -33,7 +33,7 @@ def test_gates_choose_ranks(folder):
     assert seen["losses_left"] == 0
 
 
-def test_tensorflow_reads_a_file_written_on_jax(folder):
+def test_tensorflow_reads_a_file_written_on_another_backend(folder):
     seen = results(folder)["threshold"]
     assert len(seen["epochs"]) < EPOCHS  # resumed
     model = keras.models.load_model(folder / "threshold" / "model.keras")
