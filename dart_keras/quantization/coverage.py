@@ -1,4 +1,4 @@
-"""Which layers and operations can be made quantization-aware."""
+"""Layers and operations that quantization-aware training supports."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ WEIGHTED = (
     keras.layers.DepthwiseConv2D,
 )
 TABLES = (TTEmbedding, keras.layers.Embedding)
-# Their outputs have the numbers of their inputs, or means of them in the same range.
+# Their outputs have elements of their inputs, or means of them in the same range.
 MOVING = (
     keras.layers.AveragePooling2D,
     FoldedBatchNormalization,
@@ -30,11 +30,11 @@ MOVING = (
     keras.layers.SpatialDropout2D,
     keras.layers.ZeroPadding2D,
 )
-# The same of what Keras makes of `x[...]` and of `keras.ops`.
+# The same for Keras's operations for `x[...]` and `keras.ops`.
 MOVING_OPERATIONS = ("ExpandDims", "GetItem", "Reshape", "Squeeze", "Transpose")
-# The converter gives their one range to what their inputs come from, which trains with another.
+# The converter assigns their one range to their inputs, which are trained with another.
 _SHARING_OPERATIONS = ("Concatenate", "Maximum", "Minimum", "Stack")
-# Their outputs have ranges of their own.
+# Their outputs have their own ranges.
 COMPUTING = (
     keras.layers.Activation,
     keras.layers.Add,
@@ -48,7 +48,7 @@ COMPUTING = (
 
 
 def check_layers(model: Any) -> None:
-    """Raise a ValueError if a layer is of a kind that is not covered, or not settled."""
+    """Raise a ValueError if a layer is unsupported or its ranks are not final."""
     layers = _layers(model)
     kinds = (*WEIGHTED, *TABLES, *MOVING, *COMPUTING)
     covered = (*kinds, keras.layers.InputLayer)
@@ -56,23 +56,23 @@ def check_layers(model: Any) -> None:
     if others:
         names = sorted(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"Expected layers of the kinds {', '.join(names)}. Received: {', '.join(others)}"
+            f"Expected only layers of the types {', '.join(names)}. Received: {', '.join(others)}"
         )
     halves = [x.name for x in layers if x.compute_dtype != "float32"]
     if halves:
         raise ValueError(
-            f"Expected layers that compute in float32. Received: {', '.join(halves)} in others"
+            f"Expected layers that compute in float32. Received: others in {', '.join(halves)}"
         )
-    uncut = [x.name for x in layers if getattr(x, "rank_gates", None) is not None]
-    if uncut:
+    gated = [x.name for x in layers if getattr(x, "rank_gates", None) is not None]
+    if gated:
         raise ValueError(
-            "Expected layers whose ranks are settled. Received: rank gates, which have not been "
-            f"cut yet, in {', '.join(uncut)}"
+            "Expected layers with final ranks. Received: rank gates, before their truncation, in "
+            f"{', '.join(gated)}"
         )
 
 
 def _layers(model: Any) -> list[Any]:
-    """The layers of a model and of the graphs in it."""
+    """Return the layers of a model and of its nested graphs."""
     found: list[Any] = []
     for layer in model.layers:
         is_graph = isinstance(layer, keras.Model) and getattr(layer, "inputs", None)
@@ -81,15 +81,15 @@ def _layers(model: Any) -> list[Any]:
 
 
 def check_operation(operation: Any, given: Any) -> None:
-    """Raise a ValueError if ranges in a file would not be those of training."""
+    """Raise a ValueError if an operation's ranges in a file would differ from those of training."""
     if type(operation).__name__ in _SHARING_OPERATIONS:
         raise ValueError(
             f"Expected operations other than {', '.join(_SHARING_OPERATIONS)}. Received: "
             f"{operation.name}"
         )
-    # What there is on the way to the last tensor would have no range.
+    # The intermediate results of more than two tensors would have no range.
     if isinstance(operation, COMPUTING) and isinstance(given, list | tuple) and len(given) > 2:
         raise ValueError(
-            f"Expected {type(operation).__name__} of two tensors; write more of them as several "
-            f"layers. Received: {operation.name} of {len(given)}"
+            f"Expected {type(operation).__name__} of two tensors. Received: {operation.name} of "
+            f"{len(given)}. Use several layers for more tensors"
         )

@@ -45,7 +45,7 @@ class Table:
             return self._layer(ids)
 
 
-class TrainLookup:
+class TTLookup:
     """Lookup of rows of a `TTEmbedding` with rounded cores and rounded results of products.
 
     Args:

@@ -1,4 +1,4 @@
-"""A layer's products with its weights, as a device computes them in int8."""
+"""Products of a layer with its weights as a device computes them in int8."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,15 +20,15 @@ from dart_keras.quantization.ranges import (
 )
 from dart_keras.tensor_train.contraction import intercept_products
 
-# A file has a scale of four bytes and a zero point of eight for each column.
+# Each column has a scale of four bytes and a zero point of eight in a file.
 _SCALE_BYTES = 12
-# The most of these that a train may have: so many bytes, or a share of those of its weights.
+# Limits for the scales of a TT matrix: bytes, and a share of the weights' bytes.
 _FEW_SCALES = 2048
 _MOST_SCALES = 0.25
 
 
 class Kernel:
-    """The product with the rounded kernel of a `Dense` or a convolution.
+    """Product with the rounded kernel of a `Dense` or a convolution.
 
     Args:
         holder: Has the layer as its `layer`, and holds the ranges.
@@ -40,7 +40,7 @@ class Kernel:
         self.quantizers: list[ActivationQuantizer] = []
 
     def __call__(self, inputs: Any, training: bool | None, final: bool) -> Any:
-        """The layer's outputs."""
+        """Return the layer's outputs."""
         kernel = self._layer.kernel
         rounded = keras.ops.reshape(self._rounded(final), kernel.shape)
         with keras.StatelessScope(state_mapping=[(kernel, rounded)]):
@@ -51,13 +51,13 @@ class Kernel:
             return self._quantizer(self._channels_last())
         import tensorflow as tf
 
-        # The converter refuses to round constants by their channels.
+        # The converter does not support rounding of constants per channel.
         with tf.init_scope():
             rounded = self._quantizer(self._channels_last()).numpy()
         return tf.constant(rounded)
 
     def _channels_last(self) -> Any:
-        """The kernel with an axis at the end for what has a scale of its own on the device."""
+        """Return the kernel with a last axis of all channels that have their own scale."""
         kernel = keras.ops.convert_to_tensor(self._layer.kernel)
         if not isinstance(self._layer, keras.layers.DepthwiseConv2D):
             return kernel
@@ -65,15 +65,15 @@ class Kernel:
         return keras.ops.reshape(kernel, (height, width, 1, channels * multiplier))
 
 
-class TrainProducts:
-    """The products with the rounded cores of a tensor train, and their rounded results.
+class TTProducts:
+    """Products with the rounded cores of a TT matrix, and their rounded results.
 
     Args:
-        holder: As for `Kernel`.
-        input_shape: The shape of what the layer is given.
-        summed: How many numbers of it make a row.
-        width: How many numbers a row of the product has, where nothing but the bias and the
-            activation comes behind it.
+        holder: Has the layer as its `layer`, and holds the ranges.
+        input_shape: Shape of the layer's input.
+        summed: Number of elements of the input per row.
+        width: Number of elements of a product's row, if only bias and activation follow it; else
+            None.
         **options: Further arguments of the layer's `call`.
     """
 
@@ -92,13 +92,13 @@ class TrainProducts:
         size, products = self._plan.network.size, self._plan.input_products
         shapes = [(size(p.shared), size(p.new)) for p in products]
         self._weights = _weight_quantizers(holder, shapes)
-        # Bias and activation become part of a last product that makes whole rows.
+        # Bias and activation are fused with a last product that computes whole rows.
         is_output = self._plan.network.dense_shape[1] == width
         count = len(products) - (self._plan.makes_whole_rows and is_output)
         self.quantizers = [ActivationQuantizer(holder, f"result_{k}") for k in range(count)]
 
     def __call__(self, inputs: Any, training: bool | None, final: bool) -> Any:
-        """The layer's outputs."""
+        """Return the layer's outputs."""
         matrices: Sequence[Callable[[Any], Any]] = self._weights
         if final:
             row = np.zeros(self._row, "float32")
@@ -114,9 +114,9 @@ class RoundingInterceptor:
     """A `ProductInterceptor` that rounds as the device does.
 
     Args:
-        matrices: What rounds the matrix of each product, or the table of each factor.
-        results: What rounds the results of the products, the first ones or all.
-        training: Whether the ranges of the results follow them.
+        matrices: Quantizers of the matrix of each product, or of the table of each factor.
+        results: Quantizers of the results of the first products or of all.
+        training: Whether to update the ranges of the results.
         final: Whether the ranges are learned.
     """
 
@@ -125,11 +125,11 @@ class RoundingInterceptor:
         self._training, self._final = training, final
 
     def weights(self, step: int, matrix: Any) -> Any:
-        """The matrix, rounded."""
+        """Return the rounded matrix."""
         return self._matrices[step](matrix)
 
     def result(self, step: int, tensor: Any) -> Any:
-        """The result, rounded."""
+        """Return the rounded result."""
         if step >= len(self._results):
             return tensor
         return self._results[step](tensor, self._training, self._final)
@@ -138,18 +138,18 @@ class RoundingInterceptor:
 def final_weights(
     quantizers: Sequence[Any], run: Callable[[Any], Any]
 ) -> list[Callable[[Any], Any]]:
-    """Stand-ins for quantizers of weights that give what these give now, for a file.
+    """Return functions that give the present rounded weights as constants, for a file.
 
     Args:
-        quantizers: One for each matrix.
-        run: Runs the layer with the `ProductInterceptor` that it is given.
+        quantizers: One quantizer for each matrix.
+        run: Runs the layer with a given `ProductInterceptor`.
     """
     import tensorflow as tf
 
     recorded = _Recorded(quantizers)
     with tf.init_scope():
         run(recorded)
-    # The converter refuses to round by channels, but finds their scales in constants.
+    # The converter does not support rounding per channel, but finds the scales in constants.
     return [
         partial(quantizer, final=True)
         if isinstance(quantizer, SingleScaleQuantizer)
@@ -159,10 +159,10 @@ def final_weights(
 
 
 def _weight_quantizers(holder: Any, shapes: Sequence[tuple[int, int]]) -> list[Any]:
-    """What rounds a train's matrices, whose shapes are those (rows, columns).
+    """Return the quantizers of a TT matrix's products, whose matrices have shapes (rows, columns).
 
-    Columns have scales of their own, but those of the flattest matrices share one where there
-    would be too many for a small file.
+    Columns have their own scales. If these would take too much space in a file, the matrices with
+    the fewest rows have one scale each.
     """
     weights = sum(rows * columns for rows, columns in shapes)
     scales = sum(_SCALE_BYTES * columns for _, columns in shapes)
@@ -187,7 +187,7 @@ def _constant(rounded: np.ndarray, matrix: Any) -> Any:
 
 
 class _Recorded:
-    """Keeps the rounded matrices."""
+    """Records the rounded matrices."""
 
     def __init__(self, quantizers: Any) -> None:
         self._quantizers = quantizers

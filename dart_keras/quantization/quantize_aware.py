@@ -25,32 +25,30 @@ from dart_keras.utils.keras_backend import require_tensorflow
 def quantize_aware(
     model: keras.Model, quantization: str = "int8", target: str = "raspberry-pi"
 ) -> keras.Model:
-    """A copy of a model that computes, and trains on, the integers that its file will hold.
+    """Return a copy of a model that computes and trains with the integers of its int8 file.
 
-    Weights are rounded to int8 with a scale for each channel; tables, and matrices so flat that the
-    scales of a train would make its file large, with one. Every result that the file keeps is
-    rounded to int8: those between the products of a tensor train, too, in the order in which the
-    target multiplies them. Gradients pass as if nothing was rounded (Jacob
-    et al. 2018, "Quantization and training of neural networks for efficient
-    integer-arithmetic-only inference", section 3). The ranges of the results are found in `fit`, so
-    that `dart_keras.deployment.convert` needs no calibration data. The rounding is done by
-    tensorflow-model-optimization's quantizers.
+    Weights are rounded to int8 with a scale for each channel. Tables have one scale, and so have
+    matrices with few rows whose scales would make the file large. Every result that the file stores
+    is rounded to int8, including those between the products of a TT matrix in the target's order.
+    Gradients ignore the rounding (straight-through; Jacob et al. 2018, "Quantization and training
+    of neural networks for efficient integer-arithmetic-only inference", section 3). `fit` learns
+    the ranges of the results, so `dart_keras.deployment.convert` needs no calibration data. The
+    quantizers are those of tensorflow-model-optimization.
 
-    To be used when the ranks are settled: after `RankDiscretization` has cut them.
+    Use this when the ranks are final, after `RankDiscretization` has truncated them.
 
     Args:
-        model: A built Sequential or functional model, nested or not, in float32. It is left as it
-            is.
-        quantization: `"int8"`, the only scheme with ranges that the file can take from the model.
-        target: The device, as for `dart_keras.deployment.convert`.
+        model: A built Sequential or functional model in float32, nested or not. It is not changed.
+        quantization: `"int8"`, the only scheme whose ranges the file can take from the model.
+        target: Name of the device, as for `dart_keras.deployment.convert`.
 
     Returns:
-        A functional model with the same weights, not compiled. A layer with weights is the `layer`
-        of a layer of the same name.
+        An uncompiled functional model with the same weights. A layer with weights is the `layer` of
+        a wrapper of the same name.
 
     Raises:
-        ValueError: If an argument is not one of the above, or a layer is of a kind that this does
-            not cover, with the names of all such layers, or Keras does not run on TensorFlow.
+        ValueError: If an argument is invalid, or layers are unsupported; the message names all of
+            them.
         ImportError: If tensorflow-model-optimization is missing.
 
     Example:
@@ -77,28 +75,28 @@ def quantize_aware(
     check_layers(model)
     copier = _Copier(target, _embedding_shapes(model))
     aware = copier.copy(model, round_inputs=True)
-    copier.take_weights()
+    copier.copy_weights()
     return aware
 
 
 class _Copier:
-    """Makes the models, and layers that are shared but once.
+    """Copies a model and its nested models; shared layers are copied once.
 
     Args:
-        target: The device.
-        embedding_shapes: By the `id` of an embedding, the shapes that it is called on.
+        target: Name of the device.
+        embedding_shapes: Input shapes of embeddings, by the `id` of the embedding.
     """
 
     def __init__(self, target: str, embedding_shapes: dict[int, dict[str, Any]]) -> None:
         self._target = target
         self._embedding_shapes = embedding_shapes
         self._copies: dict[int, Any] = {}
-        # Each layer with weights, and its twin.
+        # Each layer with weights, and its copy.
         self._pairs: list[tuple[Any, Any]] = []
 
     def copy(self, model: Any, round_inputs: bool) -> keras.Model:
-        """A model with quantizers in it, without the weights."""
-        # Sequential models have no place between their layers, and no structure of their inputs.
+        """Return a model with quantizers in it, without the weights."""
+        # Functional models allow operations between layers, and structures of inputs.
         if isinstance(model, keras.Sequential):
             model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
         inputs = keras.tree.map_structure(
@@ -116,42 +114,42 @@ class _Copier:
             return _with_range(operation, operation(*given[0], **given[1]))
 
         return keras.models.clone_model(
-            model, input_tensors=inputs, clone_function=self._twin, call_function=call
+            model, input_tensors=inputs, clone_function=self._copied, call_function=call
         )
 
-    def take_weights(self) -> None:
-        """Give the layers their weights, and make the ranks of trains final."""
+    def copy_weights(self) -> None:
+        """Copy the weights of the layers, and make their ranks final."""
         for old, new in self._pairs:
             new.set_weights(old.get_weights())
             if isinstance(new, TTLayer):
                 new.forget_adaptation()
 
-    def _twin(self, operation: Any) -> Any:
+    def _copied(self, operation: Any) -> Any:
         if not isinstance(operation, keras.Layer):
             return operation
         if id(operation) not in self._copies:
-            self._copies[id(operation)] = self._made(operation)
+            self._copies[id(operation)] = self._copy_layer(operation)
         return self._copies[id(operation)]
 
-    def _made(self, layer: Any) -> Any:
+    def _copy_layer(self, layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return self.copy(layer, round_inputs=False)
         config, named = layer.get_config(), {"name": layer.name, "trainable": layer.trainable}
         if isinstance(layer, TABLES):
-            twin = type(layer).from_config(config)
+            copy = type(layer).from_config(config)
             named |= self._embedding_shapes[id(layer)]
-            wrapper: Any = QuantizedEmbedding(twin, self._target, **named)
+            wrapper: Any = QuantizedEmbedding(copy, self._target, **named)
         elif isinstance(layer, WEIGHTED):
-            twin = type(layer).from_config({**config, "activation": "linear"})
-            wrapper = QuantizedLayer(twin, layer.activation, self._target, **named)
+            copy = type(layer).from_config({**config, "activation": "linear"})
+            wrapper = QuantizedLayer(copy, layer.activation, self._target, **named)
         else:
             return type(layer).from_config(config)
-        self._pairs.append((layer, twin))
+        self._pairs.append((layer, copy))
         return wrapper
 
 
 def _embedding_shapes(model: Any) -> dict[int, dict[str, Any]]:
-    """What the embeddings in a model, or in models in it, are called on."""
+    """Return the input shapes of the embeddings in a model and its nested models."""
     shapes: dict[int, dict[str, Any]] = {}
     for node in nodes_of(model):
         if isinstance(node.operation, keras.Model):
@@ -164,7 +162,7 @@ def _embedding_shapes(model: Any) -> dict[int, dict[str, Any]]:
 
 
 def _with_range(operation: Any, outputs: Any) -> Any:
-    """What an operation gives, rounded where the device gives it a range of its own."""
+    """Round an operation's outputs if they have their own range on the device."""
     moves = type(operation).__name__ in MOVING_OPERATIONS
     if moves or (isinstance(operation, keras.Layer) and not isinstance(operation, COMPUTING)):
         return outputs

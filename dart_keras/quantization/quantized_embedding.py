@@ -1,4 +1,4 @@
-"""Embeddings that compute what their int8 twins on a device do."""
+"""Embeddings that compute the same as their int8 versions on a device."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,8 @@ import keras
 
 from dart_keras.layers import TTEmbedding
 from dart_keras.private_apis import set_mask
-from dart_keras.quantization.lookups import Table, TrainLookup
-from dart_keras.quantization.products import TrainProducts
+from dart_keras.quantization.lookups import Table, TTLookup
+from dart_keras.quantization.products import TTProducts
 from dart_keras.quantization.quantized_layer import is_exporting
 from dart_keras.quantization.ranges import ActivationQuantizer
 
@@ -17,17 +17,16 @@ Shape = Sequence[int | None]
 
 @keras.saving.register_keras_serializable("dart_keras")
 class QuantizedEmbedding(keras.layers.Wrapper):
-    """An embedding that computes what its int8 twin on a device does.
+    """An embedding that computes the same as its int8 version on a device.
 
-    Its table or cores, the results of each product of a tensor train and its outputs are rounded as
-    the file's are; gradients pass as if they were not.
+    Its table or cores, the results of each product of a TT matrix and its outputs are rounded as in
+    the file. Gradients ignore the rounding.
 
     Args:
         layer: A `TTEmbedding`, or an `Embedding`.
-        target: The device, as for `dart_keras.deployment.convert`.
-        lookup_shape: The shape of the ids that it looks up; None where it looks up none.
-        reverse_shape: The shape of what a `TTEmbedding` is given with `reverse=True`; None where
-            it never is.
+        target: Name of the device, as for `dart_keras.deployment.convert`.
+        lookup_shape: Shape of the ids for lookups; None without lookups.
+        reverse_shape: Input shape of a `TTEmbedding` for `reverse=True`; None if it is not used.
     """
 
     def __init__(
@@ -42,37 +41,35 @@ class QuantizedEmbedding(keras.layers.Wrapper):
         self.target = target
         self.lookup_shape = lookup_shape
         self.reverse_shape = reverse_shape
-        # As of a TTEmbedding: ids that come as floats must not be rounded to half precision.
+        # As in TTEmbedding: float ids must not be rounded to half precision.
         self.autocast = False
 
     @property
     def input_dim(self) -> int:
-        """The size of the vocabulary."""
+        """Size of the vocabulary."""
         return self.layer.input_dim
 
     def build(self, input_shape: Any = None) -> None:
         """Create the layer's weights and the ranges."""
         if not self.layer.built:
             self.layer.build(input_shape)
-        is_train = isinstance(self.layer, TTEmbedding)
+        is_tt = isinstance(self.layer, TTEmbedding)
         self.quantizers: list[ActivationQuantizer] = []
         if self.lookup_shape is not None:
-            self._lookup: Any = TrainLookup(self, self.lookup_shape) if is_train else Table(self)
+            self._lookup: Any = TTLookup(self, self.lookup_shape) if is_tt else Table(self)
             self.quantizers += self._lookup.quantizers
             if not self._lookup.gives_range:
                 self._rows = ActivationQuantizer(self, "rows")
                 self.quantizers.append(self._rows)
         if self.reverse_shape is not None:
             width, vocabulary = self.layer.output_dim, self.layer.input_dim
-            self._products = TrainProducts(
-                self, self.reverse_shape, width, vocabulary, reverse=True
-            )
+            self._products = TTProducts(self, self.reverse_shape, width, vocabulary, reverse=True)
             self._logits = ActivationQuantizer(self, "logits")
             self.quantizers += [*self._products.quantizers, self._logits]
         self.built = True
 
     def call(self, inputs: Any, reverse: bool = False, training: bool | None = None) -> Any:
-        """Embeddings of ids, or logits over the vocabulary, of the integers of the device."""
+        """Return embeddings of ids, or logits over the vocabulary, as the device computes them."""
         final = is_exporting()
         if reverse:
             return self._logits(self._products(inputs, training, final), training, final)
@@ -86,10 +83,10 @@ class QuantizedEmbedding(keras.layers.Wrapper):
     def compute_output_spec(
         self, inputs: Any, reverse: bool = False, training: bool | None = None
     ) -> Any:
-        """That of the layer's outputs."""
+        """Return the output spec of the wrapped layer."""
         return self.layer.compute_output_spec(inputs, **({"reverse": True} if reverse else {}))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Return the constructor's arguments."""
         shapes = {"lookup_shape": self.lookup_shape, "reverse_shape": self.reverse_shape}
         return {**super().get_config(), "target": self.target, **shapes}

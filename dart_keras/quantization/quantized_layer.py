@@ -1,4 +1,4 @@
-"""Layers that compute what their int8 twins on a device do."""
+"""Layers that compute the same as their int8 versions on a device."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import keras
 from dart_keras.layers import TTDense, TTEinsumDense
 from dart_keras.layers.einsum_axes import einsum_axes
 from dart_keras.layers.planning import planned_device
-from dart_keras.quantization.products import Kernel, TrainProducts
+from dart_keras.quantization.products import Kernel, TTProducts
 from dart_keras.quantization.ranges import ActivationQuantizer, FixedQuantizer
 
-# What a runtime works out in the operator in front of it.
+# Activations that a runtime fuses with the operator before them.
 _FUSED = (keras.activations.linear, keras.activations.relu, keras.activations.relu6)
-# The ranges that the runtimes give their outputs.
+# Fixed output ranges of the runtimes.
 _KNOWN = {
     keras.activations.softmax: (0.0, 255 / 256),
     keras.activations.sigmoid: (0.0, 255 / 256),
@@ -21,27 +21,27 @@ _KNOWN = {
 
 
 def is_exporting() -> bool:
-    """Whether a model is being made a file, or compared with one."""
+    """Return whether a model is being converted to a file, or compared with one."""
     return planned_device() is not None
 
 
 def range_of_input(tensor: Any) -> str:
-    """The name of the layer that rounds an input."""
+    """Return the name of the layer that rounds an input."""
     return f"{tensor.name}_range"
 
 
-def quantizer_behind(layer: keras.Layer, activation: Any, name: str) -> Any:
-    """The quantizer of what an activation makes."""
+def output_quantizer(layer: keras.Layer, activation: Any, name: str) -> Any:
+    """Return the quantizer of an activation's output."""
     known = _KNOWN.get(activation)
     return FixedQuantizer(*known) if known else ActivationQuantizer(layer, name)
 
 
 @keras.saving.register_keras_serializable("dart_keras")
 class QuantizedOutput(keras.layers.Layer):
-    """Rounds what it is given to int8, in a range that training finds.
+    """Rounds its input to int8, in a range that training learns.
 
     Args:
-        activation: What made the input, if its range is known from that.
+        activation: The activation before this layer; some have fixed ranges.
     """
 
     def __init__(self, activation: Any = None, **kwargs: Any) -> None:
@@ -51,35 +51,35 @@ class QuantizedOutput(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Create the range."""
-        self.quantizers = [quantizer_behind(self, self.activation, "range")]
+        self.quantizers = [output_quantizer(self, self.activation, "range")]
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The inputs, rounded."""
+        """Return the rounded inputs."""
         return self.quantizers[0](inputs, training, is_exporting())
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        """That of the inputs."""
+        """Return the spec of the inputs."""
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Return the constructor's arguments."""
         activation = keras.activations.serialize(self.activation)
         return {**super().get_config(), "activation": activation}
 
 
 @keras.saving.register_keras_serializable("dart_keras")
 class QuantizedLayer(keras.layers.Wrapper):
-    """A layer with weights that computes what its int8 twin on a device does.
+    """A layer with weights that computes the same as its int8 version on a device.
 
-    Its weights, the results of each product of a tensor train and its outputs are rounded as the
-    file's are; gradients pass as if they were not.
+    Its weights, the results of each product of a TT matrix and its outputs are rounded as in the
+    file. Gradients ignore the rounding.
 
     Args:
         layer: A `TTDense`, `TTEinsumDense`, `Dense`, `Conv2D` or `DepthwiseConv2D`, linear.
-        activation: The activation behind it.
-        target: The device, as for `dart_keras.deployment.convert`. Trains are multiplied in the
-            order that is fastest there.
+        activation: The activation after it.
+        target: Name of the device, as for `dart_keras.deployment.convert`. TT matrices are
+            multiplied in the order that is fastest there.
     """
 
     def __init__(self, layer: Any, activation: Any, target: str, **kwargs: Any) -> None:
@@ -95,17 +95,17 @@ class QuantizedLayer(keras.layers.Wrapper):
         if isinstance(self.layer, TTDense | TTEinsumDense):
             summed, units = self.layer.matrix_shape
             width = units if self._ends_with_product(len(input_shape)) else None
-            self._product: Any = TrainProducts(self, input_shape, summed, width)
+            self._product: Any = TTProducts(self, input_shape, summed, width)
         else:
             self._product = Kernel(self)
         self.quantizers = [*self._product.quantizers]
         if self.activation not in _FUSED:
             self.quantizers.append(ActivationQuantizer(self, "before_activation"))
-        self.quantizers.append(quantizer_behind(self, self.activation, "output"))
+        self.quantizers.append(output_quantizer(self, self.activation, "output"))
         self.built = True
 
     def _ends_with_product(self, ndim: int) -> bool:
-        """Whether bias and activation come right behind the product."""
+        """Return whether bias and activation directly follow the product."""
         if isinstance(self.layer, TTDense):
             return True
         axes = einsum_axes(self.layer.equation).expanded(ndim)
@@ -114,7 +114,7 @@ class QuantizedLayer(keras.layers.Wrapper):
         return is_plain and set(biased) == set(axes.new) and axes.output == axes.kept + axes.new
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The outputs, of the integers that the device computes."""
+        """Return the outputs as the device computes them."""
         final = is_exporting()
         outputs = self._product(inputs, training, final)
         *_, before, output = (None, *self.quantizers)
@@ -123,10 +123,10 @@ class QuantizedLayer(keras.layers.Wrapper):
         return output(self.activation(outputs), training, final)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        """That of the layer's outputs."""
+        """Return the output spec of the wrapped layer."""
         return self.layer.compute_output_spec(inputs)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Return the constructor's arguments."""
         activation = keras.activations.serialize(self.activation)
         return {**super().get_config(), "activation": activation, "target": self.target}
