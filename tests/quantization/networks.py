@@ -9,7 +9,7 @@ from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.private_apis import flatten_layers
 
 
-def two_balanced_trains():
+def two_balanced_tt_layers():
     modes = ((8, 8), (8, 16))
     first = TTDense(128, 6, *modes, activation="relu", name="first")
     second = TTDense(64, 5, (8, 16), (8, 8), activation="tanh", name="second")
@@ -125,7 +125,7 @@ def one_core_and_padded_ids():
 NETWORKS = {
     build.__name__: build
     for build in (
-        two_balanced_trains,
+        two_balanced_tt_layers,
         three_modes,
         low_rank,
         padded_modes,

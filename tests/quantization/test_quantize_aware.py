@@ -12,7 +12,7 @@ from dart_keras.private_apis import flatten_layers
 from dart_keras.quantization import quantize_aware
 from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
 from dart_keras.quantization.quantized_layer import QuantizedLayer
-from tests.quantization.networks import NETWORKS, inputs_of, nested, two_balanced_trains
+from tests.quantization.networks import NETWORKS, inputs_of, nested, two_balanced_tt_layers
 
 TARGETS = {"raspberry-pi": "litert", "microcontroller": "tflm"}
 MEAN_STEPS = {"litert": 0.25, "tflm": 0.6}
@@ -55,7 +55,7 @@ def test_file_computes_what_the_model_was_trained_with(name, target):
 
 def test_integers_of_the_file_match_training():
     keras.utils.set_random_seed(0)
-    aware, _ = trained(two_balanced_trains())
+    aware, _ = trained(two_balanced_tt_layers())
     model = unpack(convert(aware, quantization="int8").content)
     [graph] = model.subgraphs
     stored = [
@@ -81,7 +81,7 @@ def _cores(aware):
 
 
 def test_before_training_only_weights_are_rounded():
-    model = two_balanced_trains()
+    model = two_balanced_tt_layers()
     x = inputs_of(model)
     [expected], [received] = predicted(model, x), predicted(quantize_aware(model), x)
     assert 0 < np.abs(received - expected).max() < 0.1 * np.abs(expected).max()
@@ -110,7 +110,7 @@ def _single(model):
     return [x for x in flatten_layers(model) if not isinstance(x, keras.Model)]
 
 
-@pytest.mark.parametrize("build", [two_balanced_trains, nested])
+@pytest.mark.parametrize("build", [two_balanced_tt_layers, nested])
 def test_saved_model_is_equal_and_can_be_trained(build, tmp_path):
     aware, x = trained(build())
     aware.save(tmp_path / "aware.keras")
@@ -124,7 +124,7 @@ def test_saved_model_is_equal_and_can_be_trained(build, tmp_path):
 
 def test_training_compensates_for_rounding():
     keras.utils.set_random_seed(0)
-    model = two_balanced_trains()
+    model = two_balanced_tt_layers()
     x = inputs_of(model, 512)
     # Channels of very different magnitude in one tensor with one scale.
     model.get_layer("first").bias.assign(np.where(np.arange(128) < 4, 60.0, 0.0))
@@ -154,7 +154,7 @@ def test_matrix_with_few_rows_has_one_scale_if_scales_would_be_large(target):
 
 def test_truncated_ranks_are_kept():
     keras.utils.set_random_seed(0)
-    model = two_balanced_trains()
+    model = two_balanced_tt_layers()
     x = inputs_of(model)
     model.compile("adam", "mse")
     cut = dk.callbacks.RankDiscretization(dk.selection.Threshold(0.5), epoch=1)
@@ -218,7 +218,7 @@ def larger_of_two():
 
 
 def uncut():
-    model = two_balanced_trains()
+    model = two_balanced_tt_layers()
     train = model.get_layer("first")
     train.add_rank_gates(RankGates(train.ranks, train.input_modes, train.output_modes, 0.1, 1.0))
     return model
@@ -237,8 +237,8 @@ def subclassed():
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [
-        (two_balanced_trains, {"quantization": "int16x8"}, "`quantization` .*int16x8"),
-        (two_balanced_trains, {"target": "cpu"}, "`target` .*cpu"),
+        (two_balanced_tt_layers, {"quantization": "int16x8"}, "`quantization` .*int16x8"),
+        (two_balanced_tt_layers, {"target": "cpu"}, "`target` .*cpu"),
         (unbuilt, {}, "built"),
         (recurrent, {}, r"cells \(LSTM\)"),
         (half_precision, {}, "float32"),
@@ -258,17 +258,17 @@ def test_unsupported_layers_are_refused(build, options, message):
 
 
 def test_flash_budget_does_not_change_trained_weights():
-    aware, _ = trained(two_balanced_trains())
+    aware, _ = trained(two_balanced_tt_layers())
     content = convert(aware, quantization="int8").content
     larger = convert(aware, quantization="int8", flash_budget=10 * len(content))
     assert larger.content == content
 
 
 def test_file_needs_ranges_and_the_same_target():
-    aware = quantize_aware(two_balanced_trains())
+    aware = quantize_aware(two_balanced_tt_layers())
     with pytest.raises(ValueError, match=r"call `fit`.*first"):
         convert(aware, quantization="int8")
-    aware, _ = trained(two_balanced_trains())
+    aware, _ = trained(two_balanced_tt_layers())
     with pytest.raises(ValueError, match="Received: target='microcontroller'"):
         convert(aware, "microcontroller", quantization="int8")
     with pytest.raises(ValueError, match="Received: quantization='float32'"):
