@@ -23,8 +23,8 @@ from benchmarks import core_bases, environment
 from benchmarks.compression import anomaly_detection
 from benchmarks.tables import RESULTS, Results
 from dart_keras.deployment.build import executable
-from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold
-from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
+from dart_keras.deployment.flatbuffer.passes import apply_passes
+from dart_keras.deployment.flatbuffer.serialization import pack
 from dart_keras.deployment.post_training.activation_ranges import METHODS
 from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering
@@ -125,7 +125,10 @@ def measured(
     [expected] = exported([test_rows])
     found: dict[str, Any] = {}
     for scales, per_channel in (("per channel", True), ("per tensor", False)):
-        file = executable(slim(fold(lowering.file(per_channel)), True), exported)
+        model = lowering.model(per_channel)
+        for stage in ("optimize", "strip"):
+            apply_passes(model, stage, ["litert"])
+        file = executable(pack(model), exported)
         [outputs] = file.run("litert", [test_rows]).outputs
         ratio = np.mean(expected**2) / np.mean((outputs - expected) ** 2)
         found[scales] = round(10 * math.log10(ratio), 2)

@@ -101,7 +101,6 @@ class Device:
             device's own one last. Empty if it runs no `.tflite` files.
         quantizations: The quantization schemes that it runs.
         unsupported: For every other scheme, why it cannot run it.
-        keeps_names: Whether its files can be asked for inputs and outputs by name.
         scale_tolerance: How many decibels of the signal-to-noise ratio it may cost to give weights
             a single scale in place of one for each channel.
     """
@@ -114,7 +113,6 @@ class Device:
     quantizations: tuple[str, ...] = ()
     # Two devices that differ in it alone are planned for alike.
     unsupported: Mapping[str, str] = field(default_factory=dict, hash=False)
-    keeps_names: bool = True
     scale_tolerance: float = 0.5
 
     @property
@@ -186,7 +184,6 @@ DEVICES: dict[str, Device] = {
             runtimes=("litert", "tflm"),
             quantizations=("float32", "int8", "int16x8"),
             unsupported={"dynamic": _NO_HYBRID_KERNELS},
-            keeps_names=False,
             # Here a scale takes twelve bytes of the arena, too, and memory is what such devices
             # have least of.
             scale_tolerance=1.5,
@@ -201,7 +198,6 @@ DEVICES: dict[str, Device] = {
             runtimes=("litert", "tflm"),
             quantizations=("float32", "int8", "int16x8"),
             unsupported={"dynamic": _NO_HYBRID_KERNELS},
-            keeps_names=False,
             scale_tolerance=1.5,
         ),
     )

@@ -2,23 +2,24 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold
-from dart_keras.deployment.flatbuffer.passes.int8_tables import narrow_tables
-from dart_keras.deployment.flatbuffer.passes.int8_weights import narrow_weights
-from dart_keras.deployment.flatbuffer.passes.int32_accumulators import narrow
-from dart_keras.deployment.flatbuffer.passes.relu6 import saturate
-from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
+from dart_keras.deployment.flatbuffer.passes import apply_passes
 from dart_keras.deployment.flatbuffer.reader import ModelFile
-from dart_keras.deployment.flatbuffer.size_breakdown import file_parts
+from dart_keras.deployment.flatbuffer.serialization import copy_model, pack
+from dart_keras.deployment.flatbuffer.size_breakdown import size_limit
 from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.post_training.trained_ranges import check_integers
-from dart_keras.deployment.post_training.weight_scales import Scaled, choose_scales, counted
+from dart_keras.deployment.post_training.weight_scales import (
+    WeightScales,
+    choose_scales,
+    weight_scales_of,
+)
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
 from dart_keras.deployment.tracing.basis_choice import AS_TRAINED, gauges_of
@@ -47,7 +48,7 @@ class Built:
     named: bytes
     exported: Exported
     plans: DevicePlans
-    scaled: Scaled | None
+    scaled: WeightScales | None
     gauge: str | None
 
 
@@ -113,20 +114,21 @@ class Builder:
 
     def _build(self, plans: DevicePlans, gauge: str | None = None) -> Built:
         gauge, lowering = self._chosen(plans, gauge)
-        exported, content = lowering.exported, self._file(lowering)
+        exported, model = lowering.exported, self._converted(lowering)
         scaled = None
         if self.scheme.learned:
-            check_integers(content, exported)
-            scaled = counted(content)
+            check_integers(model, exported)
+            scaled = weight_scales_of(model)
         elif self.scheme.optimized:
-            coarse = self._file(lowering, per_channel=False)
+            coarse = self._converted(lowering, per_channel=False)
             # The runtime with the coarser arithmetic.
             decibels = self._decibels(exported, self.device.runtimes[-1])
             tolerance = self.device.scale_tolerance
-            scaled = choose_scales(content, coarse, decibels, tolerance, self._is_small)
-            content = scaled.content
-        named = narrow(fold(content))
-        return Built(slim(named, self.device.keeps_names), named, exported, plans, scaled, gauge)
+            model, scaled = choose_scales(model, coarse, decibels, tolerance, self._is_small)
+        apply_passes(model, "optimize", self.device.runtimes)
+        named = pack(model)
+        apply_passes(model, "strip", self.device.runtimes)
+        return Built(pack(model), named, exported, plans, scaled, gauge)
 
     def _chosen(self, plans: DevicePlans, gauge: str | None) -> tuple[str | None, Lowering]:
         """The gauge whose worst output has the highest signal-to-noise ratio, if none is given."""
@@ -146,19 +148,24 @@ class Builder:
         if gauge is None:
             # LiteRT tells gauges apart as well as TFLM, and sooner.
             worst = {
-                name: min(self._decibels(lowering.exported, "litert")(self._file(lowering)))
+                name: min(
+                    self._decibels(lowering.exported, "litert")(pack(self._converted(lowering)))
+                )
                 for name, lowering in lowerings.items()
             }
             gauge = max(worst, key=worst.__getitem__)
         return gauge, lowerings[gauge]
 
-    def _is_small(self, content: bytes) -> bool:
-        parts = file_parts(slim(narrow(fold(content)), self.device.keeps_names))
-        return parts.size <= parts.limit
+    def _is_small(self, model: Any) -> bool:
+        model = copy_model(model)
+        for stage in ("optimize", "strip"):
+            apply_passes(model, stage, self.device.runtimes)
+        return len(pack(model)) <= size_limit(model)
 
-    def _file(self, lowering: Lowering, per_channel: bool = True) -> bytes:
-        content = narrow_weights(lowering.file(per_channel))
-        return narrow_tables(saturate(content)) if self.device.has_arena else content
+    def _converted(self, lowering: Lowering, per_channel: bool = True) -> Any:
+        model = lowering.model(per_channel)
+        apply_passes(model, "convert", self.device.runtimes)
+        return model
 
     def _decibels(self, exported: Exported, runtime: str) -> Callable[[bytes], list[float]]:
         expected = exported(self.compared)

@@ -37,7 +37,6 @@ from dart_keras.private_apis.keras_variables import (
 )
 from dart_keras.private_apis.tensorflow_graphs import compiling_with_xla, freeze
 from dart_keras.private_apis.tensorflow_lite import (
-    load_schema,
     measure_ranges,
     quantize,
     set_per_channel,
@@ -60,7 +59,6 @@ __all__ = [
     "input_structure",
     "is_looked_up",
     "is_reversed",
-    "load_schema",
     "measure_ranges",
     "nodes_of",
     "note_calling_model",

@@ -56,10 +56,3 @@ def quantize(measured: bytes, interface: str, per_channel: bool = True) -> bytes
         bias_type=tf.int64,
         disable_per_channel=not per_channel,
     )
-
-
-def load_schema() -> Any:
-    """Import the schema of `.tflite` files that TensorFlow brings along."""
-    from tensorflow.lite.python import schema_py_generated
-
-    return schema_py_generated

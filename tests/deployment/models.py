@@ -1,10 +1,13 @@
 """Small models that the tests of deployment share."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
 from dart_keras.deployment.flatbuffer.reader import ModelFile
-from dart_keras.deployment.flatbuffer.serialization import operator_name, unpack
+from dart_keras.deployment.flatbuffer.serialization import operator_name, pack, sweep, unpack
 from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import lower
 from dart_keras.deployment.runtimes.litert import run_on_litert
@@ -141,6 +144,15 @@ def lowered(
     scheme = SCHEMES[quantization]
     exported = export(model, signature, DevicePlans(target, scheme))
     return lower(exported, scheme, [rows], per_channel)
+
+
+def changed(content: bytes, *changes: Callable[[Any], None]) -> bytes:
+    """The file after some passes over it."""
+    model = unpack(content)
+    for change in changes:
+        change(model)
+    sweep(model)
+    return pack(model)
 
 
 def operators(content: bytes) -> list[str]:

@@ -1,26 +1,21 @@
-from collections.abc import Callable
 from copy import copy
 from typing import Any
 
 import numpy as np
 
 from dart_keras.deployment.flatbuffer.serialization import (
+    builtin_name,
+    dtype_name,
     load_schema,
-    names_of,
     operator_name,
-    pack,
-    sweep,
-    unpack,
 )
-
-_CODES = {"RELU": 19, "RESHAPE": 22, "TRANSPOSE": 39, "QUANTIZE": 114}
 
 
 class Graph:
     """The operators and tensors of one subgraph of a file, to ask about and to change.
 
     Tensors go by their index, operators by the objects of the schema. Tensors without a use may
-    stay behind: `sweep` drops them.
+    be left: `sweep` drops them.
 
     Args:
         model: The `ModelT` of the file.
@@ -29,7 +24,6 @@ class Graph:
 
     def __init__(self, model: Any, subgraph: Any) -> None:
         self._schema = load_schema()
-        self._types = names_of(self._schema.TensorType)
         self._model, self._subgraph = model, subgraph
         self._refresh()
 
@@ -58,7 +52,7 @@ class Graph:
 
     def dtype(self, tensor: int) -> str:
         """Returns the schema's name of a tensor's type, such as `"INT8"`."""
-        return self._types[self._subgraph.tensors[tensor].type]
+        return dtype_name(self._subgraph.tensors[tensor].type)
 
     def constant(self, tensor: int) -> np.ndarray | None:
         """Returns the bytes of a constant, as int32 if it is of these; None for other tensors."""
@@ -138,7 +132,7 @@ class Graph:
         return len(self._subgraph.tensors) - 1
 
     def reshape(self, source: int, target: int) -> Any:
-        """Makes an operator that reshapes one tensor into another; `insert` puts it in place."""
+        """Makes an operator that reshapes one tensor into another; `replace` puts it in place."""
         options = self._schema.ReshapeOptionsT()
         options.newShape = self._subgraph.tensors[target].shape
         return self._make("RESHAPE", options, [source], target)
@@ -191,10 +185,12 @@ class Graph:
 
     def _code(self, name: str) -> int:
         for index, code in enumerate(self._model.operatorCodes):
-            if max(code.builtinCode, code.deprecatedBuiltinCode) == _CODES[name]:
+            if builtin_name(code) == name:
                 return index
         code = self._schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = _CODES[name]
+        # The second field is for readers that know operators below 127 alone, as those made here.
+        code.builtinCode = getattr(self._schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode = code.builtinCode
         code.version = 1
         self._model.operatorCodes.append(code)
         return len(self._model.operatorCodes) - 1
@@ -210,19 +206,6 @@ class Graph:
             self._consumers.setdefault(int(tensor), []).extend([None, None])
 
 
-def rewritten(content: bytes, change: Callable[[Graph], bool]) -> bytes:
-    """Changes every subgraph of a file and drops what is no longer used.
-
-    Args:
-        content: A `.tflite` file.
-        change: Changes a subgraph, and returns whether it did.
-
-    Returns:
-        The new file; the same one where nothing was changed.
-    """
-    model = unpack(content)
-    changed = [change(Graph(model, subgraph)) for subgraph in model.subgraphs]
-    if not any(changed):
-        return content
-    sweep(model)
-    return pack(model)
+def graphs_of(model: Any) -> list[Graph]:
+    """Return the subgraphs of a `ModelT`, to be changed in place."""
+    return [Graph(model, subgraph) for subgraph in model.subgraphs]

@@ -5,14 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.flatbuffer.serialization import (
-    builtin_names,
-    load_schema,
-    names_of,
-    pack,
-    unpack,
-)
+from dart_keras.deployment.flatbuffer.serialization import builtin_name, dtype_name, load_schema
 from dart_keras.deployment.runtimes.tensor_info import TensorInfo
 
 
@@ -36,11 +29,8 @@ class ModelFile:
     """
 
     def __init__(self, content: bytes | bytearray) -> None:
-        schema = load_schema()
-        self._model = schema.Model.GetRootAsModel(content, 0)
+        self._model = load_schema().Model.GetRootAs(content)
         self._main = self._model.Subgraphs(0)
-        self._types = names_of(schema.TensorType)
-        self._builtins = builtin_names()
 
     @property
     def operators(self) -> list[Operator]:
@@ -51,7 +41,7 @@ class ModelFile:
             for place in range(graph.OperatorsLength()):
                 operator = graph.Operators(place)
                 code = self._model.OperatorCodes(operator.OpcodeIndex())
-                name = self._builtins[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+                name = builtin_name(code)
                 if name == "CUSTOM":
                     name = code.CustomCode().decode()
                 ids = [operator.Outputs(i) for i in range(operator.OutputsLength())]
@@ -78,7 +68,7 @@ class ModelFile:
                 length = self._model.Buffers(tensor.Buffer()).DataLength()
                 if length and tensor.Buffer() not in buffers:
                     buffers.add(tensor.Buffer())
-                    sizes[self._types[tensor.Type()].lower()] += length
+                    sizes[dtype_name(tensor.Type()).lower()] += length
         return dict(sorted(sizes.items()))
 
     @property
@@ -110,42 +100,9 @@ class ModelFile:
         """Describes a tensor of the main subgraph; not constants, which may have many scales."""
         tensor = self._main.Tensors(int(index))
         shape = tuple(int(size) for size in np.atleast_1d(tensor.ShapeAsNumpy()))
-        dtype = {"BOOL": "bool"}.get(self._types[tensor.Type()], self._types[tensor.Type()].lower())
+        dtype = dtype_name(tensor.Type()).lower()
         quantization = tensor.Quantization()
         if quantization is None or not quantization.ScaleLength():
             return TensorInfo(name, shape if tensor.ShapeLength() else (), dtype)
         scale, zero = float(quantization.Scale(0)), int(quantization.ZeroPoint(0))
         return TensorInfo(name, shape, dtype, scale, zero)
-
-
-def ordered(content: bytes, input_names: Sequence[str]) -> bytes:
-    """Puts a file's inputs and outputs into the order of its signature.
-
-    The converter lists them in an order of its own. A device addresses them by index alone,
-    so index k is made to be the Keras model's k-th input or output.
-
-    Args:
-        content: A file whose signature calls the outputs `output_0`, `output_1`, ...
-        input_names: The signature's names of the inputs, in the order wanted.
-
-    Returns:
-        The file, the same but for the two lists of indices.
-
-    Raises:
-        ConversionError: If the file has no signature.
-    """
-    model = unpack(content)
-    if not model.signatureDefs:
-        raise ConversionError(
-            "TensorFlow's converter made a file that does not tell its inputs and outputs apart. "
-            "Received: a file without a signature."
-        )
-    [signature, *_], [graph, *_] = model.signatureDefs, model.subgraphs
-    # The schema's Python code leaves names as bytes.
-    by_name = {
-        entry.name.decode(): entry.tensorIndex for entry in [*signature.inputs, *signature.outputs]
-    }
-    graph.inputs = np.array([by_name[name] for name in input_names], "int32")
-    outputs = [by_name[f"output_{place}"] for place in range(len(signature.outputs))]
-    graph.outputs = np.array(outputs, "int32")
-    return pack(model)

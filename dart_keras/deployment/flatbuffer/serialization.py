@@ -1,47 +1,73 @@
+import copy
 import functools
 from collections import Counter
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from dart_keras.private_apis import deduplicating_builder, load_schema
+from dart_keras.private_apis import deduplicating_builder
+from dart_keras.utils.optional_imports import load
+
+
+def load_schema() -> ModuleType:
+    """Return the schema of `.tflite` files.
+
+    Raises:
+        ImportError: If `ai-edge-litert` is not installed.
+    """
+    return load("ai_edge_litert.schema_py_generated", "ai-edge-litert")
+
+
+def load_flatbuffer_utils() -> ModuleType:
+    """Return LiteRT's tools for parsed files.
+
+    Raises:
+        ImportError: If `ai-edge-litert` is not installed.
+    """
+    return load("ai_edge_litert.tools.flatbuffer_utils", "ai-edge-litert")
 
 
 def unpack(content: bytes) -> Any:
-    """Reads a `.tflite` file into the objects of its schema, which can be changed.
+    """Parse a `.tflite` file into the objects of its schema, which can be changed.
 
     Returns:
         A `ModelT`.
     """
-    schema = load_schema()
     # A copy, because the objects' arrays are views of it.
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
+    model = load_flatbuffer_utils().convert_bytearray_to_object(bytearray(content))
     for graph in model.subgraphs:
         # None where a file's outputs are its inputs.
         graph.operators = graph.operators or []
     return model
 
 
+def copy_model(model: Any) -> Any:
+    """Return a copy of a `ModelT` to be changed by itself; both share the constants' bytes."""
+    shared = {id(buffer.data): buffer.data for buffer in model.buffers}
+    return copy.deepcopy(model, shared)
+
+
 def pack(model: Any) -> bytes:
-    """Writes a `ModelT` as a file in which equal vectors, tables and names are stored once."""
-    return bytes(_packed(model).Output())
+    """Write a `ModelT` as a file in which equal vectors, tables and names are stored once."""
+    return pack_with_padding(model)[0]
 
 
-def padding(content: bytes) -> list[tuple[int, int]]:
-    """Returns where a file that `pack` wrote is left empty: the place and number of bytes.
+def pack_with_padding(model: Any) -> tuple[bytes, list[tuple[int, int]]]:
+    """Write a `ModelT` as `pack` does, and tell where the file is left empty.
 
-    Raises:
-        ValueError: If another program wrote the file.
+    Returns:
+        The file, and for each gap its place and number of bytes.
     """
-    builder = _packed(unpack(content))
-    if builder.Output() != content:
-        raise ValueError("Expected a file that `pack` wrote. Received: another one")
-    return [(len(content) - before_end, count) for before_end, count in builder.padding]
+    builder = deduplicating_builder()(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    content = bytes(builder.Output())
+    return content, [(len(content) - before_end, count) for before_end, count in builder.padding]
 
 
 def sweep(model: Any) -> None:
-    """Drops tensors, constants and operator codes that no operator uses; equal constants merge.
+    """Drop tensors, constants and operator codes that no operator uses; merge equal constants.
 
     Tensors come in the order of their first use. TensorFlow Lite Micro gives those of one size
     their memory in the order of the file, and in another one it may leave gaps.
@@ -66,26 +92,23 @@ def sweep(model: Any) -> None:
 
 
 def operator_name(model: Any, operator: Any) -> str:
-    """Returns an operator's builtin name, `"CUSTOM"` for one that is none."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    return builtin_names()[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    """Return an operator's builtin name, `"CUSTOM"` for one that is none."""
+    return builtin_name(model.operatorCodes[operator.opcodeIndex])
+
+
+def builtin_name(code: Any) -> str:
+    """Return the name of the builtin operator of an `OperatorCode` or `OperatorCodeT`."""
+    return _builtin_names()[load_flatbuffer_utils().get_builtin_code_from_operator_code(code)]
+
+
+def dtype_name(tensor_type: int) -> str:
+    """Return the schema's name of a tensor's type, such as `"INT8"`."""
+    return load_flatbuffer_utils().type_to_name(tensor_type)
 
 
 @functools.cache
-def builtin_names() -> dict[int, str]:
-    """Returns the names of the builtin operators by their codes."""
-    return names_of(load_schema().BuiltinOperator)
-
-
-def names_of(enumeration: type) -> dict[int, str]:
-    """Returns the names of an enumeration of the schema by their values."""
-    return {v: k for k, v in vars(enumeration).items() if isinstance(v, int)}
-
-
-def _packed(model: Any) -> Any:
-    builder = deduplicating_builder()(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return builder
+def _builtin_names() -> dict[int, str]:
+    return {v: k for k, v in vars(load_schema().BuiltinOperator).items() if isinstance(v, int)}
 
 
 def _tensor_lists(graph: Any) -> Iterable[Iterable[int]]:

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dart_keras.deployment.flatbuffer.serialization import (
-    load_schema,
-    names_of,
+    dtype_name,
     operator_name,
-    padding,
+    pack_with_padding,
     unpack,
 )
 
@@ -47,7 +46,7 @@ class FileParts:
     @property
     def limit(self) -> float:
         """The most bytes of a small file: its biases, 1.25 times its other weights, and 2 KiB."""
-        return 1.25 * sum(self.weights.values()) + self.biases + 2048
+        return _limit(sum(self.weights.values()), self.biases)
 
     def __str__(self) -> str:
         weights = " + ".join(f"{size:,} {dtype}" for dtype, size in self.weights.items())
@@ -58,7 +57,7 @@ class FileParts:
 
 
 def file_parts(content: bytes) -> FileParts:
-    """Tells what the bytes of a file are for.
+    """Tell what the bytes of a file are for.
 
     Args:
         content: A file that `pack` wrote.
@@ -67,24 +66,41 @@ def file_parts(content: bytes) -> FileParts:
         ValueError: If another program wrote the file.
     """
     model = unpack(content)
-    numbers, scales = _numbers(model), _scale_bytes(model)
+    written, gaps = pack_with_padding(model)
+    if written != content:
+        raise ValueError("Expected a file that `pack` wrote. Received: another one")
+    weights, biases, scales = *_constant_bytes(model), _scale_bytes(model)
+    empty = sum(count for _, count in gaps)
+    graph = len(content) - weights.total() - biases - scales - empty
+    return FileParts(dict(sorted(weights.items())), biases, scales, graph, empty)
+
+
+def size_limit(model: Any) -> float:
+    """Return `FileParts.limit` of the file that `pack` makes of a `ModelT`."""
+    weights, biases = _constant_bytes(model)
+    return _limit(weights.total(), biases)
+
+
+def _limit(weights: int, biases: int) -> float:
+    return 1.25 * weights + biases + 2048
+
+
+def _constant_bytes(model: Any) -> tuple[Counter[str], int]:
+    """Return the bytes of weights by their dtype, and those of biases."""
+    numbers = _numbers(model)
     beside = set(_bias_buffers(model)) & set(numbers)
     weights: Counter[str] = Counter()
     for buffer, dtype in numbers.items():
         if buffer not in beside:
             weights[dtype] += len(model.buffers[buffer].data)
-    biases = sum(len(model.buffers[buffer].data) for buffer in beside)
-    empty = sum(count for _, count in padding(content))
-    graph = len(content) - weights.total() - biases - scales - empty
-    return FileParts(dict(sorted(weights.items())), biases, scales, graph, empty)
+    return weights, sum(len(model.buffers[buffer].data) for buffer in beside)
 
 
 def _numbers(model: Any) -> dict[int, str]:
     """The buffers that hold real numbers, with their dtypes."""
-    types = names_of(load_schema().TensorType)
     found = {}
     for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
-        dtype, data = types[tensor.type].lower(), model.buffers[tensor.buffer].data
+        dtype, data = dtype_name(tensor.type).lower(), model.buffers[tensor.buffer].data
         # Integers that stand for themselves are shapes and axes.
         is_real = dtype.startswith("float") or _scale_vectors(tensor)
         if is_real and data is not None and len(data):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.serialization import pack, unpack
+from dart_keras.deployment.flatbuffer.serialization import pack
 from dart_keras.deployment.post_training.tensor_values import Inspection
 
 _BINS = 2048
@@ -80,59 +80,55 @@ METHODS: dict[str, Callable[[Histogram, str], tuple[float, float]] | None] = {
 }
 
 
-def with_true_ranges(measured: bytes, arrays: Sequence[np.ndarray]) -> bytes:
-    """A file in float with the smallest and the largest number that each activation really took.
+def set_true_ranges(model: Any, arrays: Sequence[np.ndarray]) -> None:
+    """Set each activation's range to the smallest and the largest number that it really takes.
 
     TensorFlow's calibrator looks at an operator's inputs after it has run, too. One that works in
     place, such as an addition, has written its output over one of them by then: what is added to a
     residual stream had the range of the sum, and scores in front of a mask that of the mask.
 
     Args:
-        measured: The file, whose tensors carry the ranges that the calibrator found.
+        model: The `ModelT` of a file in float, whose tensors carry the ranges that the calibrator
+            found; changed in place.
         arrays: The rows, one array for each input in the file's order.
     """
-    model = unpack(measured)
     tensors = model.subgraphs[0].tensors
     places = [place for place, tensor in enumerate(tensors) if _has_range(tensor)]
     lows, highs = dict.fromkeys(places, np.inf), dict.fromkeys(places, -np.inf)
-    for place, values in tensors_on(measured, places, arrays):
+    for place, values in tensors_on(pack(model), places, arrays):
         lows[place] = min(lows[place], values.min(initial=np.inf))
         highs[place] = max(highs[place], values.max(initial=-np.inf))
     for place in places:
         if lows[place] <= highs[place]:
             tensors[place].quantization.min = np.array([lows[place]], "float32")
             tensors[place].quantization.max = np.array([highs[place]], "float32")
-    return pack(model)
 
 
-def with_chosen_ranges(
-    measured: bytes, method: str, integers: str, arrays: Sequence[np.ndarray]
-) -> bytes:
-    """A file in float with other ranges of its activations, to be quantized by.
+def choose_ranges(model: Any, method: str, integers: str, arrays: Sequence[np.ndarray]) -> None:
+    """Set the ranges of activations by which a file in float will be quantized.
 
     Args:
-        measured: The file, whose tensors carry the smallest and the largest number that they took.
+        model: The `ModelT` of the file, whose tensors carry the smallest and the largest number
+            that they took; changed in place.
         method: One of `METHODS`.
         integers: The dtype that the activations will have.
         arrays: The rows on which these were measured, one array for each input in the file's order.
     """
     choose = METHODS[method]
     if choose is None:
-        return measured
-    model = unpack(measured)
+        return
     tensors = model.subgraphs[0].tensors
     histograms = {
         place: Histogram(float(tensor.quantization.min[0]), float(tensor.quantization.max[0]))
         for place, tensor in enumerate(tensors)
         if _has_range(tensor)
     }
-    for place, values in tensors_on(measured, list(histograms), arrays):
+    for place, values in tensors_on(pack(model), list(histograms), arrays):
         histograms[place].add(values)
     for place, histogram in histograms.items():
         low, high = choose(histogram, integers)
         tensors[place].quantization.min = np.array([low], "float32")
         tensors[place].quantization.max = np.array([high], "float32")
-    return pack(model)
 
 
 def _has_range(tensor: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.serialization import load_schema, operator_name, pack, unpack
+from dart_keras.deployment.flatbuffer.serialization import load_schema, operator_name, pack
 from dart_keras.deployment.post_training.activation_ranges import tensors_on
 
 # The step of a softmax's output in integers, which the runtimes fix.
@@ -19,28 +19,25 @@ _STEPS = {"int8": 1 / 256, "int16": 1 / 32768}
 _MASKS = ("ADD", "SELECT", "SELECT_V2")
 
 
-def with_masks_in_range(measured: bytes, integers: str, arrays: Sequence[np.ndarray]) -> bytes:
-    """A file in float with ranges of masked scores that end where a softmax gives nothing.
+def clip_masks(model: Any, integers: str, arrays: Sequence[np.ndarray]) -> None:
+    """End the ranges of masked scores where a softmax gives nothing, and clip the masks there.
 
     A number that is far below the largest of its row counts as much as one that is farther below.
-    The range ends where all numbers of a row together would make up half a step of the output, and
-    the mask is cut off at what reaches that end.
+    The range ends where all numbers of a row together would make up half a step of the output.
+    Masks that are no constants are left alone.
 
     Args:
-        measured: A file whose tensors carry the smallest and the largest number that they took.
+        model: The `ModelT` of a file in float, whose tensors carry the smallest and the largest
+            number that they took; changed in place.
         integers: The dtype that the activations will have.
         arrays: The rows on which these were measured, one array for each input in the file's order.
-
-    Returns:
-        The file; the same one if it has no mask that is a constant.
     """
-    model = unpack(measured)
     masked = _masked_scores(model)
     if not masked:
-        return measured
+        return
     tensors = model.subgraphs[0].tensors
     largest = dict.fromkeys((each.output for each in masked), math.inf)
-    for place, values in tensors_on(measured, list(largest), arrays):
+    for place, values in tensors_on(pack(model), list(largest), arrays):
         largest[place] = min(largest[place], float(values.max(axis=-1).min()))
     for each in masked:
         output, scores = tensors[each.output], tensors[each.scores]
@@ -50,7 +47,6 @@ def with_masks_in_range(measured: bytes, integers: str, arrays: Sequence[np.ndar
             output.quantization.min = np.array([low], "float32")
             is_sum = operator_name(model, each.operator) == "ADD"
             _cut_off(model, each, low - float(scores.quantization.max[0]) if is_sum else low)
-    return pack(model)
 
 
 @dataclass(frozen=True)

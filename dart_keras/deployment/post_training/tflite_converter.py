@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.flatbuffer.reader import ModelFile, ordered
-from dart_keras.deployment.post_training.activation_ranges import (
-    with_chosen_ranges,
-    with_true_ranges,
-)
-from dart_keras.deployment.post_training.attention_masks import with_masks_in_range
+from dart_keras.deployment.flatbuffer.reader import ModelFile
+from dart_keras.deployment.flatbuffer.serialization import pack, unpack
+from dart_keras.deployment.post_training.activation_ranges import choose_ranges, set_true_ranges
+from dart_keras.deployment.post_training.attention_masks import clip_masks
 from dart_keras.deployment.post_training.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.private_apis import measure_ranges, quantize
@@ -43,32 +41,32 @@ class Lowering:
     arrays: Sequence[np.ndarray]
     method: str = "minmax"
 
-    def file(self, per_channel: bool = True) -> bytes:
-        """Makes a `.tflite` file.
+    def model(self, per_channel: bool = True) -> Any:
+        """Convert to a parsed `.tflite` file.
 
         Args:
             per_channel: Whether each channel of quantized weights has a scale of its own.
 
         Returns:
-            The file; its inputs and outputs are in the Keras model's order.
+            A `ModelT`; its inputs and outputs are in the Keras model's order.
 
         Raises:
             ConversionError: If an operation has no builtin operator, or none that is quantized.
         """
         if self.scheme.needs_data:
-            return self._try(
-                partial(quantize, self._with_ranges, self.scheme.interface, per_channel)
-            )
+            integers = self.scheme.interface
+            return self._try(partial(quantize, self._with_ranges, integers, per_channel))
         return self._try(lambda: self._converter(per_channel).convert())
 
     @cached_property
     def _with_ranges(self) -> bytes:
         # One row shows which tensors have ranges; these are measured below, on all rows.
-        measured = self._try(lambda: measure_ranges(self._converter(count=1)))
+        model = self._try(lambda: measure_ranges(self._converter(count=1)))
         integers = self.scheme.interface
-        true = with_true_ranges(measured, self.arrays)
-        masked = with_masks_in_range(true, integers, self.arrays)
-        return with_chosen_ranges(masked, self.method, integers, self.arrays)
+        set_true_ranges(model, self.arrays)
+        clip_masks(model, integers, self.arrays)
+        choose_ranges(model, self.method, integers, self.arrays)
+        return pack(model)
 
     def _converter(self, per_channel: bool = True, count: int | None = None) -> Any:
         import tensorflow as tf
@@ -97,7 +95,7 @@ class Lowering:
     def _names(self) -> list[str]:
         return [spec.name for spec in self.exported.signature.inputs]
 
-    def _try(self, make: Callable[[], bytes]) -> bytes:
+    def _try(self, make: Callable[[], bytes]) -> Any:
         with quiet():
             try:
                 content = make()
@@ -110,7 +108,9 @@ class Lowering:
                 failure = None
         if failure is not None:
             raise _explained(failure, self.exported, self.scheme) from failure
-        return ordered(content, self._names)
+        model = unpack(content)
+        order_interface(model, self._names)
+        return model
 
 
 def lower(
@@ -119,8 +119,37 @@ def lower(
     arrays: Sequence[np.ndarray],
     per_channel: bool = True,
 ) -> bytes:
-    """Converts an exported model to the bytes of a `.tflite` file, as `Lowering.file` does."""
-    return Lowering(exported, scheme, arrays).file(per_channel)
+    """Convert an exported model to the bytes of a `.tflite` file, as `Lowering.model` does."""
+    return pack(Lowering(exported, scheme, arrays).model(per_channel))
+
+
+def order_interface(model: Any, input_names: Sequence[str]) -> None:
+    """Put a file's inputs and outputs into the order of its signature.
+
+    The converter lists them in an order of its own. A device addresses them by index alone,
+    so index k is made to be the Keras model's k-th input or output.
+
+    Args:
+        model: The `ModelT` of a file whose signature calls the outputs `output_0`, `output_1`,
+            ...; changed in place.
+        input_names: The signature's names of the inputs, in the order wanted.
+
+    Raises:
+        ConversionError: If the file has no signature.
+    """
+    if not model.signatureDefs:
+        raise ConversionError(
+            "TensorFlow's converter made a file that does not tell its inputs and outputs apart. "
+            "Received: a file without a signature."
+        )
+    [signature, *_], [graph, *_] = model.signatureDefs, model.subgraphs
+    # The schema's Python code leaves names as bytes.
+    by_name = {
+        entry.name.decode(): entry.tensorIndex for entry in [*signature.inputs, *signature.outputs]
+    }
+    graph.inputs = np.array([by_name[name] for name in input_names], "int32")
+    outputs = [by_name[f"output_{place}"] for place in range(len(signature.outputs))]
+    graph.outputs = np.array(outputs, "int32")
 
 
 def layers_at(indices: Sequence[int], content: bytes, exported: Exported) -> list[str]:

@@ -1,11 +1,11 @@
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.flatbuffer.reader import ModelFile
-from dart_keras.deployment.flatbuffer.serialization import load_schema, operator_name, unpack
+from dart_keras.deployment.flatbuffer.serialization import load_schema, operator_name, pack
 from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.post_training.tflite_converter import layers_at
 from dart_keras.deployment.tracing.function import Exported
@@ -76,19 +76,18 @@ def rows_in_range(
     return moved
 
 
-def check_integers(content: bytes, exported: Exported) -> None:
-    """Raise a ConversionError if an operator of a file works with floats.
+def check_integers(model: Any, exported: Exported) -> None:
+    """Raise a ConversionError if an operator of a `ModelT` works with floats.
 
     The converter leaves those in float whose ranges are not all known.
     """
-    model = unpack(content)
-    floats = load_schema().TensorType.FLOAT32
+    floats, [main, *_] = load_schema().TensorType.FLOAT32, model.subgraphs
     places = [
         place
-        for place, operator in enumerate(model.subgraphs[0].operators)
+        for place, operator in enumerate(main.operators)
         if operator_name(model, operator) not in _SPLITTING_IDS
         and any(
-            model.subgraphs[0].tensors[index].type == floats
+            main.tensors[index].type == floats
             for index in (*operator.inputs, *operator.outputs)
             if index >= 0
         )
@@ -97,6 +96,6 @@ def check_integers(content: bytes, exported: Exported) -> None:
         raise ConversionError(
             "Operators are left in float, because the model has no ranges for all that they read "
             "and write.",
-            [ModelFile(content).operators[place].name for place in places],
-            layers_at(places, content, exported),
+            [operator_name(model, main.operators[place]) for place in places],
+            layers_at(places, pack(model), exported),
         )

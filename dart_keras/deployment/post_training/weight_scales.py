@@ -1,11 +1,12 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.serialization import operator_name, pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.serialization import copy_model, operator_name, pack, sweep
 
 # How many decibels more it may cost to make a file small that has many scales beside its weights.
 EXTRA_TOLERANCE = 1.0
@@ -14,16 +15,14 @@ _WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"
 
 
 @dataclass(frozen=True)
-class Scaled:
-    """A quantized file, and how its weights are scaled.
+class WeightScales:
+    """How the weights of a quantized file are scaled.
 
     Attributes:
-        content: The file.
         per_channel: How many operators' weights have a scale for each channel.
         per_tensor: How many have a single one in place of that.
     """
 
-    content: bytes
     per_channel: int
     per_tensor: int
 
@@ -35,13 +34,12 @@ class Scaled:
         return "mixed" if self.per_channel else "per-tensor"
 
     def as_dict(self) -> dict[str, int]:
-        """Returns how many operators' weights have which scales, for a report in JSON."""
+        """Return how many operators' weights have which scales, for a report in JSON."""
         return {"per-channel": self.per_channel, "per-tensor": self.per_tensor}
 
 
-def counted(content: bytes) -> Scaled:
-    """A file as it is, with how its weights are scaled."""
-    model = unpack(content)
+def weight_scales_of(model: Any) -> WeightScales:
+    """Return how the weights of a `ModelT` are scaled."""
     single = [
         _count_scales(tensor) == 1 < _count_channels(tensor)
         for graph in model.subgraphs
@@ -49,17 +47,17 @@ def counted(content: bytes) -> Scaled:
         if operator_name(model, operator) in _WEIGHTED
         for tensor in [graph.tensors[operator.inputs[1]]]
     ]
-    return Scaled(content, len(single) - sum(single), sum(single))
+    return WeightScales(len(single) - sum(single), sum(single))
 
 
 def choose_scales(
-    per_channel: bytes,
-    per_tensor: bytes,
+    per_channel: Any,
+    per_tensor: Any,
     decibels: Callable[[bytes], Sequence[float]],
     tolerance: float,
-    is_small: Callable[[bytes], bool],
-) -> Scaled:
-    """Gives weights a single scale where that makes the file smaller and hardly worse.
+    is_small: Callable[[Any], bool],
+) -> tuple[Any, WeightScales]:
+    """Give weights a single scale where that makes the file smaller and hardly worse.
 
     Weights are taken in the order of what their channels' own scales are worth, least first, for
     as long as no output's signal-to-noise ratio falls by more than the tolerance. Where the file
@@ -67,23 +65,23 @@ def choose_scales(
     many more are taken as make it so, if they cost no more than one decibel beyond the tolerance.
 
     Args:
-        per_channel: A file with a scale for each channel.
-        per_tensor: The same file with one scale for all of each operator's weights.
+        per_channel: The `ModelT` of a file with a scale for each channel.
+        per_tensor: That of the same file with one scale for all of each operator's weights.
         decibels: The signal-to-noise ratios of a file's outputs.
         tolerance: How many decibels a smaller file may cost.
-        is_small: Whether a file is small enough.
+        is_small: Whether the file of a `ModelT` is small enough.
 
     Returns:
-        The file.
+        A new `ModelT`, and how its weights are scaled.
     """
     weights = _by_worth(per_channel, per_tensor)
-    best = decibels(per_channel)
+    best = decibels(pack(per_channel))
 
-    def mixed(count: int) -> bytes:
+    def mixed(count: int) -> Any:
         return _spliced(per_channel, per_tensor, weights[:count])
 
     def good(count: int, tolerance: float) -> bool:
-        ratios = zip(decibels(mixed(count)), best, strict=True)
+        ratios = zip(decibels(pack(mixed(count))), best, strict=True)
         return all(ratio >= least - tolerance for ratio, least in ratios)
 
     fine, bad = 0, len(weights) + 1
@@ -100,12 +98,11 @@ def choose_scales(
         # Rounding errors may also make up for each other, so a larger count may be better.
         more = (count for count in counts[enough:] if good(count, tolerance + EXTRA_TOLERANCE))
         fine = next(more, fine)
-    return Scaled(mixed(fine), len(weights) - fine, fine)
+    return mixed(fine), WeightScales(len(weights) - fine, fine)
 
 
-def _by_worth(per_channel: bytes, per_tensor: bytes) -> list[tuple[int, int]]:
+def _by_worth(model: Any, other: Any) -> list[tuple[int, int]]:
     """The weights that differ, as the places of subgraph and tensor in the first file."""
-    model, other = unpack(per_channel), unpack(per_tensor)
     worth: dict[tuple[int, int], float] = {}
     for place, operator, twin in _pairs(model, other):
         fine = model.subgraphs[place].tensors[operator.inputs[1]]
@@ -120,20 +117,20 @@ def _by_worth(per_channel: bytes, per_tensor: bytes) -> list[tuple[int, int]]:
     return sorted(worth, key=worth.__getitem__)
 
 
-def _spliced(per_channel: bytes, per_tensor: bytes, weights: Sequence[tuple[int, int]]) -> bytes:
-    """The first file with these weights, and the biases beside them, of the second."""
-    model, other = unpack(per_channel), unpack(per_tensor)
-    for place, operator, twin in _pairs(model, other):
+def _spliced(per_channel: Any, per_tensor: Any, weights: Sequence[tuple[int, int]]) -> Any:
+    """A copy of the first file with these weights, and the biases beside them, of the second."""
+    model = copy_model(per_channel)
+    for place, operator, twin in _pairs(model, per_tensor):
         if (place, int(operator.inputs[1])) not in weights:
             continue
         for tensor, its in zip(operator.inputs[1:], twin.inputs[1:], strict=True):
             if tensor >= 0:
                 mine = model.subgraphs[place].tensors[tensor]
-                theirs = other.subgraphs[place].tensors[its]
-                mine.quantization, mine.buffer = theirs.quantization, len(model.buffers)
-                model.buffers.append(other.buffers[theirs.buffer])
+                theirs = per_tensor.subgraphs[place].tensors[its]
+                mine.quantization, mine.buffer = copy(theirs.quantization), len(model.buffers)
+                model.buffers.append(per_tensor.buffers[theirs.buffer])
     sweep(model)
-    return pack(model)
+    return model
 
 
 def _pairs(model: Any, other: Any) -> Iterator[tuple[int, Any, Any]]:

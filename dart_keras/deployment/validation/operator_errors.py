@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from dart_keras.deployment.flatbuffer.graph import Graph
-from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold
+from dart_keras.deployment.flatbuffer.passes import apply_passes
 from dart_keras.deployment.flatbuffer.reader import ModelFile
-from dart_keras.deployment.flatbuffer.serialization import pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.serialization import copy_model, pack, sweep, unpack
 from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tensor_values import Inspection
-from dart_keras.deployment.post_training.tflite_converter import layers_at, lower
+from dart_keras.deployment.post_training.tflite_converter import Lowering, layers_at
 from dart_keras.deployment.runtimes.tensor_info import TensorInfo
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.utils.table import Table, Tabular
@@ -117,10 +117,12 @@ def operator_errors(
         exported: The function that it was made from.
         arrays: For each input an array of real values or ids of shape (rows, ...).
     """
-    plain = fold(lower(exported, SCHEMES["float32"], ()))
-    nodes = _nodes(content)
+    plain = Lowering(exported, SCHEMES["float32"], ()).model()
+    apply_passes(plain, "optimize", ["litert"])
+    plain_content = pack(plain)
+    nodes = _nodes(unpack(content), content)
     # The converter names an operator's output alike in both files.
-    twins = {node.outputs[0].name: node for node in _nodes(plain)}
+    twins = {node.outputs[0].name: node for node in _nodes(plain, plain_content)}
     # What a mask puts below their range is as good as at its end.
     into_softmax = {
         name
@@ -132,7 +134,7 @@ def operator_errors(
         _Pair(node, twins.get(node.outputs[0].name), plain, node.outputs[0].name in into_softmax)
         for node in nodes
     ]
-    quantized, floats = _inspected(content), Inspection(plain, "builtin")
+    quantized, floats = _inspected(content), Inspection(plain_content, "builtin")
     infos = ModelFile(content).inputs([spec.name for spec in exported.signature.inputs])
     for row in zip(*arrays, strict=True):
         quantized.invoke([i.quantize(v) for i, v in zip(infos, row, strict=True)])
@@ -174,9 +176,9 @@ class _Node:
     outputs: list[TensorInfo]
 
 
-def _nodes(content: bytes) -> list[_Node]:
-    model, file = unpack(content), ModelFile(content)
-    main = model.subgraphs[0]
+def _nodes(model: Any, content: bytes) -> list[_Node]:
+    """Describe the operators of a file, given as parsed and as written."""
+    file, main = ModelFile(content), model.subgraphs[0]
     graph = Graph(model, main)
 
     def described(indices: Sequence[int]) -> dict[int, TensorInfo]:
@@ -221,7 +223,7 @@ class _Pair:
 
     node: _Node
     twin: _Node | None
-    plain: bytes
+    plain: Any
     cut_off: bool
     added: _Noise = field(default_factory=_Noise)
     accumulated: _Noise = field(default_factory=_Noise)
@@ -262,17 +264,17 @@ def activations(graph: Graph, operator: Any) -> list[int]:
     return [tensor for tensor in given if graph.constant(tensor) is None]
 
 
-def single_operator(content: bytes, place: int) -> bytes:
-    """Takes one operator out of a file, with its constants, as a file of its own.
+def single_operator(model: Any, place: int) -> bytes:
+    """Take one operator out of a file, with its constants, as a file of its own.
 
     Args:
-        content: A `.tflite` file.
+        model: The `ModelT` of the file, which stays as it is.
         place: The operator's place in the main subgraph.
 
     Returns:
         A file whose inputs are the operator's `activations` and whose outputs are its outputs.
     """
-    model = unpack(content)
+    model = copy_model(model)
     main = model.subgraphs[0]
     operator = main.operators[place]
     main.inputs = np.array(activations(Graph(model, main), operator), "int32")

@@ -1,8 +1,5 @@
-import pytest
-
-from dart_keras.deployment import ConversionError, convert
-from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
-from dart_keras.deployment.flatbuffer.reader import ModelFile, ordered
+from dart_keras.deployment import convert
+from dart_keras.deployment.flatbuffer.reader import ModelFile
 from tests.deployment import models
 
 
@@ -24,16 +21,3 @@ def test_it_reads_what_litert_reads():
     names = [operator["op_name"] for operator in interpreter._get_ops_details()]
     assert [operator.name for operator in file.operators] == names
     assert sum(file.operator_counts.values()) == len(names)
-
-
-def test_order_can_be_chosen():
-    content = convert(models.two_in_three_out()).content
-    turned = ordered(content, ["a_second", "z_first"])
-    assert [info.shape for info in ModelFile(turned).inputs("ab")] == [(1, 7), (1, 5)]
-    assert ordered(turned, ["z_first", "a_second"]) == content
-
-
-def test_a_file_without_a_signature_is_refused():
-    content = convert(models.dense()).content
-    with pytest.raises(ConversionError, match="without a signature"):
-        ordered(slim(content, keep_names=False), ["features"])

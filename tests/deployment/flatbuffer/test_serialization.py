@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dart_keras.deployment.flatbuffer.serialization import load_schema, pack, padding, sweep, unpack
+from dart_keras.deployment.flatbuffer.serialization import (
+    copy_model,
+    load_schema,
+    pack,
+    pack_with_padding,
+    sweep,
+    unpack,
+)
 from tests.deployment import models
 
 
@@ -35,6 +42,17 @@ def test_packing_twice_changes_nothing(content):
     assert pack(unpack(content)) == content
 
 
+def test_a_copy_is_changed_by_itself(content):
+    model = unpack(content)
+    other = copy_model(model)
+    other.subgraphs[0].operators.pop()
+    other.subgraphs[0].tensors[0].name = b"other"
+    sweep(other)
+    assert pack(model) == content
+    constants = {id(buffer.data) for buffer in model.buffers}
+    assert {id(buffer.data) for buffer in other.buffers} <= constants | {id(None)}
+
+
 def test_equal_tables_are_written_once(content):
     schema = load_schema()
     model = unpack(content)
@@ -57,7 +75,7 @@ def test_equal_tables_are_written_once(content):
 
 
 def test_padding_is_what_nobody_reads(content):
-    places = padding(content)
+    _, places = pack_with_padding(unpack(content))
     assert places
     filled = bytearray(content)
     for begin, count in places:

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold
-from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
+from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold_transposes
+from dart_keras.deployment.flatbuffer.passes.strip_metadata import strip_metadata
+from dart_keras.deployment.flatbuffer.passes.strip_names import strip_names
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import load_schema, unpack
-from dart_keras.deployment.flatbuffer.size_breakdown import FileParts, file_parts
+from dart_keras.deployment.flatbuffer.size_breakdown import FileParts, file_parts, size_limit
 from dart_keras.layers import TTDense, TTEmbedding
 from tests.deployment import models
 
@@ -50,10 +51,12 @@ def bytes_of_shapes(content):
 @settings(deadline=None, max_examples=10)
 def test_the_parts_add_up_to_the_file_and_to_its_constants(name, quantization, folds, names):
     content = lowered(name, quantization)
-    content = slim(fold(content) if folds else content, names)
+    passes = [strip_metadata, *[fold_transposes] * folds, *[strip_names] * (not names)]
+    content = models.changed(content, *passes)
     parts = file_parts(content)
     assert min(*parts.weights.values(), parts.biases, parts.scales, parts.graph, parts.padding) >= 0
     assert parts.size == len(content)
+    assert size_limit(unpack(content)) == parts.limit
     constants = ModelFile(content).weight_bytes
     for dtype, size in parts.weights.items():
         assert size <= constants[dtype]

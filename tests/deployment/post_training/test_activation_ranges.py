@@ -5,11 +5,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from dart_keras.deployment.flatbuffer.serialization import unpack
+from dart_keras.deployment.flatbuffer.serialization import pack, unpack
 from dart_keras.deployment.post_training.activation_ranges import (
     METHODS,
     Histogram,
-    with_chosen_ranges,
+    choose_ranges,
 )
 from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering
@@ -90,7 +90,9 @@ def test_the_file_gets_the_ranges_of_what_the_model_computes(method):
     model = keras.Model(inputs, [hidden, keras.layers.ReLU()(hidden)])
     exported = export(model, model_signature(model).resolved(None))
     measured = Lowering(exported, SCHEMES["int8"], [models.ROWS])._with_ranges
-    tensors = unpack(with_chosen_ranges(measured, method, "int8", [models.ROWS])).subgraphs[0]
+    file = unpack(measured)
+    choose_ranges(file, method, "int8", [models.ROWS])
+    tensors = file.subgraphs[0]
     ranges = [
         (tensor.quantization.min[0], tensor.quantization.max[0])
         for tensor in tensors.tensors
@@ -104,4 +106,6 @@ def test_the_file_gets_the_ranges_of_what_the_model_computes(method):
 def test_the_measured_file_is_left_alone_by_min_and_max():
     exported = export(models.dense(), model_signature(models.dense()).resolved(None))
     measured = Lowering(exported, SCHEMES["int8"], [models.ROWS])._with_ranges
-    assert with_chosen_ranges(measured, "minmax", "int8", [models.ROWS]) is measured
+    file = unpack(measured)
+    choose_ranges(file, "minmax", "int8", [models.ROWS])
+    assert pack(file) == measured

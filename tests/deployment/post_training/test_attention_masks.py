@@ -4,9 +4,9 @@ import pytest
 from keras import ops
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.flatbuffer.serialization import operator_name, unpack
-from dart_keras.deployment.post_training.activation_ranges import with_true_ranges
-from dart_keras.deployment.post_training.attention_masks import with_masks_in_range
+from dart_keras.deployment.flatbuffer.serialization import operator_name, pack, unpack
+from dart_keras.deployment.post_training.activation_ranges import set_true_ranges
+from dart_keras.deployment.post_training.attention_masks import clip_masks
 from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tensor_values import Inspection
 from dart_keras.deployment.post_training.tflite_converter import Lowering
@@ -95,7 +95,9 @@ def test_files_without_a_mask_stay():
     model = keras.Model(inputs, keras.layers.Dense(4, "softmax")(inputs))
     data = np.random.default_rng(0).normal(size=(8, WIDTH)).astype("float32")
     content = measured(model, data)
-    assert with_masks_in_range(content, "int8", [data]) == content
+    file = unpack(content)
+    clip_masks(file, "int8", [data])
+    assert pack(file) == content
 
 
 def test_ranges_in_front_of_an_addition_in_place_are_those_of_its_inputs():
@@ -104,7 +106,9 @@ def test_ranges_in_front_of_an_addition_in_place_are_those_of_its_inputs():
     model = keras.Model(inputs, ops.relu(small(inputs) + 50 * inputs) + inputs)
     data = rows(16)
     content = measured(model, data)
-    assert with_true_ranges(content, [data]) == content
+    file = unpack(content)
+    set_true_ranges(file, [data])
+    assert pack(file) == content
     [tensor] = [
         tensor
         for tensor in unpack(content).subgraphs[0].tensors

@@ -2,9 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from dart_keras.deployment import ConversionError
+from dart_keras.deployment import ConversionError, convert
+from dart_keras.deployment.flatbuffer.reader import ModelFile
+from dart_keras.deployment.flatbuffer.serialization import pack, unpack
 from dart_keras.deployment.post_training.schemes import SCHEMES
-from dart_keras.deployment.post_training.tflite_converter import layers_at, lower
+from dart_keras.deployment.post_training.tflite_converter import layers_at, lower, order_interface
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
 from dart_keras.layers import TTDense
@@ -53,3 +55,19 @@ def test_an_output_that_has_no_quantized_kernel_is_named_with_its_layer():
         lower(function, SCHEMES["int16x8"], [models.ROWS])
     assert caught.value.operators == ["ELU"]
     assert caught.value.layers == [layers[-1].path]
+
+
+def test_inputs_and_outputs_are_put_in_the_order_of_the_signature():
+    content = convert(models.two_in_three_out()).content
+    model = unpack(content)
+    order_interface(model, ["a_second", "z_first"])
+    turned = ModelFile(pack(model)).inputs("ab")
+    assert [info.shape for info in turned] == [(1, 7), (1, 5)]
+    order_interface(model, ["z_first", "a_second"])
+    assert pack(model) == content
+
+
+def test_a_file_without_a_signature_is_refused():
+    model = unpack(convert(models.dense(), "microcontroller").content)
+    with pytest.raises(ConversionError, match="without a signature"):
+        order_interface(model, ["features"])

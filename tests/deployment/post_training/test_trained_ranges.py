@@ -4,7 +4,7 @@ import pytest
 
 from dart_keras.deployment import ConversionError
 from dart_keras.deployment.post_training.schemes import SCHEMES
-from dart_keras.deployment.post_training.tflite_converter import lower
+from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.post_training.trained_ranges import (
     check_integers,
     rows_in_range,
@@ -23,9 +23,9 @@ def test_other_models_keep_their_scheme():
 def test_operators_left_in_float_are_named_with_their_layers():
     model = models.dense()
     function = export(model, model_signature(model).resolved(None))
-    content = lower(function, SCHEMES["float32"], ())
+    file = Lowering(function, SCHEMES["float32"], ()).model()
     with pytest.raises(ConversionError, match="left in float") as caught:
-        check_integers(content, function)
+        check_integers(file, function)
     assert set(caught.value.operators) == {"FULLY_CONNECTED", "SOFTMAX"}
     assert set(caught.value.layers) == {layer.path for layer in model.layers}
 

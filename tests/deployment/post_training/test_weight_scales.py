@@ -3,22 +3,21 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.flatbuffer.serialization import unpack
+from dart_keras.deployment.flatbuffer.serialization import pack, unpack
 from dart_keras.deployment.post_training.weight_scales import EXTRA_TOLERANCE, choose_scales
 from tests.deployment import models
 
 TOLERANCE = 0.5
 
 
-def is_fine(content):
+def is_fine(file):
     """Stands for files that are small enough whatever their scales are."""
     return True
 
 
-def count_scales(content):
+def count_scales(file):
     """For each operator with quantized weights, how many scales they have."""
-    model = unpack(content)
-    [graph] = model.subgraphs
+    [graph] = file.subgraphs
     weights = [graph.tensors[o.inputs[1]] for o in graph.operators if len(o.inputs) == 3]
     scales = [tensor.quantization and tensor.quantization.scale for tensor in weights]
     return [len(found) for found in scales if found is not None]
@@ -30,7 +29,7 @@ def measured(model, rows):
 
 def pair(model, rows, quantization="int8"):
     return [
-        models.lowered(model, quantization, rows, per_channel=per_channel)
+        unpack(models.lowered(model, quantization, rows, per_channel=per_channel))
         for per_channel in (True, False)
     ]
 
@@ -69,10 +68,11 @@ def test_the_chosen_file_is_no_larger_and_hardly_worse(quantization):
     rows = models.RNG.normal(size=(64, 60)).astype("float32")
     per_channel, per_tensor = pair(model, rows, quantization)
     measure = measured(model, rows)
-    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE, is_fine)
-    assert len(scaled.content) <= len(per_channel)
-    assert measure(scaled.content)[0] >= measure(per_channel)[0] - TOLERANCE
-    assert sum(count > 1 for count in count_scales(scaled.content)) == scaled.per_channel
+    file, scales = choose_scales(per_channel, per_tensor, measure, TOLERANCE, is_fine)
+    content, finest = pack(file), pack(per_channel)
+    assert len(content) <= len(finest)
+    assert measure(content)[0] >= measure(finest)[0] - TOLERANCE
+    assert sum(count > 1 for count in count_scales(file)) == scales.per_channel
 
 
 def test_one_scale_for_all_where_the_channels_are_alike():
@@ -81,16 +81,17 @@ def test_one_scale_for_all_where_the_channels_are_alike():
         signs = np.sign(models.RNG.normal(size=layer.kernel.shape))
         layer.kernel.assign(signs)
     rows = models.RNG.normal(size=(32, 16)).astype("float32")
-    scaled = choose_scales(*pair(model, rows), measured(model, rows), TOLERANCE, is_fine)
-    assert scaled.kind == "per-tensor"
-    assert count_scales(scaled.content) == [1, 1]
+    file, scales = choose_scales(*pair(model, rows), measured(model, rows), TOLERANCE, is_fine)
+    assert scales.kind == "per-tensor"
+    assert count_scales(file) == [1, 1]
 
 
 def test_a_scale_for_each_channel_only_where_it_is_worth_it():
     model, rows = large_and_small_channels()
-    scaled = choose_scales(*pair(model, rows, "int16x8"), measured(model, rows), TOLERANCE, is_fine)
-    assert scaled.kind == "mixed"
-    counts = count_scales(scaled.content)
+    files = pair(model, rows, "int16x8")
+    file, scales = choose_scales(*files, measured(model, rows), TOLERANCE, is_fine)
+    assert scales.kind == "mixed"
+    counts = count_scales(file)
     assert counts[1] == 16
     assert 1 in counts
 
@@ -99,29 +100,29 @@ def test_a_file_that_is_mostly_scales_may_cost_more():
     model = keras.Sequential([keras.Input((32,)), keras.layers.Dense(2), keras.layers.Dense(512)])
     rows = np.random.default_rng(0).normal(size=(32, 32)).astype("float32")
     files, measure = pair(model, rows), measured(model, rows)
-    best = measure(files[0])[0]
+    best = measure(pack(files[0]))[0]
 
-    def has_few_scales(content):
-        return sum(count_scales(content)) <= 3
+    def has_few_scales(file):
+        return sum(count_scales(file)) <= 3
 
-    strict = choose_scales(*files, measure, 0.0, is_fine)
-    assert not has_few_scales(strict.content)
-    wide = choose_scales(*files, measure, 0.0, has_few_scales)
-    assert count_scales(wide.content) == [2, 1]
-    assert best - EXTRA_TOLERANCE <= measure(wide.content)[0] < best
+    strict, of_strict = choose_scales(*files, measure, 0.0, is_fine)
+    assert not has_few_scales(strict)
+    wide, _ = choose_scales(*files, measure, 0.0, has_few_scales)
+    assert count_scales(wide) == [2, 1]
+    assert best - EXTRA_TOLERANCE <= measure(pack(wide))[0] < best
     # Where the file gets no smaller than that, nothing is lost for it.
-    assert choose_scales(*files, measure, 0.0, lambda content: False) == strict
+    same, of_same = choose_scales(*files, measure, 0.0, lambda file: False)
+    assert (pack(same), of_same) == (pack(strict), of_strict)
 
 
 def test_no_file_costs_more_than_that():
     model, rows = large_and_small_channels()
     files, measure = pair(model, rows, "int16x8"), measured(model, rows)
-    scaled = choose_scales(
-        *files, measure, TOLERANCE, lambda content: max(count_scales(content)) == 1
-    )
-    assert measure(files[1])[0] < measure(files[0])[0] - TOLERANCE - EXTRA_TOLERANCE
-    assert count_scales(scaled.content)[1] == 16
-    assert measure(scaled.content)[0] >= measure(files[0])[0] - TOLERANCE
+    file, _ = choose_scales(*files, measure, TOLERANCE, lambda file: max(count_scales(file)) == 1)
+    finest, coarsest = (measure(pack(file))[0] for file in files)
+    assert coarsest < finest - TOLERANCE - EXTRA_TOLERANCE
+    assert count_scales(file)[1] == 16
+    assert measure(pack(file))[0] >= finest - TOLERANCE
 
 
 def test_weights_that_two_operators_share_are_changed_for_both():
@@ -132,9 +133,12 @@ def test_weights_that_two_operators_share_are_changed_for_both():
     rows = models.RNG.normal(size=(32, 16)).astype("float32")
     measure = measured(model, rows)
     per_channel, per_tensor = pair(model, rows)
-    scaled = choose_scales(per_channel, per_tensor, measure, TOLERANCE, is_fine)
-    assert scaled.kind == "per-tensor"
-    assert measure(scaled.content) == measure(per_tensor)
+    before = pack(per_channel), pack(per_tensor)
+    file, scales = choose_scales(per_channel, per_tensor, measure, TOLERANCE, is_fine)
+    assert scales.kind == "per-tensor"
+    assert measure(pack(file)) == measure(before[1])
+    # The given ones stay as they are.
+    assert (pack(per_channel), pack(per_tensor)) == before
 
 
 def test_the_artifact_tells():

@@ -46,7 +46,7 @@ class Case:
         graph = Graph(model, model.subgraphs[0])
         self.operator = model.subgraphs[0].operators[place]
         self.name, self.model = graph.name(self.operator), model
-        self.content = single_operator(content, place)
+        self.content = single_operator(model, place)
         self.inputs = [recorded[index] for index in activations(graph, self.operator)]
 
     def on_litert(self, kernels):

@@ -1,10 +1,9 @@
 import keras
 import pytest
 
-from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
-from dart_keras.deployment.flatbuffer.serialization import unpack
+from dart_keras.deployment.flatbuffer.serialization import sweep
 from dart_keras.deployment.post_training.schemes import SCHEMES
-from dart_keras.deployment.post_training.tflite_converter import lower
+from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans, stored_bytes
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
@@ -93,7 +92,8 @@ def test_the_bytes_are_those_of_the_file(model, quantization):
         if extra:
             plans = plans.enlarged(extra)
             exported = export(model, signature, plans)
-        parsed = unpack(slim(lower(exported, scheme, [rows.astype("float32")]), False))
+        parsed = Lowering(exported, scheme, [rows.astype("float32")]).model()
+        sweep(parsed)
         [graph] = parsed.subgraphs
         weights = {int(o.inputs[1]) for o in graph.operators if len(o.inputs) == 3}
         in_file = 0

@@ -1,8 +1,7 @@
 from typing import Any
 
-from dart_keras.deployment.flatbuffer.graph import Graph
-from dart_keras.deployment.flatbuffer.passes.axis_permutation import Movement
-from dart_keras.deployment.flatbuffer.serialization import pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.axis_permutation import Movement
+from dart_keras.deployment.flatbuffer.graph import Graph, graphs_of
 
 # What these do to a number does not depend on its place in the array.
 _BINARY = ("ADD", "SUB", "MUL")
@@ -12,32 +11,27 @@ _MOVES = ("RESHAPE", "TRANSPOSE")
 _MOST_AXES = 4
 
 
-def fold(content: bytes) -> bytes:
-    """Takes operators out of a file that only move numbers about, where it can do without.
+def fold_transposes(model: Any) -> None:
+    """Remove operators that only move numbers about, where the file can do without.
 
-    - A reshape before an element-wise operator goes behind it, where it meets another one or a
+    - A reshape before an element-wise operator goes after it, where it meets another one or a
       FULLY_CONNECTED.
     - A row of reshapes and transposes becomes one transpose at the most.
     - A reshape before a FULLY_CONNECTED goes: the operator sees rows of its own length.
     - A FULLY_CONNECTED goes without a bias that is zero.
 
-    Args:
-        content: A `.tflite` file.
+    The outputs stay the same, to the bit.
 
-    Returns:
-        A file that gives the same outputs, bit by bit.
+    Args:
+        model: A `ModelT`, changed in place.
     """
-    model = unpack(content)
-    for subgraph in model.subgraphs:
-        graph = Graph(model, subgraph)
+    for graph in graphs_of(model):
         if graph.is_static:
             _sink_reshapes(graph)
             _skip_reshapes(graph)
             _merge_moves(graph)
             _skip_reshapes(graph)
             _drop_zero_biases(graph)
-    sweep(model)
-    return pack(model)
 
 
 def _sink_reshapes(graph: Graph) -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.graph import Graph, rewritten
+from dart_keras.deployment.flatbuffer.graph import Graph, graphs_of
 from dart_keras.deployment.flatbuffer.serialization import load_schema
 
 _LARGEST = 2**31 - 1
@@ -10,22 +10,20 @@ _LARGEST = 2**31 - 1
 _LARGEST_INPUT = 2**15
 
 
-def narrow(content: bytes) -> bytes:
-    """Lets products of int16 by int8 be added up in 32 bits, where none can overflow.
+def narrow_accumulators(model: Any) -> None:
+    """Add up products of int16 by int8 in 32 bits, where no sum can overflow.
 
-    The converter asks for 64 bits everywhere, for which LiteRT has its reference kernel alone.
+    The converter asks for 64 bits everywhere, for which LiteRT has its reference kernel alone. The
+    outputs stay the same up to the rounding of each product's result, by a step of int16 or two.
 
     Args:
-        content: A `.tflite` file.
-
-    Returns:
-        A file whose outputs are the same up to the rounding of each product's result, by a step of
-        int16 or two.
+        model: A `ModelT`, changed in place.
     """
-    return rewritten(content, _narrow)
+    for graph in graphs_of(model):
+        _narrow(graph)
 
 
-def _narrow(graph: Graph) -> bool:
+def _narrow(graph: Graph) -> None:
     fitting = [product for product in graph.operators("FULLY_CONNECTED") if _fits(graph, product)]
     for product in fitting:
         product.builtinOptions.quantizedBiasType = load_schema().TensorType.INT32
@@ -35,7 +33,6 @@ def _narrow(graph: Graph) -> bool:
             sums: Any = graph.constant(bias)
             narrow = graph.add_int32(bias, sums.view("int64"))
             graph.rewire(product, [*product.inputs[:2], narrow])
-    return bool(fitting)
 
 
 def _fits(graph: Graph, operator: Any) -> bool:

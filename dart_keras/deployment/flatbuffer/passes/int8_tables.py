@@ -1,26 +1,26 @@
+from typing import Any
+
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.graph import Graph, rewritten
+from dart_keras.deployment.flatbuffer.graph import Graph, graphs_of
 
 _LARGEST = 127
 
 
-def narrow_tables(content: bytes) -> bytes:
-    """Turns tables of int16 numbers into int8 ones, of which TensorFlow Lite Micro can gather rows.
+def narrow_tables(model: Any) -> None:
+    """Make int16 tables int8, of which TensorFlow Lite Micro can gather rows.
 
-    The rows become int16 behind the GATHER. A table has one scale, as that operator wants it.
+    The rows become int16 after the GATHER. A table has one scale, as that operator wants it; its
+    entries are as coarse as other weights.
 
     Args:
-        content: A `.tflite` file.
-
-    Returns:
-        A file with tables half as large, whose entries are as coarse as other weights'.
+        model: A `ModelT`, changed in place.
     """
-    return rewritten(content, _narrow)
+    for graph in graphs_of(model):
+        _narrow(graph)
 
 
-def _narrow(graph: Graph) -> bool:
-    changed = False
+def _narrow(graph: Graph) -> None:
     for gather in graph.operators("GATHER"):
         table, wide = int(gather.inputs[0]), int(gather.outputs[0])
         values = graph.constant(table)
@@ -33,5 +33,3 @@ def _narrow(graph: Graph) -> bool:
         small = graph.add_int8(table, scale, np.round(numbers / steps).astype("int8"))
         graph.rewire(gather, [small, *gather.inputs[1:]], narrow)
         graph.replace([gather], [gather, graph.quantize(narrow, wide)])
-        changed = True
-    return changed

@@ -1,28 +1,28 @@
+from typing import Any
+
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.graph import Graph, rewritten
+from dart_keras.deployment.flatbuffer.graph import Graph, graphs_of
 from dart_keras.deployment.flatbuffer.serialization import load_schema
 
 _LARGEST = 127
 
 
-def narrow_weights(content: bytes) -> bytes:
-    """Gives products weights of int8 that the converter left in int16.
+def narrow_weights(model: Any) -> None:
+    """Give products weights of int8 that the converter left in int16.
 
     It does so to the core of an embedding that is both looked up in and multiplied by. TensorFlow
-    Lite Micro does not multiply by int16, and LiteRT only with its reference kernel.
+    Lite Micro does not multiply by int16, and LiteRT only with its reference kernel. Each channel
+    of such weights gets a scale of its own.
 
     Args:
-        content: A `.tflite` file.
-
-    Returns:
-        A file whose products have a scale for each channel of such weights.
+        model: A `ModelT`, changed in place.
     """
-    return rewritten(content, _narrow)
+    for graph in graphs_of(model):
+        _narrow(graph)
 
 
-def _narrow(graph: Graph) -> bool:
-    changed = False
+def _narrow(graph: Graph) -> None:
     for product in graph.operators("FULLY_CONNECTED"):
         wide = int(product.inputs[1])
         values = graph.constant(wide)
@@ -34,5 +34,3 @@ def _narrow(graph: Graph) -> bool:
         narrow = graph.add_int8(wide, steps.ravel() * graph.scale(wide), small)
         graph.rewire(product, [int(product.inputs[0]), narrow, *product.inputs[2:]])
         product.builtinOptions.quantizedBiasType = load_schema().TensorType.INT64
-        changed = True
-    return changed

@@ -2,29 +2,28 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.graph import Graph, rewritten
+from dart_keras.deployment.flatbuffer.graph import Graph, graphs_of
 
 _RELU6_LIMIT = 6.0
 _BITS = {"INT8": 8, "INT16": 16}
 
 
-def saturate(content: bytes) -> bytes:
-    """Keeps each quantized RELU6 from changing the scale.
+def keep_relu6_scales(model: Any) -> None:
+    """Keep each quantized RELU6 from changing the scale.
 
     TensorFlow Lite Micro's RELU6 takes its output for one with the scale of its input, which the
     converter does not give it. Where the output has no integers for more than 6, a RELU, which has
-    no such fault, does the same. Elsewhere a QUANTIZE changes the scale before the RELU6.
+    no such fault, does the same. Elsewhere a QUANTIZE changes the scale before the RELU6. The
+    outputs stay the same where every operator keeps to its definition.
 
     Args:
-        content: A `.tflite` file.
-
-    Returns:
-        A file that gives the same outputs where every operator keeps to its definition.
+        model: A `ModelT`, changed in place.
     """
-    return rewritten(content, _keep_scales)
+    for graph in graphs_of(model):
+        _keep_scales(graph)
 
 
-def _keep_scales(graph: Graph) -> bool:
+def _keep_scales(graph: Graph) -> None:
     quantized = [o for o in graph.operators("RELU6") if graph.dtype(o.outputs[0]) in _BITS]
     for operator in quantized:
         given, output = int(operator.inputs[0]), int(operator.outputs[0])
@@ -34,7 +33,6 @@ def _keep_scales(graph: Graph) -> bool:
             scaled = graph.add_tensor(output, graph.shape(output))
             graph.rewire(operator, [scaled])
             graph.replace([operator], [graph.quantize(given, scaled), operator])
-    return bool(quantized)
 
 
 def _ends_at_six(quantization: Any, dtype: str) -> bool:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold
+from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold_transposes
 from dart_keras.deployment.flatbuffer.serialization import unpack
 from tests.deployment import models
 
@@ -10,6 +10,10 @@ from tests.deployment import models
 def converted(function, shape):
     concrete = tf.function(function).get_concrete_function(tf.TensorSpec(shape, name="x"))
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module()).convert()
+
+
+def fold(content):
+    return models.changed(content, fold_transposes)
 
 
 def check_same(content, folded, rows, runtimes=("litert", "tflm")):

@@ -2,22 +2,23 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import convert
-from dart_keras.deployment.flatbuffer.passes.strip_metadata import slim
+from dart_keras.deployment.flatbuffer.passes.strip_metadata import strip_metadata
+from dart_keras.deployment.flatbuffer.passes.strip_names import strip_names
 from dart_keras.deployment.flatbuffer.serialization import unpack
 from tests.deployment import models
 
 
 @pytest.mark.parametrize("quantization", ["float32", "int8", "int16x8"])
-@pytest.mark.parametrize("keep_names", [True, False])
-def test_slim_files_give_the_same_bits(quantization, keep_names):
+@pytest.mark.parametrize("passes", [(strip_metadata,), (strip_metadata, strip_names)])
+def test_stripped_files_give_the_same_bits(quantization, passes):
     rows = models.RNG.normal(size=(32, 60))
     content = models.lowered(models.three_cores(), quantization, rows)
-    slimmed = slim(content, keep_names)
-    assert len(slimmed) < len(content)
-    assert models.operators(slimmed) == models.operators(content)
+    stripped = models.changed(content, *passes)
+    assert len(stripped) < len(content)
+    assert models.operators(stripped) == models.operators(content)
     for runtime in ("litert", "tflm"):
         np.testing.assert_array_equal(
-            models.raw_outputs(slimmed, rows, runtime), models.raw_outputs(content, rows, runtime)
+            models.raw_outputs(stripped, rows, runtime), models.raw_outputs(content, rows, runtime)
         )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dart_keras.deployment.flatbuffer.passes.axis_permutation import Movement
+from dart_keras.deployment.flatbuffer.axis_permutation import Movement
 from dart_keras.tensor_train.modes import factorizations
 
 STEPS = st.lists(st.tuples(st.booleans(), st.randoms(use_true_random=False)), max_size=6)
