@@ -22,9 +22,8 @@ from dart_keras.deployment.post_training.weight_scales import (
 )
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
-from dart_keras.deployment.tracing.basis_choice import AS_TRAINED, gauges_of
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
-from dart_keras.deployment.tracing.function import Exported, export
+from dart_keras.deployment.tracing.function import AS_TRAINED, Exported, core_bases_of, export
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.deployment.validation.output_errors import compare
 from dart_keras.devices import Device
@@ -41,7 +40,7 @@ class Built:
         exported: The TensorFlow function.
         plans: The orders of contraction.
         scaled: How the weights are scaled; None if they are not quantized.
-        gauge: The gauge of the tensor trains; None if there was none to choose.
+        core_basis: The core basis of the TT layers; None if there was none to choose.
     """
 
     content: bytes
@@ -49,7 +48,7 @@ class Built:
     exported: Exported
     plans: DevicePlans
     scaled: WeightScales | None
-    gauge: str | None
+    core_basis: str | None
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Builder:
             faster = plans.enlarged(extra)
             if faster.chosen == plans.used():
                 break
-            built = self._build(faster, best.gauge)
+            built = self._build(faster, best.core_basis)
             if len(built.content) <= flash_budget:
                 return built
             # An operator more or less, or padding: the bytes of a file are not known beforehand.
@@ -103,7 +102,7 @@ class Builder:
         return best
 
     def _smallest(self, best: Built, flash_budget: int) -> Built:
-        built = self._build(best.plans.smallest(), best.gauge)
+        built = self._build(best.plans.smallest(), best.core_basis)
         size = min(len(built.content), len(best.content))
         if size > flash_budget:
             raise ConversionError(
@@ -112,8 +111,8 @@ class Builder:
             )
         return built
 
-    def _build(self, plans: DevicePlans, gauge: str | None = None) -> Built:
-        gauge, lowering = self._chosen(plans, gauge)
+    def _build(self, plans: DevicePlans, core_basis: str | None = None) -> Built:
+        core_basis, lowering = self._chosen(plans, core_basis)
         exported, model = lowering.exported, self._converted(lowering)
         scaled = None
         if self.scheme.learned:
@@ -128,11 +127,11 @@ class Builder:
         apply_passes(model, "optimize", self.device.runtimes)
         named = pack(model)
         apply_passes(model, "strip", self.device.runtimes)
-        return Built(pack(model), named, exported, plans, scaled, gauge)
+        return Built(pack(model), named, exported, plans, scaled, core_basis)
 
-    def _chosen(self, plans: DevicePlans, gauge: str | None) -> tuple[str | None, Lowering]:
-        """The gauge whose worst output has the highest signal-to-noise ratio, if none is given."""
-        gauges = gauges_of(self.model) if self.scheme.needs_data else {AS_TRAINED: []}
+    def _chosen(self, plans: DevicePlans, core_basis: str | None) -> tuple[str | None, Lowering]:
+        """The given core basis, or the one whose worst output has the highest SQNR."""
+        core_bases = core_bases_of(self.model) if self.scheme.needs_data else {AS_TRAINED: []}
         lowerings = {
             name: Lowering(
                 export(self.model, self.signature, plans, replaced),
@@ -140,21 +139,21 @@ class Builder:
                 self.calibration,
                 self.method,
             )
-            for name, replaced in gauges.items()
-            if gauge in (name, None)
+            for name, replaced in core_bases.items()
+            if core_basis in (name, None)
         }
-        if len(gauges) == 1:
+        if len(core_bases) == 1:
             return None, lowerings[AS_TRAINED]
-        if gauge is None:
-            # LiteRT tells gauges apart as well as TFLM, and sooner.
+        if core_basis is None:
+            # LiteRT ranks core bases as TFLM does, and sooner.
             worst = {
                 name: min(
                     self._decibels(lowering.exported, "litert")(pack(self._converted(lowering)))
                 )
                 for name, lowering in lowerings.items()
             }
-            gauge = max(worst, key=worst.__getitem__)
-        return gauge, lowerings[gauge]
+            core_basis = max(worst, key=worst.__getitem__)
+        return core_basis, lowerings[core_basis]
 
     def _is_small(self, model: Any) -> bool:
         model = copy_model(model)

@@ -31,7 +31,7 @@ def describe(
         "file_parts": asdict(file_parts(built.content)),
         "weight_bytes": parsed.weight_bytes,
         "weight_scales": built.scaled.as_dict() if built.scaled else None,
-        "gauge": built.gauge,
+        "core_basis": built.core_basis,
         "operators": parsed.operator_counts,
         "contractions": built.plans.as_dicts(),
         "inputs": [info.as_dict() for info in file.inputs],

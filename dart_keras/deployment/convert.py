@@ -42,8 +42,9 @@ def convert(
     and its outputs are compared with the model's. The model is left as it was.
 
     Tensor trains are multiplied in the order that is fastest on the target by an estimate.
-    For int8 and int16x8, their cores are brought into the gauge that is rounded best. (The product
-    of neighbouring cores stays the same with a matrix and its inverse between them.)
+    For int8 and int16x8, their cores are rebased to the core basis with the least quantization
+    error. (The product of neighbouring cores stays the same with a matrix and its inverse between
+    them.)
     Quantized weights have a scale for each channel, or a single one where that costs no output
     more than half a decibel of its signal-to-noise ratio in all, or 1.5 on a microcontroller, where
     each scale takes working memory, too; one decibel more, if the file would else be larger than

@@ -12,8 +12,19 @@ from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.tracing.activations import in_bounded_form
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.signature import ModelSignature
+from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import flatten_layers, freeze
+from dart_keras.tensor_train.core_bases import balanced, rotated
 from dart_keras.utils.quiet import quiet
+
+AS_TRAINED = "as trained"
+CORE_BASES: dict[str, Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]] = {
+    "balanced": balanced,
+    "rotated": rotated,
+}
+
+# Variables, and what to put in their place.
+Replaced = list[tuple[Any, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,30 @@ def export(
     if len(set(names)) != len(frozen.outputs):
         names = [f"output_{index}" for index in range(len(frozen.outputs))]
     return Exported(frozen, signature, tuple(names), scopes)
+
+
+def core_bases_of(model: keras.Model) -> dict[str, Replaced]:
+    """Return the core bases that a model's TT layers can be exported in, with their new cores.
+
+    Layers whose ranks are still chosen by gates, or are more than the neighbouring ranks allow,
+    stay as they are.
+
+    Returns:
+        For each core basis the `replaced` of `export`; `AS_TRAINED` replaces nothing, and is there
+        alone if the model has no bond.
+    """
+    layers = [layer for layer in flatten_layers(model) if isinstance(layer, TTLayer)]
+    layers = [layer for layer in layers if layer.rank_gates is None and max(layer.ranks) > 1]
+    found: dict[str, Replaced] = {AS_TRAINED: []}
+    for name, rebased in CORE_BASES.items():
+        replaced: Replaced = []
+        for layer in layers:
+            cores = rebased(layer.to_tt().cores)
+            if [core.shape for core in cores] == [core.shape for core in layer.cores]:
+                replaced += zip(layer.cores, cores, strict=True)
+        if replaced:
+            found[name] = replaced
+    return found
 
 
 @contextmanager
