@@ -26,8 +26,8 @@ from dart_keras.deployment.build import executable
 from dart_keras.deployment.flatbuffer.passes import apply_passes
 from dart_keras.deployment.flatbuffer.serialization import pack
 from dart_keras.deployment.post_training.activation_ranges import METHODS
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature

@@ -21,7 +21,7 @@ from benchmarks.grid import DIMENSIONS, RANKS, Grid, split
 from benchmarks.tables import Results
 from benchmarks.timing import interleaved
 from dart_keras.deployment import Artifact, convert
-from dart_keras.deployment.runtimes.tensor_info import TensorInfo
+from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 from dart_keras.layers import TTDense
 from dart_keras.tensor_train import balanced_modes, suggest_modes
 

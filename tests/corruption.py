@@ -4,8 +4,8 @@ import random
 
 import keras
 
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import lower
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
 

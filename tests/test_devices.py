@@ -7,7 +7,7 @@ import pytest
 
 import dart_keras as dk
 from dart_keras.cli import compress_command, convert_command
-from dart_keras.deployment.post_training.schemes import SCHEMES
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.devices import DEVICES, QUANTIZATIONS, RUNTIMES, CostModel, find_device, register
 
 BOARD = replace(

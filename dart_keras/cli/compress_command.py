@@ -13,7 +13,7 @@ from dart_keras.cli.arguments import (
     positive,
     share,
 )
-from dart_keras.cli.model_files import load_model, load_rows
+from dart_keras.cli.model_files import load_model_file, load_rows
 from dart_keras.devices import QUANTIZATIONS
 
 
@@ -80,7 +80,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     from dart_keras.compression import compress
 
     small, report = compress(
-        load_model(arguments.model),
+        load_model_file(arguments.model),
         _budget(arguments),
         load_rows(arguments.calibration_data),
         layers=arguments.layers,

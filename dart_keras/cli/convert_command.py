@@ -11,7 +11,7 @@ from dart_keras.cli.arguments import (
     positive,
     positive_number,
 )
-from dart_keras.cli.model_files import load_model, load_rows
+from dart_keras.cli.model_files import load_model_file, load_rows
 from dart_keras.devices import QUANTIZATIONS
 
 
@@ -60,7 +60,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     from dart_keras.deployment import convert
     from dart_keras.quantization.quantized_models import quantized_layers
 
-    model = load_model(arguments.model)
+    model = load_model_file(arguments.model)
     calibrated = arguments.quantization in ("int8", "int16x8") and not quantized_layers(model)
     if calibrated and arguments.calibration_data is None:
         parser.error(

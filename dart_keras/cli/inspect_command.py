@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dart_keras.cli.arguments import add_model
-from dart_keras.cli.model_files import load_model
+from dart_keras.cli.model_files import load_model_file
 
 
 def add_parser(commands: Any) -> None:
@@ -24,7 +24,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from dart_keras.compression import candidates
     from dart_keras.summary import model_costs
 
-    model = load_model(arguments.model)
+    model = load_model_file(arguments.model)
     costs = model_costs(model)
     answers = [(path, reason) for path, _, reason in candidates(model)]
     if arguments.json:

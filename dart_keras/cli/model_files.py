@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 
-def load_model(path: Path) -> Any:
+def load_model_file(path: Path) -> Any:
     """Loads a Keras model, not compiled.
 
     Args:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dart_keras.cli.arguments import add_calibration_data, add_model, positive_number
-from dart_keras.cli.model_files import load_model, load_rows
+from dart_keras.cli.model_files import load_model_file, load_rows
 
 
 def add_parser(commands: Any) -> None:
@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     path = arguments.file / "model.tflite" if arguments.file.is_dir() else arguments.file
     content = path.read_bytes()
-    model = load_model(arguments.model)
+    model = load_model_file(arguments.model)
     signature = model_signature(model)
     arrays = collect(
         load_rows(arguments.calibration_data), signature.inputs, name="--calibration-data"

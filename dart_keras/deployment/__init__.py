@@ -3,8 +3,9 @@
 from dart_keras.deployment.artifact import Artifact
 from dart_keras.deployment.convert import convert
 from dart_keras.deployment.errors import ConversionError
+from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 from dart_keras.deployment.runtimes.profiling import Measurements, RuntimeCost
-from dart_keras.deployment.runtimes.tensor_info import Examples, TensorInfo
+from dart_keras.deployment.runtimes.result import Examples
 from dart_keras.deployment.validation.operator_errors import OperatorError, OperatorErrors
 
 __all__ = [

@@ -7,9 +7,10 @@ import numpy as np
 
 from dart_keras.deployment import c_source
 from dart_keras.deployment.flatbuffer.size_breakdown import FileParts
+from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.profiling import Measurements, measure
-from dart_keras.deployment.runtimes.tensor_info import Examples, TensorInfo
+from dart_keras.deployment.runtimes.result import Examples
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.deployment.tracing.representative_data import collect
 from dart_keras.deployment.tracing.signature import InputSpec

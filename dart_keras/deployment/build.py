@@ -10,9 +10,8 @@ import numpy as np
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.flatbuffer.passes import apply_passes
 from dart_keras.deployment.flatbuffer.reader import ModelFile
-from dart_keras.deployment.flatbuffer.serialization import copy_model, pack
+from dart_keras.deployment.flatbuffer.serialization import copy_parsed, pack
 from dart_keras.deployment.flatbuffer.size_breakdown import size_limit
-from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.post_training.trained_ranges import check_integers
 from dart_keras.deployment.post_training.weight_scales import (
@@ -22,6 +21,7 @@ from dart_keras.deployment.post_training.weight_scales import (
 )
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
+from dart_keras.deployment.schemes import QuantizationScheme
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import AS_TRAINED, Exported, core_bases_of, export
 from dart_keras.deployment.tracing.signature import ModelSignature
@@ -156,7 +156,7 @@ class Builder:
         return core_basis, lowerings[core_basis]
 
     def _is_small(self, model: Any) -> bool:
-        model = copy_model(model)
+        model = copy_parsed(model)
         for stage in ("optimize", "strip"):
             apply_passes(model, stage, self.device.runtimes)
         return len(pack(model)) <= size_limit(model)

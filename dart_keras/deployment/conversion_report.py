@@ -6,9 +6,9 @@ from dart_keras._version import __version__
 from dart_keras.deployment.build import Built
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.size_breakdown import file_parts
-from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.runtimes.executable import Executable
-from dart_keras.deployment.runtimes.tensor_info import Examples
+from dart_keras.deployment.runtimes.result import Examples
+from dart_keras.deployment.schemes import QuantizationScheme
 from dart_keras.devices import RUNTIMES, Device
 
 

@@ -11,8 +11,8 @@ from dart_keras.deployment.build import Builder, executable
 from dart_keras.deployment.conversion_report import describe, memory_of
 from dart_keras.deployment.errors import ConversionError, InaccurateError
 from dart_keras.deployment.post_training.activation_ranges import METHODS
-from dart_keras.deployment.post_training.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.post_training.trained_ranges import rows_in_range, with_learned_ranges
+from dart_keras.deployment.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.tracing.function import in_float32
 from dart_keras.deployment.tracing.representative_data import MAX_ROWS, collect, random_rows
 from dart_keras.deployment.tracing.signature import ModelSignature, model_signature
@@ -175,7 +175,14 @@ def _convert(request: _Request, scheme: QuantizationScheme) -> Artifact:
     with in_float32(model):
         expected = keras_outputs(signature, compared)
     runtimes, arena_size = judge(
-        file, built, device, scheme, compared, expected, request.min_sqnr_db
+        file,
+        built.named,
+        built.exported,
+        device,
+        scheme,
+        compared,
+        expected,
+        request.min_sqnr_db,
     )
     # The last runtime is the device's own.
     recorded = _evenly_spaced(compared, _RECORDED_ROWS)

@@ -17,7 +17,7 @@ from dart_keras.tensor_train.contraction import intercept_products
 from dart_keras.tensor_train.lookup import Factor
 
 
-class Table:
+class TableLookup:
     """Lookup of rows in the rounded table of an `Embedding`.
 
     Args:

@@ -7,7 +7,7 @@ import keras
 
 from dart_keras.layers import TTEmbedding
 from dart_keras.private_apis import set_mask
-from dart_keras.quantization.lookups import Table, TTLookup
+from dart_keras.quantization.lookups import TableLookup, TTLookup
 from dart_keras.quantization.products import TTProducts
 from dart_keras.quantization.quantized_layer import is_exporting
 from dart_keras.quantization.ranges import ActivationQuantizer
@@ -56,7 +56,7 @@ class QuantizedEmbedding(keras.layers.Wrapper):
         is_tt = isinstance(self.layer, TTEmbedding)
         self.quantizers: list[ActivationQuantizer] = []
         if self.lookup_shape is not None:
-            self._lookup: Any = TTLookup(self, self.lookup_shape) if is_tt else Table(self)
+            self._lookup: Any = TTLookup(self, self.lookup_shape) if is_tt else TableLookup(self)
             self.quantizers += self._lookup.quantizers
             if not self._lookup.gives_range:
                 self._rows = ActivationQuantizer(self, "rows")

@@ -60,7 +60,7 @@ def test_a_warning_is_one_line_on_stderr(run, files, monkeypatch):
         warnings.warn("It is slow.", stacklevel=1)
         raise ValueError("It is wrong.")
 
-    monkeypatch.setattr("dart_keras.cli.convert_command.load_model", load_model)
+    monkeypatch.setattr("dart_keras.cli.convert_command.load_model_file", load_model)
     code, _, err = run("convert", files / "model.keras", "--output", "out")
     assert (code, err) == (1, "dart-keras: warning: It is slow.\ndart-keras: error: It is wrong.\n")
 
@@ -73,6 +73,6 @@ def test_wrong_usage(run, arguments):
 
 
 def test_an_error_in_the_code_keeps_its_traceback(run, files, monkeypatch):
-    monkeypatch.setattr("dart_keras.cli.convert_command.load_model", lambda path: 1 / 0)
+    monkeypatch.setattr("dart_keras.cli.convert_command.load_model_file", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("convert", files / "model.keras", "--output", "out")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from dart_keras.cli.model_files import load_model, load_rows
+from dart_keras.cli.model_files import load_model_file, load_rows
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -15,7 +15,7 @@ class Strange(keras.layers.Layer):
 
 def test_both_formats_are_loaded_and_not_compiled(files):
     for name in ("model.keras", "model.h5"):
-        model = load_model(files / name)
+        model = load_model_file(files / name)
         assert model.name == "small"
         assert not model.compiled
 
@@ -32,9 +32,9 @@ def test_files_that_are_no_models(files, tmp_path):
         ("x.weights.h5", "No model config"),
     ]:
         with pytest.raises(ValueError, match=reason):
-            load_model(tmp_path / name)
+            load_model_file(tmp_path / name)
     with pytest.raises(FileNotFoundError, match=r"none\.keras"):
-        load_model(tmp_path / "none.keras")
+        load_model_file(tmp_path / "none.keras")
 
 
 def test_a_class_that_is_not_known_here_is_named_in_one_line(tmp_path, monkeypatch):
@@ -42,7 +42,7 @@ def test_a_class_that_is_not_known_here_is_named_in_one_line(tmp_path, monkeypat
     keras.Sequential([keras.Input((4,)), inner]).save(tmp_path / "strange.keras")
     monkeypatch.delitem(keras.saving.get_custom_objects(), "tests>Strange")
     with pytest.raises(ValueError, match="Could not locate class 'Strange'") as caught:
-        load_model(tmp_path / "strange.keras")
+        load_model_file(tmp_path / "strange.keras")
     assert "\n" not in str(caught.value)
     assert "config" not in str(caught.value)
 

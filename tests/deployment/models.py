@@ -8,10 +8,10 @@ import numpy as np
 
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import operator_name, pack, sweep, unpack
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import lower
 from dart_keras.deployment.runtimes.litert import run_on_litert
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA, run_on_tflm
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature

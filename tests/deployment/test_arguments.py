@@ -2,7 +2,7 @@ import pytest
 
 from dart_keras.deployment.convert import check_activation_ranges, check_budget, check_min_sqnr_db
 from dart_keras.deployment.post_training.activation_ranges import METHODS
-from dart_keras.deployment.post_training.schemes import SCHEMES
+from dart_keras.deployment.schemes import SCHEMES
 
 
 @pytest.mark.parametrize("right", [None, 20, 0.5])

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from dart_keras.deployment.flatbuffer.passes.strip_metadata import strip_metadata
 from dart_keras.deployment.flatbuffer.serialization import pack, sweep, unpack
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering, order_interface
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature

@@ -19,7 +19,7 @@ from dart_keras.compression.search.solution import (
 )
 from dart_keras.compression.search.student import Fitter
 from dart_keras.deployment import convert
-from dart_keras.deployment.post_training.schemes import SCHEMES
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.devices import find_device
 from dart_keras.selection import Budget
 from dart_keras.utils.progress import progress

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dart_keras.deployment.c_source.literals import c_type, in_lines, literal
-from dart_keras.deployment.runtimes.tensor_info import Examples
+from dart_keras.deployment.runtimes.result import Examples
 
 
 def examples_header(examples: Examples) -> str:

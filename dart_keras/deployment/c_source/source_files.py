@@ -4,7 +4,8 @@ from dart_keras.deployment.c_source.example_arrays import examples_header, examp
 from dart_keras.deployment.c_source.model_array import model_header, model_source
 from dart_keras.deployment.c_source.op_resolver import resolver_header
 from dart_keras.deployment.c_source.tensors import tensors_header
-from dart_keras.deployment.runtimes.tensor_info import Examples, TensorInfo
+from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
+from dart_keras.deployment.runtimes.result import Examples
 
 
 def files(

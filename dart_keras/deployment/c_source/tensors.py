@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dart_keras.deployment.c_source.literals import c_type, literal
-from dart_keras.deployment.runtimes.tensor_info import TensorInfo
+from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 
 
 def tensors_header(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> str:

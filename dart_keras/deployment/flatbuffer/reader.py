@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dart_keras.deployment.flatbuffer.serialization import builtin_name, dtype_name, load_schema
-from dart_keras.deployment.runtimes.tensor_info import TensorInfo
+from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def unpack(content: bytes) -> Any:
     return model
 
 
-def copy_model(model: Any) -> Any:
+def copy_parsed(model: Any) -> Any:
     """Return a copy of a `ModelT` to be changed by itself; both share the constants' bytes."""
     shared = {id(buffer.data): buffer.data for buffer in model.buffers}
     return copy.deepcopy(model, shared)

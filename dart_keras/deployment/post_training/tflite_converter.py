@@ -11,7 +11,7 @@ from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import pack, unpack
 from dart_keras.deployment.post_training.activation_ranges import choose_ranges, set_true_ranges
 from dart_keras.deployment.post_training.attention_masks import clip_masks
-from dart_keras.deployment.post_training.schemes import SCHEMES, QuantizationScheme
+from dart_keras.deployment.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.private_apis import measure_ranges, quantize
 from dart_keras.utils.quiet import quiet

@@ -6,8 +6,8 @@ import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.flatbuffer.serialization import load_schema, operator_name, pack
-from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.post_training.tflite_converter import layers_at
+from dart_keras.deployment.schemes import QuantizationScheme
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.deployment.tracing.signature import InputSpec
 from dart_keras.quantization.quantized_layer import range_of_input

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.deployment.flatbuffer.serialization import copy_model, operator_name, pack, sweep
+from dart_keras.deployment.flatbuffer.serialization import copy_parsed, operator_name, pack, sweep
 
 # How many decibels more it may cost to make a file small that has many scales beside its weights.
 EXTRA_TOLERANCE = 1.0
@@ -119,7 +119,7 @@ def _by_worth(model: Any, other: Any) -> list[tuple[int, int]]:
 
 def _spliced(per_channel: Any, per_tensor: Any, weights: Sequence[tuple[int, int]]) -> Any:
     """A copy of the first file with these weights, and the biases beside them, of the second."""
-    model = copy_model(per_channel)
+    model = copy_parsed(per_channel)
     for place, operator, twin in _pairs(model, per_tensor):
         if (place, int(operator.inputs[1])) not in weights:
             continue

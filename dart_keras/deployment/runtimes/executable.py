@@ -3,9 +3,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 from dart_keras.deployment.runtimes.litert import run_on_litert
-from dart_keras.deployment.runtimes.result import RunResult
-from dart_keras.deployment.runtimes.tensor_info import Examples, TensorInfo
+from dart_keras.deployment.runtimes.result import Examples, RunResult
 from dart_keras.deployment.runtimes.tflm import run_on_tflm
 
 # LiteRT, with XNNPACK as a Raspberry Pi runs it, without, and with its reference kernels.

@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 from dart_keras.deployment.flatbuffer.reader import ModelFile
+from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 from dart_keras.deployment.runtimes import child_process
 from dart_keras.deployment.runtimes.executable import Executable
-from dart_keras.deployment.runtimes.tensor_info import TensorInfo
 
 _IDENTIFIER = b"TFL3"
 _DTYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "bool")

@@ -3,7 +3,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dart_keras.deployment.post_training.schemes import QuantizationScheme
+from dart_keras.deployment.schemes import QuantizationScheme
 from dart_keras.layers.planning import device_planning, fastest_of_its_size
 from dart_keras.tensor_train.contraction import ContractionPlan
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.post_training.schemes import SCHEMES
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.activations import in_bounded_form
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.signature import ModelSignature

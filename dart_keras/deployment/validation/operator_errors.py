@@ -9,11 +9,11 @@ import numpy as np
 from dart_keras.deployment.flatbuffer.graph import Graph
 from dart_keras.deployment.flatbuffer.passes import apply_passes
 from dart_keras.deployment.flatbuffer.reader import ModelFile
-from dart_keras.deployment.flatbuffer.serialization import copy_model, pack, sweep, unpack
-from dart_keras.deployment.post_training.schemes import SCHEMES
+from dart_keras.deployment.flatbuffer.serialization import copy_parsed, pack, sweep, unpack
+from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 from dart_keras.deployment.post_training.tensor_values import Inspection
 from dart_keras.deployment.post_training.tflite_converter import Lowering, layers_at
-from dart_keras.deployment.runtimes.tensor_info import TensorInfo
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.utils.table import Table, Tabular
 
@@ -274,7 +274,7 @@ def single_operator(model: Any, place: int) -> bytes:
     Returns:
         A file whose inputs are the operator's `activations` and whose outputs are its outputs.
     """
-    model = copy_model(model)
+    model = copy_parsed(model)
     main = model.subgraphs[0]
     operator = main.operators[place]
     main.inputs = np.array(activations(Graph(model, main), operator), "int32")

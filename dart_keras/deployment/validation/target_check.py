@@ -5,12 +5,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from dart_keras.deployment.build import Built
 from dart_keras.deployment.errors import ConversionError
-from dart_keras.deployment.post_training.schemes import QuantizationScheme
 from dart_keras.deployment.post_training.tflite_converter import layers_at
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
+from dart_keras.deployment.schemes import QuantizationScheme
+from dart_keras.deployment.tracing.function import Exported
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.deployment.validation.output_errors import check, compare
 from dart_keras.devices import Device
@@ -36,18 +36,20 @@ def keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> li
 
 def judge(
     file: Executable,
-    built: Built,
+    named: bytes,
+    exported: Exported,
     device: Device,
     scheme: QuantizationScheme,
     arrays: Sequence[np.ndarray],
     expected: Sequence[np.ndarray],
     min_sqnr_db: float | None,
 ) -> tuple[dict[str, Any], int | None]:
-    """Runs a file on the runtimes of its target and compares it with Keras.
+    """Run a file on the runtimes of its target and compare it with Keras.
 
     Args:
         file: The file.
-        built: What it was made from.
+        named: The same operators, with the names that tell their layers.
+        exported: The function that it was made from.
         device: The target.
         scheme: How it was quantized.
         arrays: The rows, one array for each input.
@@ -69,9 +71,9 @@ def judge(
             raise ConversionError(
                 error.reason,
                 error.operators,
-                layers_at(error.indices, built.named, built.exported),
+                layers_at(error.indices, named, exported),
             ) from error
-        report[runtime] = _reported(result, expected, built)
+        report[runtime] = _reported(file, result, expected)
         own = runtime == device.runtimes[-1]
         least = min_sqnr_db if own else None
         check(report[runtime]["outputs"], scheme.name, runtime, least)
@@ -79,10 +81,12 @@ def judge(
     # It is told for comparison, and judges no file.
     with suppress(ConversionError):
         result = file.run(_WITHOUT_XNNPACK, arrays, minimum_runs=_TIMED_RUNS)
-        report[_WITHOUT_XNNPACK] = _reported(result, expected, built)
+        report[_WITHOUT_XNNPACK] = _reported(file, result, expected)
     return report, arena_size
 
 
-def _reported(result: RunResult, expected: Sequence[np.ndarray], built: Built) -> dict[str, Any]:
-    compared = compare(expected, result.outputs, built.exported.output_names)
+def _reported(
+    file: Executable, result: RunResult, expected: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    compared = compare(expected, result.outputs, [info.name for info in file.outputs])
     return {"microseconds": result.microseconds, "outputs": compared}

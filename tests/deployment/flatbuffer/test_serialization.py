@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dart_keras.deployment.flatbuffer.serialization import (
-    copy_model,
+    copy_parsed,
     load_schema,
     pack,
     pack_with_padding,
@@ -44,7 +44,7 @@ def test_packing_twice_changes_nothing(content):
 
 def test_a_copy_is_changed_by_itself(content):
     model = unpack(content)
-    other = copy_model(model)
+    other = copy_parsed(model)
     other.subgraphs[0].operators.pop()
     other.subgraphs[0].tensors[0].name = b"other"
     sweep(other)

@@ -11,8 +11,8 @@ from dart_keras.deployment.post_training.activation_ranges import (
     Histogram,
     choose_ranges,
 )
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
 from tests.deployment import models

@@ -7,9 +7,9 @@ from dart_keras.deployment import convert
 from dart_keras.deployment.flatbuffer.serialization import operator_name, pack, unpack
 from dart_keras.deployment.post_training.activation_ranges import set_true_ranges
 from dart_keras.deployment.post_training.attention_masks import clip_masks
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tensor_values import Inspection
 from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
 

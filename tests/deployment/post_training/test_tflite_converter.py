@@ -5,8 +5,8 @@ import pytest
 from dart_keras.deployment import ConversionError, convert
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import pack, unpack
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import layers_at, lower, order_interface
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
 from dart_keras.layers import TTDense

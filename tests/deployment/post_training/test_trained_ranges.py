@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.post_training.trained_ranges import (
     check_integers,
     rows_in_range,
     with_learned_ranges,
 )
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
 from dart_keras.quantization import quantize_aware

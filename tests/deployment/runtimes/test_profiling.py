@@ -5,7 +5,7 @@ import pytest
 
 from dart_keras.deployment import ConversionError, convert
 from dart_keras.deployment.runtimes.profiling import measure
-from dart_keras.deployment.runtimes.tensor_info import Examples
+from dart_keras.deployment.runtimes.result import Examples
 from tests.deployment import models
 
 

@@ -2,8 +2,8 @@ import keras
 import pytest
 
 from dart_keras.deployment.flatbuffer.serialization import sweep
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans, stored_bytes
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError, convert
-from dart_keras.deployment.post_training.schemes import SCHEMES
 from dart_keras.deployment.post_training.tflite_converter import lower
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import (
     AS_TRAINED,
     CORE_BASES,

@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from dart_keras.deployment.post_training.schemes import SCHEMES
+from dart_keras.deployment.schemes import SCHEMES
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
