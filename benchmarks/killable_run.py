@@ -110,7 +110,7 @@ def _train(arguments: list[str], moment: tuple[int, int] | None, sender: Any) ->
 
     functions = {
         "step": LastCheckpoint.on_train_batch_end,
-        "cut": RankDiscretization._cut,
+        "cut": RankDiscretization._cut,  # noqa: SLF001
         "checkpoint": write_checkpoint,
     }
     counter = CallCounter(functions, moment)

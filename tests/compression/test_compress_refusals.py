@@ -1,3 +1,5 @@
+"""Models, budgets and data that `compress` refuses."""
+
 import re
 
 import keras

@@ -1,3 +1,5 @@
+"""What a report says of layers of every kind."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""`TTEinsumDense` in the place of the projections of attention."""
+
 import keras
 import numpy as np
 import pytest

@@ -6,6 +6,13 @@ import pytest
 
 import dart_keras as dk
 from dart_keras.deployment import convert
+from dart_keras.deployment.flatbuffer.serialization import pack, unpack
+from dart_keras.deployment.runtimes.litert import run_on_litert
+from dart_keras.deployment.validation.operator_errors import (
+    OperatorError,
+    OperatorErrors,
+    single_operator,
+)
 from dart_keras.layers import TTDense
 from tests.deployment import models
 
@@ -123,3 +130,40 @@ def test_files_that_compute_in_float_are_refused(quantization):
     artifact = convert(models.dense(), quantization=quantization)
     with pytest.raises(ValueError, match=f"'int8' or 'int16x8'.*Received: .*{quantization}"):
         artifact.operator_errors(models.ROWS)
+
+
+REPORTED = (
+    OperatorError(0, "hidden", "TRANSPOSE", None, math.inf, 40.0),
+    OperatorError(1, "hidden", "FULLY_CONNECTED", (2, 3), 31.26, 30.0),
+    OperatorError(2, "", "CUSTOM", None, None, None),
+)
+
+
+def test_the_worst_adds_most():
+    assert OperatorErrors("small", "int8", REPORTED).worst is REPORTED[1]
+    assert OperatorErrors("small", "int8", REPORTED[2:]).worst is None
+
+
+def test_it_prints_itself():
+    title, header, _, *lines, worst = str(OperatorErrors("small", "int8", REPORTED)).splitlines()
+    assert "'small', int8" in title
+    assert header.split() == ["layer", "operator", "step", "added", "accumulated"]
+    assert [line.split() for line in lines] == [
+        ["0", "hidden", "TRANSPOSE", "exact", "40.0"],
+        ["1", "hidden", "FULLY_CONNECTED", "product", "2", "of", "3", "31.3", "30.0"],
+        ["2", "CUSTOM", "?", "?"],
+    ]
+    assert worst == "Worst: 1 FULLY_CONNECTED of hidden, product 2 of 3, 31.3 dB"
+
+
+def test_operators_one_after_another_give_what_the_file_gives():
+    artifact = convert(models.dense(), quantization="int8", calibration_data=models.ROWS)
+    given = artifact.inputs[0].quantize(models.ROWS)
+    values = given
+    model = unpack(artifact.content)
+    for place, name in enumerate(models.operators(artifact.content)):
+        alone = single_operator(model, place)
+        assert models.operators(alone) == [name]
+        [values] = run_on_litert(alone, [values]).outputs
+    assert pack(model) == artifact.content
+    np.testing.assert_array_equal(values, run_on_litert(artifact.content, [given]).outputs[0])

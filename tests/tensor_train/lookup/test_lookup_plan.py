@@ -1,11 +1,15 @@
 import math
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dart_keras.layers.lookup import lookup
 from dart_keras.tensor_train.lookup import lookup_plan as plan_module
 from dart_keras.tensor_train.lookup import plan_lookup
+from dart_keras.tensor_train.lookup.lookup_plan import expected_distinct
 from tests.lookups import BERT, all_plans
 
 SHAPES = [
@@ -108,3 +112,19 @@ def test_table_names_every_step():
         "backward" in plan.explain() for plan in all_plans(200, SHAPES[0], training=False)
     }
     assert not forward_only
+
+
+@pytest.mark.parametrize(
+    ("count", "vocabulary"), [(4096, 30_522), (100, 100), (10, 10), (3000, 50), (64, 10**6)]
+)
+def test_expected_distinct_ids_are_the_mean_of_both_kinds_of_batches(count, vocabulary):
+    rng = np.random.default_rng(0)
+    shares = 1 / np.arange(1, vocabulary + 1)
+    kinds = [np.full(vocabulary, 1 / vocabulary), shares / shares.sum()]
+    counted = [len(np.unique(rng.choice(vocabulary, count, p=p))) for p in kinds for _ in range(20)]
+    assert expected_distinct(count, vocabulary) == pytest.approx(np.mean(counted), rel=0.05)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 2**25))
+def test_there_is_at_least_one_distinct_id_and_no_more_than_there_can_be(count, vocabulary):
+    assert 1 <= expected_distinct(count, vocabulary) <= min(count, vocabulary)
