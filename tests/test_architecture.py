@@ -34,11 +34,16 @@ def tree_of(path):
     return ast.parse(path.read_text())
 
 
-def public_definitions(path):
-    """The public functions and classes at the top level of a file."""
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    names = (node.name for node in tree_of(path).body if isinstance(node, kinds))
-    return [name for name in names if not name.startswith("_")]
+def public_names(path):
+    """The public functions, classes, types and constants at the top level of a file."""
+    found = []
+    for node in tree_of(path).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.append(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found += [target.id for target in targets if isinstance(target, ast.Name)]
+    return [name for name in found if not name.startswith("_")]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +78,7 @@ def test_a_file_name_exists_once():
 def test_a_public_name_is_defined_once():
     found = defaultdict(list)
     for path in FILES:
-        for name in public_definitions(path):
+        for name in public_names(path):
             found[name].append(module_name(path))
     again = {name for name, places in found.items() if len(places) > 1}
     assert {name: found[name] for name in again - ENTRY_POINTS} == {}
@@ -96,7 +101,7 @@ def test_no_file_is_a_fragment_of_another(graph):
             continue
         offered = importers <= {module.rpartition(".")[0]} and importers
         # `worker.py` is a script: nobody imports it.
-        is_entry_point = ENTRY_POINTS & set(public_definitions(path))
+        is_entry_point = ENTRY_POINTS & set(public_names(path))
         if not (offered or is_entry_point or path.name == "_version.py"):
             fragments.append(module)
     assert fragments == []

@@ -1,4 +1,4 @@
-"""Choice of a layer's order of contraction."""
+"""PlanChooser of a layer's order of contraction."""
 
 import math
 import warnings
@@ -20,16 +20,16 @@ from dart_keras.utils.keras_backend import require_tensorflow
 CONTRACTIONS = ("auto", "measure", *NAMES)
 
 # From the layer and the plans for it, fastest first, to one of them.
-Choice = Callable[[Any, list[ContractionPlan]], ContractionPlan]
+PlanChooser = Callable[[Any, list[ContractionPlan]], ContractionPlan]
 
-_device: ContextVar[tuple[str, Choice] | None] = ContextVar("device", default=None)
+_device: ContextVar[tuple[str, PlanChooser] | None] = ContextVar("device", default=None)
 
 # The estimate is too rough for warnings below this factor.
 _MUCH_SLOWER = 1.25
 
 
 @contextmanager
-def device_planning(target: str, choice: Choice) -> Iterator[None]:
+def device_planning(target: str, choice: PlanChooser) -> Iterator[None]:
     """Plan all layers that are called in this context for a device, whatever their own setting.
 
     Args:

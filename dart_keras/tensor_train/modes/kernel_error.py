@@ -16,7 +16,7 @@ ITERATIONS = 4
 
 # From a bond, counted from 1, and the tails of its singular values to the rank to keep: tails[r] is
 # the sum of squares that rank r discards.
-Choice = Callable[[int, np.ndarray], int]
+RankChooser = Callable[[int, np.ndarray], int]
 
 
 def kernel_error(matrix: np.ndarray, shape: ModePair, ranks: tuple[int, ...]) -> float:
@@ -77,7 +77,7 @@ def kernel_ranks(
 
 
 def _sweep(
-    matrix: np.ndarray, shape: ModePair, choose: Choice, wanted: tuple[int, ...]
+    matrix: np.ndarray, shape: ModePair, choose: RankChooser, wanted: tuple[int, ...]
 ) -> tuple[tuple[int, ...], float]:
     """Run TT-SVD from the first bond to the last, keeping only what the next bond needs.
 
