@@ -124,7 +124,7 @@ def summary(model: keras.Model) -> ModelSummary:
 
 
 def model_costs(model: keras.Model) -> ModelSummary:
-    """Does what `summary` does, but for the printing."""
+    """Do what `summary` does, but for the printing."""
     if not model.built:
         raise ValueError(f"Expected a built model. Received: {model!r}; call it on data first")
     rows = [_cost(layer) for layer in flatten_layers(model) if _own_parameters(layer)]

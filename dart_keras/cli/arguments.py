@@ -11,7 +11,7 @@ ACTIVATION_RANGES = ("minmax", "percentile", "mse")
 
 
 def file_ending(*endings: str) -> Callable[[str], Path]:
-    """Returns a type for `argparse`: the path of a file whose name ends like this."""
+    """Return a type for `argparse`: the path of a file whose name ends like this."""
 
     def parse(text: str) -> Path:
         path = Path(text)
@@ -24,14 +24,14 @@ def file_ending(*endings: str) -> Callable[[str], Path]:
 
 
 def positive(text: str) -> int:
-    """Reads a positive integer."""
+    """Read a positive integer."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"expected a positive integer. Received: {text}")
     return int(text)
 
 
 def positive_number(text: str) -> float:
-    """Reads a positive number."""
+    """Read a positive number."""
     try:
         value = float(text)
     except ValueError:
@@ -42,7 +42,7 @@ def positive_number(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """Reads a number between 0 and 1."""
+    """Read a number between 0 and 1."""
     try:
         value = float(text)
     except ValueError:
@@ -53,14 +53,14 @@ def share(text: str) -> float:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Adds the Keras model, which every subcommand takes."""
+    """Add the Keras model, which every subcommand takes."""
     parser.add_argument(
         "model", metavar="MODEL", type=file_ending(".keras", ".h5"), help="a .keras or .h5 file"
     )
 
 
 def add_target(parser: argparse.ArgumentParser, help: str, default: str | None = None) -> None:
-    """Adds the device, one of those that run files."""
+    """Add the device, one of those that run files."""
     devices = [device for device in DEVICES.values() if device.runs_files]
     listed = "; ".join(f"{device.name}, {device.description}" for device in devices)
     parser.add_argument(
@@ -74,7 +74,7 @@ def add_target(parser: argparse.ArgumentParser, help: str, default: str | None =
 def add_calibration_data(
     parser: argparse.ArgumentParser, help: str, required: bool = False
 ) -> None:
-    """Adds the file of rows."""
+    """Add the file of rows."""
     parser.add_argument(
         "--calibration-data",
         metavar="ROWS",

@@ -18,7 +18,7 @@ from dart_keras.devices import QUANTIZATIONS
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `dart-keras compress`."""
+    """Add `dart-keras compress`."""
     parser = commands.add_parser(
         "compress",
         help="make a trained model smaller, within a budget",

@@ -16,7 +16,7 @@ from dart_keras.devices import QUANTIZATIONS
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `dart-keras convert`."""
+    """Add `dart-keras convert`."""
     parser = commands.add_parser(
         "convert",
         help="turn a model into a .tflite file that ran on its target's runtimes",

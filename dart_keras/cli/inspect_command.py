@@ -8,7 +8,7 @@ from dart_keras.cli.model_files import load_model_file
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `dart-keras inspect`."""
+    """Add `dart-keras inspect`."""
     parser = commands.add_parser(
         "inspect",
         help="show what each layer costs, and whether `compress` could replace it",

@@ -9,7 +9,7 @@ from dart_keras.cli import compress_command, convert_command, inspect_command, v
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command `dart-keras`.
+    """Run the command `dart-keras`.
 
     Args:
         argv: What follows the command's name; None for what the shell gave.

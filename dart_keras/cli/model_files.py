@@ -7,7 +7,7 @@ from typing import Any
 
 
 def load_model_file(path: Path) -> Any:
-    """Loads a Keras model, not compiled.
+    """Load a Keras model, not compiled.
 
     Args:
         path: A `.keras` or `.h5` file.
@@ -33,7 +33,7 @@ def load_model_file(path: Path) -> Any:
 
 
 def load_rows(path: Path | None) -> Any:
-    """Loads rows as the functions of dart_keras take them.
+    """Load rows as the functions of dart_keras take them.
 
     Args:
         path: A `.npy` file of one array, or a `.npz` file of one array or of one for each input by

@@ -8,7 +8,7 @@ from dart_keras.cli.model_files import load_model_file, load_rows
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `dart-keras verify`."""
+    """Add `dart-keras verify`."""
     parser = commands.add_parser(
         "verify",
         help="run a .tflite file and compare it with the Keras model",
@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def run_and_compare(
     path: Path, content: bytes, exported: Any, arrays: Any, expected: Any, timeout: float
 ) -> None:
-    """Runs a file, which may be damaged, on its target's runtimes, and prints the distances.
+    """Run a file, which may be damaged, on its target's runtimes, and print the distances.
 
     Args:
         path: Where the file is from; beside it may be its report.
@@ -94,7 +94,7 @@ def run_and_compare(
 
 
 def _check_fit(path: Path, file: Any, exported: Any) -> None:
-    """Raises a ValueError if this is no file for a model of these inputs and outputs."""
+    """Raise a ValueError if this is no file for a model of these inputs and outputs."""
     wanted = [(1, *spec.shape) for spec in exported.signature.inputs]
     shapes = [info.shape for info in file.inputs]
     if (shapes, len(file.outputs)) != (wanted, len(exported.output_names)):

@@ -65,7 +65,7 @@ class Artifact:
         return len(self.content)
 
     def predict(self, x: Any, runtime: str = "litert") -> np.ndarray | list[np.ndarray]:
-        """Runs the file on one of its target's runtimes.
+        """Run the file on one of its target's runtimes.
 
         Args:
             x: Real values, or ids for integer inputs, of shape (rows, *input shape), any
@@ -92,7 +92,7 @@ class Artifact:
         return outputs[0] if len(outputs) == 1 else outputs
 
     def verify(self, calibration_data: Any) -> dict[str, list[dict[str, Any]]]:
-        """Compares the file with the Keras model on rows of data, on each of the target's runtimes.
+        """Compare the file with the Keras model on rows of data, on each of the target's runtimes.
 
         The Keras model is the one that was converted, with the weights that it had then.
 
@@ -116,7 +116,7 @@ class Artifact:
         return results
 
     def measure(self, runs: int = 50) -> Measurements:
-        """Measures what the file takes on LiteRT, with XNNPACK and without, and on TFLM.
+        """Measure what the file takes on LiteRT, with XNNPACK and without, and on TFLM.
 
         Each runtime gets a process of its own, so that this takes a second or so. It is given the
         rows of `examples`.
@@ -146,7 +146,7 @@ class Artifact:
         )
 
     def operator_errors(self, calibration_data: Any) -> OperatorErrors:
-        """Says where a quantized file loses its precision, operator by operator.
+        """Say where a quantized file loses its precision, operator by operator.
 
         Every operator's output, integers on LiteRT, is held against the float32 file of the same
         model: once with all errors since the input, and once with those that the operator adds
@@ -188,7 +188,7 @@ class Artifact:
         return OperatorErrors(self.report["model"], self.quantization, operators)
 
     def save(self, folder: str | Path) -> None:
-        """Writes the file, its report and, for a microcontroller, its C++ source.
+        """Write the file, its report and, for a microcontroller, its C++ source.
 
         Either all files are written or none: `model.tflite`, `report.json` and
         `examples.npz` (the examples, as `inputs/NAME` and `outputs/NAME`); for a microcontroller

@@ -74,7 +74,7 @@ class Builder:
     method: str = "minmax"
 
     def build(self, flash_budget: int | None) -> Built:
-        """Makes the fastest file of at most so many bytes, by estimate.
+        """Make the fastest file of at most so many bytes, by estimate.
 
         Args:
             flash_budget: The most bytes; None for a file in which no cores are merged but where
@@ -130,7 +130,7 @@ class Builder:
         return Built(pack(model), named, exported, plans, scaled, core_basis)
 
     def _chosen(self, plans: DevicePlans, core_basis: str | None) -> tuple[str | None, Lowering]:
-        """The given core basis, or the one whose worst output has the highest SQNR."""
+        """Return the given core basis, or the one whose worst output has the highest SQNR."""
         core_bases = core_bases_of(self.model) if self.scheme.needs_data else {AS_TRAINED: []}
         lowerings = {
             name: Lowering(
@@ -183,7 +183,7 @@ class Builder:
 
 
 def executable(content: bytes, exported: Exported) -> Executable:
-    """Returns a file with what must be known to run it."""
+    """Return a file with what must be known to run it."""
     parsed = ModelFile(content)
     names = [spec.name for spec in exported.signature.inputs]
     return Executable(content, parsed.inputs(names), parsed.outputs(exported.output_names))

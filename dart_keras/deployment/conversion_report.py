@@ -15,7 +15,7 @@ from dart_keras.devices import RUNTIMES, Device
 def describe(
     built: Built, file: Executable, device: Device, scheme: QuantizationScheme
 ) -> dict[str, Any]:
-    """What a report tells of a file itself, as JSON can hold it.
+    """Return what a report tells of a file itself, as JSON can hold it.
 
     Args:
         built: The file with what it was made from.
@@ -43,7 +43,7 @@ def describe(
 def memory_of(
     file_bytes: int, examples: Examples, arena_size: int | None
 ) -> dict[str, dict[str, int]] | None:
-    """What the emitted C++ source puts into a microcontroller's two memories, in bytes."""
+    """Return what the emitted C++ source puts into a microcontroller's two memories, in bytes."""
     if arena_size is None:
         return None
     recorded = sum(array.nbytes for array in (*examples.inputs, *examples.outputs))

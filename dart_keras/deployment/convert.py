@@ -35,7 +35,7 @@ def convert(
     activation_ranges: str = "minmax",
     min_sqnr_db: float | None = None,
 ) -> Artifact:
-    """Turns a Keras model into a `.tflite` file that has run on the runtimes of its target.
+    """Turn a Keras model into a `.tflite` file that has run on the runtimes of its target.
 
     The file takes one row at a time and holds builtin operators only. It is run before it is
     returned, on LiteRT and, for a microcontroller, on TensorFlow Lite Micro's interpreter too,

@@ -34,19 +34,19 @@ class QuantizationScheme:
         return self.calibrated and not self.learned
 
     def with_learned_ranges(self) -> "QuantizationScheme":
-        """Returns the scheme for a model whose graph holds the ranges of its activations."""
+        """Return the scheme for a model whose graph holds the ranges of its activations."""
         # The set of integer operators alone is refused without calibration data.
         return replace(self, operator_sets=("TFLITE_BUILTINS",), learned=True)
 
     def bytes_per_weight(self, numbers: int) -> int:
-        """Returns the bytes of one weight of a constant of so many numbers."""
+        """Return the bytes of one weight of a constant of so many numbers."""
         small = not self.calibrated and numbers < _SMALLEST_QUANTIZED
         return 4 if small or not self.optimized else 1
 
     def configure(
         self, converter: Any, rows: Callable[[], Iterator[Any]], per_channel: bool = True
     ) -> None:
-        """Sets up a `tf.lite.TFLiteConverter`.
+        """Set up a `tf.lite.TFLiteConverter`.
 
         Args:
             converter: The converter to set up, in place.

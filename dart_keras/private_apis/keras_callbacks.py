@@ -4,7 +4,7 @@ import keras
 
 
 def callbacks_beside(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
-    """The other callbacks of the `fit` that a callback takes part in.
+    """Return the other callbacks of the `fit` that a callback takes part in.
 
     Keras does not tell a callback of the others; they are found in the lists that hold it.
     """

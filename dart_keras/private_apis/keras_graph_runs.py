@@ -50,7 +50,7 @@ class GraphRun:
         self._masks: list[tuple[Any, Any]] = []
 
     def copy(self) -> "GraphRun":
-        """A run from here on, which leaves this one where it is."""
+        """Return a run from here on, which leaves this one where it is."""
         other = object.__new__(GraphRun)
         other.__dict__.update(self.__dict__)
         other._store = dict(self._store)
@@ -84,7 +84,7 @@ class GraphRun:
 
 
 def can_be_stepped(model: keras.Model) -> bool:
-    """Whether a model is a built Sequential or functional one with Keras's own `call`."""
+    """Return whether a model is a built Sequential or functional one with Keras's own `call`."""
     return _graph(model) is not None
 
 

@@ -28,7 +28,7 @@ _BOOKKEEPING = {"_layers", "_functional", "_operations", "_operations_by_depth",
 
 
 def describes_its_layers(layer: keras.Layer) -> bool:
-    """Whether the layer's config holds those of all its layers: a Sequential or functional one."""
+    """Return whether the layer's config holds those of all its layers (Sequential, functional)."""
     cls: Any = type(layer)
     if cls.get_config is Functional.get_config:
         return _takes_a_graph(cls)
@@ -47,7 +47,7 @@ def _takes_a_graph(cls: type) -> bool:
 
 
 def sublayers(layer: keras.Layer) -> Iterator[tuple[Keys, keras.Layer]]:
-    """The direct sublayers of a layer, each with every way that leads to it.
+    """Yield the direct sublayers of a layer, each with every way that leads to it.
 
     The keys are an attribute's name followed by indices and keys of the containers it may hold;
     those of a Sequential or functional model's layers are `("layers", index)`.
@@ -62,7 +62,7 @@ def sublayers(layer: keras.Layer) -> Iterator[tuple[Keys, keras.Layer]]:
 
 
 def sublayer_at(layer: keras.Layer, keys: Keys) -> keras.Layer:
-    """The sublayer that some of the keys of `sublayers` lead to."""
+    """Return the sublayer that some of the keys of `sublayers` lead to."""
     value = getattr(layer, keys[0])
     for key in keys[1:]:
         value = value[key]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes all files into a folder, or none.
+    """Write all files into a folder, or none.
 
     They are written beside their places first, and moved there once all of them are
     complete; files that were there are put back if a move fails.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps off the terminal what TensorFlow and LiteRT log, in Python and from C++.
+    """Keep off the terminal what TensorFlow and LiteRT log, in Python and from C++.
 
     What matters of it is in the exceptions that they raise.
     """

@@ -7,7 +7,7 @@ from dart_keras.deployment.runtimes.result import Examples
 
 
 def examples_header(examples: Examples) -> str:
-    """Returns `examples.h`: declarations of the recorded rows, and functions that visit them.
+    """Return `examples.h`: declarations of the recorded rows, and functions that visit them.
 
     Args:
         examples: The rows, of the file's inputs and outputs in its order.
@@ -37,7 +37,7 @@ constexpr std::size_t kExamples = {len(examples.inputs[0])};
 
 
 def examples_source(examples: Examples) -> str:
-    """Returns `examples.cc`: the definitions of the arrays in `examples.h`.
+    """Return `examples.cc`: the definitions of the arrays in `examples.h`.
 
     Args:
         examples: As for `examples_header`.

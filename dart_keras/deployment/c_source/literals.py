@@ -7,7 +7,7 @@ _WIDTH = 100
 
 
 def c_type(dtype: str | np.dtype) -> str:
-    """Returns the C++ type of a tensor's elements.
+    """Return the C++ type of a tensor's elements.
 
     Args:
         dtype: A NumPy dtype: booleans, integers or float32.
@@ -30,7 +30,7 @@ def c_type(dtype: str | np.dtype) -> str:
 
 
 def literal(value: np.generic) -> str:
-    """Returns a value as C++ reads it back without loss.
+    """Return a value as C++ reads it back without loss.
 
     Example:
         >>> literal(np.float32(0.1)), literal(np.int8(-3)), literal(np.bool_(True))
@@ -44,7 +44,7 @@ def literal(value: np.generic) -> str:
 
 
 def in_lines(literals: Iterable[str], before: str = "    ", after: str = ",") -> str:
-    """Returns the literals of an array, separated by commas, in lines of bounded length.
+    """Return the literals of an array, separated by commas, in lines of bounded length.
 
     Args:
         literals: The elements.

@@ -2,7 +2,7 @@ from dart_keras.deployment.c_source.literals import in_lines
 
 
 def model_header(size: int, arena_size: int) -> str:
-    """Returns `model.h`: the file as an array, its length, and the arena that it needs.
+    """Return `model.h`: the file as an array, its length, and the arena that it needs.
 
     Args:
         size: Bytes of the file.
@@ -29,7 +29,7 @@ constexpr std::size_t kArenaSize = {arena_size};
 
 
 def model_source(content: bytes) -> str:
-    """Returns `model.cc`: the definition of the array in `model.h`."""
+    """Return `model.cc`: the definition of the array in `model.h`."""
     return f"""\
 #include "model.h"
 

@@ -10,7 +10,7 @@ _SPELLINGS = {
 
 
 def resolver_header(operators: Sequence[str]) -> str:
-    """Returns `op_resolver.h`: the registration of exactly the operators that the model uses.
+    """Return `op_resolver.h`: the registration of exactly the operators that the model uses.
 
     Args:
         operators: Builtin operator names, for example `["FULLY_CONNECTED", "SOFTMAX"]`.
@@ -48,7 +48,7 @@ inline TfLiteStatus RegisterOps(OpResolver& resolver) {{
 
 
 def method_name(operator: str) -> str:
-    """Returns the name of the resolver's method that registers a builtin operator.
+    """Return the name of the resolver's method that registers a builtin operator.
 
     Example:
         >>> method_name("DEPTHWISE_CONV_2D")

@@ -16,7 +16,7 @@ def files(
     outputs: Sequence[TensorInfo],
     examples: Examples,
 ) -> dict[str, bytes]:
-    """Returns the C++ source of a model for TensorFlow Lite Micro.
+    """Return the C++ source of a model for TensorFlow Lite Micro.
 
     Args:
         content: The bytes of the `.tflite` file.

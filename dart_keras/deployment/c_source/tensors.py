@@ -9,7 +9,7 @@ from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 
 
 def tensors_header(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> str:
-    """Returns `tensors.h`: a struct of constants for each input and each output.
+    """Return `tensors.h`: a struct of constants for each input and each output.
 
     `Input0`, `Input1`, ... and `Output0`, ... have the element's `Type`, `kShape` (the batch
     dimension of 1 included) and `kSize`, the number of elements; quantized ones also have `kScale`

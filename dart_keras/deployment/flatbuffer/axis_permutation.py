@@ -25,16 +25,16 @@ class Movement:
 
     @classmethod
     def begin(cls, shape: Sequence[int]) -> Self:
-        """Returns the movement that leaves an array of this shape as it is."""
+        """Return the movement that leaves an array of this shape as it is."""
         strides = [math.prod(shape[place + 1 :]) for place in range(len(shape))]
         return cls(tuple(((size, stride),) for size, stride in zip(shape, strides, strict=True)))
 
     def transpose(self, order: Sequence[int]) -> Self:
-        """Returns this movement with a transpose after it."""
+        """Return this movement with a transpose after it."""
         return type(self)(tuple(self.axes[axis] for axis in order))
 
     def reshape(self, shape: Sequence[int]) -> "Movement | None":
-        """Returns this movement with a reshape after it; None where no split of the axes fits."""
+        """Return this movement with a reshape after it; None where no split of the axes fits."""
         pieces = list(reversed(self._joined()))
         axes = []
         for size in shape:
@@ -56,7 +56,7 @@ class Movement:
         return type(self)(tuple(axes))
 
     def single(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Returns the one transpose that does the same between two reshapes.
+        """Return the one transpose that does the same between two reshapes.
 
         Returns:
             The shape to transpose, of as few axes as there can be, and the order of its axes;

@@ -34,62 +34,62 @@ class Graph:
         return all(sizes is None or -1 not in sizes for sizes in signatures)
 
     def operators(self, *names: str) -> list[Any]:
-        """Returns the operators of these names, in the order in which they run."""
+        """Return the operators of these names, in the order in which they run."""
         return [operator for operator in self._subgraph.operators if self.name(operator) in names]
 
     def name(self, operator: Any) -> str:
-        """Returns an operator's builtin name."""
+        """Return an operator's builtin name."""
         return operator_name(self._model, operator)
 
     def shape(self, tensor: int) -> tuple[int, ...]:
-        """Returns a tensor's shape."""
+        """Return a tensor's shape."""
         shape = self._subgraph.tensors[tensor].shape
         return () if shape is None else tuple(int(size) for size in shape)
 
     def size(self, tensor: int) -> int:
-        """Returns how many numbers a tensor holds."""
+        """Return how many numbers a tensor holds."""
         return int(np.prod(self.shape(tensor)))
 
     def dtype(self, tensor: int) -> str:
-        """Returns the schema's name of a tensor's type, such as `"INT8"`."""
+        """Return the schema's name of a tensor's type, such as `"INT8"`."""
         return dtype_name(self._subgraph.tensors[tensor].type)
 
     def constant(self, tensor: int) -> np.ndarray | None:
-        """Returns the bytes of a constant, as int32 if it is of these; None for other tensors."""
+        """Return the bytes of a constant, as int32 if it is of these; None for other tensors."""
         data = self._model.buffers[self._subgraph.tensors[tensor].buffer].data
         if data is None or not len(data):
             return None
         return data.view("int32") if self.dtype(tensor) == "INT32" else data
 
     def bias(self, operator: Any) -> int:
-        """Returns the bias of a FULLY_CONNECTED; -1 if it has none."""
+        """Return the bias of a FULLY_CONNECTED; -1 if it has none."""
         return int(operator.inputs[2]) if len(operator.inputs) == 3 else -1
 
     def quantization(self, tensor: int) -> Any:
-        """Returns what a tensor's integers stand for; None or empty for one that has none."""
+        """Return what a tensor's integers stand for; None or empty for one that has none."""
         return self._subgraph.tensors[tensor].quantization
 
     def scale(self, tensor: int) -> float:
-        """Returns the only scale of a quantized tensor."""
+        """Return the only scale of a quantized tensor."""
         [scale] = self.quantization(tensor).scale
         return float(scale)
 
     def producer(self, tensor: int) -> Any | None:
-        """Returns the operator that makes a tensor; None if it is an input or a constant."""
+        """Return the operator that makes a tensor; None if it is an input or a constant."""
         return self._producers.get(tensor)
 
     def axes(self, tensor: int) -> list[int]:
-        """Returns the integers of a constant."""
+        """Return the integers of a constant."""
         values = self.constant(tensor)
         return [] if values is None else [int(value) for value in values]
 
     def only_consumer(self, tensor: int) -> Any | None:
-        """Returns the operator that takes a tensor, if nothing else does; else None."""
+        """Return the operator that takes a tensor, if nothing else does; else None."""
         consumers = self._consumers.get(tensor, [])
         return consumers[0] if len(consumers) == 1 else None
 
     def add_tensor(self, like: int, shape: tuple[int, ...]) -> int:
-        """Adds a tensor that is like another but for its shape, and returns its index."""
+        """Add a tensor that is like another but for its shape, and return its index."""
         tensor = copy(self._subgraph.tensors[like])
         tensor.shape = np.array(shape, "int32")
         self._subgraph.tensors.append(tensor)
@@ -98,7 +98,7 @@ class Graph:
     def add_int8(
         self, like: int, scale: float | np.ndarray, values: np.ndarray | None = None
     ) -> int:
-        """Adds a tensor of the shape of another, of int8 around zero, and returns its index.
+        """Add a tensor of the shape of another, of int8 around zero, and return its index.
 
         Args:
             like: The other tensor.
@@ -116,14 +116,14 @@ class Graph:
         return place
 
     def add_int32(self, like: int, values: np.ndarray) -> int:
-        """Adds a constant like another but for its type, and returns its index."""
+        """Add a constant like another but for its type, and return its index."""
         place = self.add_tensor(like, self.shape(like))
         self._subgraph.tensors[place].type = self._schema.TensorType.INT32
         self._store(self._subgraph.tensors[place], values.astype("int32"))
         return place
 
     def add_constant(self, values: np.ndarray) -> int:
-        """Adds a tensor that holds integers of 32 bits, and returns its index."""
+        """Add a tensor that holds integers of 32 bits, and return its index."""
         tensor = self._schema.TensorT()
         tensor.shape = np.array(values.shape, "int32")
         tensor.type, tensor.hasRank = self._schema.TensorType.INT32, True
@@ -132,35 +132,35 @@ class Graph:
         return len(self._subgraph.tensors) - 1
 
     def reshape(self, source: int, target: int) -> Any:
-        """Makes an operator that reshapes one tensor into another; `replace` puts it in place."""
+        """Make an operator that reshapes one tensor into another; `replace` puts it in place."""
         options = self._schema.ReshapeOptionsT()
         options.newShape = self._subgraph.tensors[target].shape
         return self._make("RESHAPE", options, [source], target)
 
     def transpose(self, source: int, target: int, order: tuple[int, ...]) -> Any:
-        """Makes an operator that transposes one tensor into another."""
+        """Make an operator that transposes one tensor into another."""
         options = self._schema.TransposeOptionsT()
         return self._make(
             "TRANSPOSE", options, [source, self.add_constant(np.array(order))], target
         )
 
     def quantize(self, source: int, target: int) -> Any:
-        """Makes an operator that turns one tensor's integers into another's."""
+        """Make an operator that turns one tensor's integers into another's."""
         return self._make("QUANTIZE", self._schema.QuantizeOptionsT(), [source], target)
 
     def rewire(self, operator: Any, inputs: list[int], output: int | None = None) -> None:
-        """Gives an operator other inputs, and another output unless that is None."""
+        """Give an operator other inputs, and another output unless that is None."""
         operator.inputs = np.array(inputs, "int32")
         if output is not None:
             operator.outputs = np.array([output], "int32")
         self._refresh()
 
     def rename(self, operator: Any, name: str) -> None:
-        """Makes another operator without options of one."""
+        """Make another operator without options of one."""
         operator.opcodeIndex = self._code(name)
 
     def replace(self, operators: list[Any], others: list[Any]) -> None:
-        """Puts other operators in the place of the last one of `operators`."""
+        """Put other operators in the place of the last one of `operators`."""
         present, gone = self._subgraph.operators, {id(operator) for operator in operators}
         place = present.index(operators[-1])
         before, after = (

@@ -83,21 +83,21 @@ class ModelFile:
         return [(self._main.Tensors(int(index)).Name() or b"").decode() for index in ids]
 
     def inputs(self, names: Sequence[str]) -> list[TensorInfo]:
-        """Describes the inputs, which go by `names` in Keras."""
+        """Describe the inputs, which go by `names` in Keras."""
         ids = self._main.InputsAsNumpy()
         return [self.describe(index, name) for index, name in zip(ids, names, strict=True)]
 
     def outputs(self, names: Sequence[str]) -> list[TensorInfo]:
-        """Describes the outputs, which go by `names` in Keras."""
+        """Describe the outputs, which go by `names` in Keras."""
         ids = self._main.OutputsAsNumpy()
         return [self.describe(index, name) for index, name in zip(ids, names, strict=True)]
 
     def _data(self, graph: Any, tensor: int) -> int:
-        """The bytes that a tensor holds in the file: none if it is no constant."""
+        """Return the bytes that a tensor holds in the file: none if it is no constant."""
         return self._model.Buffers(graph.Tensors(tensor).Buffer()).DataLength()
 
     def describe(self, index: int, name: str) -> TensorInfo:
-        """Describes a tensor of the main subgraph; not constants, which may have many scales."""
+        """Describe a tensor of the main subgraph; not constants, which may have many scales."""
         tensor = self._main.Tensors(int(index))
         shape = tuple(int(size) for size in np.atleast_1d(tensor.ShapeAsNumpy()))
         dtype = dtype_name(tensor.Type()).lower()

@@ -97,7 +97,7 @@ def _constant_bytes(model: Any) -> tuple[Counter[str], int]:
 
 
 def _numbers(model: Any) -> dict[int, str]:
-    """The buffers that hold real numbers, with their dtypes."""
+    """Return the buffers that hold real numbers, with their dtypes."""
     found = {}
     for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
         dtype, data = dtype_name(tensor.type).lower(), model.buffers[tensor.buffer].data

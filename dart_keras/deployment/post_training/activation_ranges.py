@@ -31,7 +31,7 @@ class Histogram:
         self.zeros = 0
 
     def add(self, values: np.ndarray) -> None:
-        """Counts more numbers; those outside go into the bins at the ends."""
+        """Count more values; those outside go into the bins at the ends."""
         values = values.ravel()
         others = values[values != 0].astype("float64")
         self.zeros += values.size - others.size
@@ -41,7 +41,7 @@ class Histogram:
             self.counts += np.bincount(places, minlength=_BINS)
 
     def percentile_range(self, integers: str) -> tuple[float, float]:
-        """The least range that leaves out no more than 0.005 % of the numbers on either side."""
+        """Return the least range that leaves out at most 0.005 % of the values on either side."""
         most = (100 - _KEPT) / 200 * (self.counts.sum() + self.zeros)
         below = np.concatenate([[0], np.cumsum(self.counts)])
         above = np.concatenate([np.cumsum(self.counts[::-1])[::-1], [0]])
@@ -50,7 +50,7 @@ class Histogram:
         return min(float(low), 0.0), max(float(high), 0.0)
 
     def least_squares_range(self, integers: str) -> tuple[float, float]:
-        """The range that costs least, as the sum of the squared errors.
+        """Return the range that costs least, as the sum of the squared errors.
 
         A number inside is off by a twelfth of the squared step in the mean, unless it is zero; one
         outside, by its distance to the range.
@@ -138,7 +138,7 @@ def _has_range(tensor: Any) -> bool:
 def tensors_on(
     content: bytes, places: Sequence[int], arrays: Sequence[np.ndarray]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The numbers of some tensors of a file in float, row after row.
+    """Yield the values of some tensors of a file in float, row after row.
 
     Args:
         content: The file.

@@ -33,7 +33,7 @@ class Inspection:
         self._inputs = self._interpreter.get_input_details()
 
     def invoke(self, inputs: Sequence[np.ndarray]) -> None:
-        """Runs the file once.
+        """Run the file once.
 
         Args:
             inputs: An array for each input, of as many numbers and the same dtype.
@@ -43,9 +43,9 @@ class Inspection:
         self._interpreter.invoke()
 
     def tensor(self, index: int) -> np.ndarray:
-        """Returns a copy of what a tensor of the main subgraph held."""
+        """Return a copy of what a tensor of the main subgraph held."""
         return self._interpreter.get_tensor(index)
 
     def output(self, place: int) -> np.ndarray:
-        """Returns a copy of the file's output at this place."""
+        """Return a copy of the file's output at this place."""
         return self.tensor(self._interpreter.get_output_details()[place]["index"])

@@ -153,7 +153,7 @@ def order_interface(model: Any, input_names: Sequence[str]) -> None:
 
 
 def layers_at(indices: Sequence[int], content: bytes, exported: Exported) -> list[str]:
-    """Returns the paths of the layers that the operators at these places in a file come from."""
+    """Return the paths of the layers that the operators at these places in a file come from."""
     operators = ModelFile(content).operators
     found = []
     for index in indices:
@@ -199,7 +199,7 @@ def _explained(error: Exception, exported: Exported, scheme: QuantizationScheme)
 
 
 def _maker(content: bytes, output: int) -> int:
-    """The place of the operator that computes an output, and does not only move it about."""
+    """Return the place of the operator that computes an output, and does not only move it about."""
     file = ModelFile(content)
     operators = file.operators
     makers = {operator.tensor_names[0]: index for index, operator in enumerate(operators)}

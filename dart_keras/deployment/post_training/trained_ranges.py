@@ -20,7 +20,7 @@ _SPLITTING_IDS = ("CAST", "FLOOR_DIV", "FLOOR_MOD")
 def with_learned_ranges(
     scheme: QuantizationScheme, model: keras.Model, target: str
 ) -> QuantizationScheme:
-    """The scheme for a model that may be quantization-aware.
+    """Return the scheme for a model that may be quantization-aware.
 
     Args:
         scheme: How to quantize.

@@ -102,7 +102,7 @@ def choose_scales(
 
 
 def _by_worth(model: Any, other: Any) -> list[tuple[int, int]]:
-    """The weights that differ, as the places of subgraph and tensor in the first file."""
+    """Return the weights that differ, as the places of subgraph and tensor in the first file."""
     worth: dict[tuple[int, int], float] = {}
     for place, operator, twin in _pairs(model, other):
         fine = model.subgraphs[place].tensors[operator.inputs[1]]
@@ -118,7 +118,7 @@ def _by_worth(model: Any, other: Any) -> list[tuple[int, int]]:
 
 
 def _spliced(per_channel: Any, per_tensor: Any, weights: Sequence[tuple[int, int]]) -> Any:
-    """A copy of the first file with these weights, and the biases beside them, of the second."""
+    """Return a copy of the first file with these weights, and their biases, of the second."""
     model = copy_parsed(per_channel)
     for place, operator, twin in _pairs(model, per_tensor):
         if (place, int(operator.inputs[1])) not in weights:
@@ -134,7 +134,7 @@ def _spliced(per_channel: Any, per_tensor: Any, weights: Sequence[tuple[int, int
 
 
 def _pairs(model: Any, other: Any) -> Iterator[tuple[int, Any, Any]]:
-    """The place of the subgraph, an operator with weights, and the same one of the other file."""
+    """Yield each operator with weights: its subgraph, itself, and its counterpart in the other."""
     for place, (graph, twin) in enumerate(zip(model.subgraphs, other.subgraphs, strict=True)):
         # Not by their places: operators that do not wait for each other may come in any order.
         twins = {twin.tensors[o.outputs[0]].name: o for o in twin.operators}
@@ -154,7 +154,7 @@ def _count_channels(tensor: Any) -> int:
 
 
 def _real(model: Any, tensor: Any) -> np.ndarray:
-    """The numbers that the integers of weights stand for; their zero points are zero."""
+    """Return the values that the integers of weights stand for; their zero points are zero."""
     values = model.buffers[tensor.buffer].data.view("int8").reshape(tensor.shape)
     shape = [1] * values.ndim
     shape[tensor.quantization.quantizedDimension] = -1

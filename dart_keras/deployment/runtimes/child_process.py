@@ -16,7 +16,7 @@ _COPIES = 8
 def ask(
     worker: str, request: dict[str, Any], seconds: float | None = None
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Has a runtime's worker answer a request in a process of its own.
+    """Have a runtime's worker answer a request in a process of its own.
 
     Args:
         worker: The name of a file of this folder, whose function `answer` takes the request.
@@ -48,7 +48,7 @@ def ask(
 
 
 def reason(done: "subprocess.CompletedProcess[bytes]") -> str:
-    """What a worker that failed had to say, in one line."""
+    """Return what a worker that failed had to say, in one line."""
     text = done.stderr.decode(errors="replace")
     # LiteRT greets with lines that begin with INFO.
     lines = [line.strip(" .") for line in text.splitlines() if not line.startswith("INFO")]

@@ -36,7 +36,7 @@ class Executable:
         arena_size: int | None = None,
         minimum_runs: int = 0,
     ) -> RunResult:
-        """Quantizes the inputs, runs the file row by row, and dequantizes the outputs.
+        """Quantize the inputs, run the file row by row, and dequantize the outputs.
 
         Args:
             runtime: `"litert"`, `"litert-builtin"`, `"litert-reference"` or `"tflm"`.
@@ -52,7 +52,7 @@ class Executable:
     def record(
         self, runtime: str, arrays: Sequence[np.ndarray], arena_size: int | None = None
     ) -> Examples:
-        """Runs the file row by row, and keeps what it was given and gave, as integers if it is so.
+        """Run the file row by row, and keep what it was given and gave, as integers if it is so.
 
         Args:
             runtime: As for `run`.

@@ -26,7 +26,7 @@ def run_on_litert(
     kernels: str = "xnnpack",
     seconds: float | None = None,
 ) -> RunResult:
-    """Runs a file on LiteRT, as a Raspberry Pi does, on one thread and row by row.
+    """Run a file on LiteRT, as a Raspberry Pi does, on one thread and row by row.
 
     Args:
         content: The file.

@@ -4,5 +4,5 @@ from ai_edge_litert.interpreter import Interpreter
 
 
 def answer(content: bytes) -> None:
-    """Raises a ValueError if a vector or table of the file is not where the file says it is."""
+    """Raise a ValueError if a vector or table of the file is not where the file says it is."""
     Interpreter(model_content=content, num_threads=1)

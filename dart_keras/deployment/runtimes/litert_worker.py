@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 def answer(
     content: bytes, inputs: Sequence[np.ndarray], minimum_runs: int, kernels: str
 ) -> tuple[list[np.ndarray], float]:
-    """Runs row by row on one thread; returns the stacked outputs and the median microseconds."""
+    """Run row by row on one thread; return the stacked outputs and the median microseconds."""
     interpreter = Interpreter(
         model_content=content,
         num_threads=1,

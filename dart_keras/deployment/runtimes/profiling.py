@@ -73,7 +73,7 @@ def measure(
     arena_size: int | None,
     runs: int,
 ) -> Measurements:
-    """Measures a file on LiteRT, with XNNPACK and without, and on TFLM if it is for that.
+    """Measure a file on LiteRT, with XNNPACK and without, and on TFLM if it is for that.
 
     Args:
         content: The file.

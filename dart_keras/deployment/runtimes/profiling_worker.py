@@ -63,7 +63,7 @@ def answer(
     arena_size: int | None,
     runs: int,
 ) -> tuple[float, float, float, int | None]:
-    """Returns the seconds of loading, of the first and of the median run, and bytes of memory."""
+    """Return the seconds of loading, of the first and of the median run, and bytes of memory."""
     load = _prepare(content, kernels, arena_size)
     litert = kernels is not None
     rows = list(zip(*inputs, strict=True))

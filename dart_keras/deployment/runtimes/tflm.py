@@ -27,7 +27,7 @@ def run_on_tflm(
     minimum_runs: int = 0,
     seconds: float | None = None,
 ) -> RunResult:
-    """Runs a file on TensorFlow Lite Micro's own interpreter, row by row.
+    """Run a file on TensorFlow Lite Micro's own interpreter, row by row.
 
     Args:
         content: The file.

@@ -32,7 +32,7 @@ def answer(
 def run_rows(
     content: bytes, inputs: list[np.ndarray], arena_size: int, minimum_runs: int
 ) -> tuple[list[np.ndarray], float]:
-    """Runs row by row; returns the stacked outputs and the median microseconds."""
+    """Run row by row; return the stacked outputs and the median microseconds."""
     interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_size)
     count = _count_outputs(content)
     rows: list[list[np.ndarray]] = []
@@ -52,7 +52,7 @@ def run_rows(
 
 
 def smallest_arena(content: bytes, inputs: list[np.ndarray], largest: int) -> int:
-    """Finds the smallest arena, a multiple of 16 bytes, in which one row runs."""
+    """Find the smallest arena, a multiple of 16 bytes, in which one row runs."""
     first = [array[:1] for array in inputs]
     too_small, enough = 0, largest // ALIGNMENT
     while enough - too_small > 1:

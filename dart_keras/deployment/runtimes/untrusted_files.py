@@ -13,7 +13,7 @@ _DTYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "bool")
 
 
 def open_file(content: bytes, seconds: float) -> Executable:
-    """Reads a file of which nothing is known, so that it can be run without danger.
+    """Read a file of which nothing is known, so that it can be run without danger.
 
     Args:
         content: The file, damaged or not.

@@ -12,7 +12,7 @@ import sys
 
 
 def main() -> None:
-    """Answers one request."""
+    """Answer one request."""
     # Whatever else may print goes to stderr, so that stdout holds the answer alone.
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

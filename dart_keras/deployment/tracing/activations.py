@@ -20,17 +20,17 @@ _SELU_ALPHA = 1.6732632423543772
 
 
 def softplus(x: Any) -> Any:
-    """The larger of the number and zero, and a rest that is log(2) at the most."""
+    """Return the larger of the number and zero, and a rest that is log(2) at the most."""
     return ops.subtract(ops.relu(x), ops.log(ops.sigmoid(ops.abs(x))))
 
 
 def mish(x: Any) -> Any:
-    """The number times the hyperbolic tangent of its softplus."""
+    """Return the number times the hyperbolic tangent of its softplus."""
     return ops.multiply(x, ops.tanh(softplus(x)))
 
 
 def selu(x: Any) -> Any:
-    """A scaled ELU, of which the negative half has a factor more."""
+    """Return a scaled ELU, of which the negative half has a factor more."""
     positive = ops.relu(x)
     # Not the minimum of the number and zero: the converter gives its range to the number, too.
     negative = ops.elu(ops.subtract(x, positive))
@@ -48,7 +48,7 @@ _FORMS = {
 
 @contextmanager
 def in_bounded_form(model: keras.Model) -> Iterator[None]:
-    """Lets a model's layers compute their activations in these forms meanwhile."""
+    """Let a model's layers compute their activations in these forms meanwhile."""
     changed = [
         (layer, layer.activation)
         for layer in flatten_layers(model)

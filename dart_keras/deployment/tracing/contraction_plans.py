@@ -26,7 +26,7 @@ class StoredPlan:
     stored: int
 
     def saves(self, other: "StoredPlan") -> float:
-        """Returns the estimated microseconds that another option takes more than this one."""
+        """Return the estimated microseconds that another option takes more than this one."""
         return other.plan.microseconds - self.plan.microseconds
 
 
@@ -49,19 +49,19 @@ class DevicePlans:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Lets the layers that are called meanwhile work by these plans."""
+        """Let the layers that are called meanwhile work by these plans."""
         with device_planning(self.machine, self._choose):
             yield
 
     def used(self) -> dict[Key, StoredPlan]:
-        """Returns the option of each train that was met."""
+        """Return the option of each train that was met."""
         return {
             key: self.chosen.get(key, _fastest_of_its_size(options))
             for key, options in self.options.items()
         }
 
     def enlarged(self, extra: int) -> "DevicePlans":
-        """Returns faster plans whose constants take so many bytes more, at the most.
+        """Return faster plans whose constants take so many bytes more, at the most.
 
         The bytes go, one change after another, to where each of them saves most estimated time.
         """
@@ -80,7 +80,7 @@ class DevicePlans:
             used[key] = option
 
     def smallest(self) -> "DevicePlans":
-        """Returns the plans whose constants take the fewest bytes."""
+        """Return the plans whose constants take the fewest bytes."""
         chosen = {
             key: min(options, key=lambda option: option.stored)
             for key, options in self.options.items()
@@ -88,7 +88,7 @@ class DevicePlans:
         return DevicePlans(self.machine, self.scheme, chosen)
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """Returns what each layer uses, for a report in JSON."""
+        """Return what each layer uses, for a report in JSON."""
         return [
             {
                 "layer": option.layer,
@@ -109,7 +109,7 @@ class DevicePlans:
 
 
 def stored_bytes(plan: ContractionPlan, scheme: QuantizationScheme) -> int:
-    """Returns the bytes that a plan's constants take in a file, with a scale for each column.
+    """Return the bytes that a plan's constants take in a file, with a scale for each column.
 
     Args:
         plan: An order of contraction.

@@ -45,7 +45,7 @@ class Exported:
     scopes: dict[str, str] = field(repr=False)
 
     def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        """Runs it row by row on arrays of shape (rows, ...), and stacks the outputs."""
+        """Run it row by row on arrays of shape (rows, ...), and stack the outputs."""
         import tensorflow as tf
 
         rows = zip(*arrays, strict=True)
@@ -53,13 +53,13 @@ class Exported:
         return [np.concatenate([o.numpy() for o in parts]) for parts in zip(*outputs, strict=True)]
 
     def layer_of(self, name: str) -> str | None:
-        """Returns the path of the layer that made the operation or tensor called `name`."""
+        """Return the path of the layer that made the operation or tensor called `name`."""
         padded = f"/{name}/"
         inside = [scope for scope in self.scopes if f"/{scope}/" in padded]
         return self.scopes[max(inside, key=len)] if inside else None
 
     def layers_with(self, kinds: list[str]) -> list[str]:
-        """Returns the paths of the layers that made TensorFlow operations of these types."""
+        """Return the paths of the layers that made TensorFlow operations of these types."""
         names = [op.name for op in self.function.graph.get_operations() if op.type in kinds]
         return [path for path in map(self.layer_of, names) if path]
 
@@ -70,7 +70,7 @@ def export(
     plans: DevicePlans | None = None,
     replaced: Sequence[tuple[keras.Variable, np.ndarray]] = (),
 ) -> Exported:
-    """Traces a model for inference with a batch size of 1 and freezes its variables.
+    """Trace a model for inference with a batch size of 1 and freeze its variables.
 
     The model is the same afterwards as before, also if this fails.
 
@@ -136,7 +136,7 @@ def core_bases_of(model: keras.Model) -> dict[str, Replaced]:
 
 @contextmanager
 def in_float32(model: keras.Model) -> Iterator[None]:
-    """Has a model of mixed precision compute in float32, the only float of the devices."""
+    """Have a model of mixed precision compute in float32, the only float of the devices."""
     changed = [
         (layer, layer.dtype_policy)
         for layer in [model, *flatten_layers(model)]

@@ -12,7 +12,7 @@ MAX_ROWS = 1024
 def collect(
     data: Any, specs: Sequence[InputSpec], *, name: str, max_rows: int | None = None
 ) -> list[np.ndarray]:
-    """Checks data that a caller gave, and brings it into one form.
+    """Check data that a caller gave, and bring it into one form.
 
     Args:
         data: One array for each input (alone, in a tuple, or in a dict by input name), or an
@@ -57,7 +57,7 @@ def collect(
 
 
 def random_rows(specs: Sequence[InputSpec], id_bound: int, rows: int = 32) -> list[np.ndarray]:
-    """Makes normal floats and ids below `id_bound`, always the same, to compare runtimes on."""
+    """Make normal floats and ids below `id_bound`, always the same, to compare runtimes on."""
     rng = np.random.default_rng(0)
     return [
         rng.integers(0, id_bound, (rows, *spec.shape), dtype="int32")

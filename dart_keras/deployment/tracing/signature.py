@@ -42,7 +42,7 @@ class ModelSignature:
     id_bound: int
 
     def resolved(self, arrays: Sequence[np.ndarray] | None) -> "ModelSignature":
-        """Returns the signature with every dtype known, the open ones taken from the data."""
+        """Return the signature with every dtype known, the open ones taken from the data."""
         kinds = [array.dtype.kind for array in arrays] if arrays else ["f"] * len(self.inputs)
         inputs = (
             spec if spec.dtype else replace(spec, dtype="int32" if kind in "iu" else "float32")
@@ -52,7 +52,7 @@ class ModelSignature:
 
 
 def model_signature(model: keras.Model) -> ModelSignature:
-    """Reads a model's inputs from it.
+    """Read a model's inputs from it.
 
     Functional and Sequential models say what they take. A subclassed model remembers the
     shapes, not the dtypes, that it was built with.

@@ -107,7 +107,7 @@ _PRODUCTS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", 
 def operator_errors(
     content: bytes, exported: Exported, arrays: Sequence[np.ndarray]
 ) -> list[OperatorError]:
-    """Holds every operator of a quantized file against the float32 file of the same function.
+    """Hold every operator of a quantized file against the float32 file of the same function.
 
     TensorFlow's `QuantizationDebugger` would quantize the function anew, without what is folded
     and scaled in this file, so that its figures would be those of another one.
@@ -234,7 +234,7 @@ class _Pair:
             self._alone = Inspection(single_operator(self.plain, self.twin.place), "builtin")
 
     def compare(self, quantized: Inspection, floats: Inspection) -> None:
-        """Adds the errors of one row, which both files have just run on."""
+        """Add the errors of one row, which both files have just run on."""
         if self.twin is None:
             return
         info = self.node.outputs[0]
@@ -259,7 +259,7 @@ class _Pair:
 
 
 def activations(graph: Graph, operator: Any) -> list[int]:
-    """Returns the tensors that an operator is given when a file runs, each once, in order."""
+    """Return the tensors that an operator is given when a file runs, each once, in order."""
     given = (int(tensor) for tensor in dict.fromkeys(operator.inputs) if tensor >= 0)
     return [tensor for tensor in given if graph.constant(tensor) is None]
 

@@ -12,7 +12,7 @@ FLOAT_TOLERANCE = 1e-3
 def compare(
     expected: Sequence[np.ndarray], received: Sequence[np.ndarray], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Measures how far a runtime's outputs are from Keras's.
+    """Measure how far a runtime's outputs are from Keras's.
 
     Args:
         expected: Keras's outputs, each of shape (rows, ...).
@@ -51,7 +51,7 @@ def check(
     runtime: str,
     min_sqnr_db: float | None = None,
 ) -> None:
-    """Refuses outputs that cannot be the model's.
+    """Refuse outputs that cannot be the model's.
 
     A float32 file must agree with Keras to a relative error of 1e-3. How much accuracy
     quantization may cost is for the caller to say or to judge from the report; outputs whose error
@@ -95,7 +95,7 @@ def check(
 
 
 def in_words(result: dict[str, Any]) -> str:
-    """Returns what `compare` found for one output as a line of text."""
+    """Return what `compare` found for one output as a line of text."""
     if "equal" in result:
         return f"{result['name']}: {result['equal']:.1%} of the integers as in Keras"
     text = f"{result['name']}: largest error {result['max_abs_error']:.3g}"

@@ -21,7 +21,7 @@ _WITHOUT_XNNPACK = "litert-builtin"
 
 
 def keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What the Keras model gives for rows of its inputs, as the file takes them."""
+    """Return what the Keras model gives for rows of its inputs, as the file takes them."""
     # Row by row like the file: a layer may depend on the batch, and a batch may be fixed to 1.
     rows = zip(*arrays, strict=True)
     tensors = ([keras.ops.convert_to_tensor(value[None]) for value in row] for row in rows)
