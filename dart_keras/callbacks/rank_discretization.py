@@ -11,7 +11,7 @@ from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import add_owner, callbacks_beside
 from dart_keras.selection.selection import Selection
-from dart_keras.tensor_train.modes import is_integer
+from dart_keras.utils.argument_checks import is_integer
 
 
 class RankDiscretization(keras.callbacks.Callback):

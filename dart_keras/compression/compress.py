@@ -18,7 +18,7 @@ from dart_keras.compression.search.solution import (
 from dart_keras.compression.search.student import Fitter
 from dart_keras.compression.sensitivity import Sensitivity, take_measurements
 from dart_keras.selection import Budget, Energy
-from dart_keras.tensor_train.modes import is_integer
+from dart_keras.utils.argument_checks import is_integer
 
 
 def compress(

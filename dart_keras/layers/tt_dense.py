@@ -7,8 +7,9 @@ from keras import ops
 from dart_keras.layers.from_dense import check_dense, take_matrix
 from dart_keras.layers.planning import count_rows
 from dart_keras.layers.tt_kernel_layer import TTKernelLayer, arguments_of
-from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
+from dart_keras.tensor_train.modes import check_modes, complete_modes
 from dart_keras.tensor_train.ranks import Ranks
+from dart_keras.utils.argument_checks import is_integer
 
 
 @keras.saving.register_keras_serializable("dart_keras")

@@ -10,8 +10,9 @@ from dart_keras.layers.einsum_axes import EinsumAxes, einsum_axes
 from dart_keras.layers.from_dense import check_not_quantized, take_matrix
 from dart_keras.layers.planning import count_rows
 from dart_keras.layers.tt_kernel_layer import TTKernelLayer, arguments_of
-from dart_keras.tensor_train.modes import complete_modes, is_integer
+from dart_keras.tensor_train.modes import complete_modes
 from dart_keras.tensor_train.ranks import Ranks
+from dart_keras.utils.argument_checks import is_integer
 
 
 @keras.saving.register_keras_serializable("dart_keras")

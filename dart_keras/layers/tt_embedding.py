@@ -13,8 +13,9 @@ from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import set_mask
 from dart_keras.tensor_train.contraction import ContractionPlan, contract
 from dart_keras.tensor_train.lookup import LookupPlan
-from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
+from dart_keras.tensor_train.modes import check_modes, complete_modes
 from dart_keras.tensor_train.ranks import Ranks
+from dart_keras.utils.argument_checks import is_integer
 
 
 @keras.saving.register_keras_serializable("dart_keras")

@@ -8,8 +8,8 @@ from dart_keras.devices import DEVICES, find_device
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.selection.importance import importances, non_increasing
 from dart_keras.selection.selection import Selection
-from dart_keras.tensor_train.modes import is_integer
 from dart_keras.tensor_train.ranks import complete_ranks, count_parameters
+from dart_keras.utils.argument_checks import is_integer
 
 
 class Budget(Selection):

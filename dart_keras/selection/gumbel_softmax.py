@@ -8,8 +8,9 @@ from dart_keras.distribution.replicas import scope_of
 from dart_keras.layers.rank_gates import RankGates
 from dart_keras.layers.resizing import update_owner
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.selection.selection import Selection, check_share
+from dart_keras.selection.selection import Selection
 from dart_keras.tensor_train.ranks import complete_ranks
+from dart_keras.utils.argument_checks import check_share
 
 
 class GumbelSoftmax(Selection):

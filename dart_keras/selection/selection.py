@@ -66,10 +66,3 @@ def effective_rank(singular_values: np.ndarray) -> float:
         return 0.0
     shares = positive / positive.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
-
-
-def check_share(name: str, value: float) -> float:
-    """The value as a float, if it is a number between 0 and 1; a ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise ValueError(f"Expected `{name}` between 0 and 1. Received: {name}={value!r}")
-    return float(value)

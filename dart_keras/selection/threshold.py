@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.selection.selection import Selection, check_share
+from dart_keras.selection.selection import Selection
 from dart_keras.tensor_train.rounding import ranks_within
+from dart_keras.utils.argument_checks import check_share
 
 
 class Threshold(Selection):

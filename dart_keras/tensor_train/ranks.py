@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from dart_keras.tensor_train.modes import is_integer
+from dart_keras.utils.argument_checks import is_integer
 
 Ranks = int | Sequence[int]
 

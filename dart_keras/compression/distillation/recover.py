@@ -7,7 +7,7 @@ import keras
 
 from dart_keras.compression.calibration.batches import BATCH
 from dart_keras.compression.distillation.trainer import Distillation
-from dart_keras.tensor_train.modes import is_integer
+from dart_keras.utils.argument_checks import is_integer
 
 
 def recover(

@@ -8,7 +8,7 @@ from keras import ops
 
 from dart_keras.compression.factorization.moments import Moments
 from dart_keras.compression.factorization.tucker import KernelError, rank_losses, tucker2
-from dart_keras.tensor_train.modes import is_integer
+from dart_keras.utils.argument_checks import is_integer
 
 ConvolutionRanks = tuple[int | None, int | None]
 # Options are at most this many steps apart on each side.

@@ -7,7 +7,7 @@ from dart_keras.deployment.runtimes import child_process
 from dart_keras.deployment.runtimes.executable import LITERT_KERNELS
 from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.deployment.runtimes.result import Examples
-from dart_keras.tensor_train.modes import is_integer
+from dart_keras.utils.argument_checks import is_integer
 from dart_keras.utils.optional_imports import require
 from dart_keras.utils.table import Table, Tabular
 

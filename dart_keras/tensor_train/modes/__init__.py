@@ -1,7 +1,7 @@
 """Modes of a TT matrix: factorizations of a dimension, and the search for good ones."""
 
 from dart_keras.tensor_train.modes.automatic import automatic_modes, complete_modes
-from dart_keras.tensor_train.modes.checks import check_modes, check_same_length, is_integer
+from dart_keras.tensor_train.modes.checks import check_modes, check_same_length
 from dart_keras.tensor_train.modes.factorization import balanced_modes, factorizations
 from dart_keras.tensor_train.modes.search import suggest_modes
 from dart_keras.tensor_train.modes.suggestion import ModePoint, Suggestion
@@ -15,6 +15,5 @@ __all__ = [
     "check_same_length",
     "complete_modes",
     "factorizations",
-    "is_integer",
     "suggest_modes",
 ]

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
+
+from dart_keras.utils.argument_checks import is_integer
 
 
 def check_same_length(input_modes: Sequence[int], output_modes: Sequence[int]) -> None:
@@ -55,8 +56,3 @@ def check_modes(name: str, modes: Sequence[int], dim: int | None = None) -> tupl
             f"Received: {name}={tuple(modes)}, whose product is {product}"
         )
     return tuple(int(mode) for mode in modes)
-
-
-def is_integer(value: object) -> bool:
-    """Return whether the value is an integer of Python or NumPy, and not a boolean."""
-    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dart_keras.devices import Device, find_device
-from dart_keras.tensor_train.modes.checks import is_integer
+from dart_keras.utils.argument_checks import is_integer
 
 OBJECTIVES = ("parameters", "multiply_adds", "time", "arena", "error")
 MAX_CORES = 4

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dart_keras.tensor_train.modes import check_modes, complete_modes, is_integer
+from dart_keras.tensor_train.modes import check_modes, complete_modes
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,3 @@ def test_numpy_integers_become_python_integers():
     modes = check_modes("input_modes", [np.int64(2), np.int32(5)], 10)
     assert modes == (2, 5)
     assert all(type(mode) is int for mode in modes)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(3, True), (np.int8(3), True), (True, False), (3.0, False), ("3", False), (None, False)],
-)
-def test_is_integer(value, expected):
-    assert is_integer(value) is expected

@@ -1,0 +1,149 @@
+"""Limits of what a model may take, for `compress` and `RankDiscretization` alike."""
+
+from dataclasses import dataclass
+
+from dart_keras.utils.argument_checks import check_share, is_integer
+
+
+@dataclass(frozen=True, repr=False)
+class _Count:
+    n: int
+
+    def __post_init__(self) -> None:
+        if not is_integer(self.n) or self.n < 1:
+            name = type(self).__name__
+            raise ValueError(
+                f"Expected `n` of `{name}` to be a positive integer. Received: n={self.n!r}"
+            )
+        object.__setattr__(self, "n", int(self.n))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.n:_})"
+
+
+@dataclass(frozen=True, repr=False)
+class Parameters(_Count):
+    """A limit of parameters.
+
+    In `dart_keras.compression.compress` it holds for the whole model, in
+    `dart_keras.callbacks.RankDiscretization` for the cores of the TT layers that it truncates.
+
+    Attributes:
+        n: The most parameters, at least 1.
+
+    Raises:
+        ValueError: If `n` is not a positive integer.
+
+    Example:
+        >>> Parameters(100_000)
+        Parameters(100_000)
+    """
+
+
+@dataclass(frozen=True, repr=False)
+class MultiplyAdds(_Count):
+    """A limit of multiply-adds, each a multiplication by a weight and an addition.
+
+    In `dart_keras.compression.compress` it holds for the whole model and one row of its inputs. In
+    `dart_keras.callbacks.RankDiscretization` it holds for the contractions of the TT layers that it
+    truncates, added up, with one row of inputs for each layer.
+
+    Attributes:
+        n: The most multiply-adds, at least 1.
+
+    Raises:
+        ValueError: If `n` is not a positive integer.
+
+    Example:
+        >>> MultiplyAdds(2_000_000).n
+        2000000
+    """
+
+
+@dataclass(frozen=True, repr=False)
+class _FileBytes(_Count):
+    quantization: str = "int8"
+    target: str = "microcontroller"
+
+    def __repr__(self) -> str:
+        options = f"quantization={self.quantization!r}, target={self.target!r}"
+        return f"{type(self).__name__}({self.n:_}, {options})"
+
+
+@dataclass(frozen=True, repr=False)
+class FlashBytes(_FileBytes):
+    """A limit of bytes of the `.tflite` file that `dart_keras.deployment.convert` makes of a model.
+
+    The file is made and measured.
+
+    Attributes:
+        n: The most bytes of the file, at least 1.
+        quantization: The quantization of the file, as for `convert`.
+        target: The device that the file is for, as for `convert`.
+
+    Raises:
+        ValueError: If `n` is not a positive integer.
+
+    Example:
+        >>> FlashBytes(50_000, target="raspberry-pi")
+        FlashBytes(50_000, quantization='int8', target='raspberry-pi')
+    """
+
+
+@dataclass(frozen=True, repr=False)
+class ArenaBytes(_FileBytes):
+    """A limit of bytes of working memory (arena) of a model's file on TensorFlow Lite Micro.
+
+    The file is made and run.
+
+    Attributes:
+        n: The most bytes of the arena, at least 1.
+        quantization: The quantization of the file, as for `convert`.
+        target: The device that the file is for, as for `convert`: one with an arena.
+
+    Raises:
+        ValueError: If `n` is not a positive integer, or files for the target have no arena.
+
+    Example:
+        >>> ArenaBytes(16_384).quantization
+        'int8'
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target != "microcontroller":
+            raise ValueError(
+                "Expected target='microcontroller' for a budget of arena. "
+                f"Received: target={self.target!r}"
+            )
+
+
+@dataclass(frozen=True)
+class RelativeError:
+    """A limit of the relative error that each layer may have by itself.
+
+    In `dart_keras.compression.compress` it is the error of the layer's outputs on the calibration
+    data, a root of mean squares, or without data the Frobenius error of its matrix. In
+    `dart_keras.callbacks.RankDiscretization` it is the Frobenius error of its TT matrix: the
+    tolerance is divided evenly among the bonds, so that it holds for any matrix (Oseledets 2011,
+    "Tensor-train decomposition", corollary 2.4).
+
+    Attributes:
+        tolerance: The largest relative error, between 0 and 1.
+
+    Raises:
+        ValueError: If `tolerance` is not between 0 and 1.
+
+    Example:
+        >>> RelativeError(0.1)
+        RelativeError(tolerance=0.1)
+    """
+
+    tolerance: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tolerance", check_share("tolerance", self.tolerance))
+
+
+# All kinds of budgets.
+Budget = Parameters | MultiplyAdds | FlashBytes | ArenaBytes | RelativeError
