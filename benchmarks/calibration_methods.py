@@ -52,7 +52,7 @@ def _anomaly_detection(folder: Path) -> Iterator[Case]:
     rows = anomaly_detection.windows(recording)
     rows, test_rows = np.split(rows, [anomaly_detection.CALIBRATION_WINDOWS])
     model = keras.models.load_model(folder / anomaly_detection.MODEL, compile=False)
-    budget = dk.selection.Budget(anomaly_detection.BUDGETS[0])
+    budget = dk.budgets.Parameters(anomaly_detection.BUDGETS[0])
     small, _ = dk.compression.compress(model, budget, rows)
     yield "anomaly detection, a tenth of the weights", small, rows, test_rows
 

@@ -39,7 +39,7 @@ def main() -> None:
     rows = windows(np.fromfile(folder / RECORDING, "<f4"))
     calibration, test_rows = rows[:CALIBRATION_WINDOWS], rows[CALIBRATION_WINDOWS:]
     original = reference.load(folder / MODEL)
-    small, _ = dk.compression.compress(original, dk.selection.Budget(BUDGETS[0]), calibration)
+    small, _ = dk.compression.compress(original, dk.budgets.Parameters(BUDGETS[0]), calibration)
     worst: dict[str, Any] = {}
     for name, model in {"original": original, "a tenth": small}.items():
         artifact = dk.deployment.convert(

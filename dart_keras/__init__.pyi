@@ -1,5 +1,6 @@
 # The public names, for type checkers, and for `__init__.py`, which imports each on first use.
 from . import (
+    budgets,
     callbacks,
     compression,
     deployment,
@@ -17,6 +18,7 @@ from .summary import summary
 
 __all__ = [
     "__version__",
+    "budgets",
     "callbacks",
     "compression",
     "deployment",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dart_keras.devices import DEVICES, find_device
 from dart_keras.utils.argument_checks import check_share, is_integer
 
 
@@ -65,6 +66,10 @@ class _FileBytes(_Count):
     quantization: str = "int8"
     target: str = "microcontroller"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        find_device(self.target, self.quantization)
+
     def __repr__(self) -> str:
         options = f"quantization={self.quantization!r}, target={self.target!r}"
         return f"{type(self).__name__}({self.n:_}, {options})"
@@ -82,7 +87,7 @@ class FlashBytes(_FileBytes):
         target: The device that the file is for, as for `convert`.
 
     Raises:
-        ValueError: If `n` is not a positive integer.
+        ValueError: If `n` is not a positive integer, or the target does not run the quantization.
 
     Example:
         >>> FlashBytes(50_000, target="raspberry-pi")
@@ -102,7 +107,8 @@ class ArenaBytes(_FileBytes):
         target: The device that the file is for, as for `convert`: one with an arena.
 
     Raises:
-        ValueError: If `n` is not a positive integer, or files for the target have no arena.
+        ValueError: If `n` is not a positive integer, the target does not run the quantization, or
+            its files have no arena.
 
     Example:
         >>> ArenaBytes(16_384).quantization
@@ -111,9 +117,10 @@ class ArenaBytes(_FileBytes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.target != "microcontroller":
+        if not find_device(self.target).has_arena:
+            arenas = tuple(device.name for device in DEVICES.values() if device.has_arena)
             raise ValueError(
-                "Expected target='microcontroller' for a budget of arena. "
+                f"Expected `target` to be one of {arenas} for a budget of arena. "
                 f"Received: target={self.target!r}"
             )
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from dart_keras.budgets import Parameters, RelativeError
 from dart_keras.callbacks import RankDiscretization, RankMonitor, StrengthSchedule
 from dart_keras.distribution import is_chief, multi_worker_strategy
 from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
 from dart_keras.regularizers import GroupLasso, LogDet, NuclearNorm
-from dart_keras.selection import Budget, Energy, GumbelSoftmax, Threshold
+from dart_keras.selection import GumbelSoftmax, Threshold
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(128, 16)).astype("float32")
@@ -80,17 +81,17 @@ RUNS = {
     "energy": (
         sequential,
         lambda: keras.optimizers.RMSprop(0.005, momentum=0.5, centered=True),
-        lambda: RankDiscretization(Energy(0.2), epoch=2),
+        lambda: RankDiscretization(RelativeError(0.2), epoch=2),
     ),
     "budget": (
         subclassed,
         lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
-        lambda: RankDiscretization(Budget(500), epoch=2),
+        lambda: RankDiscretization(Parameters(500), epoch=2),
     ),
     "calibrated": (
         functional,
         lambda: keras.optimizers.Adam(0.01),
-        lambda: RankDiscretization(Budget(500, calibration_data=CALIBRATION), epoch=2),
+        lambda: RankDiscretization(Parameters(500), epoch=2, calibration_data=CALIBRATION),
     ),
     "gumbel": (
         sequential,

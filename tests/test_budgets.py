@@ -32,6 +32,14 @@ def test_a_file_is_int8_and_for_a_microcontroller_unless_said_otherwise(kind):
     assert kind(9) != kind(9, quantization="int16x8")
 
 
+@pytest.mark.parametrize("kind", [FlashBytes, ArenaBytes])
+def test_a_file_is_for_a_device_that_runs_it(kind):
+    with pytest.raises(ValueError, match=r"`target` to be one of .*Received: target='toaster'"):
+        kind(9, target="toaster")
+    with pytest.raises(ValueError, match=r"Received: quantization='dynamic'"):
+        kind(9, quantization="dynamic", target="microcontroller")
+
+
 def test_an_arena_needs_a_target_that_has_one():
     with pytest.raises(ValueError, match="budget of arena") as error:
         ArenaBytes(9, target="raspberry-pi")

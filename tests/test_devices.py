@@ -57,7 +57,7 @@ def test_a_model_becomes_a_file_for_it(board):
 
 
 def test_a_budget_and_quantization_aware_training_take_it(board):
-    assert dk.selection.Budget(arena_bytes=1000, target=board.name).target == board.name
+    assert dk.budgets.ArenaBytes(1000, target=board.name).target == board.name
     pytest.importorskip("tensorflow_model_optimization")
     model = keras.Sequential([keras.Input((32,)), dk.layers.TTDense(32, ranks=4)])
     aware = dk.quantization.quantize_aware(model, target=board.name)

@@ -41,7 +41,7 @@ def test_loss_50_steps_after_truncation_is_not_higher(optimizer):
             if len(cross_entropy) == 1 and batch == STEPS - 1:
                 self.measure()
 
-    cut = dk.callbacks.RankDiscretization(dk.selection.Budget(24_000), epoch=3)
+    cut = dk.callbacks.RankDiscretization(dk.budgets.Parameters(24_000), epoch=3)
     model.fit(x, y, batch_size=BATCH, epochs=4, verbose=0, callbacks=[cut, Watch()])
     assert cut.cuts[0]["parameters_after"] < cut.cuts[0]["parameters_before"]
     assert np.isfinite(cross_entropy).all()

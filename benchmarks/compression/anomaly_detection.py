@@ -63,13 +63,11 @@ def main() -> None:
     original = keras_cell("original", model, test_rows)
     results.add({**original, "ratio": 1.0})
     for budget in BUDGETS:
-        small, _ = dk.compression.compress(model, dk.selection.Budget(budget), calibration)
+        small, _ = dk.compression.compress(model, dk.budgets.Parameters(budget), calibration)
         cell = keras_cell(f"at most {budget:,}", small, test_rows)
         results.add({**cell, "ratio": cell["error"] / original["error"]})
 
-    small, report = dk.compression.compress(
-        model, dk.selection.Budget(flash_bytes=FILE_BUDGET), calibration
-    )
+    small, report = dk.compression.compress(model, dk.budgets.FlashBytes(FILE_BUDGET), calibration)
     print(report)
     artifact = dk.deployment.convert(
         small, "microcontroller", quantization="int8", calibration_data=calibration

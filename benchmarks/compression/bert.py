@@ -34,7 +34,7 @@ VOCABULARY, LENGTH, ROWS = 30_522, 128, 32
 TEST_ROWS = 8
 TOLERANCE = 0.5
 QUANTIZATIONS = ("float32", "dynamic", "int8")
-METHODS = ("nothing", "budget", "energy", "budget + data", "energy + data")
+METHODS = ("nothing", "budget", "tolerance", "budget + data", "tolerance + data")
 GIB = 2**30
 
 
@@ -91,14 +91,14 @@ def with_fixed_length(model: Any, length: int = LENGTH) -> Any:
 
 def compressed(model: Any, method: str, data: Any) -> Any:
     """Compress the model to a third of its parameters, or within a tolerance."""
+    from dart_keras.budgets import Parameters, RelativeError
     from dart_keras.compression import compress
-    from dart_keras.selection import Budget, Energy
 
     if method == "nothing":
         return model
     kind, _, calibrated = method.partition(" + ")
     third = model.count_params() // 3
-    budget = Budget(third) if kind == "budget" else Energy(TOLERANCE)
+    budget = Parameters(third) if kind == "budget" else RelativeError(TOLERANCE)
     small, _ = compress(model, budget, data if calibrated else None)
     return small
 

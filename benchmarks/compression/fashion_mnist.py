@@ -89,7 +89,7 @@ class Benchmark:
         """Compress by this library, on 16,384 training images; train on all of them."""
         small, report = dk.compression.compress(
             with_probabilities(self.model),
-            dk.selection.Budget(parameters=parameters),
+            dk.budgets.Parameters(parameters),
             self.images.train_images,
             recovery_epochs=epochs,
         )

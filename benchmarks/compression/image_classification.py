@@ -57,7 +57,7 @@ def main() -> None:
     )
     pictures = crops(CROPS, images.shape[1])
     calibration = pictures[:CALIBRATION_CROPS]
-    budget = dk.selection.Budget(flash_bytes=int(SHARE * len(theirs.content)))
+    budget = dk.budgets.FlashBytes(int(SHARE * len(theirs.content)))
     small, report = dk.compression.compress(model, budget, calibration)
     print(report)
     add("compressed", small)

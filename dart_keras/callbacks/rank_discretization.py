@@ -1,15 +1,17 @@
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
+from dart_keras.budgets import Budget
 from dart_keras.callbacks.convergence import Convergence
 from dart_keras.callbacks.tt_layers import tt_layers_of
 from dart_keras.distribution.replicas import as_on_chief
 from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import add_owner, callbacks_beside
+from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.selection import Selection
 from dart_keras.utils.argument_checks import is_integer
 
@@ -34,8 +36,9 @@ class RankDiscretization(keras.callbacks.Callback):
     trained. Put the callback before those that write logs.
 
     Args:
-        selection: Which ranks to keep: `dart_keras.selection.Threshold`, `Energy`, `Budget`,
-            `GumbelSoftmax` or a `SelectionMap` of them.
+        selection: Which ranks to keep: a budget of `dart_keras.budgets`, or a
+            `dart_keras.selection`: `Threshold`, `GumbelSoftmax`, a `SelectionMap` of selections and
+            budgets, or your own.
         epoch: After how many epochs to cut; a sequence to cut in several steps.
         when: `"converged"` to cut when the effective ranks have stopped moving and the selection
             would cut at least one; with `epoch` as well, whichever comes first.
@@ -43,14 +46,22 @@ class RankDiscretization(keras.callbacks.Callback):
             move.
         tolerance: For `when="converged"`, the largest relative change of an effective rank from
             epoch to epoch that counts as none.
+        calibration_data: For `Parameters` and `MultiplyAdds`, batches as pairs of inputs and
+            targets, some dozens of them, in a list, a `tf.data.Dataset` or anything else that can
+            be gone through again and again. Ranks then go where the model's loss needs them
+            (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning"), and without
+            data where they hold most of each layer's squared norm. For `FlashBytes` and
+            `ArenaBytes`, rows as for `dart_keras.deployment.convert`, which needs them for int8 and
+            int16x8. `RelativeError`, `Threshold` and `GumbelSoftmax` do not use them.
 
     Attributes:
         cuts: One dictionary a cut: `epoch`, `ranks` before and after by layer name, `error` (the
             relative Frobenius error) by layer name, `parameters` of the model before and after.
 
     Raises:
-        ValueError: If an argument is not valid; in training, if the model has no TT layers, if
-            weights are not finite or if a cut would leave no rank. The model is then as it was.
+        ValueError: If an argument is not valid; in training, if the model has no TT layers, if the
+            budget is out of reach, with the smallest that can be reached, if weights are not finite
+            or if a cut would leave no rank. The model is then as it was.
 
     Example:
         >>> import numpy as np, dart_keras as dk
@@ -68,17 +79,14 @@ class RankDiscretization(keras.callbacks.Callback):
 
     def __init__(
         self,
-        selection: Selection,
+        selection: Selection | Budget,
         epoch: int | Sequence[int] | None = None,
         when: str | None = None,
         patience: int = 2,
         tolerance: float = 0.01,
+        calibration_data: Any = None,
     ) -> None:
         super().__init__()
-        if not isinstance(selection, Selection):
-            raise ValueError(
-                f"Expected a `dart_keras.selection`. Received: selection={selection!r}"
-            )
         epochs: list[Any] = list(epoch) if isinstance(epoch, Sequence) else [epoch]
         if epoch is not None and not (epochs and all(is_integer(e) and e >= 1 for e in epochs)):
             raise ValueError(
@@ -96,7 +104,13 @@ class RankDiscretization(keras.callbacks.Callback):
                 "Expected `patience` to be a positive integer and `tolerance` at least 0. "
                 f"Received: patience={patience!r}, tolerance={tolerance!r}"
             )
-        self.selection = selection
+        if isinstance(calibration_data, Iterator):
+            raise ValueError(
+                "Expected `calibration_data` that can be gone through again and again, such as a "
+                f"list of batches. Received: calibration_data={calibration_data!r}"
+            )
+        self.selection = selection_for(selection)
+        self.calibration_data = calibration_data
         self.epochs: list[int] = sorted(e for e in epochs if e is not None)
         self.when = when
         self.cuts: list[dict[str, Any]] = []
@@ -113,7 +127,7 @@ class RankDiscretization(keras.callbacks.Callback):
         self._layers = tt_layers_of(model, self)
         for layer in self._layers:
             add_owner(layer, model)
-        self.selection.begin(model, self._open_layers())
+        self.selection.begin(model, self._open_layers(), self.calibration_data)
 
     def get_state(self) -> dict[str, Any]:
         """The cuts made and how long the ranks have been at rest, as JSON can say it.
@@ -191,7 +205,7 @@ class RankDiscretization(keras.callbacks.Callback):
         if not all(layer.is_finite for layer in layers):
             return False
         effective = self.selection.effective_ranks(layers)
-        selected = self.selection.select(layers)
+        selected = self.selection.select(self.model, layers, self.calibration_data)
         # Ranks also rest before a weak regularizer has done anything; that is no reason to cut.
         cuts_some = any(ranks != layer.ranks for ranks, layer in zip(selected, layers, strict=True))
         at_rest = self._convergence.update(effective, selected)
@@ -212,7 +226,7 @@ class RankDiscretization(keras.callbacks.Callback):
             )
         selected = [
             tuple(int(rank) for rank in as_on_chief([self.model], ranks))
-            for ranks in self.selection.select(layers)
+            for ranks in self.selection.select(self.model, layers, self.calibration_data)
         ]
         for layer, ranks in zip(layers, selected, strict=True):
             if min(ranks) < 1:

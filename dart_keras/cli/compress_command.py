@@ -91,20 +91,19 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
 
 
 def _budget(arguments: argparse.Namespace) -> Any:
-    from dart_keras.selection import Budget, Energy
+    from dart_keras import budgets
 
     if arguments.tolerance:
-        return Energy(arguments.tolerance)
+        return budgets.RelativeError(arguments.tolerance)
     if arguments.parameters:
-        return Budget(parameters=arguments.parameters)
+        return budgets.Parameters(arguments.parameters)
     if arguments.multiply_adds:
-        return Budget(multiply_adds=arguments.multiply_adds)
-    return Budget(
-        flash_bytes=arguments.flash_bytes,
-        arena_bytes=arguments.arena_bytes,
-        quantization=arguments.quantization or "int8",
-        target=arguments.target or "microcontroller",
-    )
+        return budgets.MultiplyAdds(arguments.multiply_adds)
+    given = {"quantization": arguments.quantization, "target": arguments.target}
+    options = {name: value for name, value in given.items() if value is not None}
+    if arguments.flash_bytes:
+        return budgets.FlashBytes(arguments.flash_bytes, **options)
+    return budgets.ArenaBytes(arguments.arena_bytes, **options)
 
 
 def _write(arguments: argparse.Namespace, small: Any, report: Any) -> None:

@@ -3,27 +3,22 @@ from typing import Any
 
 import keras
 
+from dart_keras.budgets import Budget
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import LayerFilter, find_compressible_layers
 from dart_keras.compression.compression_report import CompressionReport, make_report
 from dart_keras.compression.distillation.trainer import Distillation, check_repeatable
-from dart_keras.compression.search.file_size import solve_measured, with_file
-from dart_keras.compression.search.solution import (
-    Solution,
-    solve_cost,
-    solve_cost_balanced,
-    solve_tolerance,
-)
+from dart_keras.compression.search.budget_search import after_training, solve
+from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import Fitter
 from dart_keras.compression.sensitivity import Sensitivity, take_measurements
-from dart_keras.selection import Budget, Energy
 from dart_keras.utils.argument_checks import is_integer
 
 
 def compress(
     model: keras.Model,
-    budget: Budget | Energy,
+    budget: Budget,
     calibration_data: Any = None,
     *,
     layers: LayerFilter | Sequence[LayerFilter] | None = None,
@@ -44,10 +39,9 @@ def compress(
 
     Args:
         model: A built model that its config rebuilds. It is left as it is.
-        budget: `dart_keras.selection.Budget` for a number of parameters or multiply-adds of the
-            whole model, or of bytes of its file or its arena after conversion;
-            `dart_keras.selection.Energy(tolerance)` for a relative error of each layer, of its
-            outputs on the calibration data or without these of its matrix.
+        budget: A limit of `dart_keras.budgets`: `Parameters` or `MultiplyAdds` of the whole model,
+            `FlashBytes` or `ArenaBytes` of its file after conversion, or a `RelativeError` of each
+            layer, of its outputs on the calibration data or without these of its matrix.
         calibration_data: Inputs that the model may meet, some hundred rows: as `model.predict`
             takes them, or batches of inputs or of pairs (inputs, labels). At most 4096 rows are
             used, 16,384 where they are vectors.
@@ -74,19 +68,14 @@ def compress(
         >>> import dart_keras as dk, numpy as np
         >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)])
         >>> rows = np.random.default_rng(0).normal(size=(100, 64)).astype("float32")
-        >>> small, report = dk.compression.compress(model, dk.selection.Budget(1500), rows)
+        >>> small, report = dk.compression.compress(model, dk.budgets.Parameters(1500), rows)
         >>> small.count_params() <= 1500
         True
     """
-    if not isinstance(budget, Budget | Energy):
+    if not isinstance(budget, Budget):
         raise ValueError(
-            "Expected `budget` to be a `dart_keras.selection.Budget` or `Energy`. "
-            f"Received: {budget!r}"
-        )
-    if isinstance(budget, Budget) and budget.calibration_data is not None:
-        raise ValueError(
-            "Expected the data as `calibration_data` of `compress`. Received: a budget with "
-            "`calibration_data`, which is for `dart_keras.callbacks.RankDiscretization`"
+            "Expected `budget` to be one of `dart_keras.budgets`, such as `Parameters(100_000)`. "
+            f"Received: budget={budget!r}"
         )
     if not is_integer(recovery_epochs) or recovery_epochs < 0:
         raise ValueError(
@@ -106,7 +95,7 @@ def compress(
     fitter = Fitter(model, compressibles, observer)
     if sensitivity is not None:
         take_measurements(fitter, sensitivity)
-    solutions = _solutions(fitter, budget, with_balanced=recovery_epochs > 0)
+    solutions = solve(fitter, budget, with_balanced=recovery_epochs > 0)
     # Before training, so that they are of the decomposition alone.
     ends = [
         None if observer is None else fitter.end_errors(each.fitted, observer) for each in solutions
@@ -122,29 +111,12 @@ def compress(
 
 
 def _recovered(
-    fitter: Fitter, budget: Budget | Energy, solution: Solution, distillation: Distillation
+    fitter: Fitter, budget: Budget, solution: Solution, distillation: Distillation
 ) -> Solution:
     """A solution, trained."""
     weights = solution.model.get_weights()
     distillation.train(solution.model, distillation.best_rate(solution.model))
-    if isinstance(budget, Budget) and solution.measured:
-        trained = with_file(fitter, budget, solution)
-        if trained.measured[budget.kind] <= budget.limit:
-            return trained
-        # With other weights other scales are chosen, which can take more bytes.
+    trained = after_training(fitter, budget, solution)
+    if trained is None:
         solution.model.set_weights(weights)
-    return solution
-
-
-def _solutions(fitter: Fitter, budget: Budget | Energy, with_balanced: bool) -> list[Solution]:
-    """The least harmful solution, and if asked for and there is one, that of balanced trains."""
-    if isinstance(budget, Energy):
-        return [solve_tolerance(fitter, budget)]
-    if budget.kind not in ("parameters", "multiply_adds"):
-        return [solve_measured(fitter, budget)]
-    solution = solve_cost(fitter, budget.kind, budget.limit)
-    if not with_balanced:
-        return [solution]
-    factorizations = [new.factorization for new in solution.fitted]
-    balanced = solve_cost_balanced(fitter, budget.kind, budget.limit, factorizations)
-    return [solution] if balanced is None else [solution, balanced]
+    return trained or solution

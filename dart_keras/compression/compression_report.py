@@ -212,7 +212,7 @@ def make_report(
         _sizes(model.weights)[1],
         _sizes(small.weights)[1],
         None if observer is None else math.sqrt(observer.error_of_model(small)),
-        solution.measured,
+        {} if solution.measured is None else solution.measured.as_dict(),
     )
 
 

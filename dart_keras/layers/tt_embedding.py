@@ -12,7 +12,7 @@ from dart_keras.layers.planning import count_rows, plan_for
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import set_mask
 from dart_keras.tensor_train.contraction import ContractionPlan, contract
-from dart_keras.tensor_train.lookup import LookupPlan
+from dart_keras.tensor_train.lookup import LookupPlan, plan_lookup
 from dart_keras.tensor_train.modes import check_modes, complete_modes
 from dart_keras.tensor_train.ranks import Ranks
 from dart_keras.utils.argument_checks import is_integer
@@ -146,6 +146,15 @@ class TTEmbedding(TTLayer):
         """
         self.check_built()
         return lookup_plan_for(self, count, training)
+
+    def multiply_adds(self, ranks: Sequence[int]) -> int:
+        """Return the multiply-adds of looking up one row of the table, core by core.
+
+        Args:
+            ranks: All d + 1 ranks, which need not be the present ones.
+        """
+        modes = self.input_modes, self.output_modes
+        return plan_lookup(1, *modes, ranks, machine="microcontroller").multiply_adds
 
     def contraction_plan(
         self, rows: int | None = None, training: bool | None = None

@@ -162,6 +162,10 @@ class TTLayer(keras.layers.Layer):
         """Return the descending singular values of each of the d - 1 bonds, including padding."""
         return self.to_tt().bond_singular_values()
 
+    def multiply_adds(self, ranks: Sequence[int]) -> int:
+        """Return the multiply-adds for one row of the layer's inputs at some ranks."""
+        raise NotImplementedError
+
     def truncate(self, ranks: Ranks) -> float:
         """Truncate the ranks by TT-rounding (Oseledets 2011, algorithm 2).
 

@@ -60,7 +60,9 @@ class GumbelSoftmax(Selection):
         self.cost = cost
         self.seed = seed
 
-    def begin(self, model: keras.Model, layers: Sequence[TTLayer]) -> None:
+    def begin(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> None:
         """Put trainable gates into the layers that have none yet."""
         added = False
         for i, layer in enumerate(layers):
@@ -100,8 +102,10 @@ class GumbelSoftmax(Selection):
         """
         return all(min(_gates(layer).confidences(), default=1.0) >= 0.9 for layer in layers)
 
-    def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
-        """The likeliest ranks of each layer, all d + 1.
+    def select(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> list[tuple[int, ...]]:
+        """Return the likeliest ranks of each layer, all d + 1.
 
         Raises:
             ValueError: If a layer has no gates, because training has not begun with this selection.

@@ -1,4 +1,4 @@
-"""What each rank slice is worth to a model's loss."""
+"""The importance of each rank: how much of a matrix or of a model's loss it makes up."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import length_hint
@@ -15,10 +15,44 @@ from dart_keras.tensor_train.canonical import left_factors, right_factors
 from dart_keras.utils.progress import progress
 
 
+def rank_gains(
+    model: keras.Model,
+    layers: Sequence[TTLayer],
+    batches: Iterable[tuple[Any, Any]] | None,
+) -> list[list[np.ndarray]]:
+    """Return what each further rank of each bond gains.
+
+    Args:
+        model: The model that the layers are of; with batches, a compiled one.
+        layers: Built layers.
+        batches: Pairs of inputs and targets, for gains in the model's loss; `None` for shares of
+            each layer's squared norm.
+
+    Returns:
+        For each layer and each of its d - 1 bonds an array with a gain for each rank.
+
+    Raises:
+        ValueError: As from `importances`.
+    """
+    if batches is None:
+        return [
+            [
+                np.square(values) / max(np.sum(np.square(values)), 1e-300)
+                for values in layer.bond_singular_values()
+            ]
+            for layer in layers
+        ]
+    # Ranks are nested: one that is worth little is only kept for the sake of those after it.
+    return [
+        [non_increasing(bond) for bond in layer_importances]
+        for layer_importances in importances(model, layers, batches)
+    ]
+
+
 def importances(
     model: keras.Model, layers: Sequence[TTLayer], batches: Iterable[tuple[Any, Any]]
 ) -> list[list[np.ndarray]]:
-    """How much the loss would change without each singular value of each bond.
+    """Return how much the loss would change without each singular value of each bond.
 
     The mean over batches of the squared change, to first order in the slice (Molchanov et al. 2019,
     "Importance Estimation for Neural Network Pruning", section 3.1, where the units are filters).

@@ -1,5 +1,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,27 +9,41 @@ from dart_keras.layers.tt_layer import TTLayer
 
 
 class Selection(ABC):
-    """Base of the selections. To write your own, override `select`."""
+    """Base of the selections. To write your own, override `select`.
+
+    Example:
+        >>> class Uniform(Selection):
+        ...     def select(self, model, layers, calibration_data=None):
+        ...         return [(1, *[2] * (len(layer.cores) - 1), 1) for layer in layers]
+        >>> from dart_keras.layers import TTDense
+        >>> model = keras.Sequential([keras.Input((16,)), TTDense(16, ranks=4)])
+        >>> Uniform().select(model, model.layers)
+        [(1, 2, 1)]
+    """
 
     @abstractmethod
-    def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
-        """The ranks to keep.
+    def select(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> list[tuple[int, ...]]:
+        """Return the ranks to keep. Nothing of the model may change.
 
         Args:
-            layers: The layers that are to be cut, all of them built.
+            model: The model in training.
+            layers: Its layers that are to be truncated, all of them built.
+            calibration_data: What `RankDiscretization` was given; `None` without.
 
         Returns:
             For each layer all d + 1 ranks.
         """
 
     def effective_ranks(self, layers: Sequence[TTLayer]) -> np.ndarray:
-        """One real number a bond that comes to rest when the ranks do.
+        """Return the effective rank of each bond, used to detect convergence.
 
         The default is the exponential of the entropy of the bond's singular values, normalized to
         sum to 1 (Roy and Vetterli 2007, definition 1).
 
         Args:
-            layers: The layers that are to be cut, all of them built.
+            layers: The layers that are to be truncated, all of them built.
 
         Returns:
             1-D array of all bonds of all layers.
@@ -38,18 +53,23 @@ class Selection(ABC):
         )
 
     def is_settled(self, layers: Sequence[TTLayer]) -> bool:
-        """Whether the ranks may count as converged once they are at rest; by default, always."""
+        """Return whether resting ranks may count as converged; by default, always."""
         return True
 
-    def begin(self, model: keras.Model, layers: Sequence[TTLayer]) -> None:  # noqa: B027
-        """Called once before training begins, for selections that take part in training."""
+    def begin(  # noqa: B027
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> None:
+        """Prepare the model for training, or check that there are ranks to select.
+
+        Called once, before training begins, with the arguments of `select`.
+        """
 
     def on_epoch(self, layers: Sequence[TTLayer], epoch: int) -> None:  # noqa: B027
-        """Called at the beginning of every epoch, for selections that take part in training."""
+        """Follow the training. Called at the beginning of every epoch."""
 
 
 def effective_rank(singular_values: np.ndarray) -> float:
-    """The exponential of the entropy of singular values (Roy and Vetterli 2007, definition 1).
+    """Return the exponential of singular values' entropy (Roy and Vetterli 2007, definition 1).
 
     Args:
         singular_values: 1-D array of numbers of at least 0.

@@ -2,46 +2,54 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from dart_keras.budgets import ArenaBytes, Budget, FlashBytes
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.selection import Selection
 
 
 class SelectionMap(Selection):
-    """Chooses among selections by the layer's name, as `keras.optimizers.OptimizerMap` does.
+    """A selection or a budget for each layer, by its name, as in `keras.optimizers.OptimizerMap`.
 
-    So a table of embeddings and the projections behind it can have a budget each, or one part of a
+    So an embedding table and the projections after it can have a budget each, or one part of a
     model its ranks by a tolerance and another by a budget.
 
     Args:
-        default: For layers that no pattern matches.
-        selections: Selections by regular expressions, each for the layers whose whole name it
-            matches.
+        default: For layers that no pattern matches: a selection or a budget of `dart_keras.budgets`
+            other than `FlashBytes` and `ArenaBytes`, which are limits of the whole model.
+        selections: The same by regular expressions, each for the layers whose whole name it
+            matches. They share a budget.
 
     Raises:
-        ValueError: If an argument is no selection or no regular expression; when training begins,
+        ValueError: If an argument is none of these or no regular expression; when training begins,
             if two patterns match one layer, or a pattern matches none.
 
     Example:
+        >>> from dart_keras.budgets import Parameters, RelativeError
         >>> from dart_keras.layers import TTDense, TTEmbedding
-        >>> from dart_keras.selection import Budget, Energy
-        >>> table, dense = TTEmbedding(100, 16, 8, name="table"), TTDense(16, 8, name="dense")
-        >>> table.build(), dense.build((None, 16))
-        (None, None)
-        >>> selection = SelectionMap(Energy(0.5), {"table.*": Budget(300)})
-        >>> ranks = dict(zip(["table", "dense"], selection.select([table, dense])))
-        >>> ranks["table"] == Budget(300).select([table])[0]
-        True
+        >>> model = keras.Sequential([
+        ...     keras.Input((), dtype="int32"),
+        ...     TTEmbedding(100, 16, ranks=8, name="table"),
+        ...     TTDense(16, ranks=8, name="dense"),
+        ... ])
+        >>> selection = SelectionMap(RelativeError(0.99), {"table.*": Parameters(300)})
+        >>> selection.select(model, model.layers)
+        [(1, 3, 1), (1, 1, 1)]
     """
 
-    def __init__(self, default: Selection, selections: Mapping[str, Selection]) -> None:
-        for selection in (default, *selections.values()):
-            if not isinstance(selection, Selection):
+    def __init__(
+        self, default: Selection | Budget, selections: Mapping[str, Selection | Budget]
+    ) -> None:
+        for given in (default, *selections.values()):
+            if isinstance(given, FlashBytes | ArenaBytes):
                 raise ValueError(
-                    f"Expected selections of `dart_keras.selection`. Received: {selection!r}"
+                    "Expected budgets of some of the layers. A file is that of the whole model: "
+                    f"give its budget to `RankDiscretization` by itself. Received: {given}"
                 )
         for pattern in selections:
             try:
@@ -50,29 +58,34 @@ class SelectionMap(Selection):
                 raise ValueError(
                     f"Expected regular expressions. Received: {pattern!r} ({error})"
                 ) from error
-        self.default = default
-        self.selections = dict(selections)
+        self.default = selection_for(default)
+        self.selections = {pattern: selection_for(given) for pattern, given in selections.items()}
 
-    def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
-        """All d + 1 ranks of each layer, by its own selection.
+    def select(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> list[tuple[int, ...]]:
+        """Return all d + 1 ranks of each layer, by its own selection.
 
         Raises:
             ValueError: If two patterns match one layer; from the selections.
         """
         found: dict[int, tuple[int, ...]] = {}
         for _, selection, part in self._parts(layers):
-            found.update(zip(map(id, part), selection.select(part), strict=True))
+            ranks = selection.select(model, part, calibration_data)
+            found.update(zip(map(id, part), ranks, strict=True))
         return [found[id(layer)] for layer in layers]
 
     def effective_ranks(self, layers: Sequence[TTLayer]) -> np.ndarray:
-        """Those of every selection, one after the other."""
+        """Return those of every selection, one after the other."""
         return np.concatenate([each.effective_ranks(part) for _, each, part in self._parts(layers)])
 
     def is_settled(self, layers: Sequence[TTLayer]) -> bool:
-        """Whether every selection is."""
+        """Return whether every selection is."""
         return all(each.is_settled(part) for _, each, part in self._parts(layers))
 
-    def begin(self, model: keras.Model, layers: Sequence[TTLayer]) -> None:
+    def begin(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> None:
         """Begin every selection.
 
         Raises:
@@ -85,7 +98,7 @@ class SelectionMap(Selection):
                 f"Received: {sorted(unused)}, which match none"
             )
         for _, selection, part in parts:
-            selection.begin(model, part)
+            selection.begin(model, part, calibration_data)
 
     def on_epoch(self, layers: Sequence[TTLayer], epoch: int) -> None:
         """Tell every selection."""

@@ -1,7 +1,9 @@
 """Selections that look at each layer by itself."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from dart_keras.layers.tt_layer import TTLayer
@@ -11,7 +13,7 @@ from dart_keras.utils.argument_checks import check_share
 
 
 class Threshold(Selection):
-    """Keeps the singular values above a share of the bond's largest one.
+    """The singular values above a share of the bond's largest one.
 
     Args:
         delta: The share, between 0 and 1.
@@ -21,9 +23,8 @@ class Threshold(Selection):
 
     Example:
         >>> from dart_keras.layers import TTDense
-        >>> layer = TTDense(16, ranks=8)
-        >>> layer.build((None, 16))
-        >>> [ranks] = Threshold(0.99).select([layer])
+        >>> model = keras.Sequential([keras.Input((16,)), TTDense(16, ranks=8)])
+        >>> [ranks] = Threshold(0.99).select(model, model.layers)
         >>> ranks
         (1, 1, 1)
     """
@@ -31,30 +32,30 @@ class Threshold(Selection):
     def __init__(self, delta: float) -> None:
         self.delta = check_share("delta", delta)
 
-    def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
-        """All d + 1 ranks of each layer."""
+    def select(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> list[tuple[int, ...]]:
+        """Return all d + 1 ranks of each layer."""
         return [
             (1, *(_count(values, self.delta) for values in layer.bond_singular_values()), 1)
             for layer in layers
         ]
 
 
-class Energy(Selection):
-    """Keeps as little as stays within a relative Frobenius error of each layer's matrix.
+class ErrorTolerance(Selection):
+    """The smallest ranks within a relative Frobenius error of each layer's matrix.
 
     Args:
-        tolerance: The relative error allowed, between 0 and 1. The error is given out over the
-            bonds evenly, so that it holds for any matrix (Oseledets 2011, corollary 2.4).
-
-    Raises:
-        ValueError: If `tolerance` is not between 0 and 1.
+        tolerance: The largest error, as in `dart_keras.budgets.RelativeError`.
     """
 
     def __init__(self, tolerance: float) -> None:
-        self.tolerance = check_share("tolerance", tolerance)
+        self.tolerance = tolerance
 
-    def select(self, layers: Sequence[TTLayer]) -> list[tuple[int, ...]]:
-        """All d + 1 ranks of each layer."""
+    def select(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> list[tuple[int, ...]]:
+        """Return all d + 1 ranks of each layer."""
         return [
             (1, *ranks_within(layer.bond_singular_values(), self.tolerance), 1) for layer in layers
         ]

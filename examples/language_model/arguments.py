@@ -32,7 +32,7 @@ def run_parser(description: str | None, folder: str) -> argparse.ArgumentParser:
         type=float,
         default=0.1,
         help="smallest singular value kept, as a share of the largest (threshold), "
-        "or relative error allowed (energy)",
+        "or relative error allowed (error)",
     )
     add(
         "--table-parameters",

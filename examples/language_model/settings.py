@@ -11,7 +11,7 @@ REGULARIZERS = {
     "nuclear": dk.regularizers.NuclearNorm,
     "log-det": dk.regularizers.LogDet,
 }
-SELECTIONS = ("threshold", "energy", "budget", "gumbel", "none")
+SELECTIONS = ("threshold", "error", "budget", "gumbel", "none")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Settings:
         strength: Strength of the rank regularizer, or of the cost of Gumbel-Softmax gates.
         selection: One of `SELECTIONS`; `"none"` for no truncation.
         threshold: Smallest singular value that `"threshold"` keeps, as a share of the largest one,
-            or the relative error that `"energy"` allows.
+            or the relative error that `"error"` allows.
         parameters: Parameters that `"budget"` leaves to all TT layers.
         table_parameters: Part of them for the table; `None` to leave it to the selection.
         cut_epoch: Number of epochs after which to truncate at the latest.
@@ -76,22 +76,23 @@ class Settings:
             return None
         selection = {
             "threshold": lambda: dk.selection.Threshold(self.threshold),
-            "energy": lambda: dk.selection.Energy(self.threshold),
-            "budget": lambda: self._budget(calibration_data),
+            "error": lambda: dk.budgets.RelativeError(self.threshold),
+            "budget": self._budget,
             "gumbel": lambda: dk.selection.GumbelSoftmax(self.strength, seed=self.seed),
         }[self.selection]()
         return dk.callbacks.RankDiscretization(
-            selection, epoch=self.cut_epoch, when="converged" if self.converged else None
+            selection,
+            epoch=self.cut_epoch,
+            when="converged" if self.converged else None,
+            calibration_data=calibration_data,
         )
 
-    def _budget(self, calibration_data: Any) -> dk.selection.Selection:
-        def budget(parameters: int | None) -> dk.selection.Budget:
-            return dk.selection.Budget(parameters, calibration_data=calibration_data)
-
+    def _budget(self) -> dk.selection.SelectionMap | dk.budgets.Parameters:
         if self.table_parameters is None:
-            return budget(self.parameters)
-        rest = self.parameters - self.table_parameters
-        return dk.selection.SelectionMap(budget(rest), {"table_.*": budget(self.table_parameters)})
+            return dk.budgets.Parameters(self.parameters)
+        rest = dk.budgets.Parameters(self.parameters - self.table_parameters)
+        table = dk.budgets.Parameters(self.table_parameters)
+        return dk.selection.SelectionMap(rest, {"table_.*": table})
 
     def rank_regularizer(self) -> dk.regularizers.RankRegularizer | None:
         """Return the rank regularizer, unless gates regularize the ranks."""

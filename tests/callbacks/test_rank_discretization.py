@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dart_keras.budgets import Parameters, RelativeError
 from dart_keras.callbacks import RankDiscretization
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.regularizers import NuclearNorm
-from dart_keras.selection import Budget, Energy, GumbelSoftmax, Selection, Threshold
+from dart_keras.selection import GumbelSoftmax, Selection, Threshold
 from tests.callbacks.problem import X, Y, make_model, ranks_of
 
 FULL = [(1, 8, 1), (1, 8, 1)]
@@ -172,12 +173,12 @@ def test_final_ranks_are_left_alone_by_a_further_fit():
 
 def test_budget_is_over_the_whole_model():
     model = make_model()
-    fit(model, RankDiscretization(Budget(600), epoch=1), epochs=2)
+    fit(model, RankDiscretization(Parameters(600), epoch=1), epochs=2)
     assert sum(np.size(core) for layer in model.layers for core in layer.cores) <= 600
 
 
-def test_recorded_error_stays_within_the_energy_tolerance():
-    cut = RankDiscretization(Energy(0.3), epoch=1)
+def test_recorded_error_stays_within_the_tolerance():
+    cut = RankDiscretization(RelativeError(0.3), epoch=1)
     fit(make_model(), cut, epochs=2)
     assert all(0 < error <= 0.3 for error in cut.cuts[0]["error"].values())
 
@@ -287,7 +288,7 @@ def test_nan_weights_are_refused_and_the_model_is_left_as_it_was():
 @pytest.mark.parametrize("kept", ["nothing of a zero matrix", "rank zero by a custom selection"])
 def test_a_cut_that_would_leave_no_rank_is_refused(kept):
     class NoRank(Selection):
-        def select(self, layers):
+        def select(self, model, layers, calibration_data=None):
             return [(1, 0, 1) for _ in layers]
 
     model = make_model(keras.optimizers.SGD(0.0))

@@ -6,9 +6,9 @@ import pytest
 from keras import layers
 
 import dart_keras as dk
+from dart_keras.budgets import MultiplyAdds, Parameters, RelativeError
 from dart_keras.compression import candidates, compress, layers_with_paths
 from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
-from dart_keras.selection import Budget, Energy
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs, saved_and_loaded
 from tests.compression.planting import plant_rank_one
@@ -36,7 +36,7 @@ def relative(tensors, reference):
 def middle_budget(model):
     """Halfway between the smallest that can be reached and the whole model."""
     with pytest.raises(ValueError, match="at least") as refusal:
-        compress(model, Budget(1))
+        compress(model, Parameters(1))
     smallest = int(re.search(r"at least (\d+)", str(refusal.value)).group(1))
     return (smallest + model.count_params()) // 2
 
@@ -50,7 +50,7 @@ def test_layers_with_a_smaller_form_that_loses_nothing_take_it(name, calibrated,
     plant_rank_one(model)
     before, state = outputs(model, batch), state_of(model)
     replaceable = {path for path, _, reason in candidates(model) if reason is None}
-    small, report = compress(model, Energy(1e-6), batch if calibrated else None)
+    small, report = compress(model, RelativeError(1e-6), batch if calibrated else None)
     after = outputs(small, batch)
     assert_close(
         relative(after, before), relative(before, before), models.TOLERANCES.get(name, 1e-4)
@@ -95,7 +95,7 @@ def test_a_budget_of_parameters_holds_over_the_whole_model_also_from_a_file(name
     model, batch = models.build(name)
     before, state = outputs(model, batch), state_of(model)
     limit = middle_budget(model)
-    small, report = compress(model, Budget(limit))
+    small, report = compress(model, Parameters(limit))
     assert report.parameters_after == small.count_params() <= limit
     assert isinstance(small, type(model))
     assert [each.name for each in small.layers] == [each.name for each in model.layers]
@@ -116,7 +116,7 @@ def test_a_model_that_has_no_layer_to_replace_is_refused(name):
     with pytest.raises(
         ValueError, match=r"Expected a model with layers(.|\n)*Received(.|\n)*of type"
     ):
-        compress(model, Energy(0.1), batch)
+        compress(model, RelativeError(0.1), batch)
     assert_close(outputs(model, batch), before, 0)
     assert_same_state(model, state)
 
@@ -125,7 +125,7 @@ def test_a_model_that_has_no_layer_to_replace_is_refused(name):
 def test_a_model_that_was_fitted_to_data_loads_from_a_file_and_fits_its_budget(name, tmp_path):
     model, batch = models.build(name)
     limit = middle_budget(model)
-    small, report = compress(model, Budget(limit), batch)
+    small, report = compress(model, Parameters(limit), batch)
     assert small.count_params() <= limit
     assert report.end_error > 0
     assert_close(outputs(saved_and_loaded(small, tmp_path), batch), outputs(small, batch), 1e-6)
@@ -135,15 +135,14 @@ def test_a_model_that_was_fitted_to_data_loads_from_a_file_and_fits_its_budget(n
 def test_compressing_twice_gives_the_same(name):
     model, batch = models.build(name)
     limit = middle_budget(model)
-    first, second = (compress(model, Budget(limit), batch)[0] for _ in range(2))
+    first, second = (compress(model, Parameters(limit), batch)[0] for _ in range(2))
     assert_same_state(first, state_of(second))
 
 
 def test_a_larger_tolerance_takes_fewer_parameters():
     model, _ = models.build("einsums")
-    sizes = [
-        compress(model, Energy(tolerance))[0].count_params() for tolerance in (0.01, 0.3, 0.6, 0.9)
-    ]
+    budgets = map(RelativeError, (0.01, 0.3, 0.6, 0.9))
+    sizes = [compress(model, budget)[0].count_params() for budget in budgets]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > sizes[-1]
 
@@ -151,7 +150,7 @@ def test_a_larger_tolerance_takes_fewer_parameters():
 def test_a_budget_that_the_whole_model_keeps_to_changes_nothing():
     model, batch = models.build("convolutional")
     for data in (None, batch):
-        small, report = compress(model, Budget(model.count_params()), data)
+        small, report = compress(model, Parameters(model.count_params()), data)
         assert_close(outputs(small, batch), outputs(model, batch), 1e-6)
         assert {row.parameters_after for row in report.layers} == {
             row.parameters_before for row in report.layers
@@ -160,9 +159,9 @@ def test_a_budget_that_the_whole_model_keeps_to_changes_nothing():
 
 def test_a_budget_of_multiply_adds_holds():
     model, batch = models.build("strided_convolutions")
-    _, whole = compress(model, Energy(1e-6), batch)
+    _, whole = compress(model, RelativeError(1e-6), batch)
     limit = sum(row.multiply_adds_before for row in whole.layers) // 2
-    small, report = compress(model, Budget(multiply_adds=limit), batch)
+    small, report = compress(model, MultiplyAdds(limit), batch)
     assert sum(row.multiply_adds_after for row in report.layers) <= limit
     assert np.isfinite(outputs(small, batch)[0]).all()
 
@@ -170,7 +169,7 @@ def test_a_budget_of_multiply_adds_holds():
 def test_the_new_layers_are_of_the_kinds_that_compute_the_same():
     model, _ = models.build("masked_attention")
     plant_rank_one(model)
-    small, _ = compress(model, Energy(1e-6))
+    small, _ = compress(model, RelativeError(1e-6))
     kinds = {path: type(layer) for path, layer in layers_with_paths(small)}
     assert kinds["attention/query"] is kinds["attention/attention_output"] is TTEinsumDense
     assert type(small.layers[1]) is TTEmbedding
@@ -180,14 +179,14 @@ def test_the_new_layers_are_of_the_kinds_that_compute_the_same():
 def test_a_layer_that_models_share_is_shared_in_the_small_one():
     model, _ = models.build("shared_with_a_model_inside")
     plant_rank_one(model)
-    small, _ = compress(model, Energy(1e-6))
+    small, _ = compress(model, RelativeError(1e-6))
     assert isinstance(small.get_layer("shared"), TTDense)
     assert small.get_layer("inner").get_layer("shared") is small.get_layer("shared")
 
 
 def test_both_directions_of_a_tied_table_are_the_new_one():
     model, batch = models.build("tied_table")
-    small, _ = compress(model, Budget(middle_budget(model)), batch)
+    small, _ = compress(model, Parameters(middle_budget(model)), batch)
     assert isinstance(small.get_layer("table"), TTEmbedding)
     assert small.get_layer("tied").table is small.get_layer("table")
 
@@ -208,7 +207,7 @@ def test_both_directions_of_a_tied_table_are_the_new_one():
 def test_only_layers_that_are_chosen_are_replaced(layers, chosen):
     model, batch = models.build("encoders")
     plant_rank_one(model)
-    small, report = compress(model, Energy(1e-6), layers=layers)
+    small, report = compress(model, RelativeError(1e-6), layers=layers)
     changed = {row.name for row in report.layers if row.reason is None}
     assert {path.split("/")[-1] for path in changed} == chosen
     assert layers != "encoder_1/*" or not any("encoder_0" in path for path in changed)
@@ -222,11 +221,11 @@ def test_only_layers_that_are_chosen_are_replaced(layers, chosen):
 
 def test_what_was_compressed_is_left_alone_the_next_time():
     model, _ = models.build("sequential")
-    small, _ = compress(model, Budget(middle_budget(model)), layers="dense*")
+    small, _ = compress(model, Parameters(middle_budget(model)), layers="dense*")
     chosen = [path for path, _, reason in candidates(small) if reason is None]
     assert len(chosen) < 2
     with pytest.raises(ValueError, match="of type TTDense"):
-        compress(small, Energy(0.5), layers=lambda layer: layer.name not in chosen)
+        compress(small, RelativeError(0.5), layers=lambda layer: layer.name not in chosen)
     assert dk.summary(small).parameters == small.count_params()
 
 
@@ -234,7 +233,7 @@ def test_every_stage_reports_its_progress(progress_lines):
     stack = [layers.Dense(24, "relu", name="first"), layers.Dense(24, name="second")]
     model = keras.Sequential([keras.Input((16,)), *stack])
     rows = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
-    compress(model, Budget(600), rows)
+    compress(model, Parameters(600), rows)
     lines = progress_lines()
     for job, total in {
         "differentiating outputs": 1,

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from dart_keras.budgets import MultiplyAdds, Parameters, RelativeError
 from dart_keras.compression import compress, sensitivity
-from dart_keras.selection import Budget, Energy, Threshold
+from dart_keras.selection import Threshold
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs
 
@@ -27,36 +28,37 @@ def assert_refused(model, batch, message, *arguments, **options):
         np.testing.assert_array_equal(variable, value)
 
 
-@pytest.mark.parametrize("kind", ["parameters", "multiply_adds"])
+@pytest.mark.parametrize("kind", [Parameters, MultiplyAdds])
 @pytest.mark.parametrize("name", ["sequential", "strided_convolutions", "einsums"])
 def test_an_unreachable_budget_names_the_smallest_that_can_be_reached(name, kind):
     model, batch = models.build(name)
-    assert_refused(model, batch, f"Received: {kind}=1$", Budget(**{kind: 1}), batch)
+    assert_refused(model, batch, rf"Received: {kind.__name__}\(1\)$", kind(1), batch)
     with pytest.raises(ValueError, match="at least") as refusal:
-        compress(model, Budget(**{kind: 1}), batch)
-    smallest = int(re.search(r"at least (\d+) ", str(refusal.value)).group(1))
-    message = f"at least {smallest} .*={smallest - 1}$"
-    assert_refused(model, batch, message, Budget(**{kind: smallest - 1}), batch)
-    small, report = compress(model, Budget(**{kind: smallest}), batch)
+        compress(model, kind(1), batch)
+    smallest = eval(re.search(r"at least (\w+\([\d_]+\)),", str(refusal.value))[1])
+    below = kind(smallest.n - 1)
+    message = f"at least {re.escape(str(smallest))}, .*{re.escape(str(below))}$"
+    assert_refused(model, batch, message, below, batch)
+    small, report = compress(model, smallest, batch)
     products = sum(row.multiply_adds_after or 0 for row in report.layers)
-    assert (small.count_params() if kind == "parameters" else products) == smallest
+    assert (small.count_params() if kind is Parameters else products) == smallest.n
 
 
 def test_multiply_adds_are_not_known_without_data():
     model, batch = models.build("sequential")
-    assert_refused(model, batch, "calibration_data=None", Budget(multiply_adds=100))
+    assert_refused(model, batch, "calibration_data=None", MultiplyAdds(100))
 
 
 @pytest.mark.parametrize("chosen", ["nowhere/*", layers.Embedding, lambda layer: False, []])
 def test_a_filter_that_chooses_nothing_is_refused(chosen):
     model, batch = models.build("sequential")
-    assert_refused(model, batch, "not chosen by `layers`", Budget(100), layers=chosen)
+    assert_refused(model, batch, "not chosen by `layers`", Parameters(100), layers=chosen)
 
 
 @pytest.mark.parametrize("chosen", [3, [3], {"dense"}])
 def test_a_filter_of_another_kind_is_refused(chosen):
     model, batch = models.build("sequential")
-    assert_refused(model, batch, "Received: layers=", Budget(100), layers=chosen)
+    assert_refused(model, batch, "Received: layers=", Parameters(100), layers=chosen)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -78,7 +80,7 @@ def test_weights_that_are_not_finite_are_refused(name, position, weight, value):
     values.flat[0] = value
     variable.assign(values)
     message = f"layer '.*' with NaN or infinite values in '{weight}'"
-    assert_refused(model, batch, message, Energy(0.1), batch)
+    assert_refused(model, batch, message, RelativeError(0.1), batch)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +96,10 @@ def test_weights_that_are_not_finite_are_refused(name, position, weight, value):
 )
 def test_what_is_not_a_built_model_is_refused(model):
     with pytest.raises(ValueError, match=EXPECTED_AND_RECEIVED):
-        compress(model, Energy(0.1))
+        compress(model, RelativeError(0.1))
 
 
-@pytest.mark.parametrize("budget", [None, 1000, 0.5, "small", Budget, Threshold(0.1)])
+@pytest.mark.parametrize("budget", [None, 1000, 0.5, "small", Parameters, Threshold(0.1)])
 def test_a_budget_of_another_kind_is_refused(budget):
     model, batch = models.build("sequential")
     assert_refused(model, batch, "`budget`(.|\n)*Received: ", budget, batch)
@@ -131,7 +133,7 @@ WITH_NAN = np.where(np.arange(12) == 7, np.nan, VECTORS)
 )
 def test_data_that_the_model_does_not_take_are_refused(data):
     model, batch = models.build("sequential")
-    assert_refused(model, batch, "`calibration_data`", Budget(100), data)
+    assert_refused(model, batch, "`calibration_data`", Parameters(100), data)
 
 
 @pytest.mark.parametrize(
@@ -152,33 +154,34 @@ def test_data_that_the_model_does_not_take_are_refused(data):
 )
 def test_data_that_do_not_fit_to_each_other_or_to_all_inputs_are_refused(name, data):
     model, batch = models.build(name)
-    assert_refused(model, batch, "`calibration_data`", Energy(0.5), data)
+    assert_refused(model, batch, "`calibration_data`", RelativeError(0.5), data)
 
 
 def test_recovery_on_what_can_be_gone_through_once_is_refused_before_any_work():
     model, batch = models.build("sequential")
     rows = iter([batch])
-    assert_refused(model, batch, "more than once", Budget(100), rows, recovery_epochs=2)
+    assert_refused(model, batch, "more than once", Parameters(100), rows, recovery_epochs=2)
     assert next(rows) is batch
 
 
 def test_recovery_without_data_is_refused():
     model, batch = models.build("sequential")
     message = "Received: calibration_data=None with recovery_epochs=2"
-    assert_refused(model, batch, message, Budget(100), recovery_epochs=2)
+    assert_refused(model, batch, message, Parameters(100), recovery_epochs=2)
 
 
 @pytest.mark.parametrize("epochs", [-1, 0.5, float("nan"), "3", True])
 def test_epochs_that_are_no_number_of_them_are_refused(epochs):
     model, batch = models.build("sequential")
-    assert_refused(model, batch, "`recovery_epochs`", Budget(100), batch, recovery_epochs=epochs)
+    budget = Parameters(100)
+    assert_refused(model, batch, "`recovery_epochs`", budget, batch, recovery_epochs=epochs)
 
 
 def test_a_sensitivity_of_another_model_is_refused():
     model, batch = models.build("sequential")
     other, rows = models.build("one_layer_without_bias")
     table = sensitivity(other, rows)
-    assert_refused(model, batch, "`sensitivity`", Budget(100), batch, sensitivity=table)
+    assert_refused(model, batch, "`sensitivity`", Parameters(100), batch, sensitivity=table)
     compressible = sensitivity(model, batch, layers=lambda layer: layer is model.layers[0])
-    assert_refused(model, batch, "`sensitivity`", Budget(100), batch, sensitivity=compressible)
-    assert_refused(model, batch, "`sensitivity`", Budget(100), sensitivity={"dense": 0.5})
+    assert_refused(model, batch, "`sensitivity`", Parameters(100), batch, sensitivity=compressible)
+    assert_refused(model, batch, "`sensitivity`", Parameters(100), sensitivity={"dense": 0.5})

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
+from dart_keras.budgets import Parameters
 from dart_keras.compression import CompressionReport, LayerReport, compress
-from dart_keras.selection import Budget
 from tests.compression import models
 
 
@@ -40,7 +40,7 @@ def report():
 @pytest.fixture(scope="module")
 def made():
     model, batch = models.build("residual_block")
-    return compress(model, Budget(700), batch)[1]
+    return compress(model, Parameters(700), batch)[1]
 
 
 def test_it_prints_each_layer_with_its_numbers(report):

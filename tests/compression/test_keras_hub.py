@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from keras import layers
 
+from dart_keras.budgets import Parameters, RelativeError
 from dart_keras.compression import candidates, compress
 from dart_keras.layers import TTEmbedding
-from dart_keras.selection import Budget, Energy
 from tests.compression.helpers import assert_close, outputs, saved_and_loaded
 from tests.compression.planting import plant_rank_one
 
@@ -77,7 +77,7 @@ MODELS = {
 def smallest(model):
     """The fewest parameters that can be reached."""
     with pytest.raises(ValueError, match="at least") as refusal:
-        compress(model, Budget(1))
+        compress(model, Parameters(1))
     return int(re.search(r"at least (\d+)", str(refusal.value)).group(1))
 
 
@@ -96,7 +96,7 @@ def test_full_ranks_give_the_same_outputs_also_from_a_file(name, calibrated, tmp
     model = build()
     plant_rank_one(model)
     before = outputs(model, data)
-    small, report = compress(model, Energy(1e-6), data if calibrated else None)
+    small, report = compress(model, RelativeError(1e-6), data if calibrated else None)
     replaceable = {path for path, _, reason in candidates(model) if reason is None}
     stay = {row.name for row in report.layers if row.reason}
     if not calibrated:
@@ -116,7 +116,7 @@ def test_a_budget_of_parameters_holds_also_from_a_file(name, calibrated, tmp_pat
     model = build()
     before = outputs(model, data)
     limit = (smallest(model) + model.count_params()) // 2
-    small, report = compress(model, Budget(limit), data if calibrated else None)
+    small, report = compress(model, Parameters(limit), data if calibrated else None)
     assert report.parameters_after == small.count_params() <= limit
     after = outputs(small, data)
     assert all(np.isfinite(y).all() for y in after)
@@ -132,7 +132,7 @@ def test_a_tied_table_becomes_one_train_that_is_used_both_ways(tmp_path):
     model = keras.Model(ids, table(layers.Dense(WIDTH)(table(ids)), reverse=True))
     data = sequences()["token_ids"]
     plant_rank_one(model)
-    small, _ = compress(model, Energy(1e-6), layers="table")
+    small, _ = compress(model, RelativeError(1e-6), layers="table")
     loaded = saved_and_loaded(small, tmp_path)
     for each in (small, loaded):
         assert isinstance(each.get_layer("table"), TTEmbedding)
@@ -147,7 +147,7 @@ def test_a_compressed_encoder_runs_on_a_device(quantization):
 
     model, data = classifier(), sequences()
     limit = (smallest(model) + model.count_params()) // 2
-    small, _ = compress(model, Budget(limit))
+    small, _ = compress(model, Parameters(limit))
     artifact = convert(small, quantization=quantization, calibration_data=data)
     received = artifact.predict({name: data[name] for name in small.input})
     tolerance = 1e-5 if quantization == "float32" else 0.1

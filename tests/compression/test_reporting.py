@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from dart_keras.budgets import FlashBytes, Parameters, RelativeError
 from dart_keras.compression import compress, layers_with_paths, sensitivity
-from dart_keras.selection import Budget, Energy
 from tests.compression import models
 from tests.compression.helpers import outputs
 from tests.compression.planting import matrix_of, plant_rank_one
@@ -55,7 +55,7 @@ def relative_error(received, expected):
 )
 def test_the_numbers_are_those_of_the_models_and_add_up(name, calibrated):
     model, batch = models.build(name)
-    small, report = compress(model, Energy(0.7), batch if calibrated else None)
+    small, report = compress(model, RelativeError(0.7), batch if calibrated else None)
     assert report.model == model.name
     assert report.parameters_before == model.count_params()
     assert report.parameters_after == small.count_params()
@@ -91,7 +91,7 @@ class Scaled(layers.Layer):
 
 
 def test_weights_of_layers_inside_others_count_once():
-    _, report = compress(keras.Sequential([keras.Input((16,)), Scaled()]), Energy(0.7))
+    _, report = compress(keras.Sequential([keras.Input((16,)), Scaled()]), RelativeError(0.7))
     assert [row.parameters_before for row in report.layers] == [16, 16 * 16 + 16]
     assert_rows_add_up(report)
 
@@ -102,16 +102,19 @@ def test_normalizations_count_once_whether_taken_in_or_not(policy):
     model = keras.Sequential([keras.Input((16,)), *stack])
     models.randomize(model)
     # Measurements are never quite zero, so that with them even folding has a price.
-    for budget, table in ((Energy(0.7), None), (Budget(10_000), sensitivity(model, ROWS))):
-        _, report = compress(model, budget, ROWS, sensitivity=table)
-        assert (report.layers[0].factorization == "dense") == (table is not None)
+    for budget, measured in (
+        (RelativeError(0.7), None),
+        (Parameters(10_000), sensitivity(model, ROWS)),
+    ):
+        _, report = compress(model, budget, ROWS, sensitivity=measured)
+        assert (report.layers[0].factorization == "dense") == (measured is not None)
         assert_rows_add_up(report)
 
 
 @pytest.mark.parametrize("name", ["normalized_convolutions", "masked_attention", "tied_table"])
 def test_every_layer_with_weights_has_a_row_with_what_it_has_become(name):
     model, batch = models.build(name)
-    small, report = compress(model, Energy(0.5), batch)
+    small, report = compress(model, RelativeError(0.5), batch)
     here, there = dict(layers_with_paths(model)), dict(layers_with_paths(small))
     rows = {row.name: row for row in report.layers}
     gone = set(here) - set(rows)
@@ -133,20 +136,20 @@ def test_layers_that_stay_say_why():
     stack = [layers.Dense(2, name="long"), layers.PReLU(name="bend"), layers.Dense(2, name="last")]
     model = keras.Sequential([keras.Input((16,)), *stack])
     plant_rank_one(model)
-    _, report = compress(model, Energy(1e-6))
+    _, report = compress(model, RelativeError(1e-6))
     assert {row.name: row.reason for row in report.layers} == {
         "long": None,
         "bend": "of type PReLU",
         "last": "no factorization of it has fewer parameters",
     }
     models.randomize(model)
-    _, report = compress(model, Budget(model.count_params()))
+    _, report = compress(model, Parameters(model.count_params()))
     assert "more damage" in report.layers[0].reason
-    _, report = compress(model, Energy(1e-6))
+    _, report = compress(model, RelativeError(1e-6))
     assert "within the tolerance" in report.layers[0].reason
-    _, report = compress(model, Budget(flash_bytes=10**6, quantization="float32"))
+    _, report = compress(model, FlashBytes(10**6, quantization="float32"))
     assert "the file keeps to the budget" in report.layers[0].reason
-    _, report = compress(model, Energy(0.5), layers="long")
+    _, report = compress(model, RelativeError(0.5), layers="long")
     assert "not chosen" in report.layers[2].reason
 
 
@@ -157,7 +160,7 @@ def test_products_of_dense_layers_counted_by_hand():
     model = keras.Model(inputs, layers.Dense(3, name="one")(x))
     batch = RNG.normal(size=(10, 7, 128)).astype("float32")
     models.randomize(model)
-    _, report = compress(model, Budget(model.count_params() - 9000), batch)
+    _, report = compress(model, Parameters(model.count_params() - 9000), batch)
     rows = {row.name: row for row in report.layers}
     before = [
         rows[name].multiply_adds_before for name in ("rows_of_sequences", "all_of_them", "one")
@@ -175,7 +178,7 @@ def test_products_of_convolutions_counted_by_hand():
     x = layers.Conv2D(12, (3, 2), strides=2, padding="same", name="strided")(x)
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
     batch = RNG.normal(size=(6, 8, 6, 12)).astype("float32")
-    _, report = compress(model, Budget(1500), batch)
+    _, report = compress(model, Parameters(1500), batch)
     plain, strided = report.layers
     assert plain.multiply_adds_before == 8 * 6 * 9 * 12 * 16
     assert strided.multiply_adds_before == 4 * 3 * 6 * 16 * 12
@@ -195,13 +198,13 @@ def test_lookups_multiply_nothing_and_nothing_is_known_without_data():
     model, batch = models.build("only_an_embedding")
     plant_rank_one(model)
     for data, expected in ((batch, 0), (None, None)):
-        [row] = compress(model, Energy(1e-6), data)[1].layers
+        [row] = compress(model, RelativeError(1e-6), data)[1].layers
         assert (row.multiply_adds_before, row.multiply_adds_after) == (expected, expected)
 
 
 def test_errors_at_the_end_are_those_of_the_model_with_the_layers_so_far():
     model = dense_stack(24, 24, 6)
-    small, report = compress(model, Budget(model.count_params() // 2), ROWS)
+    small, report = compress(model, Parameters(model.count_params() // 2), ROWS)
     [expected] = outputs(model, ROWS)
     found = []
     for place in range(3):
@@ -219,7 +222,7 @@ def test_outputs_of_several_scales_count_the_same():
     x = layers.Dense(24, "tanh")(inputs)
     big, tiny = layers.Dense(4)(x) * 1e4, layers.Dense(4)(x) * 1e-4
     model = keras.Model(inputs, [big, tiny])
-    small, report = compress(model, Budget(400), ROWS)
+    small, report = compress(model, Parameters(400), ROWS)
     pairs = zip(outputs(small, ROWS), outputs(model, ROWS), strict=True)
     errors = [relative_error(received, expected) for received, expected in pairs]
     np.testing.assert_allclose(report.end_error, np.sqrt(np.mean(np.square(errors))), rtol=1e-4)
@@ -227,13 +230,13 @@ def test_outputs_of_several_scales_count_the_same():
 
 def test_the_error_of_one_layer_on_many_rows_is_that_of_its_outputs():
     model = keras.Sequential([keras.Input((16,)), layers.Dense(12)])
-    _, report = compress(model, Budget(150), np.tile(ROWS, (5, 1)))
+    _, report = compress(model, Parameters(150), np.tile(ROWS, (5, 1)))
     np.testing.assert_allclose(report.layers[0].error, report.end_error, rtol=0.02)
 
 
 def test_without_data_errors_are_those_of_the_matrices():
     model = dense_stack(24, 24, use_bias=False)
-    small, report = compress(model, Energy(0.6))
+    small, report = compress(model, RelativeError(0.6))
     for row, ours, theirs in zip(report.layers, small.layers, model.layers, strict=True):
         matrix = np.asarray(matrix_of(theirs))
         ours.activation = keras.activations.linear
@@ -246,7 +249,7 @@ def test_layers_that_make_up_for_others_say_so_with_their_errors():
     stack = [layers.Dense(64, name="first"), layers.Dense(2, name="last")]
     model = keras.Sequential([keras.Input((64,)), *stack])
     rows = np.random.default_rng(0).normal(size=(300, 64)).astype("float32")
-    small, report = compress(model, Budget(2000), rows)
+    small, report = compress(model, Parameters(2000), rows)
     first, last = report.layers
     assert (first.factorization, last.factorization) == ("low rank", "corrected")
     assert last.parameters_after == last.parameters_before == small.layers[-1].count_params()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from dart_keras.budgets import Parameters
 from dart_keras.compression import candidates, compress, sensitivity
-from dart_keras.selection import Budget
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs
 from tests.compression.planting import plant_rank_one
@@ -87,7 +87,7 @@ def test_compressing_one_layer_loses_what_the_table_says(name):
     assert list(table.parameters) == [path]
     row = min(table.rows, key=lambda row: row.end_error)
     limit = model.count_params() - table.parameters[path] + row.factorization.parameters
-    _, report = compress(model, Budget(limit), batch, layers=path, sensitivity=table)
+    _, report = compress(model, Parameters(limit), batch, layers=path, sensitivity=table)
     [ours] = [each for each in report.layers if each.name == path]
     assert (ours.factorization, ours.ranks) == (row.factorization.kind, row.factorization.ranks)
     np.testing.assert_allclose(ours.error, row.error, rtol=1e-3, atol=1e-6)
@@ -107,7 +107,7 @@ def test_compression_gives_out_the_budget_by_the_table(measured, with_data):
         edited = dataclasses.replace(table, rows=tuple(rows))
         smallest = table.of(free)[0].factorization.parameters
         limit = model.count_params() - table.parameters[free] + smallest
-        small, report = compress(model, Budget(limit), data, sensitivity=edited)
+        small, report = compress(model, Parameters(limit), data, sensitivity=edited)
         assert small.count_params() == limit
         assert [
             row.name for row in report.layers if row.parameters_after < row.parameters_before

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from dart_keras.budgets import RelativeError
 from dart_keras.compression import compress, recover
-from dart_keras.selection import Energy
 
 ROWS = np.random.default_rng(0).normal(size=(40, 8)).astype("float32")
 
@@ -16,7 +16,7 @@ def test_a_convolution_of_zeros(calibrated):
     stack = [layers.Conv2D(8, 3, kernel_initializer="zeros"), layers.Flatten(), layers.Dense(4)]
     model = keras.Sequential([keras.Input((6, 6, 5)), *stack])
     images = np.random.default_rng(0).normal(size=(5, 6, 6, 5)).astype("float32")
-    small, _ = compress(model, Energy(1e-6), images if calibrated else None)
+    small, _ = compress(model, RelativeError(1e-6), images if calibrated else None)
     np.testing.assert_allclose(small(images), model(images), atol=1e-5)
 
 
@@ -37,7 +37,7 @@ class OwnConvolution(layers.Conv2D):
 def test_subclasses_that_call_themselves_in_the_same_way(layer, shape, calibrated):
     model = keras.Sequential([keras.Input(shape), type(layer).from_config(layer.get_config())])
     batch = np.random.default_rng(0).normal(size=(5, *shape)).astype("float32")
-    small, _ = compress(model, Energy(0.5), batch if calibrated else None)
+    small, _ = compress(model, RelativeError(0.5), batch if calibrated else None)
     assert small.count_params() < model.count_params()
     assert small(batch).shape == model(batch).shape
 
@@ -46,7 +46,7 @@ def test_a_model_with_a_wrapper_that_uses_the_weights_of_its_layer_is_loaded(tmp
     x = keras.Input((8,))
     y = layers.Dense(12)(layers.SpectralNormalization(layers.Dense(8))(x))
     model = keras.Model(x, y)
-    small, report = compress(model, Energy(0.9), ROWS)
+    small, report = compress(model, RelativeError(0.9), ROWS)
     assert report.parameters_after == small.count_params() < model.count_params()
     small.save(tmp_path / "small.keras")
     loaded = keras.saving.load_model(tmp_path / "small.keras")
@@ -69,7 +69,7 @@ def test_a_stateful_model_keeps_its_state_and_the_small_one_has_it():
     model, states = stateful_model_and_state()
     before = [np.array(state) for state in states]
     assert all(np.any(state) for state in before)
-    small, _ = compress(model, Energy(0.5), SEQUENCES)
+    small, _ = compress(model, RelativeError(0.5), SEQUENCES)
     assert small.count_params() < model.count_params()
     for now in (states, small.layers[1].states):
         for state, value in zip(now, before, strict=True):
@@ -79,7 +79,7 @@ def test_a_stateful_model_keeps_its_state_and_the_small_one_has_it():
 def test_a_stateful_model_is_recovered_in_batches_of_its_size_and_keeps_its_state():
     model, states = stateful_model_and_state()
     before = [np.array(state) for state in states]
-    small, _ = compress(model, Energy(0.5), SEQUENCES)
+    small, _ = compress(model, RelativeError(0.5), SEQUENCES)
     history = recover(small, model, SEQUENCES, 2, learning_rate=1e-3)
     # Four whole batches of five.
     assert history.params["steps"] == 4

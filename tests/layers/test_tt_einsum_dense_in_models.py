@@ -32,7 +32,7 @@ def test_inside_multi_head_attention(projection, tmp_path):
     assert (row.type, row.dense_parameters) == ("TTEinsumDense", dense.count_params())
 
     model.compile("adam", "mse")
-    discretization = dk.callbacks.RankDiscretization(dk.selection.Budget(110), epoch=1)
+    discretization = dk.callbacks.RankDiscretization(dk.budgets.Parameters(110), epoch=1)
     model.fit(x, x, epochs=2, verbose=0, callbacks=[discretization])
     assert layer.ranks_fixed
     assert layer.ranks[1] < rank_limits(layer.input_modes, layer.output_modes)[1]

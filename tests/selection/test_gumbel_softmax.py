@@ -4,6 +4,7 @@ import pytest
 
 from dart_keras.layers import TTDense
 from dart_keras.selection import GumbelSoftmax
+from tests.selection.models import select
 
 X = np.random.default_rng(0).normal(size=(32, 16)).astype("float32")
 
@@ -52,7 +53,7 @@ def test_a_strong_cost_leaves_low_ranks_and_no_cost_does_not():
         selection.begin(model, model.layers)
         model.fit(X, X, epochs=15, verbose=0)
         expected.append(selection.effective_ranks(model.layers))
-        chosen = selection.select(model.layers)
+        chosen = selection.select(model, model.layers)
         assert chosen == [layer.rank_gates.selected_ranks() for layer in model.layers]
     assert expected[0].shape == (3,)
     assert np.all(expected[1] < expected[0])
@@ -67,7 +68,7 @@ def test_selected_ranks_are_the_likeliest_and_those_of_the_matrix_that_inference
     for layer, ranks in zip(model.layers, wanted, strict=True):
         for logits, rank in zip(layer.rank_gates.logits, ranks[1:-1], strict=True):
             logits.assign(3.0 * np.eye(logits.shape[0])[rank - 1])
-    assert selection.select(model.layers) == wanted
+    assert selection.select(model, model.layers) == wanted
     before = model.predict(X, verbose=0)
     for layer, ranks in zip(model.layers, wanted, strict=True):
         for values, rank in zip(layer.bond_singular_values(), ranks[1:-1], strict=True):
@@ -80,9 +81,10 @@ def test_selected_ranks_are_the_likeliest_and_those_of_the_matrix_that_inference
 def test_layers_without_gates_are_refused():
     layer = TTDense(16, 4, name="lonely")
     layer.build((None, 16))
-    for ask in (GumbelSoftmax().select, GumbelSoftmax().effective_ranks):
-        with pytest.raises(ValueError, match="Received: layer 'lonely' without rank gates"):
-            ask([layer])
+    with pytest.raises(ValueError, match="Received: layer 'lonely' without rank gates"):
+        select(GumbelSoftmax(), layer)
+    with pytest.raises(ValueError, match="Received: layer 'lonely' without rank gates"):
+        GumbelSoftmax().effective_ranks([layer])
 
 
 @pytest.mark.parametrize(

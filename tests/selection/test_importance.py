@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
+from dart_keras.budgets import Parameters
 from dart_keras.callbacks import RankDiscretization
-from dart_keras.compression import compress
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.regularizers import GroupLasso
-from dart_keras.selection import Budget, SelectionMap, Threshold
+from dart_keras.selection import SelectionMap, Threshold
 from dart_keras.selection.importance import importances, non_increasing
 
 RNG = np.random.default_rng(0)
@@ -95,18 +95,20 @@ def test_ranks_go_where_the_loss_needs_them():
     model = unequal_model()
     x = RNG.integers(30, size=(64, 4))
     y = RNG.normal(size=(64, 4, 3)).astype("float32")
-    budget = Budget(8 * 42, calibration_data=[(x[:32], y[:32]), (x[32:], y[32:])])
-    model.fit(x, y, epochs=2, verbose=0, callbacks=[RankDiscretization(budget, epoch=1)])
+    data = [(x[:32], y[:32]), (x[32:], y[32:])]
+    cut = RankDiscretization(Parameters(8 * 42), epoch=1, calibration_data=data)
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[cut])
     ranks = {name: model.get_layer(name).ranks[1] for name in ("used", "unused")}
     assert ranks == {"used": 7, "unused": 1}
 
 
-def test_a_budget_within_a_map_knows_the_model():
+def test_a_budget_within_a_map_knows_the_data():
     model = unequal_model()
     x = RNG.integers(30, size=(64, 4))
     y = RNG.normal(size=(64, 4, 3)).astype("float32")
-    selection = SelectionMap(Threshold(0.9), {".*used": Budget(8 * 42, calibration_data=[(x, y)])})
-    model.fit(x, y, epochs=2, verbose=0, callbacks=[RankDiscretization(selection, epoch=1)])
+    selection = SelectionMap(Threshold(0.9), {".*used": Parameters(8 * 42)})
+    cut = RankDiscretization(selection, epoch=1, calibration_data=[(x, y)])
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[cut])
     assert model.get_layer("used").ranks[1] == 7
 
 
@@ -114,29 +116,11 @@ def test_a_budget_within_a_map_knows_the_model():
 def test_batches_that_are_no_pairs_leave_the_model_as_it_is(data):
     model = keras.Sequential([keras.Input((6,)), TTDense(6, 4)])
     model.compile(loss="mse")
-    cut = RankDiscretization(Budget(40, calibration_data=data), epoch=1)
+    cut = RankDiscretization(Parameters(60), epoch=1, calibration_data=data)
     x = RNG.normal(size=(8, 6)).astype("float32")
     with pytest.raises(ValueError, match=r"pairs of inputs and targets. Received: .* of length"):
         model.fit(x, x, epochs=2, verbose=0, callbacks=[cut])
     assert model.layers[0].ranks == (1, 4, 1)
-
-
-def test_data_that_can_be_gone_through_only_once():
-    with pytest.raises(ValueError, match="gone through again and again"):
-        Budget(100, calibration_data=iter([]))
-
-
-def test_compress_has_an_argument_of_its_own():
-    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
-    with pytest.raises(ValueError, match=r"which is for `dart_keras.callbacks.RankDisc"):
-        compress(model, Budget(30, calibration_data=[(1, 2)]))
-
-
-def test_layers_alone_are_not_enough():
-    layer = TTDense(6, 4)
-    layer.build((None, 6))
-    with pytest.raises(ValueError, match=r"in a `RankDiscretization`.*layers alone"):
-        Budget(100, calibration_data=[(None, None)]).select([layer])
 
 
 def test_it_reports_its_progress(progress_lines):

@@ -2,9 +2,11 @@ import keras
 import numpy as np
 import pytest
 
+from dart_keras.budgets import ArenaBytes, FlashBytes, Parameters, RelativeError
 from dart_keras.callbacks import RankDiscretization
 from dart_keras.layers import TTDense, TTEmbedding
-from dart_keras.selection import Budget, Energy, GumbelSoftmax, SelectionMap, Threshold
+from dart_keras.selection import GumbelSoftmax, SelectionMap, Threshold
+from dart_keras.selection.budget_selection import selection_for
 
 
 @pytest.fixture
@@ -26,26 +28,29 @@ def batch():
 
 def test_every_layer_has_the_ranks_of_its_own_selection(model):
     table, dense, head = model.layers
-    selection = SelectionMap(Energy(0.4), {"ta.*": Budget(150), "head": Threshold(0.9)})
-    by_name = dict(
-        zip(["head", "table", "dense"], selection.select([head, table, dense]), strict=True)
-    )
-    assert by_name == {
-        "table": Budget(150).select([table])[0],
-        "dense": Energy(0.4).select([dense])[0],
-        "head": Threshold(0.9).select([head])[0],
+    selection = SelectionMap(RelativeError(0.4), {"ta.*": Parameters(150), "head": Threshold(0.9)})
+
+    def ranks_of(given, layer):
+        return selection_for(given).select(model, [layer])[0]
+
+    found = selection.select(model, [head, table, dense])
+    assert dict(zip(["head", "table", "dense"], found, strict=True)) == {
+        "table": ranks_of(Parameters(150), table),
+        "dense": ranks_of(RelativeError(0.4), dense),
+        "head": ranks_of(Threshold(0.9), head),
     }
 
 
 def test_layers_of_one_pattern_share_its_budget(model):
     table, dense, head = model.layers
-    selection = SelectionMap(Budget(150), {"dense|head": Budget(200)})
-    assert selection.select([table, dense, head])[1:] == Budget(200).select([dense, head])
+    selection = SelectionMap(Parameters(150), {"dense|head": Parameters(200)})
+    shared = selection_for(Parameters(200)).select(model, [dense, head])
+    assert selection.select(model, [table, dense, head])[1:] == shared
 
 
 def test_a_cut_by_gates_for_one_layer_and_a_budget_for_the_others(model):
     gumbel = GumbelSoftmax(0.1, seed=0)
-    cut = RankDiscretization(SelectionMap(Budget(250), {"head": gumbel}), epoch=2)
+    cut = RankDiscretization(SelectionMap(Parameters(250), {"head": gumbel}), epoch=2)
     temperatures = []
     watch = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: temperatures.append(
@@ -62,9 +67,10 @@ def test_a_cut_by_gates_for_one_layer_and_a_budget_for_the_others(model):
 def test_ranks_are_at_rest_when_those_of_all_selections_are(model):
     layers = model.layers
     gumbel = GumbelSoftmax(0.1, seed=0)
-    selection = SelectionMap(Budget(250), {"head": gumbel})
+    selection = SelectionMap(Parameters(250), {"head": gumbel})
     selection.begin(model, layers)
-    budgets, gates = Budget(250).effective_ranks(layers[:2]), gumbel.effective_ranks(layers[2:])
+    budgets = selection_for(Parameters(250)).effective_ranks(layers[:2])
+    gates = gumbel.effective_ranks(layers[2:])
     np.testing.assert_array_equal(selection.effective_ranks(layers), [*budgets, *gates])
     assert not selection.is_settled(layers)
     for logits in layers[2].rank_gates.logits:
@@ -75,15 +81,27 @@ def test_ranks_are_at_rest_when_those_of_all_selections_are(model):
 @pytest.mark.parametrize(
     ("default", "selections", "message"),
     [
-        (0.1, {}, "Expected selections of `dart_keras.selection`. Received: 0.1"),
-        (Energy(0.1), {"a": None}, "Received: None"),
-        (Energy(0.1), {"(": Energy(0.2)}, r"Expected regular expressions. Received: '\('"),
-        (Energy(0.1), {3: Energy(0.2)}, "Received: 3"),
+        (0.1, {}, r"or a budget of `dart_keras.budgets`.*Received: 0\.1"),
+        (RelativeError(0.1), {"a": None}, "Received: None"),
+        (
+            RelativeError(0.1),
+            {"(": RelativeError(0.2)},
+            r"Expected regular expressions. Received: '\('",
+        ),
+        (RelativeError(0.1), {3: RelativeError(0.2)}, "Received: 3"),
     ],
 )
 def test_what_is_no_map_of_selections(default, selections, message):
     with pytest.raises(ValueError, match=message):
         SelectionMap(default, selections)
+
+
+@pytest.mark.parametrize("budget", [FlashBytes(9), ArenaBytes(9)])
+def test_a_file_is_not_that_of_some_layers(budget):
+    for arguments in ((budget, {}), (Threshold(0.1), {"head": budget})):
+        with pytest.raises(ValueError, match="Expected budgets of some of the layers") as error:
+            SelectionMap(*arguments)
+        assert str(error.value).endswith(f"Received: {budget}")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dart_keras.layers import TTDense, TTEmbedding
-from dart_keras.selection import Energy, Threshold
+from dart_keras.selection import Threshold
+from dart_keras.selection.threshold import ErrorTolerance
+from tests.selection.models import select
 
 SHARES = st.floats(0.01, 0.99)
 
@@ -30,7 +32,7 @@ def with_singular_values(values):
 @given(SHARES)
 def test_threshold_keeps_what_is_above_the_share_of_the_largest(delta):
     found = layers()
-    for layer, ranks in zip(found, Threshold(delta).select(found), strict=True):
+    for layer, ranks in zip(found, select(Threshold(delta), *found), strict=True):
         assert ranks[0] == ranks[-1] == 1
         for rank, values in zip(ranks[1:-1], layer.bond_singular_values(), strict=True):
             assert values[rank - 1] > delta * values[0]
@@ -40,18 +42,18 @@ def test_threshold_keeps_what_is_above_the_share_of_the_largest(delta):
 def test_threshold_by_example():
     layer = with_singular_values([8.0, 4.0, 1.0, 0.5])
     for delta, rank in ((0.6, 1), (0.4, 2), (0.1, 3), (0.01, 4)):
-        assert Threshold(delta).select([layer]) == [(1, rank, 1)]
+        assert select(Threshold(delta), layer) == [(1, rank, 1)]
 
 
 def test_threshold_finds_no_rank_in_a_matrix_of_zeros():
     # Which is for the caller to refuse: rank one would be made up.
-    assert Threshold(0.1).select([with_singular_values([0.0, 0.0])]) == [(1, 0, 1)]
+    assert select(Threshold(0.1), with_singular_values([0.0, 0.0])) == [(1, 0, 1)]
 
 
 @given(SHARES)
-def test_energy_stays_within_the_tolerance_after_the_cut(tolerance):
+def test_the_error_stays_within_the_tolerance_after_truncation(tolerance):
     found = layers()
-    for layer, ranks in zip(found, Energy(tolerance).select(found), strict=True):
+    for layer, ranks in zip(found, select(ErrorTolerance(tolerance), *found), strict=True):
         before = layer.to_dense()
         error = layer.truncate(ranks)
         assert layer.ranks == ranks
@@ -60,17 +62,15 @@ def test_energy_stays_within_the_tolerance_after_the_cut(tolerance):
         assert distance <= tolerance + 1e-5
 
 
-def test_energy_by_example():
+def test_the_tolerance_by_example():
     layer = with_singular_values([4.0, 2.0, 2.0, 1.0])  # of norm 5
     for tolerance, rank in ((0.59, 2), (0.61, 1), (0.21, 3), (0.19, 4)):
         expected = (1, rank, 1)
-        assert Energy(tolerance).select([layer]) == [expected]
+        assert select(ErrorTolerance(tolerance), layer) == [expected]
 
 
-@pytest.mark.parametrize("selection", [Threshold, Energy])
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan"), "0.1", None, True])
-def test_a_share_out_of_range_is_refused(selection, share):
-    name = "delta" if selection is Threshold else "tolerance"
-    with pytest.raises(ValueError, match=f"Expected `{name}` between 0 and 1.") as error:
-        selection(share)
-    assert str(error.value).endswith(f"Received: {name}={share!r}")
+def test_a_share_out_of_range_is_refused(share):
+    with pytest.raises(ValueError, match=r"Expected `delta` between 0 and 1\.") as error:
+        Threshold(share)
+    assert str(error.value).endswith(f"Received: delta={share!r}")

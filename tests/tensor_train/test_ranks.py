@@ -3,8 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dart_keras.tensor_train import complete_ranks, count_parameters, rank_limits
-from dart_keras.tensor_train.ranks import check_ranks
+from dart_keras.tensor_train import (
+    candidate_plans,
+    complete_ranks,
+    count_parameters,
+    rank_limits,
+)
+from dart_keras.tensor_train.ranks import check_ranks, count_multiply_adds
 from tests.tt_matrices import mode_pairs, random_tt_matrix, tt_matrices, unfoldings
 
 
@@ -65,3 +70,21 @@ def test_numpy_integers_become_python_integers():
 def test_parameters_equal_the_elements_of_the_cores(tt):
     sizes = sum(core.size for core in tt.cores)
     assert count_parameters(tt.input_modes, tt.output_modes, tt.ranks) == sizes == tt.parameters
+
+
+@given(tt_matrices())
+def test_multiply_adds_are_the_fewest_of_the_chains_of_products(tt):
+    modes_and_ranks = tt.input_modes, tt.output_modes, tt.ranks
+    plans = candidate_plans(*modes_and_ranks, rows=1)
+    chains = ("left_to_right", "right_to_left", "middle_out")
+    counts = [plan.multiply_adds for plan in plans if plan.name in chains]
+    assert count_multiply_adds(*modes_and_ranks) == min(counts)
+
+
+@given(tt_matrices(), st.data())
+def test_a_higher_rank_takes_more_multiply_adds(tt, data):
+    if len(tt.ranks) > 2:
+        bond = data.draw(st.integers(1, len(tt.ranks) - 2))
+        more = [*tt.ranks[:bond], tt.ranks[bond] + 1, *tt.ranks[bond + 1 :]]
+        modes = tt.input_modes, tt.output_modes
+        assert count_multiply_adds(*modes, more) > count_multiply_adds(*modes, tt.ranks)

@@ -50,7 +50,7 @@ def recover(
         >>> import dart_keras as dk, numpy as np
         >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)])
         >>> rows = np.random.default_rng(0).normal(size=(256, 64)).astype("float32")
-        >>> small, report = dk.compression.compress(model, dk.selection.Budget(1500), rows)
+        >>> small, report = dk.compression.compress(model, dk.budgets.Parameters(1500), rows)
         >>> history = recover(small, model, rows, epochs=1)
         >>> len(history.history["loss"])
         1

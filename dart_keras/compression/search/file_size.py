@@ -1,170 +1,116 @@
 """Fitting a model into what its file takes, by making and measuring files."""
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from dart_keras.budgets import ArenaBytes, FlashBytes
 from dart_keras.compression.calibration.batches import MOST_ROWS
 from dart_keras.compression.compressible import Factorization
-from dart_keras.compression.search.solution import (
-    Solution,
-    choose,
-    cost_of,
-    smallest_cost,
-    solution_of,
-    solve_cost,
-)
+from dart_keras.compression.search.costs import choose, cost_of, file_byte_costs
+from dart_keras.compression.search.solution import Solution, solution_of, solve_cost
 from dart_keras.compression.search.student import Fitter
-from dart_keras.deployment import convert
-from dart_keras.deployment.schemes import SCHEMES
-from dart_keras.devices import find_device
-from dart_keras.selection import Budget
-from dart_keras.utils.progress import progress
-
-_KIND = "file_bytes"
-
-# Close enough to the limit, as a share of it.
-_CLOSE = 0.02
-_MOST_FILES = 8
+from dart_keras.deployment.file_sizes import check_file_budget, file_sizes
+from dart_keras.utils.size_search import Measured, largest_within
 
 
-def solve_measured(fitter: Fitter, budget: Budget) -> Solution:
-    """The largest estimate of a file, given out as it does most, with which it keeps to a budget.
+def solve_file(fitter: Fitter, budget: FlashBytes | ArenaBytes) -> Solution:
+    """Return the solution with the largest file, by estimate, that keeps to a budget.
+
+    The first file decides which power of the losses is the best for the model, as in `solve_cost`.
 
     Raises:
         ValueError: If the smallest factorizations of all layers need more, or the quantization
             needs data.
         ConversionError: If the model cannot be converted.
     """
-    name = budget.kind
-    find_device(budget.target, budget.quantization)
-    if SCHEMES[budget.quantization].calibrated and fitter.observer is None:
-        raise ValueError(
-            f"Expected `calibration_data` for a file with quantization={budget.quantization!r}. "
-            "Received: calibration_data=None"
-        )
-    whole = [options[-1] for options in fitter.factorizations]
-    dense = with_file(fitter, budget, solution_of(fitter, whole))
-    if dense.measured[name] <= budget.limit:
-        return dense._replace(reason="the file keeps to the budget with it")
-    factorizations = choose(fitter, _KIND, smallest_cost(fitter, _KIND))
-    smallest = with_file(fitter, budget, solution_of(fitter, factorizations))
-    if smallest.measured[name] > budget.limit:
-        least = min(dense.measured[name], smallest.measured[name])
-        raise ValueError(
-            f"Expected a budget of at least {least} bytes, which the smaller of the files takes "
-            "with all layers as they are and with the smallest factorizations of all. "
-            f"Received: {name}={budget.limit}"
-        )
-    return _Search(fitter, budget, dense, smallest).solution()
+    return _FileSearch(fitter, budget).solution()
 
 
-class _Search:
-    """Files made and measured between one that fits and one that does not.
+class _FileSearch:
+    """Solutions for different estimates of the file, of which the best is kept."""
 
-    The next estimate is where a line through the sizes of both meets the limit. The first one
-    decides which power of the losses is the best for the model, as in `solve_cost`.
-
-    Args:
-        fitter: Of the model.
-        budget: The limit.
-        dense: A solution that does not fit.
-        smallest: One that does.
-    """
-
-    def __init__(self, fitter: Fitter, budget: Budget, dense: Solution, smallest: Solution) -> None:
-        self._fitter, self._budget = fitter, budget
-        self._best = smallest
-        self._made = [_factorizations(smallest)]
+    def __init__(self, fitter: Fitter, budget: FlashBytes | ArenaBytes) -> None:
+        self._fitter = fitter
+        self._budget = budget
+        self._costs = file_byte_costs(fitter)
+        self._data = _rows_for_files(fitter)
         self._exponent: int | None = None
-        # The estimate known to fit, and those known not to with their sizes, the smallest last.
-        self._fewest = cost_of(fitter, _KIND, _factorizations(smallest))
-        self._refused = [(cost_of(fitter, _KIND, _factorizations(dense)), self._size(dense))]
+        self._first: Solution | None = None
+        self._best: Solution | None = None
 
     def solution(self) -> Solution:
-        """The best of the files that fit."""
-        for _ in progress(range(_MOST_FILES), "measuring files"):
-            guess, found = self._next()
-            if found is None:
-                break
-            found = with_file(self._fitter, self._budget, found)
-            if self._size(found) <= self._budget.limit:
-                self._fewest, self._best = guess, found
-            else:
-                cost = cost_of(self._fitter, _KIND, _factorizations(found))
-                self._refused.append((cost, self._size(found)))
+        """Return the best solution whose file keeps to the budget."""
+        check_file_budget(self._fitter.model, self._budget, self._data)
+        whole = self._measure(solution_of(self._fitter, _whole(self._fitter)))
+        if whole.size <= self._budget.n:
+            assert self._best is not None
+            return self._best._replace(reason="the file keeps to the budget with it")
+        cheapest = choose(self._fitter, self._costs, self._costs.smallest)
+        smallest = self._measure(solution_of(self._fitter, cheapest))
+        if self._best is None:
+            least = min(whole.size, smallest.size)
+            raise ValueError(
+                f"Expected a budget of at least {least:_} bytes, which the smaller of the files "
+                "takes with all layers as they are and with the smallest factorizations of all. "
+                f"Received: {self._budget}"
+            )
+        largest_within(self._budget.n, smallest, whole, self._find, self._measure_found)
         return self._best
 
-    def _next(self) -> tuple[int, Solution | None]:
-        """The next estimate that gives other factorizations than those made, and what it gives."""
-        while (guess := self._guess()) is not None:
-            found = None
-            if self._exponent is None:
-                found = solve_cost(self._fitter, _KIND, guess)
-                self._exponent, factorizations = found.exponent, _factorizations(found)
-            else:
-                factorizations = choose(self._fitter, _KIND, guess, self._exponent)
-            if factorizations not in self._made:
-                self._made.append(factorizations)
-                return guess, found or solution_of(self._fitter, factorizations, self._exponent)
-            self._fewest = guess
-        return self._fewest, None
+    def _find(self, guess: int) -> list[Factorization]:
+        if self._exponent is None:
+            self._first = solve_cost(self._fitter, self._costs, guess)
+            self._exponent = self._first.exponent
+            return _factorizations(self._first)
+        return choose(self._fitter, self._costs, guess, self._exponent)
 
-    def _guess(self) -> int | None:
-        """An estimate to try, `None` where nothing is left to gain."""
-        limit, size = self._budget.limit, self._size(self._best)
-        if size >= (1 - _CLOSE) * limit:
-            return None
-        while self._refused[-1][0] - self._fewest <= 1:
-            # A file whose weights need more scales is larger than those of models a little larger:
-            # beyond it there may be one that fits.
-            self._fewest, _ = self._refused.pop()
-            if not self._refused:
-                return None
-        too_many, too_large = self._refused[-1]
-        share = (limit * (1 - _CLOSE / 2) - size) / max(1, too_large - size)
-        step = math.floor((too_many - self._fewest) * min(max(share, 0.05), 0.95))
-        return self._fewest + max(1, step)
+    def _measure_found(self, factorizations: list[Factorization]) -> tuple[int, int]:
+        solution, self._first = self._first, None
+        if solution is None or _factorizations(solution) != factorizations:
+            assert self._exponent is not None
+            solution = solution_of(self._fitter, factorizations, self._exponent)
+        _, cost, size = self._measure(solution)
+        return cost, size
 
-    def _size(self, solution: Solution) -> int:
-        return solution.measured[self._budget.kind]
+    def _measure(self, solution: Solution) -> Measured[list[Factorization]]:
+        sizes = file_sizes(solution.model, self._budget, self._data)
+        if sizes.limited_by(self._budget) <= self._budget.n:
+            self._best = solution._replace(measured=sizes)
+        factorizations = _factorizations(solution)
+        cost = cost_of(self._fitter, self._costs, factorizations)
+        return Measured(factorizations, cost, sizes.limited_by(self._budget))
+
+
+def remeasured(
+    fitter: Fitter, budget: FlashBytes | ArenaBytes, solution: Solution
+) -> Solution | None:
+    """Return a solution that has got other weights with the new sizes of its file.
+
+    Returns:
+        `None` if the file no longer keeps to the budget: with other weights other scales are
+        chosen, which can take more bytes.
+    """
+    sizes = file_sizes(solution.model, budget, _rows_for_files(fitter))
+    return solution._replace(measured=sizes) if sizes.limited_by(budget) <= budget.n else None
+
+
+def _rows_for_files(fitter: Fitter) -> Any:
+    """Return some calibration rows in the structure that the model takes, or `None` without any."""
+    if fitter.observer is None:
+        return None
+    batches = fitter.observer.batches
+    rows = sum(len(keras.tree.flatten(batch)[0]) for batch in batches)
+    # Ranges need no more of them, and conversion goes through them one by one.
+    some = batches[:: max(1, rows // MOST_ROWS)]
+    whole = keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *some)
+    return whole if isinstance(whole, dict) else tuple(keras.tree.flatten(whole))
+
+
+def _whole(fitter: Fitter) -> list[Factorization]:
+    return [options[-1] for options in fitter.factorizations]
 
 
 def _factorizations(solution: Solution) -> list[Factorization]:
     return [fitted.factorization for fitted in solution.fitted]
-
-
-def with_file(fitter: Fitter, budget: Budget, solution: Solution) -> Solution:
-    """A solution with what its file takes."""
-    batches = fitter.observer.batches if fitter.observer else []
-    rows = sum(len(keras.tree.flatten(batch)[0]) for batch in batches)
-    # Ranges need no more of them, and conversion goes through them one by one.
-    some = batches[:: max(1, rows // MOST_ROWS)]
-    sizes = measured_file(solution.model, some, budget.quantization, budget.target)
-    return solution._replace(measured=sizes)
-
-
-def measured_file(
-    model: keras.Model, batches: Sequence[Any], quantization: str, target: str
-) -> dict[str, int]:
-    """The sizes of the file that a model makes.
-
-    Args:
-        model: A built model.
-        batches: Calibration batches.
-        quantization: As for `dart_keras.deployment.convert`.
-        target: As for `dart_keras.deployment.convert`.
-
-    Returns:
-        Bytes by "flash_bytes" and, for a microcontroller, "arena_bytes".
-    """
-    data = None
-    if batches:
-        whole = keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *batches)
-        data = whole if isinstance(whole, dict) else tuple(keras.tree.flatten(whole))
-    artifact = convert(model, target, quantization=quantization, calibration_data=data)
-    sizes = {"flash_bytes": artifact.size}
-    return sizes if artifact.arena_size is None else {**sizes, "arena_bytes": artifact.arena_size}

@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
+from dart_keras.budgets import Parameters, RelativeError
 from dart_keras.compression import compress, recover
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.output_loss import end_error
-from dart_keras.selection import Budget, Energy
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs
 
@@ -25,7 +25,7 @@ def classifier():
 
 
 def compressed(model, share=0.6):
-    return compress(model, Budget(int(share * model.count_params())))[0]
+    return compress(model, Parameters(int(share * model.count_params())))[0]
 
 
 def distance(model, small, data):
@@ -67,7 +67,7 @@ def test_recovery_comes_closer_to_the_original_and_leaves_it_alone(build):
 def test_models_of_all_shapes_end_no_farther_from_the_original(name):
     model, batch = models.build(name)
     before = outputs(model, batch)
-    small, _ = compress(model, Energy(0.7))
+    small, _ = compress(model, RelativeError(0.7))
     known = distance(model, small, batch)
     weights = small.get_weights()
     recover(small, model, batch, epochs=2, learning_rate=1e-3)
@@ -89,7 +89,7 @@ def test_statistics_of_normalizations_and_frozen_layers_rest():
     model = regression()
     models.randomize(model)
     # The normalization is behind an activation, and so still there.
-    small = compress(model, Budget(900), layers=lambda layer: layer is model.layers[3])[0]
+    small = compress(model, Parameters(900), layers=lambda layer: layer is model.layers[3])[0]
     assert isinstance(small.layers[2], layers.BatchNormalization)
     small.layers[0].trainable = False
     frozen = small.layers[0].get_weights()
@@ -173,7 +173,7 @@ def test_batches_train_as_arrays_do():
 def test_recovery_in_compression_uses_the_data_and_is_reported(one_rate):
     model = regression()
     models.randomize(model)
-    budget = Budget(int(0.5 * model.count_params()))
+    budget = Parameters(int(0.5 * model.count_params()))
     _, without = compress(model, budget, ROWS)
     small, report = compress(model, budget, ROWS, recovery_epochs=3)
     assert report.end_error < without.end_error
@@ -237,7 +237,7 @@ def test_one_batch_for_one_epoch_trains(one_rate):
 
 def test_errors_of_layers_are_those_from_before_the_recovery(one_rate):
     model = regression()
-    budget = Energy(0.6)
+    budget = RelativeError(0.6)
     _, without = compress(model, budget, ROWS)
     _, report = compress(model, budget, ROWS, recovery_epochs=3)
     for what in ("error", "end_error"):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from dart_keras.budgets import Parameters
 from dart_keras.compression import compress
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
@@ -16,7 +17,6 @@ from dart_keras.compression.search.solution import (
     solve_cost_balanced,
 )
 from dart_keras.compression.search.student import Fitter
-from dart_keras.selection import Budget
 from tests.compression import models
 
 ROWS = np.random.default_rng(0).normal(size=(256, 64)).astype("float32")
@@ -40,7 +40,7 @@ def fitter_of(model):
 
 def test_the_rate_is_one_that_ends_close_and_looking_for_it_leaves_the_weights():
     model = network()
-    small, _ = compress(model, Budget(2500))
+    small, _ = compress(model, Parameters(2500))
     weights, distillation = small.get_weights(), Distillation(model, ROWS, 10)
     chosen = distillation.best_rate(small)
     for ours, before in zip(small.get_weights(), weights, strict=True):
@@ -61,7 +61,7 @@ def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
         keras.Model, "fit", lambda *args, **named: counted.append(fit(*args, **named).params)
     )
     model = network()
-    Distillation(model, ROWS, 1, batch_size).train(compress(model, Budget(2500))[0], 1e-3)
+    Distillation(model, ROWS, 1, batch_size).train(compress(model, Parameters(2500))[0], 1e-3)
     assert [params["steps"] for params in counted] == [steps]
 
 
@@ -118,5 +118,5 @@ def test_the_closer_of_the_two_is_taken(one_rate):
         errors.append(distillation.error(each.model))
     # Not a matter of which order the rows came in.
     assert max(errors) > 1.2 * min(errors)
-    _, report = compress(model, Budget(2500), ROWS, recovery_epochs=3)
+    _, report = compress(model, Parameters(2500), ROWS, recovery_epochs=3)
     assert [row.ranks for row in report.layers] == ranks[int(np.argmin(errors))]

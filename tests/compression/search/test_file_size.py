@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from keras import layers
 
+from dart_keras.budgets import ArenaBytes, FlashBytes
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
-from dart_keras.compression.search.file_size import measured_file, solve_measured
+from dart_keras.compression.search.file_size import solve_file
 from dart_keras.compression.search.student import Fitter
 from dart_keras.deployment import convert
-from dart_keras.selection import Budget
+from dart_keras.deployment.file_sizes import file_sizes
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("tflite_micro")
@@ -41,10 +42,7 @@ def fitter(with_data=True):
 @functools.cache
 def whole(device, with_data=True):
     """The sizes of the file of the model as it is."""
-    known = fitter(with_data)
-    return measured_file(
-        known.model, known.observer.batches if known.observer else [], *dict(device).values()
-    )
+    return file_sizes(fitter().model, FlashBytes(1, **dict(device)), ROWS if with_data else None)
 
 
 def file_of(model, quantization, target):
@@ -57,29 +55,28 @@ def file_of(model, quantization, target):
     ids=["int8", "float"],
 )
 def test_the_file_keeps_to_the_limit_and_makes_use_of_it(device, with_data, share):
-    limit = int(share * whole(tuple(device.items()), with_data)["flash_bytes"])
-    solution = solve_measured(fitter(with_data), Budget(flash_bytes=limit, **device))
+    limit = int(share * whole(tuple(device.items()), with_data).flash_bytes)
+    solution = solve_file(fitter(with_data), FlashBytes(limit, **device))
     file = file_of(solution.model, **device)
     assert 0.85 * limit < file.size <= limit
-    assert solution.measured["flash_bytes"] == file.size
-    assert solution.measured.get("arena_bytes") == file.arena_size
+    assert solution.measured == (file.size, file.arena_size)
     assert [found.layer is None for found in solution.fitted] != [True, True]
 
 
 def test_an_unreachable_limit_names_the_smallest_that_can_be_reached():
-    with pytest.raises(ValueError, match=r"Received: flash_bytes=1$") as error:
-        solve_measured(fitter(False), Budget(flash_bytes=1, **PI))
-    [smallest] = map(int, re.findall(r"at least (\d+) bytes", str(error.value)))
-    solution = solve_measured(fitter(False), Budget(flash_bytes=smallest, **PI))
+    with pytest.raises(ValueError, match=r"Received: FlashBytes\(1, .*$") as error:
+        solve_file(fitter(False), FlashBytes(1, **PI))
+    [smallest] = map(int, re.findall(r"at least ([\d_]+) bytes", str(error.value)))
+    solution = solve_file(fitter(False), FlashBytes(smallest, **PI))
     assert file_of(solution.model, **PI).size == smallest
-    with pytest.raises(ValueError, match=f"at least {smallest} bytes"):
-        solve_measured(fitter(False), Budget(flash_bytes=smallest - 1, **PI))
+    with pytest.raises(ValueError, match=f"at least {smallest:_} bytes"):
+        solve_file(fitter(False), FlashBytes(smallest - 1, **PI))
 
 
-@pytest.mark.parametrize("kind", ["flash_bytes", "arena_bytes"])
+@pytest.mark.parametrize("kind", [FlashBytes, ArenaBytes])
 def test_a_model_that_fits_is_left_whole(kind):
     sizes = whole(tuple(MICRO.items()))
-    solution = solve_measured(fitter(), Budget(**{kind: sizes[kind]}, **MICRO))
+    solution = solve_file(fitter(), kind(sizes.limited_by(kind(1)), **MICRO))
     assert [found.layer for found in solution.fitted] == [None, None]
     assert solution.measured == sizes
     np.testing.assert_array_equal(solution.model(ROWS), fitter().model(ROWS))
@@ -87,15 +84,9 @@ def test_a_model_that_fits_is_left_whole(kind):
 
 def test_integers_need_calibration_data():
     for quantization in ("int8", "int16x8"):
-        budget = Budget(flash_bytes=10**6, quantization=quantization)
+        budget = FlashBytes(10**6, quantization=quantization)
         with pytest.raises(ValueError, match=rf"^Expected .*='{quantization}'\. Received: .*=None"):
-            solve_measured(fitter(with_data=False), budget)
-
-
-def test_what_the_device_does_not_run_is_refused():
-    budget = Budget(flash_bytes=10**6, quantization="dynamic", target="microcontroller")
-    with pytest.raises(ValueError, match=r"`quantization` must be one of .*'dynamic'"):
-        solve_measured(fitter(with_data=False), budget)
+            solve_file(fitter(with_data=False), budget)
 
 
 @pytest.mark.parametrize("structure", ["dict", "list"])
@@ -107,14 +98,16 @@ def test_files_of_several_inputs_are_calibrated_by_all_of_them(structure):
     data = {"a": 100 * ROWS[:, :4], "b": ROWS[:, :6]}
     if structure == "list":
         data = list(data.values())
-    sizes = measured_file(model, calibration_batches(model, data), **PI_INT8)
+    compressibles, _, _ = find_compressible_layers(model)
+    observer = Observer(model, compressibles, calibration_batches(model, data))
+    solution = solve_file(Fitter(model, compressibles, observer), FlashBytes(10**6, **PI_INT8))
     rows = data if structure == "dict" else tuple(data)
     file = convert(model, **PI_INT8, calibration_data=rows)
-    assert sizes == {"flash_bytes": file.size}
+    assert solution.measured == (file.size, None)
 
 
 def test_an_unreachable_arena_names_the_smallest_of_those_measured():
-    size = whole(tuple(MICRO.items()))["arena_bytes"]
-    with pytest.raises(ValueError, match=r"Received: arena_bytes=1$") as error:
-        solve_measured(fitter(), Budget(arena_bytes=1, **MICRO))
-    assert int(re.search(r"at least (\d+)", str(error.value))[1]) <= size
+    size = whole(tuple(MICRO.items())).arena_bytes
+    with pytest.raises(ValueError, match=r"Received: ArenaBytes\(1, .*$") as error:
+        solve_file(fitter(), ArenaBytes(1, **MICRO))
+    assert int(re.search(r"at least ([\d_]+)", str(error.value))[1]) <= size

@@ -3,6 +3,8 @@ from dataclasses import replace
 import pytest
 
 import dart_keras as dk
+from dart_keras.selection.layer_budget import LayerBudget
+from dart_keras.selection.threshold import ErrorTolerance
 from examples.language_model.architecture import Architecture
 from examples.language_model.arguments import run_parser, settings_from
 from examples.language_model.settings import SELECTIONS, Settings
@@ -23,8 +25,8 @@ def test_json_round_trip(selection):
 def test_each_selection():
     kinds = {
         "threshold": dk.selection.Threshold,
-        "energy": dk.selection.Energy,
-        "budget": dk.selection.Budget,
+        "error": ErrorTolerance,
+        "budget": LayerBudget,
         "gumbel": dk.selection.GumbelSoftmax,
     }
     for name, kind in kinds.items():
@@ -42,17 +44,16 @@ def test_separate_budgets_for_table_and_rest():
     parts = ("--parameters", "5000", "--table-parameters", "2000")
     selection = settings("--selection", "budget", *parts).discretization().selection
     assert isinstance(selection, dk.selection.SelectionMap)
-    assert selection.default.limit == 3000
-    assert [each.limit for each in selection.selections.values()] == [2000]
+    assert selection.default.budget == dk.budgets.Parameters(3000)
+    budgets = [each.budget for each in selection.selections.values()]
+    assert budgets == [dk.budgets.Parameters(2000)]
 
 
 def test_budget_is_allocated_by_calibration_data():
     data = [(1, 2)]
     whole = settings("--selection", "budget", "--parameters", "5000")
-    assert whole.discretization(data).selection.calibration_data is data
-    parts = replace(whole, table_parameters=2000).discretization(data).selection
-    assert parts.default.calibration_data is data
-    assert parts.selections["table_.*"].calibration_data is data
+    for each in (whole, replace(whole, table_parameters=2000)):
+        assert each.discretization(data).calibration_data is data
 
 
 def test_gates_need_no_rank_regularizer():

@@ -1,0 +1,125 @@
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from dart_keras.budgets import ArenaBytes, FlashBytes
+from dart_keras.deployment.file_sizes import check_file_budget, file_sizes
+from dart_keras.layers.resizing import Resizing, resize
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.model_surgery.clone import copy_model
+from dart_keras.selection.importance import rank_gains
+from dart_keras.selection.layer_budget import parameters_of
+from dart_keras.selection.rank_allocation import allocate_ranks
+from dart_keras.selection.selection import Selection
+from dart_keras.utils.size_search import Measured, largest_within
+
+LayerRanks = list[tuple[int, ...]]
+
+
+class FileBudget(Selection):
+    """Ranks with which the model's `.tflite` file keeps to a budget.
+
+    Ranks are allocated under a limit of parameters, as for `dart_keras.budgets.Parameters`, and the
+    limit is found by making and measuring files of truncated copies of the model. The model itself
+    is left as it is. The file is that of the weights at the time: as training goes on, other scales
+    may be chosen for them, which can take a few bytes more.
+
+    Args:
+        budget: The most bytes of the file, or of its arena.
+    """
+
+    def __init__(self, budget: FlashBytes | ArenaBytes) -> None:
+        self.budget = budget
+
+    def begin(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> None:
+        """Check that the file with rank 1 at every bond keeps to the budget.
+
+        Raises:
+            ValueError: If it does not, with its size, or if the target does not run the
+                quantization, or this needs calibration data and there are none.
+            ConversionError: If the model cannot be converted.
+        """
+        check_file_budget(model, self.budget, calibration_data)
+        if layers:
+            self._smallest(model, layers, calibration_data)
+
+    def select(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> LayerRanks:
+        """Return all d + 1 ranks of each layer.
+
+        Raises:
+            ValueError: As from `begin`.
+            ConversionError: If the model cannot be converted.
+        """
+        gains = rank_gains(model, layers, None)
+
+        def find(parameters: float) -> LayerRanks:
+            return allocate_ranks(layers, gains, parameters_of, parameters)
+
+        def measure(ranks: LayerRanks) -> tuple[int, int]:
+            return _parameters(layers, ranks), self._size(model, layers, ranks, calibration_data)
+
+        largest = find(float("inf"))
+        too_large = Measured(largest, *measure(largest))
+        if too_large.size <= self.budget.n:
+            return largest
+        fitting = self._smallest(model, layers, calibration_data)
+        return largest_within(self.budget.n, fitting, too_large, find, measure)
+
+    def _smallest(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any
+    ) -> Measured[LayerRanks]:
+        ranks: LayerRanks = [(1,) * len(layer.ranks) for layer in layers]
+        size = self._size(model, layers, ranks, calibration_data)
+        if size > self.budget.n:
+            raise ValueError(
+                f"Expected a budget of at least {size:_} bytes, which the model takes with rank 1 "
+                f"at every bond. Received: {self.budget}"
+            )
+        return Measured(ranks, _parameters(layers, ranks), size)
+
+    def _size(
+        self, model: keras.Model, layers: Sequence[TTLayer], ranks: LayerRanks, data: Any
+    ) -> int:
+        # Keras seeds initializers, of the copy's layers too, from Python's generator. Without this,
+        # what is drawn later would depend on how many files were measured.
+        state = random.getstate()
+        try:
+            copy = truncated_copy(model, layers, ranks)
+            return file_sizes(copy, self.budget, data).limited_by(self.budget)
+        finally:
+            random.setstate(state)
+
+
+def truncated_copy(
+    model: keras.Model, layers: Sequence[TTLayer], ranks: Sequence[tuple[int, ...]]
+) -> keras.Model:
+    """Return a copy of a model with some of its layers truncated, as `RankDiscretization` does it.
+
+    Args:
+        model: A built model. It is left as it is.
+        layers: Some of its layers.
+        ranks: For each of them all d + 1 ranks.
+    """
+    copy, copies = copy_model(model)
+    resize(
+        [
+            _resizing(copies[id(layer)], layer, layer_ranks)
+            for layer, layer_ranks in zip(layers, ranks, strict=True)
+        ]
+    )
+    return copy
+
+
+def _resizing(copy: Any, layer: TTLayer, ranks: tuple[int, ...]) -> Resizing:
+    resizing, _ = layer.plan_truncation(ranks)
+    return Resizing(copy, resizing.cores, fix_ranks=True)
+
+
+def _parameters(layers: Sequence[TTLayer], ranks: LayerRanks) -> int:
+    return sum(map(parameters_of, layers, ranks))

@@ -1,0 +1,66 @@
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from dart_keras.budgets import MultiplyAdds, Parameters
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.importance import rank_gains
+from dart_keras.selection.rank_allocation import RankCost, allocate_ranks, cost_at_rank_one
+from dart_keras.selection.selection import Selection
+from dart_keras.tensor_train.ranks import count_parameters
+
+
+class LayerBudget(Selection):
+    """Ranks with which all layers together keep to a budget, where that loses least.
+
+    Without calibration data a rank gains its share of the layer's squared norm. With pairs of
+    inputs and targets it gains what the model's loss would change without it: a relative error of
+    one layer can cost much more than that of another.
+
+    Args:
+        budget: The most that all layers may take together.
+        cost: What one layer takes of it at some ranks.
+    """
+
+    def __init__(self, budget: Parameters | MultiplyAdds, cost: RankCost) -> None:
+        self.budget = budget
+        self._cost = cost
+
+    def begin(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> None:
+        """Check that rank 1 at every bond keeps to the budget.
+
+        Raises:
+            ValueError: If it does not, with what it takes.
+        """
+        least = cost_at_rank_one(layers, self._cost)
+        if least > self.budget.n:
+            raise ValueError(
+                f"Expected a budget of at least {type(self.budget)(least)}, which rank 1 takes at "
+                f"every bond. Received: {self.budget}"
+            )
+
+    def select(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> list[tuple[int, ...]]:
+        """Return all d + 1 ranks of each layer.
+
+        Raises:
+            ValueError: If rank 1 at every bond takes too much already, or calibration data are not
+                pairs of inputs and targets.
+        """
+        self.begin(model, layers)
+        gains = rank_gains(model, layers, calibration_data)
+        return allocate_ranks(layers, gains, self._cost, self.budget.n)
+
+
+def parameters_of(layer: TTLayer, ranks: Sequence[int]) -> int:
+    """Return how many parameters a layer's cores have at some ranks."""
+    return count_parameters(layer.input_modes, layer.output_modes, ranks)
+
+
+def multiply_adds_of(layer: TTLayer, ranks: Sequence[int]) -> int:
+    """Return how many multiply-adds a layer takes at some ranks for one row of its inputs."""
+    return layer.multiply_adds(ranks)

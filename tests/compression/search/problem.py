@@ -1,0 +1,73 @@
+"""A model to compress, and what it takes."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import layers
+
+from dart_keras.budgets import MultiplyAdds, Parameters
+from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.compressible import find_compressible_layers
+from dart_keras.compression.search.costs import multiply_add_costs, parameter_costs
+from dart_keras.compression.search.student import Fitter
+
+COSTS = {Parameters: parameter_costs, MultiplyAdds: multiply_add_costs}
+
+
+@functools.cache
+def fitter(with_data=True):
+    """Of a model with a table, and with a layer that sees several rows for one of the inputs."""
+    keras.utils.set_random_seed(0)
+    ids = keras.Input((4,), dtype="int32")
+    x = layers.Embedding(50, 16, name="table")(ids)
+    x = layers.Activation("tanh")(layers.Dense(20, name="positions")(x))
+    x = layers.LayerNormalization(name="norm")(layers.Flatten()(x))
+    model = keras.Model(ids, layers.Dense(12, name="last")(x))
+    for layer in model.layers:
+        # Singular values that fall, as in trained models.
+        if layer.weights and layer.name != "norm":
+            u, s, v = np.linalg.svd(np.asarray(layer.weights[0]), full_matrices=False)
+            layer.weights[0].assign((u * s * np.geomspace(1, 0.05, len(s))) @ v)
+    rows = np.random.default_rng(0).integers(0, 50, (160, 4))
+    compressibles, others, _ = find_compressible_layers(model)
+    if not with_data:
+        return Fitter(model, compressibles)
+    return Fitter(
+        model,
+        compressibles,
+        Observer(model, compressibles, calibration_batches(model, rows), others),
+    )
+
+
+def counted(model, kind):
+    """What a small model takes, by the arrays that its layers hold."""
+    if kind is Parameters:
+        return sum(int(np.prod(weight.shape)) for weight in model.weights)
+    total = 0
+    for name, rows in (("positions", 4), ("last", 1)):
+        layer = model.get_layer(name)
+        if isinstance(layer, layers.Dense):
+            total += rows * int(np.prod(layer.kernel.shape))
+        elif layer.input_modes[1] == layer.output_modes[0] == 1:
+            total += rows * sum(int(np.prod(core.shape)) for core in layer.cores)
+        else:
+            total += rows * least_products(layer)
+    return total
+
+
+def least_products(layer):
+    (n1, n2), (m1, m2) = layer.input_modes, layer.output_modes
+    rank = layer.ranks[1]
+    either_way = rank * n2 * m1 * (n1 + m2), rank * n1 * m2 * (n2 + m1)
+    return min(*either_way, n1 * n2 * m1 * m2)
+
+
+def costs(kind, with_data=True):
+    return COSTS[kind](fitter(with_data))
+
+
+def limits(kind, share, with_data=True):
+    low = costs(kind, with_data).smallest
+    return round(low + share * (1.1 * counted(fitter().model, kind) - low))
