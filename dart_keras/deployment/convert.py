@@ -18,8 +18,8 @@ from dart_keras.deployment.tracing.representative_data import MAX_ROWS, collect,
 from dart_keras.deployment.tracing.signature import ModelSignature, model_signature
 from dart_keras.deployment.validation.target_check import judge, keras_outputs
 from dart_keras.devices import Device, find_device
-from dart_keras.utils.keras_backend import require_tensorflow
 from dart_keras.utils.argument_checks import is_integer
+from dart_keras.utils.keras_backend import require_tensorflow
 
 _COMPARED_ROWS = 64
 _RECORDED_ROWS = 4

@@ -4,7 +4,7 @@ import keras
 
 from dart_keras.budgets import ArenaBytes, FlashBytes
 from dart_keras.deployment.convert import convert
-from dart_keras.deployment.post_training.schemes import SCHEMES
+from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.quantization.quantized_models import quantized_layers
 
 

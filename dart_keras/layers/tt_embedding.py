@@ -154,7 +154,7 @@ class TTEmbedding(TTLayer):
             ranks: All d + 1 ranks, which need not be the present ones.
         """
         modes = self.input_modes, self.output_modes
-        return plan_lookup(1, *modes, ranks, machine="microcontroller").multiply_adds
+        return plan_lookup(1, *modes, ranks, target="microcontroller").multiply_adds
 
     def contraction_plan(
         self, rows: int | None = None, training: bool | None = None

@@ -9,13 +9,9 @@ from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.distillation.trainer import Distillation
-from dart_keras.compression.search.solution import (
-    choose,
-    cost_of,
-    smallest_cost,
-    solve_cost,
-    solve_cost_balanced,
-)
+from dart_keras.compression.search.balanced import solve_balanced
+from dart_keras.compression.search.costs import choose, cost_of, parameter_costs
+from dart_keras.compression.search.solution import solve_cost
 from dart_keras.compression.search.student import Fitter
 from tests.compression import models
 
@@ -67,8 +63,9 @@ def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
 
 def test_balanced_trains_keep_to_the_same_limit():
     fitter = fitter_of(network())
-    factorizations = choose(fitter, "parameters", 1150)
-    balanced = solve_cost_balanced(fitter, "parameters", 1150, factorizations)
+    costs = parameter_costs(fitter)
+    factorizations = choose(fitter, costs, 1150)
+    balanced = solve_balanced(fitter, costs, 1150, factorizations)
     assert balanced.model.count_params() <= 1150
     for factorization, new in zip(factorizations, balanced.fitted, strict=True):
         assert (
@@ -83,33 +80,35 @@ def test_balanced_trains_keep_to_the_same_limit():
     assert first.ranks[1] >= last.ranks[1] > 1
     # Nothing is to be balanced, or not within the limit.
     again = [new.factorization for new in balanced.fitted]
-    assert solve_cost_balanced(fitter, "parameters", 1150, again) is None
-    assert solve_cost_balanced(fitter, "parameters", 10, factorizations) is None
+    assert solve_balanced(fitter, costs, 1150, again) is None
+    assert solve_balanced(fitter, costs, 10, factorizations) is None
 
 
 def test_small_layers_stay_whole_beside_balanced_trains_where_they_fit():
     stack = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(3)]
     model = keras.Sequential([keras.Input((64,)), *stack])
     fitter = fitter_of(model)
+    costs = parameter_costs(fitter)
     last = fitter.compressibles[-1].dense
     assert last.parameters < 0.01 * model.count_params()
     low = [
         next(each for each in options if each.kind == "low rank")
         for options in fitter.factorizations
     ]
-    room = cost_of(fitter, "parameters", [*low[:2], last]) + 1000
-    balanced = solve_cost_balanced(fitter, "parameters", room, low)
+    room = cost_of(fitter, costs, [*low[:2], last]) + 1000
+    balanced = solve_balanced(fitter, costs, room, low)
     assert [new.factorization.kind for new in balanced.fitted] == ["tensor train"] * 2 + ["dense"]
-    tight = solve_cost_balanced(fitter, "parameters", smallest_cost(fitter, "parameters"), low)
+    tight = solve_balanced(fitter, costs, costs.smallest, low)
     assert [new.factorization.kind for new in tight.fitted] == ["tensor train"] * 3
 
 
 def test_the_closer_of_the_two_is_taken(one_rate):
     model = network()
     fitter, distillation = fitter_of(model), Distillation(model, ROWS, 3)
-    low_rank = solve_cost(fitter, "parameters", 2500)
+    costs = parameter_costs(fitter)
+    low_rank = solve_cost(fitter, costs, 2500)
     factorizations = [new.factorization for new in low_rank.fitted]
-    solutions = [low_rank, solve_cost_balanced(fitter, "parameters", 2500, factorizations)]
+    solutions = [low_rank, solve_balanced(fitter, costs, 2500, factorizations)]
     ranks = [[new.factorization.ranks for new in each.fitted] for each in solutions]
     assert ranks[0] != ranks[1]
     errors = []
