@@ -24,8 +24,8 @@ class LayerCost:
         type: The layer's class.
         modes: Input and output modes of a TT layer, as text; empty for others.
         ranks: All d + 1 ranks of a TT layer; empty for others.
-        parameters: How many numbers the layer holds.
-        dense_parameters: How many its dense twin would hold.
+        parameters: The number of parameters of the layer.
+        dense_parameters: That of its dense equivalent.
     """
 
     name: str
@@ -50,12 +50,12 @@ class ModelSummary:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model holds."""
+        """The number of parameters of the model."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
     def dense_parameters(self) -> int:
-        """How many it would hold with dense matrices in the place of its tensor trains."""
+        """The number of parameters with dense matrices in place of TT matrices."""
         return sum(layer.dense_parameters for layer in self.layers)
 
     def __str__(self) -> str:

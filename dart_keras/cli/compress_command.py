@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
     )
     budget = parser.add_mutually_exclusive_group(required=True)
     for name, meaning in (
-        ("--parameters", "the most numbers that the model may hold"),
+        ("--parameters", "the most parameters that the model may hold"),
         ("--flash-bytes", "the most bytes that the .tflite file may take"),
         ("--multiply-adds", "the most products by weights that one row may take"),
         ("--arena-bytes", "the most bytes of working memory that one row may take"),

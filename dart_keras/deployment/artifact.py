@@ -148,9 +148,10 @@ class Artifact:
     def operator_errors(self, calibration_data: Any) -> OperatorErrors:
         """Say where a quantized file loses its precision, operator by operator.
 
-        Every operator's output, integers on LiteRT, is held against the float32 file of the same
-        model: once with all errors since the input, and once with those that the operator adds
-        itself, found by giving its float twin what it was given.
+        Compare the integer output of every operator on LiteRT with that of the same operator in
+        the float32 file of the model. Two errors are given: the one accumulated since the input,
+        and the one that the operator adds itself. The second is found by running the float
+        operator on the dequantized inputs of the quantized one.
 
         Args:
             calibration_data: Rows, in any form that `convert` takes; all of them are used.

@@ -41,14 +41,16 @@ def convert(
     returned, on LiteRT and, for a microcontroller, on TensorFlow Lite Micro's interpreter too,
     and its outputs are compared with the model's. The model is left as it was.
 
-    Tensor trains are multiplied in the order that is fastest on the target by an estimate.
+    TT matrices are multiplied in the order that is fastest on the target by an estimate.
     For int8 and int16x8, their cores are rebased to the core basis with the least quantization
     error. (The product of neighbouring cores stays the same with a matrix and its inverse between
     them.)
-    Quantized weights have a scale for each channel, or a single one where that costs no output
-    more than half a decibel of its signal-to-noise ratio in all, or 1.5 on a microcontroller, where
-    each scale takes working memory, too; one decibel more, if the file would else be larger than
-    1.25 times its weights, its biases and 2 KiB together.
+
+    Quantized weights have a scale for each channel, or a single one where that costs little. All
+    single scales together lower the signal-to-noise ratio of no output by more than 0.5 dB, or
+    1.5 dB on a microcontroller, where each scale also takes working memory. One decibel more is
+    allowed if the file would otherwise be larger than the sum of 1.25 times its weights, its
+    biases and 2 KiB.
 
     Integer inputs, and float inputs that go straight into an embedding, are int32 in the file.
     All other inputs are float32, int8 or int16, as the quantization scheme says.

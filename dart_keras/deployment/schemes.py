@@ -4,7 +4,7 @@ from typing import Any
 
 from dart_keras.private_apis import set_per_channel
 
-# TensorFlow's converter leaves constants of fewer numbers in float, if activations are.
+# TensorFlow's converter leaves constants of fewer elements in float, if activations are.
 _SMALLEST_QUANTIZED = 1024
 
 
@@ -38,9 +38,9 @@ class QuantizationScheme:
         # The set of integer operators alone is refused without calibration data.
         return replace(self, operator_sets=("TFLITE_BUILTINS",), learned=True)
 
-    def bytes_per_weight(self, numbers: int) -> int:
-        """Return the bytes of one weight of a constant of so many numbers."""
-        small = not self.calibrated and numbers < _SMALLEST_QUANTIZED
+    def bytes_per_weight(self, elements: int) -> int:
+        """Return the bytes of one weight of a constant with that number of elements."""
+        small = not self.calibrated and elements < _SMALLEST_QUANTIZED
         return 4 if small or not self.optimized else 1
 
     def configure(

@@ -57,7 +57,7 @@ class GraphRun:
         return other
 
     def forward(self, place: int) -> None:
-        """Run the operations before a place, and forget what none behind it reads."""
+        """Run the operations before a place, and forget what none after it reads."""
         # Attention layers take the masks off the tensors that they are given, here in another run.
         for tensor, mask in self._masks:
             backend.set_keras_mask(tensor, mask)
@@ -71,7 +71,7 @@ class GraphRun:
         self._masks = [(x, backend.get_keras_mask(x)) for x in self._store.values()]
 
     def outputs(self) -> Any:
-        """Run to the end; the model's outputs."""
+        """Run to the end and return the model's outputs."""
         self.forward(self.length)
         found = [self._store[key] for key in self._results]
         return keras.tree.pack_sequence_as(self._structure, found)

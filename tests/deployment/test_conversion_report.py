@@ -16,7 +16,7 @@ def test_the_report_is_json_and_complete():
     assert report["file_bytes"] == len(artifact.content) == artifact.size
     assert report["arena_bytes"] == artifact.arena_size
     assert report["memory"] == {
-        # Four rows of 20 numbers in and 4 out, a byte each.
+        # Four rows of 20 input values and 4 output values, a byte each.
         "flash_bytes": {"model": artifact.size, "examples": 4 * (20 + 4)},
         "ram_bytes": {"arena": artifact.arena_size},
     }

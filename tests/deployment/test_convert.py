@@ -247,7 +247,7 @@ def test_an_outlier_among_the_rows_widens_the_range_of_min_and_max_only():
     ratios = {}
     for activation_ranges in ("minmax", "percentile"):
         artifact = convert(models.tt_dense(), **wanted, activation_ranges=activation_ranges)
-        # Of 20,480 numbers, one on either side may be left out.
+        # Of 20,480 values, one on either side may be left out.
         assert (artifact.inputs[0].scale > 0.3) is (activation_ranges == "minmax")
         [output] = artifact.verify(usual)["litert"]
         ratios[activation_ranges] = output["sqnr_db"]

@@ -87,6 +87,6 @@ def test_later_layers_of_a_model_get_the_mask():
 
 
 def test_it_is_the_mask_that_reversible_embedding_sets():
-    twin = keras.layers.ReversibleEmbedding(6, 2, mask_zero=True)
+    layer = keras.layers.ReversibleEmbedding(6, 2, mask_zero=True)
     outputs = Masked()(IDS)
-    np.testing.assert_array_equal(outputs._keras_mask, twin(IDS)._keras_mask)
+    np.testing.assert_array_equal(outputs._keras_mask, layer(IDS)._keras_mask)

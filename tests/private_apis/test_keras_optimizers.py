@@ -159,18 +159,18 @@ def test_sgd_takes_the_steps_that_it_would_have_taken_uncut(momentum, tmp_path):
     model = model_with(optimizers.SGD(0.05, momentum=momentum), low_rank=True)
     train(model)
     model.save(tmp_path / "model.keras")
-    twin = keras.models.load_model(tmp_path / "model.keras")
-    twin.run_eagerly = True
+    uncut = keras.models.load_model(tmp_path / "model.keras")
+    uncut.run_eagerly = True
     assert model.get_layer("middle").truncate(3) < 1e-5
-    assert twin.get_layer("middle").ranks == (1, 6, 1)
-    np.testing.assert_allclose(train(model, 5), train(twin, 5), rtol=1e-4)
+    assert uncut.get_layer("middle").ranks == (1, 6, 1)
+    np.testing.assert_allclose(train(model, 5), train(uncut, 5), rtol=1e-4)
     np.testing.assert_allclose(
-        model.get_layer("middle").to_dense(), twin.get_layer("middle").to_dense(), atol=1e-4
+        model.get_layer("middle").to_dense(), uncut.get_layer("middle").to_dense(), atol=1e-4
     )
 
 
 def test_moments_of_adam_keep_what_orthonormal_maps_keep():
-    # With a learning rate of zero the train stays of rank three exactly.
+    # With a learning rate of zero the TT matrix keeps rank three exactly.
     model = model_with(optimizers.Adam(0.0), low_rank=True)
     train(model)
     optimizer, layer = model.optimizer, model.get_layer("middle")

@@ -137,10 +137,10 @@ def test_the_graph_is_that_of_the_new_layers(make):
     np.testing.assert_allclose(other(X), alone)
 
 
-def test_a_layer_that_the_holder_has_already_takes_the_place_of_its_twin():
+def test_a_layer_that_the_holder_has_already_can_replace_another():
     holder = around()
-    twin = holder.listed[0]
-    replace_sublayers(holder, {id(twin): holder.alone})
+    replaced = holder.listed[0]
+    replace_sublayers(holder, {id(replaced): holder.alone})
     assert holder.listed[0] is holder.alone
     assert len(holder.weights) == 10
 

@@ -48,8 +48,8 @@ def in_lines(literals: Iterable[str], before: str = "    ", after: str = ",") ->
 
     Args:
         literals: The elements.
-        before: What comes in front of the first one; the other lines begin below it.
-        after: What comes behind the last one.
+        before: What comes before the first one; the other lines are indented by as much.
+        after: What comes after the last one.
     """
     return textwrap.fill(
         ", ".join(literals) + after,

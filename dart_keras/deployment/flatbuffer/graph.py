@@ -47,7 +47,7 @@ class Graph:
         return () if shape is None else tuple(int(size) for size in shape)
 
     def size(self, tensor: int) -> int:
-        """Return how many numbers a tensor holds."""
+        """Return the number of elements of a tensor."""
         return int(np.prod(self.shape(tensor)))
 
     def dtype(self, tensor: int) -> str:
@@ -103,7 +103,7 @@ class Graph:
         Args:
             like: The other tensor.
             scale: What a step stands for; an array of these for each index of the first axis.
-            values: The numbers of a constant; None for a tensor that an operator makes.
+            values: The integers of a constant; None for a tensor that an operator makes.
         """
         place = self.add_tensor(like, self.shape(like))
         tensor = self._subgraph.tensors[place]

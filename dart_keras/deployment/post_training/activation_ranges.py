@@ -81,7 +81,7 @@ METHODS: dict[str, Callable[[Histogram, str], tuple[float, float]] | None] = {
 
 
 def set_true_ranges(model: Any, arrays: Sequence[np.ndarray]) -> None:
-    """Set each activation's range to the smallest and the largest number that it really takes.
+    """Set each activation's range to the smallest and the largest value that it takes.
 
     TensorFlow's calibrator looks at an operator's inputs after it has run, too. One that works in
     place, such as an addition, has written its output over one of them by then: what is added to a

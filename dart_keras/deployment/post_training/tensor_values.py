@@ -36,7 +36,7 @@ class Inspection:
         """Run the file once.
 
         Args:
-            inputs: An array for each input, of as many numbers and the same dtype.
+            inputs: An array for each input, of the same dtype and number of elements.
         """
         for detail, values in zip(self._inputs, inputs, strict=True):
             self._interpreter.set_tensor(detail["index"], values.reshape(detail["shape"]))

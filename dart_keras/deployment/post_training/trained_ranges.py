@@ -57,7 +57,7 @@ def with_learned_ranges(
 def rows_in_range(
     model: keras.Model, specs: Sequence[InputSpec], rows: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """Random inputs, the floats of them brought into the ranges that a model has learned.
+    """Move random inputs of floats into the ranges that a model has learned.
 
     Args:
         model: A quantization-aware model.
@@ -68,9 +68,9 @@ def rows_in_range(
     moved = []
     for tensor, spec, array in zip(model.inputs, specs, rows, strict=True):
         # None for ids, and where the model has been put into another one.
-        behind = layers.get(range_of_input(tensor))
-        if spec.dtype == "float32" and behind is not None:
-            low, high = behind.quantizers[0].range
+        reader = layers.get(range_of_input(tensor))
+        if spec.dtype == "float32" and reader is not None:
+            low, high = reader.quantizers[0].range
             array = np.clip((low + high) / 2 + array * (high - low) / 4, low, high)
         moved.append(array.astype(spec.dtype))
     return moved

@@ -8,7 +8,7 @@ import numpy as np
 
 from dart_keras.deployment.flatbuffer.serialization import copy_parsed, operator_name, pack, sweep
 
-# How many decibels more it may cost to make a file small that has many scales beside its weights.
+# The decibels that may be lost beyond the tolerance to make a file with many scales small.
 EXTRA_TOLERANCE = 1.0
 # The operators whose second input may have a scale for each channel.
 _WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
@@ -59,10 +59,11 @@ def choose_scales(
 ) -> tuple[Any, WeightScales]:
     """Give weights a single scale where that makes the file smaller and hardly worse.
 
-    Weights are taken in the order of what their channels' own scales are worth, least first, for
-    as long as no output's signal-to-noise ratio falls by more than the tolerance. Where the file
-    is still not small, because a matrix of few rows has more bytes of scales than of weights, as
-    many more are taken as make it so, if they cost no more than one decibel beyond the tolerance.
+    Weights are taken in the order of the error that a single scale adds for each scale saved,
+    least first, until an output's signal-to-noise ratio would fall by more than the tolerance. The
+    file may still not be small, because a matrix of few rows has more bytes of scales than of
+    weights. Then more weights are taken until it is, if that costs no more than one decibel beyond
+    the tolerance.
 
     Args:
         per_channel: The `ModelT` of a file with a scale for each channel.
@@ -74,7 +75,7 @@ def choose_scales(
     Returns:
         A new `ModelT`, and how its weights are scaled.
     """
-    weights = _by_worth(per_channel, per_tensor)
+    weights = _by_added_error(per_channel, per_tensor)
     best = decibels(pack(per_channel))
 
     def mixed(count: int) -> Any:
@@ -101,29 +102,29 @@ def choose_scales(
     return mixed(fine), WeightScales(len(weights) - fine, fine)
 
 
-def _by_worth(model: Any, other: Any) -> list[tuple[int, int]]:
-    """Return the weights that differ, as the places of subgraph and tensor in the first file."""
-    worth: dict[tuple[int, int], float] = {}
-    for place, operator, twin in _pairs(model, other):
+def _by_added_error(model: Any, other: Any) -> list[tuple[int, int]]:
+    """Return where the weights that differ are (subgraph, tensor), the least error added first."""
+    added: dict[tuple[int, int], float] = {}
+    for place, operator, counterpart in _pairs(model, other):
         fine = model.subgraphs[place].tensors[operator.inputs[1]]
-        coarse = other.subgraphs[place].tensors[twin.inputs[1]]
+        coarse = other.subgraphs[place].tensors[counterpart.inputs[1]]
         saved = _count_scales(fine) - _count_scales(coarse)
         # Weights may also be computed while the file runs.
         constants = model.buffers[fine.buffer].data, other.buffers[coarse.buffer].data
         if saved > 0 and all(data is not None for data in constants):
             exact, rough = _real(model, fine), _real(other, coarse)
             loss = np.sum((exact - rough) ** 2) / max(np.sum(exact**2), np.finfo("float64").tiny)
-            worth[place, int(operator.inputs[1])] = float(loss) / saved
-    return sorted(worth, key=worth.__getitem__)
+            added[place, int(operator.inputs[1])] = float(loss) / saved
+    return sorted(added, key=added.__getitem__)
 
 
 def _spliced(per_channel: Any, per_tensor: Any, weights: Sequence[tuple[int, int]]) -> Any:
     """Return a copy of the first file with these weights, and their biases, of the second."""
     model = copy_parsed(per_channel)
-    for place, operator, twin in _pairs(model, per_tensor):
+    for place, operator, counterpart in _pairs(model, per_tensor):
         if (place, int(operator.inputs[1])) not in weights:
             continue
-        for tensor, its in zip(operator.inputs[1:], twin.inputs[1:], strict=True):
+        for tensor, its in zip(operator.inputs[1:], counterpart.inputs[1:], strict=True):
             if tensor >= 0:
                 mine = model.subgraphs[place].tensors[tensor]
                 theirs = per_tensor.subgraphs[place].tensors[its]
@@ -135,11 +136,13 @@ def _spliced(per_channel: Any, per_tensor: Any, weights: Sequence[tuple[int, int
 
 def _pairs(model: Any, other: Any) -> Iterator[tuple[int, Any, Any]]:
     """Yield each operator with weights: its subgraph, itself, and its counterpart in the other."""
-    for place, (graph, twin) in enumerate(zip(model.subgraphs, other.subgraphs, strict=True)):
+    for place, (graph, other_graph) in enumerate(
+        zip(model.subgraphs, other.subgraphs, strict=True)
+    ):
         # Not by their places: operators that do not wait for each other may come in any order.
-        twins = {twin.tensors[o.outputs[0]].name: o for o in twin.operators}
+        counterparts = {other_graph.tensors[o.outputs[0]].name: o for o in other_graph.operators}
         for operator in graph.operators:
-            same = twins.get(graph.tensors[operator.outputs[0]].name)
+            same = counterparts.get(graph.tensors[operator.outputs[0]].name)
             if operator_name(model, operator) in _WEIGHTED and same is not None:
                 yield place, operator, same
 

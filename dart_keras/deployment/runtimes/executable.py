@@ -52,7 +52,7 @@ class Executable:
     def record(
         self, runtime: str, arrays: Sequence[np.ndarray], arena_size: int | None = None
     ) -> Examples:
-        """Run the file row by row, and keep what it was given and gave, as integers if it is so.
+        """Run the file row by row; record its inputs and outputs in the dtypes of the file.
 
         Args:
             runtime: As for `run`.

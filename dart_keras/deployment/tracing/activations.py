@@ -20,19 +20,19 @@ _SELU_ALPHA = 1.6732632423543772
 
 
 def softplus(x: Any) -> Any:
-    """Return the larger of the number and zero, and a rest that is log(2) at the most."""
+    """Return the softplus as max(x, 0) and a rest of at most log(2)."""
     return ops.subtract(ops.relu(x), ops.log(ops.sigmoid(ops.abs(x))))
 
 
 def mish(x: Any) -> Any:
-    """Return the number times the hyperbolic tangent of its softplus."""
+    """Return x times the hyperbolic tangent of its softplus."""
     return ops.multiply(x, ops.tanh(softplus(x)))
 
 
 def selu(x: Any) -> Any:
-    """Return a scaled ELU, of which the negative half has a factor more."""
+    """Return the scaled ELU: an ELU with a second factor for negative values."""
     positive = ops.relu(x)
-    # Not the minimum of the number and zero: the converter gives its range to the number, too.
+    # Not min(x, 0): the converter gives the range of that to x, too.
     negative = ops.elu(ops.subtract(x, positive))
     return ops.add(
         ops.multiply(_SELU_SCALE, positive), ops.multiply(_SELU_SCALE * _SELU_ALPHA, negative)

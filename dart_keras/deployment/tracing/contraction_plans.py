@@ -7,13 +7,13 @@ from dart_keras.deployment.schemes import QuantizationScheme
 from dart_keras.layers.planning import device_planning, fastest_of_its_size
 from dart_keras.tensor_train.contraction import ContractionPlan
 
-# A layer and the train that it multiplies by; an embedding has two, the table and its transpose.
+# A layer and a TT matrix that it multiplies by. An embedding has two: the table and its transpose.
 Key = tuple[int, Any]
 
 
 @dataclass(frozen=True)
 class StoredPlan:
-    """One way to multiply by a layer's train on the device.
+    """One way to multiply by a layer's TT matrix on the device.
 
     Attributes:
         layer: The layer's path.
@@ -26,7 +26,7 @@ class StoredPlan:
     stored: int
 
     def saves(self, other: "StoredPlan") -> float:
-        """Return the estimated microseconds that another option takes more than this one."""
+        """Return the estimated microseconds that this option saves compared with another."""
         return other.plan.microseconds - self.plan.microseconds
 
 
@@ -37,9 +37,9 @@ class DevicePlans:
     Attributes:
         machine: The machine whose time is estimated, which is the target's name.
         scheme: How the weights are stored.
-        chosen: For trains that are given one, the option to use. The others get the fastest that
-            holds no more numbers than the train itself does.
-        options: For each train that was met so far, its options.
+        chosen: The option of each TT matrix for which one was chosen. All others use the fastest
+            option that holds at most as many elements as the cores themselves.
+        options: The options of each TT matrix that was met so far.
     """
 
     machine: str
@@ -54,14 +54,14 @@ class DevicePlans:
             yield
 
     def used(self) -> dict[Key, StoredPlan]:
-        """Return the option of each train that was met."""
+        """Return the option of each TT matrix that was met."""
         return {
             key: self.chosen.get(key, _fastest_of_its_size(options))
             for key, options in self.options.items()
         }
 
     def enlarged(self, extra: int) -> "DevicePlans":
-        """Return faster plans whose constants take so many bytes more, at the most.
+        """Return faster plans whose constants take at most so many more bytes.
 
         The bytes go, one change after another, to where each of them saves most estimated time.
         """
@@ -118,9 +118,9 @@ def stored_bytes(plan: ContractionPlan, scheme: QuantizationScheme) -> int:
     size = plan.network.size
     total = 0
     for product in plan.input_products:
-        numbers = size(product.right)
-        total += numbers * scheme.bytes_per_weight(numbers)
-        total += 4 * size(product.new) if scheme.bytes_per_weight(numbers) == 1 else 0
+        elements = size(product.right)
+        total += elements * scheme.bytes_per_weight(elements)
+        total += 4 * size(product.new) if scheme.bytes_per_weight(elements) == 1 else 0
     return total
 
 

@@ -77,7 +77,7 @@ def export(
     Args:
         model: The model.
         signature: How to call it.
-        plans: The orders in which its tensor trains are multiplied on the device; None for the
+        plans: The orders in which its TT matrices are multiplied on the device; None for the
             fastest on a Raspberry Pi.
         replaced: Variables that have other values in the function than in the model.
 

@@ -26,11 +26,11 @@ class OperatorError:
         place: Its place among the file's operators.
         layer: The path of the Keras layer that it comes from; empty if that cannot be told.
         operator: Its builtin name.
-        step: For one of several products of matrices in its layer, such as those of a tensor
-            train's contraction: which it is, counted from 1, and of how many; else None.
+        step: For one of several products of matrices in its layer, such as those of a TT
+            contraction: which it is, counted from 1, and of how many; else None.
         added_db: The power of its output over that of the error that it adds itself (by rounding
             weights and results and by cutting off), in decibels. Infinite where it adds none, None
-            where the float file has no twin of the operator, or that gives no number.
+            where the float file has no such operator, or its output is not finite.
         accumulated_db: The same for all errors since the model's input, whose rounding is the
             first; None where the float file has no such output.
     """
@@ -107,7 +107,7 @@ _PRODUCTS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", 
 def operator_errors(
     content: bytes, exported: Exported, arrays: Sequence[np.ndarray]
 ) -> list[OperatorError]:
-    """Hold every operator of a quantized file against the float32 file of the same function.
+    """Compare every operator of a quantized file with the float32 file of the same function.
 
     TensorFlow's `QuantizationDebugger` would quantize the function anew, without what is folded
     and scaled in this file, so that its figures would be those of another one.
@@ -122,7 +122,7 @@ def operator_errors(
     plain_content = pack(plain)
     nodes = _nodes(unpack(content), content)
     # The converter names an operator's output alike in both files.
-    twins = {node.outputs[0].name: node for node in _nodes(plain, plain_content)}
+    float_nodes = {node.outputs[0].name: node for node in _nodes(plain, plain_content)}
     # What a mask puts below their range is as good as at its end.
     into_softmax = {
         name
@@ -131,7 +131,9 @@ def operator_errors(
         for name in (info.name for info in node.inputs.values())
     }
     pairs = [
-        _Pair(node, twins.get(node.outputs[0].name), plain, node.outputs[0].name in into_softmax)
+        _Pair(
+            node, float_nodes.get(node.outputs[0].name), plain, node.outputs[0].name in into_softmax
+        )
         for node in nodes
     ]
     quantized, floats = _inspected(content), Inspection(plain_content, "builtin")
@@ -219,10 +221,10 @@ class _Noise:
 
 @dataclass
 class _Pair:
-    """An operator on integers, and its twin on floats, which some have not."""
+    """An operator on integers, and the same one on floats; None where there is none."""
 
     node: _Node
-    twin: _Node | None
+    float_node: _Node | None
     plain: Any
     cut_off: bool
     added: _Noise = field(default_factory=_Noise)
@@ -230,16 +232,16 @@ class _Pair:
 
     def __post_init__(self) -> None:
         self._alone = None
-        if self.twin is not None and self._is_alike(self.twin):
-            self._alone = Inspection(single_operator(self.plain, self.twin.place), "builtin")
+        if self.float_node is not None and self._is_alike(self.float_node):
+            self._alone = Inspection(single_operator(self.plain, self.float_node.place), "builtin")
 
     def compare(self, quantized: Inspection, floats: Inspection) -> None:
         """Add the errors of one row, which both files have just run on."""
-        if self.twin is None:
+        if self.float_node is None:
             return
         info = self.node.outputs[0]
         received = info.dequantize(quantized.tensor(self.node.indices[0]))
-        self.accumulated.add(self._in_range(floats.tensor(self.twin.indices[0])), received)
+        self.accumulated.add(self._in_range(floats.tensor(self.float_node.indices[0])), received)
         if self._alone is not None:
             given = self.node.inputs.items()
             self._alone.invoke([i.dequantize(quantized.tensor(index)) for index, i in given])
@@ -251,11 +253,12 @@ class _Pair:
             return wanted
         return np.maximum(wanted, info.dequantize(np.array(np.iinfo(info.dtype).min, info.dtype)))
 
-    def _is_alike(self, twin: _Node) -> bool:
+    def _is_alike(self, float_node: _Node) -> bool:
         sizes = [
-            [math.prod(info.shape) for info in node.inputs.values()] for node in (self.node, twin)
+            [math.prod(info.shape) for info in node.inputs.values()]
+            for node in (self.node, float_node)
         ]
-        return self.node.kind == twin.kind and sizes[0] == sizes[1]
+        return self.node.kind == float_node.kind and sizes[0] == sizes[1]
 
 
 def activations(graph: Graph, operator: Any) -> list[int]:

@@ -31,7 +31,9 @@ def decibels(expected, received):
         (models.tt_embedding, models.IDS, "int8", "raspberry-pi", []),
     ],
 )
-def test_every_operator_is_held_against_its_float_twin(build, rows, quantization, target, steps):
+def test_every_operator_is_compared_with_its_float_operator(
+    build, rows, quantization, target, steps
+):
     model = build()
     artifact = convert(model, target, quantization=quantization, calibration_data=rows)
     errors = artifact.operator_errors(rows)
@@ -112,7 +114,7 @@ def test_what_is_no_number_in_float_is_not_the_worst():
     assert errors.worst.added_db is not None
 
 
-def test_quantization_aware_models_have_twins_too():
+def test_operators_of_quantization_aware_models_are_compared_too():
     rows = models.ROWS
     model = dk.quantization.quantize_aware(models.tt_dense())
     model.compile("sgd", "mse")

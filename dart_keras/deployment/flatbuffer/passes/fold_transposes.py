@@ -12,7 +12,7 @@ _MOST_AXES = 4
 
 
 def fold_transposes(model: Any) -> None:
-    """Remove operators that only move numbers about, where the file can do without.
+    """Remove operators that only move values about, where the file can do without.
 
     - A reshape before an element-wise operator goes after it, where it meets another one or a
       FULLY_CONNECTED.
