@@ -14,7 +14,7 @@ def tt_layers_of(model: keras.Model, callback: keras.callbacks.Callback) -> list
     if not layers:
         names = [layer.name for layer in flatten_layers(model)]
         raise ValueError(
-            f"{type(callback).__name__} expected a model with `TTDense` or `TTEmbedding` layers. "
+            f"{type(callback).__name__} expected a model with TT layers, such as `TTDense`. "
             f"Received: model {model.name!r} with the layers {names}"
         )
     return layers

@@ -4,10 +4,9 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from dart_keras.layers.from_dense import check_dense, take_matrix
 from dart_keras.layers.planning import count_rows
-from dart_keras.layers.tt_kernel_layer import TTKernelLayer, arguments_of
-from dart_keras.tensor_train.modes import check_modes, complete_modes
+from dart_keras.layers.tt_kernel_layer import TTKernelLayer
+from dart_keras.tensor_train.modes import check_modes
 from dart_keras.tensor_train.ranks import Ranks
 from dart_keras.utils.argument_checks import is_integer
 
@@ -68,6 +67,10 @@ class TTDense(TTKernelLayer):
         >>> layer.count_params()  # a Dense layer has 803,840
         15360
     """
+
+    replaces = (keras.layers.Dense,)
+    folds_batch_norm = True
+    quantizable = True
 
     def __init__(
         self,
@@ -157,48 +160,20 @@ class TTDense(TTKernelLayer):
         return {**super().get_config(), **config}
 
     @classmethod
-    def from_dense(
+    def build_like(
         cls,
         layer: keras.layers.Dense,
-        ranks: Ranks | None = None,
-        tolerance: float | None = None,
-        input_modes: Sequence[int] | None = None,
-        output_modes: Sequence[int] | None = None,
+        ranks: Ranks,
+        input_modes: Sequence[int],
+        output_modes: Sequence[int],
         rank_regularizer: Any = None,
+        column_bias: bool = False,
     ) -> Self:
-        """Return a `TTDense` with the weights of a trained `keras.layers.Dense`, by TT-SVD.
-
-        A regularizer or constraint of the dense kernel is not copied, as it has no meaning for
-        cores.
-
-        Args:
-            layer: A built `keras.layers.Dense`. It is not changed.
-            ranks: Maximum ranks; `None` for no limit.
-            tolerance: Instead of `ranks`, the maximum relative Frobenius error of the kernel.
-            input_modes: Modes of the kernel's rows; `None` to choose them.
-            output_modes: Modes of the kernel's columns; `None` to choose them.
-            rank_regularizer: Rank regularizer for further training.
-
-        Returns:
-            A built layer of the same name, activation, bias and dtype.
-
-        Raises:
-            ValueError: If the layer is not a built `Dense`, or modes or ranks are invalid.
-
-        Example:
-            >>> dense = keras.layers.Dense(32)
-            >>> dense.build((None, 16))
-            >>> TTDense.from_dense(dense, ranks=4).ranks
-            (1, 4, 1)
-        """
-        check_dense(layer)
-        kernel = ops.convert_to_numpy(layer.kernel)
-        input_dim, units = kernel.shape
-        modes = complete_modes(input_dim, units, input_modes, output_modes)
-        arguments = {"use_bias": layer.use_bias, **arguments_of(layer, rank_regularizer)}
-        tt = cls(units, 1, *modes, **arguments)
-        tt.build((None, input_dim))
-        take_matrix(tt, kernel, ranks, tolerance)
+        """Return a built `TTDense` that does with inputs what a `Dense` does."""
+        use_bias = layer.use_bias or column_bias
+        arguments = {"use_bias": use_bias, **cls.arguments_of(layer, rank_regularizer)}
+        tt = cls(layer.units, ranks, input_modes, output_modes, **arguments)
+        tt.build((None, layer.kernel.shape[0]))
         if layer.use_bias:
             tt.bias.assign(layer.bias)
         return tt

@@ -7,10 +7,8 @@ import numpy as np
 from keras import ops
 
 from dart_keras.layers.einsum_axes import EinsumAxes, einsum_axes
-from dart_keras.layers.from_dense import check_not_quantized, take_matrix
 from dart_keras.layers.planning import count_rows
-from dart_keras.layers.tt_kernel_layer import TTKernelLayer, arguments_of
-from dart_keras.tensor_train.modes import complete_modes
+from dart_keras.layers.tt_kernel_layer import TTKernelLayer
 from dart_keras.tensor_train.ranks import Ranks
 from dart_keras.utils.argument_checks import is_integer
 
@@ -53,6 +51,9 @@ class TTEinsumDense(TTKernelLayer):
         >>> heads.input_modes, heads.output_modes, heads.ranks
         ((16, 16), (16, 16), (1, 4, 1))
     """
+
+    replaces = (keras.layers.EinsumDense,)
+    quantizable = True
 
     def __init__(
         self,
@@ -173,70 +174,90 @@ class TTEinsumDense(TTKernelLayer):
         shape = {"equation": self.equation, "output_shape": self.partial_output_shape}
         return {**super().get_config(), **shape, "bias_axes": self.bias_axes}
 
+    def product_is_output(self, ndim: int, activation: Any) -> bool:
+        """Return whether the product's rows are the outputs, with all axes in their order."""
+        axes = self._axes.expanded(ndim)
+        linear = activation is keras.activations.linear
+        is_plain = len(axes.kept) == len(axes.new) == 1 or linear
+        biased = self.bias_axes or axes.new
+        return is_plain and set(biased) == set(axes.new) and axes.output == axes.kept + axes.new
+
     @classmethod
-    def from_dense(
+    def check_replaceable(cls, layer: Any) -> None:
+        """Raise a ValueError unless the layer is an `EinsumDense` whose kernel is one matrix."""
+        super().check_replaceable(layer)
+        einsum_axes(layer.equation)
+
+    @classmethod
+    def dense_matrix(cls, layer: keras.layers.EinsumDense) -> np.ndarray:
+        """Return the kernel with the summed axes as rows and the new axes as columns."""
+        axes = einsum_axes(layer.equation)
+        kernel = ops.convert_to_numpy(layer.kernel)
+        kernel = _array_moved(kernel, axes.kernel, axes.summed + axes.new)
+        return kernel.reshape(math.prod(kernel.shape[: len(axes.summed)]), -1)
+
+    @classmethod
+    def dense_bias(cls, layer: keras.layers.EinsumDense) -> np.ndarray | None:
+        """Return the bias, of shape (M,), if it has just the new axes."""
+        axes = einsum_axes(layer.equation)
+        if layer.bias is None or set(layer.bias_axes) != set(axes.new):
+            return None
+        return ops.convert_to_numpy(layer.bias).reshape(-1)
+
+    @classmethod
+    def input_rows(cls, layer: keras.layers.EinsumDense, inputs: np.ndarray) -> np.ndarray:
+        """Return the inputs with the summed axes as columns."""
+        axes = einsum_axes(layer.equation).expanded(inputs.ndim)
+        moved = _array_moved(inputs, axes.input, axes.kept + axes.summed)
+        return moved.reshape(-1, math.prod(moved.shape[len(axes.kept) :]))
+
+    @classmethod
+    def output_rows(cls, layer: keras.layers.EinsumDense, outputs: np.ndarray) -> np.ndarray:
+        """Return the outputs with the new axes as columns."""
+        axes = einsum_axes(layer.equation)
+        elided = outputs.ndim - len(axes.output.replace(".", ""))
+        axes = axes.expanded(len(axes.input.replace(".", "")) + elided)
+        moved = _array_moved(outputs, axes.output, axes.kept + axes.new)
+        return moved.reshape(-1, math.prod(moved.shape[len(axes.kept) :]))
+
+    @classmethod
+    def dense_like(
+        cls, layer: keras.layers.EinsumDense, matrix: np.ndarray, bias: np.ndarray
+    ) -> keras.layers.EinsumDense:
+        """Return an `EinsumDense` of the same config with other weights."""
+        axes = einsum_axes(layer.equation)
+        order = axes.summed + axes.new
+        shape = [layer.kernel.shape[axes.kernel.index(axis)] for axis in order]
+        kernel = _array_moved(matrix.reshape(shape), order, axes.kernel)
+        bias_axes = layer.bias_axes or axes.new
+        new = type(layer).from_config({**layer.get_config(), "bias_axes": bias_axes})
+        new.build(layer.get_build_config()["input_shape"])
+        new.set_weights([kernel, bias.reshape(new.bias.shape)])
+        return new
+
+    @classmethod
+    def build_like(
         cls,
         layer: keras.layers.EinsumDense,
-        ranks: Ranks | None = None,
-        tolerance: float | None = None,
-        input_modes: Sequence[int] | None = None,
-        output_modes: Sequence[int] | None = None,
+        ranks: Ranks,
+        input_modes: Sequence[int],
+        output_modes: Sequence[int],
         rank_regularizer: Any = None,
+        column_bias: bool = False,
     ) -> Self:
-        """Return a `TTEinsumDense` with the weights of a trained `EinsumDense`, by TT-SVD.
-
-        A regularizer or constraint of the dense kernel is not copied, as in `TTDense`.
-
-        Args:
-            layer: A built `keras.layers.EinsumDense`. It is not changed.
-            ranks: Maximum ranks; `None` for no limit.
-            tolerance: Instead of `ranks`, the maximum relative Frobenius error of the kernel.
-            input_modes: Modes of the kernel's summed axes; `None` to choose them.
-            output_modes: Modes of the kernel's new axes; `None` to choose them.
-            rank_regularizer: Rank regularizer for further training.
-
-        Returns:
-            A built layer of the same name, activation, bias and dtype.
-
-        Raises:
-            ValueError: If the layer is not a built `EinsumDense`, its kernel is not one matrix, or
-                modes or ranks are invalid.
-
-        Example:
-            >>> dense = keras.layers.EinsumDense("abc,cde->abde", (None, 4, 8))
-            >>> dense.build((None, None, 16))
-            >>> TTEinsumDense.from_dense(dense, ranks=4).ranks
-            (1, 4, 1)
-        """
-        matrix = einsum_matrix(layer)
-        n, m = matrix.shape
-        modes = complete_modes(n, m, input_modes, output_modes)
-        arguments = {"bias_axes": layer.bias_axes, **arguments_of(layer, rank_regularizer)}
-        tt = cls(layer.equation, layer.partial_output_shape, 1, *modes, **arguments)
+        """Return a built `TTEinsumDense` that does with inputs what an `EinsumDense` does."""
+        bias_axes = einsum_axes(layer.equation).new if column_bias else layer.bias_axes
+        arguments = {"bias_axes": bias_axes, **cls.arguments_of(layer, rank_regularizer)}
+        shape = layer.partial_output_shape
+        tt = cls(layer.equation, shape, ranks, input_modes, output_modes, **arguments)
         tt.build(layer.get_build_config()["input_shape"])
-        take_matrix(tt, matrix, ranks, tolerance)
         if layer.bias is not None:
             tt.bias.assign(layer.bias)
         return tt
 
 
-def einsum_matrix(layer: keras.layers.EinsumDense) -> np.ndarray:
-    """Return the kernel of a built layer as one matrix; raise a ValueError if it is none."""
-    if not isinstance(layer, keras.layers.EinsumDense) or not layer.built:
-        raise ValueError(f"Expected a built `keras.layers.EinsumDense`. Received: {layer!r}")
-    check_not_quantized(layer)
-    axes = einsum_axes(layer.equation)
-    kernel = ops.convert_to_numpy(layer.kernel)
-    kernel = np.transpose(kernel, [axes.kernel.index(axis) for axis in axes.summed + axes.new])
-    return kernel.reshape(math.prod(kernel.shape[: len(axes.summed)]), -1)
-
-
-def einsum_kernel(matrix: np.ndarray, layer: keras.layers.EinsumDense) -> np.ndarray:
-    """Return the kernel of a built layer whose `einsum_matrix` is the given matrix."""
-    axes = einsum_axes(layer.equation)
-    order = axes.summed + axes.new
-    shape = [layer.kernel.shape[axes.kernel.index(axis)] for axis in order]
-    return np.transpose(matrix.reshape(shape), [order.index(axis) for axis in axes.kernel])
+def _array_moved(array: np.ndarray, axes: str, order: str) -> np.ndarray:
+    return np.transpose(array, [axes.index(axis) for axis in order])
 
 
 def _moved(x: Any, axes: str, order: str) -> Any:

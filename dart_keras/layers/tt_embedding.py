@@ -3,9 +3,9 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
+import numpy as np
 from keras import ops
 
-from dart_keras.layers.from_dense import check_embedding, take_matrix
 from dart_keras.layers.lookup import checked_ids, lookup, lookup_plan_for
 from dart_keras.layers.padding import first_columns, pad_columns
 from dart_keras.layers.planning import count_rows, plan_for
@@ -13,7 +13,7 @@ from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import set_mask
 from dart_keras.tensor_train.contraction import ContractionPlan, contract
 from dart_keras.tensor_train.lookup import LookupPlan, plan_lookup
-from dart_keras.tensor_train.modes import check_modes, complete_modes
+from dart_keras.tensor_train.modes import check_modes
 from dart_keras.tensor_train.ranks import Ranks
 from dart_keras.utils.argument_checks import is_integer
 
@@ -62,6 +62,10 @@ class TTEmbedding(TTLayer):
         >>> embedding.count_params()  # an Embedding has 2,560,000
         51200
     """
+
+    replaces = (keras.layers.Embedding, keras.layers.ReversibleEmbedding)
+    is_table = True
+    quantizable = True
 
     def __init__(
         self,
@@ -208,49 +212,44 @@ class TTEmbedding(TTLayer):
         }
 
     @classmethod
-    def from_dense(
+    def check_replaceable(cls, layer: Any) -> None:
+        """Raise a ValueError unless the layer is an `Embedding` whose table is all it has."""
+        super().check_replaceable(layer)
+        plain = {"tie_weights": True, "logit_soft_cap": None, "reverse_dtype": None}
+        others = [
+            f"{name}={value!r}"
+            for name, default in plain.items()
+            if (value := getattr(layer, name, default)) != default
+        ]
+        if others:
+            raise ValueError(
+                "Expected a built `Embedding`, or a `ReversibleEmbedding` with tied weights and "
+                "without `logit_soft_cap` and `reverse_dtype`. "
+                f"Received: {', '.join([repr(layer), *others])}"
+            )
+
+    @classmethod
+    def dense_matrix(cls, layer: keras.layers.Embedding) -> np.ndarray:
+        """Return the table, of shape (input_dim, output_dim)."""
+        return ops.convert_to_numpy(layer.embeddings)
+
+    @classmethod
+    def build_like(
         cls,
         layer: keras.layers.Embedding,
-        ranks: Ranks | None = None,
-        tolerance: float | None = None,
-        input_modes: Sequence[int] | None = None,
-        output_modes: Sequence[int] | None = None,
+        ranks: Ranks,
+        input_modes: Sequence[int],
+        output_modes: Sequence[int],
         rank_regularizer: Any = None,
+        column_bias: bool = False,
     ) -> Self:
-        """Return a `TTEmbedding` with the table of a trained `Embedding`, by TT-SVD.
-
-        A regularizer or constraint of the table is not copied, as it has no meaning for cores.
-
-        Args:
-            layer: A built `keras.layers.Embedding` or a `ReversibleEmbedding` with tied weights. It
-                is not changed.
-            ranks: Maximum ranks; `None` for no limit.
-            tolerance: Instead of `ranks`, the maximum relative Frobenius error of the table.
-            input_modes: Modes of the vocabulary; `None` to choose them.
-            output_modes: Modes of the embedding; `None` to choose them.
-            rank_regularizer: Rank regularizer for further training.
-
-        Returns:
-            A built layer of the same name and dtype.
-
-        Raises:
-            ValueError: If the layer is not a built `Embedding` with one table, or modes or ranks
-                are invalid.
-
-        Example:
-            >>> table = keras.layers.Embedding(100, 16)
-            >>> table.build()
-            >>> TTEmbedding.from_dense(table, tolerance=0.9).input_modes
-            (10, 10)
-        """
-        check_embedding(layer)
-        table = ops.convert_to_numpy(layer.embeddings)
-        modes = complete_modes(layer.input_dim, layer.output_dim, input_modes, output_modes)
+        """Return a built `TTEmbedding` that does with ids what an `Embedding` does."""
         tt = cls(
             layer.input_dim,
             layer.output_dim,
-            1,
-            *modes,
+            ranks,
+            input_modes,
+            output_modes,
             embeddings_initializer=layer.embeddings_initializer,
             rank_regularizer=rank_regularizer,
             mask_zero=layer.mask_zero,
@@ -259,5 +258,4 @@ class TTEmbedding(TTLayer):
             trainable=layer.trainable,
         )
         tt.build()
-        take_matrix(tt, table, ranks, tolerance)
         return tt

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from dart_keras.layers.padding import first_columns, pad_columns
-from dart_keras.layers.planning import check_contraction, plan_for
+from dart_keras.layers.planning import check_contraction, count_rows, plan_for
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.tensor_train.contraction import ContractionPlan, contract
 from dart_keras.tensor_train.ranks import Ranks, count_multiply_adds
@@ -16,21 +16,22 @@ from dart_keras.tensor_train.ranks import Ranks, count_multiply_adds
 class TTKernelLayer(TTLayer):
     """Base of the layers that multiply rows by a TT matrix, then add a bias and activate.
 
-    Not for direct use: see `TTDense` and `TTEinsumDense`.
+    Not for use by itself: see `TTDense` and `TTEinsumDense`, whose arguments of the same names are
+    explained there.
     """
 
     def __init__(
         self,
-        ranks: Ranks,
-        input_modes: Sequence[int] | None,
-        output_modes: Sequence[int] | None,
-        rank_regularizer: Any,
-        activation: Any,
-        core_initializer: Any,
-        bias_initializer: Any,
-        bias_regularizer: Any,
-        bias_constraint: Any,
-        contraction: str,
+        ranks: Ranks = 8,
+        input_modes: Sequence[int] | None = None,
+        output_modes: Sequence[int] | None = None,
+        rank_regularizer: Any = None,
+        activation: Any = None,
+        core_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        bias_regularizer: Any = None,
+        bias_constraint: Any = None,
+        contraction: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(ranks, input_modes, output_modes, rank_regularizer, **kwargs)
@@ -94,6 +95,29 @@ class TTKernelLayer(TTLayer):
         self.check_built()
         return plan_for(self, self.input_modes, self.output_modes, rows, training)
 
+    def product_rows(self, input_shape: Sequence[int | None]) -> int:
+        """Return how many rows the layer multiplies for one input of a batch.
+
+        A hook of quantization-aware training. By default the input's axes but the batch are cut
+        into rows of N elements.
+
+        Args:
+            input_shape: The shape of a batch of inputs, `None` for sizes that are not known.
+        """
+        return count_rows(input_shape[1:]) // self.matrix_shape[0]
+
+    def product_is_output(self, ndim: int, activation: Any) -> bool:
+        """Return whether the product's rows are the outputs, but for bias and activation.
+
+        A hook of quantization-aware training: a device then computes bias and activation in the
+        operator of the last product. By default they are.
+
+        Args:
+            ndim: How many axes the input has, with that of the batch.
+            activation: The activation function.
+        """
+        return True
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, with the present ranks and modes."""
         return {
@@ -107,11 +131,19 @@ class TTKernelLayer(TTLayer):
             "contraction": self.contraction,
         }
 
+    @staticmethod
+    def arguments_of(layer: Any, rank_regularizer: Any = None) -> dict[str, Any]:
+        """Return the arguments of the constructor that are taken over from a Keras layer.
 
-def arguments_of(layer: keras.Layer, rank_regularizer: Any) -> dict[str, Any]:
-    """Return the arguments that a TT layer copies from a `Dense` or `EinsumDense`."""
-    names = ("activation", "bias_initializer", "bias_regularizer", "activity_regularizer")
-    arguments = {name: getattr(layer, name) for name in (*names, "bias_constraint")}
-    arguments |= {"core_initializer": layer.kernel_initializer, "dtype": layer.dtype_policy}
-    arguments |= {"name": layer.name, "trainable": layer.trainable}
-    return {**arguments, "rank_regularizer": rank_regularizer}
+        For the hook `build_like`: name, dtype, activation, initializers, regularizers and
+        constraint of the bias.
+
+        Args:
+            layer: A layer with a kernel, such as a `Dense`.
+            rank_regularizer: The rank regularizer of the TT layer.
+        """
+        names = ("activation", "bias_initializer", "bias_regularizer", "activity_regularizer")
+        arguments = {name: getattr(layer, name) for name in (*names, "bias_constraint")}
+        arguments |= {"core_initializer": layer.kernel_initializer, "dtype": layer.dtype_policy}
+        arguments |= {"name": layer.name, "trainable": layer.trainable}
+        return {**arguments, "rank_regularizer": rank_regularizer}

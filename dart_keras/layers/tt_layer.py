@@ -1,7 +1,7 @@
 """Base of all TT layers: the cores, their ranks, and truncation."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -9,6 +9,7 @@ from keras import ops
 
 from dart_keras.layers.core_initializer import initial_cores
 from dart_keras.layers.rank_gates import RankGates
+from dart_keras.layers.replacement import DenseReplacement
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.layers.saving import load_variables, save_variables
 from dart_keras.private_apis import (
@@ -24,14 +25,27 @@ from dart_keras.tensor_train.ranks import Ranks, check_ranks, complete_ranks
 from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 
-class TTLayer(keras.layers.Layer):
+class TTLayer(DenseReplacement, keras.layers.Layer):
     """Base of the layers whose matrix is a TT matrix with ranks that can be truncated.
 
     The TT matrix may be larger than the layer's: the layer uses its first N rows and M columns, and
     the rest is padding.
 
-    Not for direct use: see `TTDense`, `TTEinsumDense` and `TTEmbedding`.
+    Not for use by itself: see `TTDense`, `TTEinsumDense` and `TTEmbedding`. A class that derives
+    from it gets regularization, truncation, saving, summary and conversion. The hooks of
+    `DenseReplacement` tell `compress` and `from_dense` of the Keras layer that it stands for.
+
+    Attributes:
+        quantizable: Whether `dart_keras.quantization.quantize_aware` covers the class: its weights
+            are cores and at most a bias, and it multiplies by them as `contraction_plan` says, or
+            looks up rows as `lookup_plan` says. Not inherited: a subclass may compute more.
     """
+
+    quantizable: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.quantizable = vars(cls).get("quantizable", False)
 
     def __init__(
         self,

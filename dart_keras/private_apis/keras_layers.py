@@ -1,5 +1,6 @@
 """The layers of a model at any depth, their calls, and the masks of what they return."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -25,18 +26,20 @@ def is_reversed(node: Any) -> bool:
     return bool(node.arguments.kwargs.get("reverse"))
 
 
-def is_looked_up(model: Any, tensor: keras.KerasTensor, tables: tuple[type, ...]) -> bool:
+def is_looked_up(
+    model: Any, tensor: keras.KerasTensor, looks_up_rows: Callable[[Any], bool]
+) -> bool:
     """Return whether a tensor of a Sequential or functional model is an embedding's ids.
 
     Args:
         model: The model.
         tensor: One of its tensors.
-        tables: The classes of embeddings.
+        looks_up_rows: Whether an operation is an embedding.
     """
     return any(
         tensor is given
         for node in nodes_of(model)
-        if isinstance(node.operation, tables) and not is_reversed(node)
+        if looks_up_rows(node.operation) and not is_reversed(node)
         for given in node.input_tensors
     )
 

@@ -4,18 +4,13 @@ from typing import Any
 
 import keras
 
-from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
+from dart_keras.layers.replacement import looks_up_rows
 
-WEIGHTED = (
-    TTDense,
-    TTEinsumDense,
-    keras.layers.Dense,
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-)
-TABLES = (TTEmbedding, keras.layers.Embedding)
-# Their outputs have elements of their inputs, or means of them in the same range.
+# Layers of Keras with weights; a TT layer says for itself whether it is covered.
+_KERNELS = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_TABLES = (keras.layers.Embedding,)
+# Their outputs have the numbers of their inputs, or means of them in the same range.
 MOVING = (
     keras.layers.AveragePooling2D,
     FoldedBatchNormalization,
@@ -47,16 +42,29 @@ COMPUTING = (
 )
 
 
+def has_kernel(layer: Any) -> bool:
+    """Return whether a covered layer multiplies by weights of its own."""
+    return not looks_up_rows(layer) and (_is_quantizable(layer) or isinstance(layer, _KERNELS))
+
+
+def _is_quantizable(layer: Any) -> bool:
+    return getattr(layer, "quantizable", False)
+
+
 def check_layers(model: Any) -> None:
     """Raise a ValueError if a layer is unsupported or its ranks are not final."""
     layers = _layers(model)
-    kinds = (*WEIGHTED, *TABLES, *MOVING, *COMPUTING)
-    covered = (*kinds, keras.layers.InputLayer)
-    others = [f"{x.name} ({type(x).__name__})" for x in layers if type(x) not in covered]
+    kinds = (*_KERNELS, *_TABLES, *MOVING, *COMPUTING)
+    others = [
+        f"{x.name} ({type(x).__name__})"
+        for x in layers
+        if type(x) not in (*kinds, keras.layers.InputLayer) and not _is_quantizable(x)
+    ]
     if others:
         names = sorted(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"Expected only layers of the types {', '.join(names)}. Received: {', '.join(others)}"
+            "Expected TT layers that are `quantizable`, or layers of the kinds "
+            f"{', '.join(names)}. Received: {', '.join(others)}"
         )
     halves = [x.name for x in layers if x.compute_dtype != "float32"]
     if halves:

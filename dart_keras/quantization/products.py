@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from dart_keras.layers.planning import (
-    count_rows,
     device_planning,
     fastest_of_its_size,
     planned_as,
@@ -69,11 +68,11 @@ class TTProducts:
     """Products with the rounded cores of a TT matrix, and their rounded results.
 
     Args:
-        holder: Has the layer as its `layer`, and holds the ranges.
-        input_shape: Shape of the layer's input.
-        summed: Number of elements of the input per row.
-        width: Number of elements of a product's row, if only bias and activation follow it; else
-            None.
+        holder: As for `Kernel`.
+        input_shape: The shape of what the layer is given.
+        rows: How many rows it multiplies for one input of a batch.
+        width: How many numbers a row of the product has, where nothing but the bias and the
+            activation comes behind it.
         **options: Further arguments of the layer's `call`.
     """
 
@@ -81,14 +80,14 @@ class TTProducts:
         self,
         holder: Any,
         input_shape: Sequence[int | None],
-        summed: int,
+        rows: int,
         width: int | None,
         **options: Any,
     ) -> None:
         self._layer, self._target, self._options = holder.layer, holder.target, options
         self._row = [size or 1 for size in input_shape]
         with device_planning(self._target, lambda layer, plans: fastest_of_its_size(plans)):
-            self._plan = self._layer.contraction_plan(count_rows(input_shape[1:]) // summed)
+            self._plan = self._layer.contraction_plan(rows)
         size, products = self._plan.network.size, self._plan.input_products
         shapes = [(size(p.shared), size(p.new)) for p in products]
         self._weights = _weight_quantizers(holder, shapes)

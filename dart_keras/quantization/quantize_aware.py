@@ -3,15 +3,15 @@ from typing import Any
 import keras
 
 from dart_keras.devices import find_device
+from dart_keras.layers.replacement import looks_up_rows
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import is_looked_up, is_reversed, nodes_of
 from dart_keras.quantization.coverage import (
     COMPUTING,
     MOVING_OPERATIONS,
-    TABLES,
-    WEIGHTED,
     check_layers,
     check_operation,
+    has_kernel,
 )
 from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
 from dart_keras.quantization.quantized_layer import (
@@ -105,7 +105,7 @@ class _Copier:
         rounded = {
             id(x): QuantizedOutput(name=range_of_input(x))(x)
             for x, old in zip(keras.tree.flatten(inputs), model.inputs, strict=True)
-            if round_inputs and _is_float(x) and not is_looked_up(model, old, TABLES)
+            if round_inputs and _is_float(x) and not is_looked_up(model, old, looks_up_rows)
         }
 
         def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
@@ -135,11 +135,11 @@ class _Copier:
         if isinstance(layer, keras.Model):
             return self.copy(layer, round_inputs=False)
         config, named = layer.get_config(), {"name": layer.name, "trainable": layer.trainable}
-        if isinstance(layer, TABLES):
+        if looks_up_rows(layer):
             copy = type(layer).from_config(config)
             named |= self._embedding_shapes[id(layer)]
             wrapper: Any = QuantizedEmbedding(copy, self._target, **named)
-        elif isinstance(layer, WEIGHTED):
+        elif has_kernel(layer):
             copy = type(layer).from_config({**config, "activation": "linear"})
             wrapper = QuantizedLayer(copy, layer.activation, self._target, **named)
         else:
@@ -154,7 +154,7 @@ def _embedding_shapes(model: Any) -> dict[int, dict[str, Any]]:
     for node in nodes_of(model):
         if isinstance(node.operation, keras.Model):
             shapes |= _embedding_shapes(node.operation)
-        elif isinstance(node.operation, TABLES):
+        elif looks_up_rows(node.operation):
             name = "reverse_shape" if is_reversed(node) else "lookup_shape"
             shape = list(node.input_tensors[0].shape)
             shapes.setdefault(id(node.operation), {})[name] = shape

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from dart_keras.layers import TTEmbedding
+from dart_keras.layers.planning import count_rows
+from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import set_mask
 from dart_keras.quantization.lookups import TableLookup, TTLookup
 from dart_keras.quantization.products import TTProducts
@@ -23,10 +24,11 @@ class QuantizedEmbedding(keras.layers.Wrapper):
     the file. Gradients ignore the rounding.
 
     Args:
-        layer: A `TTEmbedding`, or an `Embedding`.
-        target: Name of the device, as for `dart_keras.deployment.convert`.
-        lookup_shape: Shape of the ids for lookups; None without lookups.
-        reverse_shape: Input shape of a `TTEmbedding` for `reverse=True`; None if it is not used.
+        layer: A TT layer that is a table, such as a `TTEmbedding`, or an `Embedding`.
+        target: The device, as for `dart_keras.deployment.convert`.
+        lookup_shape: The shape of the ids that it looks up; None where it looks up none.
+        reverse_shape: The shape of what a `TTEmbedding` is given with `reverse=True`; None where
+            it never is.
     """
 
     def __init__(
@@ -44,6 +46,9 @@ class QuantizedEmbedding(keras.layers.Wrapper):
         # As in TTEmbedding: float ids must not be rounded to half precision.
         self.autocast = False
 
+    # As of the layer.
+    is_table = True
+
     @property
     def input_dim(self) -> int:
         """Size of the vocabulary."""
@@ -53,7 +58,7 @@ class QuantizedEmbedding(keras.layers.Wrapper):
         """Create the layer's weights and the ranges."""
         if not self.layer.built:
             self.layer.build(input_shape)
-        is_tt = isinstance(self.layer, TTEmbedding)
+        is_tt = isinstance(self.layer, TTLayer)
         self.quantizers: list[ActivationQuantizer] = []
         if self.lookup_shape is not None:
             self._lookup: Any = TTLookup(self, self.lookup_shape) if is_tt else TableLookup(self)
@@ -62,8 +67,9 @@ class QuantizedEmbedding(keras.layers.Wrapper):
                 self._rows = ActivationQuantizer(self, "rows")
                 self.quantizers.append(self._rows)
         if self.reverse_shape is not None:
-            width, vocabulary = self.layer.output_dim, self.layer.input_dim
-            self._products = TTProducts(self, self.reverse_shape, width, vocabulary, reverse=True)
+            vocabulary, width = self.layer.input_dim, self.layer.output_dim
+            rows = count_rows(self.reverse_shape[1:]) // width
+            self._products = TTProducts(self, self.reverse_shape, rows, vocabulary, reverse=True)
             self._logits = ActivationQuantizer(self, "logits")
             self.quantizers += [*self._products.quantizers, self._logits]
         self.built = True

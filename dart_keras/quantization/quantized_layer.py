@@ -4,9 +4,8 @@ from typing import Any
 
 import keras
 
-from dart_keras.layers import TTDense, TTEinsumDense
-from dart_keras.layers.einsum_axes import einsum_axes
 from dart_keras.layers.planning import planned_device
+from dart_keras.layers.tt_kernel_layer import TTKernelLayer
 from dart_keras.quantization.products import Kernel, TTProducts
 from dart_keras.quantization.ranges import ActivationQuantizer, FixedQuantizer
 
@@ -76,10 +75,10 @@ class QuantizedLayer(keras.layers.Wrapper):
     file. Gradients ignore the rounding.
 
     Args:
-        layer: A `TTDense`, `TTEinsumDense`, `Dense`, `Conv2D` or `DepthwiseConv2D`, linear.
-        activation: The activation after it.
-        target: Name of the device, as for `dart_keras.deployment.convert`. TT matrices are
-            multiplied in the order that is fastest there.
+        layer: A linear TT layer with a kernel, or a `Dense`, `Conv2D` or `DepthwiseConv2D`.
+        activation: The activation behind it.
+        target: The device, as for `dart_keras.deployment.convert`. Trains are multiplied in the
+            order that is fastest there.
     """
 
     def __init__(self, layer: Any, activation: Any, target: str, **kwargs: Any) -> None:
@@ -92,10 +91,11 @@ class QuantizedLayer(keras.layers.Wrapper):
         """Create the layer's weights and the ranges."""
         if not self.layer.built:
             self.layer.build(input_shape)
-        if isinstance(self.layer, TTDense | TTEinsumDense):
-            summed, units = self.layer.matrix_shape
-            width = units if self._ends_with_product(len(input_shape)) else None
-            self._product: Any = TTProducts(self, input_shape, summed, width)
+        if isinstance(self.layer, TTKernelLayer):
+            rows = self.layer.product_rows(input_shape)
+            is_output = self.layer.product_is_output(len(input_shape), self.activation)
+            width = self.layer.matrix_shape[1] if is_output else None
+            self._product: Any = TTProducts(self, input_shape, rows, width)
         else:
             self._product = Kernel(self)
         self.quantizers = [*self._product.quantizers]
@@ -103,15 +103,6 @@ class QuantizedLayer(keras.layers.Wrapper):
             self.quantizers.append(ActivationQuantizer(self, "before_activation"))
         self.quantizers.append(output_quantizer(self, self.activation, "output"))
         self.built = True
-
-    def _ends_with_product(self, ndim: int) -> bool:
-        """Return whether bias and activation directly follow the product."""
-        if isinstance(self.layer, TTDense):
-            return True
-        axes = einsum_axes(self.layer.equation).expanded(ndim)
-        is_plain = len(axes.kept) == len(axes.new) == 1 or self.activation is _FUSED[0]
-        biased = self.layer.bias_axes or axes.new
-        return is_plain and set(biased) == set(axes.new) and axes.output == axes.kept + axes.new
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the outputs as the device computes them."""

@@ -62,6 +62,16 @@ class CompressibleLayer(ABC):
     kernel: np.ndarray
     bias: np.ndarray | None
 
+    @classmethod
+    @abstractmethod
+    def reason_to_keep(cls, layer: Any) -> str | None:
+        """Return why a built layer of float weights has to stay as it is, `None` if it need not."""
+
+    @classmethod
+    def folds_batch_norm(cls, layer: Any) -> bool:
+        """Return whether a normalization of the last axis can be folded into a layer's matrix."""
+        return False
+
     def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
         self.path = path
         self.layer = layer
@@ -183,10 +193,14 @@ class CompressibleLinear(CompressibleLayer):
 
     def can_correct(self, factorization: Factorization) -> bool:
         """Where there is a bias to take the means, and no normalization that is left behind it."""
-        kinds = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv2D)
         kind = factorization.kind
         is_whole = kind == "folded" or (kind == "dense" and self.norm is None)
-        return is_whole and self.bias is not None and type(self.layer) in kinds
+        return is_whole and self.bias is not None and self.can_be_copied
+
+    @property
+    @abstractmethod
+    def can_be_copied(self) -> bool:
+        """Whether a layer of the same class can be made with other weights."""
 
     @abstractmethod
     def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Layer:

@@ -1,6 +1,7 @@
 """Batch normalization right behind a layer, which its matrix can take in."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,22 +11,26 @@ from keras import ops
 from dart_keras.private_apis import flatten_layers, nodes_of, sublayers
 
 
-def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
-    """The `BatchNormalization` layers that see nothing but one linear layer's outputs.
+def norms_behind(
+    model: keras.Model, folds: Callable[[keras.Layer], bool]
+) -> dict[int, keras.Layer]:
+    """The `BatchNormalization` layers that see nothing but the outputs of one layer that folds one.
 
     Looked for where Keras tells what goes where: in Sequential and functional models, nested or
     not, among layers that are called once and that nothing else holds, which could call them, too.
 
     Args:
         model: A built model.
+        folds: Whether a normalization can be folded into a layer.
 
     Returns:
-        By the `id` of a `Dense` or `Conv2D` layer, the normalization behind it.
+        By the `id` of such a layer, the normalization directly after it.
 
     Example:
         >>> stack = [keras.Input((4,)), keras.layers.Dense(3), keras.layers.BatchNormalization()]
         >>> model = keras.Sequential(stack)
-        >>> norms_behind(model) == {id(model.layers[0]): model.layers[1]}
+        >>> norms = norms_behind(model, lambda layer: isinstance(layer, keras.layers.Dense))
+        >>> norms == {id(model.layers[0]): model.layers[1]}
         True
     """
     graphs = [nodes_of(graph) for graph in _graphs(model)]
@@ -49,7 +54,7 @@ def norms_behind(model: keras.Model) -> dict[int, keras.Layer]:
             readers.setdefault(id(tensor), []).append(None)
         for node in nodes:
             layer = node.operation
-            if not is_called_once(layer) or not _is_linear(layer):
+            if not is_called_once(layer) or not folds(layer):
                 continue
             [output] = node.output_tensors
             match readers.get(id(output), []):
@@ -99,12 +104,6 @@ def _graphs(model: keras.Layer) -> list[Any]:
         if isinstance(layer, keras.Model):
             graphs += _graphs(layer)
     return graphs
-
-
-def _is_linear(layer: Any) -> bool:
-    if type(layer) not in (keras.layers.Dense, keras.layers.Conv2D):
-        return False
-    return layer.activation is keras.activations.linear
 
 
 def _normalizes_last_axis(norm: Any, tensor: Any) -> bool:

@@ -38,6 +38,24 @@ class CompressibleConv2D(CompressibleLinear):
         # Numbers of places in the inputs and the outputs, whose ratio padding and sizes decide.
         self._places_seen = [0, 0]
 
+    @classmethod
+    def reason_to_keep(cls, layer: Any) -> str | None:
+        """Return what of its geometry smaller convolutions could not keep."""
+        if layer.groups == 1 and layer.data_format == "channels_last":
+            return None
+        return f"has groups={layer.groups} and data_format={layer.data_format!r}"
+
+    @classmethod
+    def folds_batch_norm(cls, layer: Any) -> bool:
+        """Return whether the layer is linear."""
+        plain = type(layer) is keras.layers.Conv2D
+        return plain and layer.activation is keras.activations.linear
+
+    @property
+    def can_be_copied(self) -> bool:
+        """Whether it is a `Conv2D`, not of a subclass."""
+        return type(self.layer) is keras.layers.Conv2D
+
     def add(
         self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
     ) -> None:

@@ -1,4 +1,4 @@
-"""Compressible Dense and EinsumDense layers."""
+"""Compressible layers with a dense matrix."""
 
 import math
 from collections.abc import Sequence
@@ -6,17 +6,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from dart_keras.compression.compressible.base import CompressibleLinear, Factorization, rank_ladder
 from dart_keras.compression.compressible.batch_norm import fold_batch_norm
 from dart_keras.compression.factorization.moments import Moments
 from dart_keras.compression.factorization.tt_decomposition import decompose, train_errors
-from dart_keras.layers import TTDense, TTEinsumDense
-from dart_keras.layers.einsum_axes import EinsumAxes, einsum_axes
+from dart_keras.layers.replacement import replacement_for
 from dart_keras.layers.resizing import Resizing, resize
-from dart_keras.layers.tt_einsum_dense import einsum_kernel, einsum_matrix
-from dart_keras.layers.tt_kernel_layer import arguments_of
 from dart_keras.tensor_train import (
     TTMatrix,
     automatic_modes,
@@ -64,39 +60,62 @@ def two_core_factorizations(
     return factorizations
 
 
+def refusal_of(layer: keras.Layer) -> str | None:
+    """Return why the TT layer that would replace a layer does not accept it, `None` if it does."""
+    tt_class: Any = replacement_for(layer)
+    try:
+        tt_class.check_replaceable(layer)
+    except ValueError as error:
+        return str(error).partition("Received: ")[0].strip()
+    return None
+
+
 class CompressibleDense(CompressibleLinear):
-    """A `Dense` layer, or an `EinsumDense` whose kernel is one matrix."""
+    """A layer with a dense matrix, such as a `Dense` or an `EinsumDense`, that a TT layer replaces.
+
+    What is particular to its class the hooks of the TT layer's class tell.
+    """
 
     def __init__(self, path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> None:
         super().__init__(path, layer, norm)
-        self._axes = None if isinstance(layer, keras.layers.Dense) else einsum_axes(layer.equation)
-        matrix = layer.kernel if self._axes is None else einsum_matrix(layer)
-        kernel = np.asarray(ops.convert_to_numpy(matrix), np.float64)
-        bias = None
-        # A bias that not every column has an element of its own of does not belong to the matrix.
-        self._columns_have_bias = self._axes is None or (
-            set(layer.bias_axes or self._axes.new) == set(self._axes.new)
-        )
-        if layer.bias is not None and self._columns_have_bias:
-            bias = np.asarray(ops.convert_to_numpy(layer.bias), np.float64).reshape(-1)
+        tt_class = replacement_for(layer)
+        assert tt_class is not None
+        self._tt_class: Any = tt_class
+        kernel = np.asarray(tt_class.dense_matrix(layer), np.float64)
+        bias = tt_class.dense_bias(layer)
+        # One that has not an element for each column does not belong to the matrix.
+        self._has_other_bias = bias is None and self.layer.bias is not None
+        if bias is not None:
+            bias = np.asarray(bias, np.float64)
         self.kernel, self.bias = fold_batch_norm(kernel, bias, norm)
+
+    @classmethod
+    def reason_to_keep(cls, layer: keras.Layer) -> str | None:
+        """Return what the TT layer that would replace it does not accept."""
+        return refusal_of(layer)
+
+    @classmethod
+    def folds_batch_norm(cls, layer: Any) -> bool:
+        """Return whether the layer is linear, and its output's last axis the matrix's columns."""
+        tt_class: Any = replacement_for(layer)
+        is_plain = tt_class.folds_batch_norm and type(layer) in tt_class.replaces
+        return is_plain and layer.activation is keras.activations.linear
+
+    @property
+    def can_be_copied(self) -> bool:
+        """Whether it is of a class that the TT layer names, not of a subclass."""
+        return type(self.layer) in self._tt_class.replaces
 
     def add(
         self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
     ) -> None:
         """Take a batch into the moments."""
-        if self._axes is not None:
-            axes = self._axes.expanded(inputs.ndim)
-            inputs = np.transpose(inputs, _places(axes.kept + axes.summed, axes.input))
-        rows = inputs.reshape(-1, self.kernel.shape[0])
+        rows = self._tt_class.input_rows(self.layer, inputs)
         evidence.add(rows[::step], self.output_rows(outputs)[::step])
 
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs, before the activation, as rows of M numbers."""
-        if self._axes is not None:
-            axes = _expanded_output(self._axes, outputs.ndim)
-            outputs = np.transpose(outputs, _places(axes.kept + axes.new, axes.output))
-        return outputs.reshape(-1, self.kernel.shape[1])
+        return self._tt_class.output_rows(self.layer, outputs)
 
     def factorizations(self, evidence: Moments | None = None) -> list[Factorization]:
         """Trains of two cores, low-rank ones and balanced ones."""
@@ -126,62 +145,31 @@ class CompressibleDense(CompressibleLinear):
     def build(
         self, factorization: Factorization, evidence: Moments | None = None
     ) -> tuple[keras.Layer, float]:
-        """A `TTDense` or `TTEinsumDense`, or for exact factorizations a layer of the same class."""
+        """The TT layer, or for exact factorizations a layer of the same class."""
         moments = self._usable(evidence)
         if factorization.is_exact:
             return self._whole_layer(moments)
         inputs, outputs = factorization.modes
         ranks = full_ranks(factorization)
         found = decompose(self.kernel, inputs, outputs, ranks, moments, self.bias)
-        layer: Any = self._layer(found.train, found.bias)
-        return layer, found.error
+        return self._tt_layer(found.train, found.bias), found.error
 
     def _usable(self, evidence: Moments | None) -> Moments | None:
-        usable = evidence is not None and evidence.count and self._columns_have_bias
+        usable = evidence is not None and evidence.count and not self._has_other_bias
         return evidence if usable else None
 
     def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Layer:
-        dense: Any = self.layer
-        new: Any
-        if self._axes is None:
-            new = keras.layers.Dense.from_config({**dense.get_config(), "use_bias": True})
-            new.build((None, len(matrix)))
-            new.set_weights([matrix, bias])
-        else:
-            new = keras.layers.EinsumDense.from_config(dense.get_config())
-            new.build(dense.get_build_config()["input_shape"])
-            new.set_weights([einsum_kernel(matrix, dense), bias.reshape(dense.bias.shape)])
-        return new
+        return self._tt_class.dense_like(self.layer, matrix, bias)
 
-    def _layer(self, train: TTMatrix, bias: np.ndarray | None) -> TTDense | TTEinsumDense:
-        dense: Any = self.layer
-        arguments = {
-            **arguments_of(dense, None),
-            "ranks": train.ranks,
-            "input_modes": train.input_modes,
-            "output_modes": train.output_modes,
-        }
-        tt: TTDense | TTEinsumDense
-        if self._axes is None:
-            tt = TTDense(dense.units, use_bias=bias is not None, **arguments)
-            tt.build((None, self.kernel.shape[0]))
-        else:
-            bias_axes = dense.bias_axes if bias is None else self._axes.new
-            shape = dense.partial_output_shape
-            tt = TTEinsumDense(dense.equation, shape, bias_axes=bias_axes, **arguments)
-            tt.build(dense.get_build_config()["input_shape"])
+    def _tt_layer(self, train: TTMatrix, bias: np.ndarray | None) -> keras.Layer:
+        tt = self._tt_class.build_like(
+            self.layer,
+            train.ranks,
+            train.input_modes,
+            train.output_modes,
+            column_bias=bias is not None,
+        )
         resize([Resizing(tt, train.cores)])
         if bias is not None:
             tt.bias.assign(bias.reshape(tt.bias.shape))
-        elif dense.bias is not None:
-            tt.bias.assign(dense.bias)
         return tt
-
-
-def _expanded_output(axes: EinsumAxes, count: int) -> EinsumAxes:
-    elided = count - len(axes.output.replace(".", ""))
-    return axes.expanded(len(axes.input.replace(".", "")) + elided)
-
-
-def _places(order: str, axes: str) -> list[int]:
-    return [axes.index(axis) for axis in order]

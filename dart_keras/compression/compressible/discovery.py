@@ -13,8 +13,7 @@ from dart_keras.compression.compressible.batch_norm import norms_behind
 from dart_keras.compression.compressible.conv2d import CompressibleConv2D
 from dart_keras.compression.compressible.dense import CompressibleDense
 from dart_keras.compression.compressible.embedding import CompressibleEmbedding
-from dart_keras.layers.einsum_axes import einsum_axes
-from dart_keras.layers.from_dense import check_embedding
+from dart_keras.layers.replacement import replacement_for
 from dart_keras.model_surgery.replace import layers_with_paths
 from dart_keras.private_apis import flatten_layers
 
@@ -22,13 +21,8 @@ LayerFilter = str | type | Callable[[keras.Layer], bool]
 
 _NOT_CHOSEN = "not chosen by `layers`"
 
-_KINDS: dict[Any, type[CompressibleLayer]] = {
-    keras.layers.Dense: CompressibleDense,
-    keras.layers.EinsumDense: CompressibleDense,
-    keras.layers.ReversibleEmbedding: CompressibleEmbedding,
-    keras.layers.Embedding: CompressibleEmbedding,
-    keras.layers.Conv2D: CompressibleConv2D,
-}
+# Layers of Keras that no TT layer replaces.
+_KERAS_LAYERS: dict[Any, type[CompressibleLayer]] = {keras.layers.Conv2D: CompressibleConv2D}
 
 
 class Candidate(NamedTuple):
@@ -95,7 +89,7 @@ def find_compressible_layers(
             "Expected a model with layers that compression can replace and `layers` chooses. "
             f"Received: model {model.name!r} with {reasons or 'no layers that have weights'}"
         )
-    norms = norms_behind(model)
+    norms = norms_behind(model, can_fold_batch_norm)
     for path, layer, _ in chosen:
         for weight in (*layer.weights, *getattr(norms.get(id(layer)), "weights", ())):
             if not np.all(np.isfinite(ops.convert_to_numpy(weight))):
@@ -103,12 +97,13 @@ def find_compressible_layers(
                     "Expected finite weights, which compression could keep. Received: layer "
                     f"{path!r} with NaN or infinite values in {weight.name!r}"
                 )
-    compressibles = [
-        _KINDS[_kind(layer)](path, layer, norms.get(id(layer))) for path, layer, _ in chosen
-    ]
-    others = [
-        _KINDS[_kind(layer)](path, layer) for path, layer, reason in found if reason == _NOT_CHOSEN
-    ]
+
+    def seen(path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> CompressibleLayer:
+        compressible: Any = _compressible_class(layer)
+        return compressible(path, layer, norm)
+
+    compressibles = [seen(path, layer, norms.get(id(layer))) for path, layer, _ in chosen]
+    others = [seen(path, layer) for path, layer, reason in found if reason == _NOT_CHOSEN]
     return compressibles, others, found
 
 
@@ -129,12 +124,21 @@ def _filters(layers: Any) -> list[Callable[[str, keras.Layer], bool]]:
     )
 
 
-def _kind(layer: keras.Layer) -> Any:
-    # A subclass that calls itself in another way is another layer.
-    for kind in _KINDS:
+def _compressible_class(layer: keras.Layer) -> type[CompressibleLayer] | None:
+    """How compression sees a layer, `None` if it does not know layers of this class."""
+    if (tt_class := replacement_for(layer)) is not None:
+        return CompressibleEmbedding if tt_class.is_table else CompressibleDense
+    for kind, compressible in _KERAS_LAYERS.items():
+        # A subclass that calls itself in another way is another layer.
         if isinstance(layer, kind) and type(layer).call is kind.call:
-            return kind
+            return compressible
     return None
+
+
+def can_fold_batch_norm(layer: keras.Layer) -> bool:
+    """Return whether a normalization of its output's last axis can be folded into a layer."""
+    compressible = _compressible_class(layer)
+    return compressible is not None and compressible.folds_batch_norm(layer)
 
 
 def _users_of_weights(model: keras.Model) -> list[tuple[keras.Layer, int]]:
@@ -159,22 +163,15 @@ def _tie(layer: keras.Layer, users: Sequence[tuple[keras.Layer, int]]) -> str | 
 def _reason(
     path: str, layer: keras.Layer, filters: Sequence[Callable[[str, keras.Layer], bool]]
 ) -> str | None:
-    kind = _kind(layer)
-    if kind is None:
+    compressible = _compressible_class(layer)
+    if compressible is None:
         return f"of type {type(layer).__name__}"
     if not layer.built:
         return "not built"
     if layer.quantization_mode is not None:
         return f"quantized to {layer.quantization_mode!r}"
-    if layer.lora_enabled:
+    if getattr(layer, "lora_enabled", False):
         return "has LoRA weights"
-    try:
-        if kind is keras.layers.EinsumDense:
-            einsum_axes(layer.equation)
-        elif _KINDS[kind] is CompressibleEmbedding:
-            check_embedding(layer)
-    except ValueError as error:
-        return str(error).partition("Received: ")[0].strip()
-    if kind is keras.layers.Conv2D and (layer.groups != 1 or layer.data_format != "channels_last"):
-        return f"has groups={layer.groups} and data_format={layer.data_format!r}"
+    if (reason := compressible.reason_to_keep(layer)) is not None:
+        return reason
     return None if any(fits(path, layer) for fits in filters) else _NOT_CHOSEN

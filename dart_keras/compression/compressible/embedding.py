@@ -4,17 +4,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from dart_keras.compression.compressible.base import CompressibleLayer, Factorization, rank_ladder
 from dart_keras.compression.compressible.dense import (
     Modes,
     full_ranks,
+    refusal_of,
     shapes_of,
     two_core_factorizations,
 )
 from dart_keras.compression.factorization.two_core_svd import truncation_errors, two_core_train
-from dart_keras.layers import TTEmbedding
+from dart_keras.layers.replacement import replacement_for
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.tensor_train import TTMatrix, count_parameters
 
@@ -50,9 +50,16 @@ class CompressibleEmbedding(CompressibleLayer):
 
     def __init__(self, path: str, layer: keras.Layer, norm: None = None) -> None:
         super().__init__(path, layer, norm)
-        table: Any = layer
-        self.kernel = np.asarray(ops.convert_to_numpy(table.embeddings), np.float64)
+        tt_class = replacement_for(layer)
+        assert tt_class is not None
+        self._tt_class: Any = tt_class
+        self.kernel = np.asarray(tt_class.dense_matrix(layer), np.float64)
         self.bias = None
+
+    @classmethod
+    def reason_to_keep(cls, layer: keras.Layer) -> str | None:
+        """Return what the TT layer that would replace it does not accept."""
+        return refusal_of(layer)
 
     @property
     def dense(self) -> Factorization:
@@ -109,7 +116,7 @@ class CompressibleEmbedding(CompressibleLayer):
     def build(
         self, factorization: Factorization, evidence: Frequencies | None = None
     ) -> tuple[keras.Layer, float]:
-        """A `TTEmbedding`."""
+        """The TT layer, a `TTEmbedding`."""
         modes = factorization.modes[0], factorization.modes[1]
         weights = self._weights(evidence) if _is_low_rank(modes) else np.ones((1, 1))
         _, rank, _ = full_ranks(factorization)
@@ -117,20 +124,7 @@ class CompressibleEmbedding(CompressibleLayer):
         first, *others = weighted.cores
         if weights.size > 1:
             first = first / weights.reshape(1, -1, 1, 1)
-        table: Any = self.layer
-        tt = TTEmbedding(
-            self.kernel.shape[0],
-            self.kernel.shape[1],
-            weighted.ranks,
-            modes[0],
-            modes[1],
-            embeddings_initializer=table.embeddings_initializer,
-            mask_zero=table.mask_zero,
-            name=table.name,
-            dtype=table.dtype_policy,
-            trainable=table.trainable,
-        )
-        tt.build()
+        tt = self._tt_class.build_like(self.layer, weighted.ranks, modes[0], modes[1])
         resize([Resizing(tt, (first, *others))])
         return tt, factorization.error
 

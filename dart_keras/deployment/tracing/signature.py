@@ -7,11 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from dart_keras.layers import TTEmbedding
+from dart_keras.layers.replacement import looks_up_rows
 from dart_keras.private_apis import flatten_layers, input_structure, is_looked_up, recorded_shapes
-from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
-
-_TABLES = (keras.layers.Embedding, TTEmbedding, QuantizedEmbedding)
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def _identifier(name: str) -> str:
 def _file_dtype(model: keras.Model, tensor: Any) -> str:
     # A keras.Input is float32 unless told otherwise, so the ids of an embedding often pass
     # for floats. Quantized as such, they would come out as other ids.
-    if "int" in str(tensor.dtype) or is_looked_up(model, tensor, _TABLES):
+    if "int" in str(tensor.dtype) or is_looked_up(model, tensor, looks_up_rows):
         return "int32"
     if "float" in str(tensor.dtype):
         return "float32"

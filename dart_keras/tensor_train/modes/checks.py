@@ -51,8 +51,8 @@ def check_modes(name: str, modes: Sequence[int], dim: int | None = None) -> tupl
     product = math.prod(modes)
     if dim is not None and not dim <= product < 2 * dim:
         raise ValueError(
-            f"Expected `{name}` whose product is the dimension {dim}, or with padding between "
-            f"{dim} and {2 * dim}. "
+            f"Expected `{name}` whose product is the dimension {dim}, or with padding less than "
+            f"{2 * dim}. "
             f"Received: {name}={tuple(modes)}, whose product is {product}"
         )
     return tuple(int(mode) for mode in modes)

@@ -7,6 +7,7 @@ from keras import layers
 
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.compressible.batch_norm import fold_batch_norm, norms_behind
+from dart_keras.compression.compressible.discovery import can_fold_batch_norm
 from dart_keras.compression.search.student import Fitter
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.private_apis import flatten_layers
@@ -20,7 +21,9 @@ IMAGES = np.random.default_rng(0).normal(size=(3, 7, 7, 3)).astype("float32")
 def names_behind(model):
     """By the names of layers, those of the normalizations behind them."""
     paths = {id(layer): layer.name for layer in flatten_layers(model)}
-    return {paths[each]: norm.name for each, norm in norms_behind(model).items()}
+    return {
+        paths[each]: norm.name for each, norm in norms_behind(model, can_fold_batch_norm).items()
+    }
 
 
 def with_norms_folded(model):
@@ -64,7 +67,7 @@ def test_a_model_with_normalizations_taken_in_has_the_same_outputs(padding, use_
     x = layers.Dense(5, use_bias=use_bias)(layers.Flatten()(x))
     model = keras.Model(inputs, layers.BatchNormalization(center=use_bias)(x))
     models.randomize(model)
-    assert len(norms_behind(model)) == 3
+    assert len(norms_behind(model, can_fold_batch_norm)) == 3
     small = with_norms_folded(model)
     assert not any(type(layer) is layers.BatchNormalization for layer in small.layers)
     assert_close(outputs(small, IMAGES), outputs(model, IMAGES), 1e-4)
@@ -178,13 +181,13 @@ def test_norms_that_see_something_else_stay(build):
     model(batch)
     models.randomize(model)
     assert_close(outputs(with_norms_folded(model), batch), outputs(model, batch), 1e-4)
-    assert norms_behind(model) == {}
+    assert norms_behind(model, can_fold_batch_norm) == {}
 
 
 def test_norms_are_found_in_stacks_that_grew_layer_by_layer():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(4)])
     model.add(layers.BatchNormalization())
-    assert len(norms_behind(model)) == 1
+    assert len(norms_behind(model, can_fold_batch_norm)) == 1
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])

@@ -21,7 +21,7 @@ def test_modes_of_too_small_or_too_large_product_are_refused(side, modes):
     sides = {"input_modes": None, "output_modes": None, side: modes}
     product = modes[0] * modes[1]
     message = (
-        rf"`{side}` whose product is the dimension 10, or with padding between 10 and "
+        rf"`{side}` whose product is the dimension 10, or with padding less than "
         rf"20. Received: {side}=\({modes[0]}, {modes[1]}\), whose product is {product}$"
     )
     with pytest.raises(ValueError, match=message):

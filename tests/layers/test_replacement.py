@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
-from dart_keras.layers.from_dense import take_matrix
 
 RNG = np.random.default_rng(0)
 
@@ -63,12 +62,11 @@ def batch_for(layer):
     return RNG.normal(size=(2, 5, 12)).astype("float32")
 
 
-def test_layer_takes_a_padded_matrix():
-    layer = TTDense(5, 2, (3, 3), (2, 3))
-    layer.build((None, 7))
-    matrix = RNG.normal(size=(7, 5))
-    take_matrix(layer, matrix, None, None)
-    np.testing.assert_allclose(layer.to_dense(), matrix, atol=1e-6)
+def test_a_layer_takes_a_matrix_with_its_padding():
+    twin = keras.layers.Dense(5)
+    twin.build((None, 7))
+    layer = TTDense.from_dense(twin, input_modes=(3, 3), output_modes=(2, 3))
+    np.testing.assert_allclose(layer.to_dense(), twin.kernel, atol=1e-6)
     padded = layer.to_tt().to_dense()
     assert padded.shape == (9, 6)
     np.testing.assert_allclose(padded[7:], 0, atol=1e-6)
@@ -182,7 +180,7 @@ def test_other_layers_are_refused(kind, unbuilt):
     equivalent = kind.__name__.removeprefix("TT")
     for layer in (unbuilt, embedding() if kind is TTDense else dense(), None):
         received = re.escape(f"Received: {layer!r}")
-        with pytest.raises(ValueError, match=f"a built `keras.layers.{equivalent}`.*{received}$"):
+        with pytest.raises(ValueError, match=f"a built `{equivalent}`.*{received}$"):
             kind.from_dense(layer)
 
 
