@@ -54,6 +54,68 @@ def _frozen() -> Generator[None, None, None]:
     gc.freeze()
 
 
+# What takes long: whole programs, processes of their own, conversions, compiled training. Folders
+# and files, from the folder of the tests; all their tests have the mark `slow`.
+SLOW = (
+    "benchmarks",
+    "callbacks/test_on_other_backends.py",
+    "callbacks/test_rank_discretization.py",
+    "callbacks/test_rank_monitor.py",
+    "callbacks/test_resuming.py",
+    "cli/test_compress_command.py",
+    "cli/test_convert_command.py",
+    "cli/test_main.py",
+    "cli/test_verify_command.py",
+    "cli/test_verify_damaged.py",
+    "compression/calibration/test_layer_statistics.py",
+    "compression/calibration/test_partial_runs.py",
+    "compression/distillation",
+    "compression/search/test_file_size.py",
+    "compression/test_compress.py",
+    "compression/test_compression_report.py",
+    "compression/test_keras_hub.py",
+    "compression/test_sensitivity.py",
+    "compression/test_unusual_layers.py",
+    "deployment/c_source",
+    "deployment/flatbuffer/passes/test_fold_transposes.py",
+    "deployment/post_training",
+    "deployment/runtimes",
+    "deployment/test_artifact.py",
+    "deployment/test_build.py",
+    "deployment/test_convert.py",
+    "deployment/test_ids.py",
+    "deployment/test_padded_modes.py",
+    "deployment/tracing",
+    "deployment/validation",
+    "distribution",
+    "docs/test_site.py",
+    "examples",
+    "layers/test_lookup_gradient.py",
+    "layers/test_tt_einsum_dense_in_models.py",
+    "layers/test_tt_layer.py",
+    "model_surgery",
+    "private_apis/test_keras_optimizers.py",
+    "quantization",
+    "selection/test_gumbel_softmax.py",
+    "test_import.py",
+    "test_main_job.py",
+    "test_no_jolt.py",
+    "test_planted_ranks.py",
+    "test_without_tensorflow.py",
+    "tflite",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    folders = [here / name for name in SLOW]
+    # A file that is renamed would lose its mark.
+    assert [folder for folder in folders if not folder.exists()] == []
+    for item in items:
+        if any(folder == item.path or folder in item.path.parents for folder in folders):
+            item.add_marker(pytest.mark.slow)
+
+
 # What they test is not in the report, and the tracer makes TensorFlow's tracing 30 % slower.
 _UNTRACED = tuple(Path(__file__).parent / name for name in ("examples", "benchmarks"))
 
