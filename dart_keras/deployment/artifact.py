@@ -85,7 +85,7 @@ class Artifact:
         runtimes = find_device(self.target).runtimes + _OTHER_KERNELS
         if runtime not in runtimes:
             raise ValueError(
-                f"`runtime` must be one of {list(runtimes)} for target {self.target!r}. "
+                f"Expected `runtime` to be one of {list(runtimes)} for target {self.target!r}. "
                 f"Received: runtime={runtime!r}"
             )
         outputs = self._run(self._collected(x, "x"), runtime)

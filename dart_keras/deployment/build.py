@@ -106,8 +106,9 @@ class Builder:
         size = min(len(built.content), len(best.content))
         if size > flash_budget:
             raise ConversionError(
-                f"The smallest file with quantization={self.scheme.name!r} takes {size} bytes. "
-                f"Received: flash_budget={flash_budget}."
+                f"Expected room for the smallest file with quantization={self.scheme.name!r}, "
+                f"which takes {size} bytes: raise `flash_budget`, compress the model, or choose a "
+                f"smaller `quantization`. Received: flash_budget={flash_budget}."
             )
         return built
 

@@ -227,8 +227,9 @@ def _representative_rows(
     if scheme.needs_data:
         shapes = {spec.name: ("rows", *spec.shape) for spec in signature.inputs}
         raise ValueError(
-            f"quantization={scheme.name!r} needs `calibration_data` of the shapes {shapes} to "
-            "find the ranges of the activations. Received: calibration_data=None"
+            f"Expected `calibration_data` of the shapes {shapes}, because "
+            f"quantization={scheme.name!r} needs the ranges of the activations. Received: "
+            "calibration_data=None"
         )
     return None
 
@@ -243,7 +244,7 @@ def check_budget(flash_budget: Any) -> None:
     """Raise a ValueError unless this can be a file's most bytes."""
     if flash_budget is not None and (not is_integer(flash_budget) or flash_budget <= 0):
         raise ValueError(
-            "`flash_budget` must be None or a positive number of bytes. Received: "
+            "Expected `flash_budget` to be None or a positive number of bytes. Received: "
             f"flash_budget={flash_budget!r}"
         )
 
@@ -253,7 +254,8 @@ def check_min_sqnr_db(least: Any) -> None:
     number = isinstance(least, (int, float)) and not isinstance(least, bool)
     if least is not None and not (number and math.isfinite(least) and least > 0):
         raise ValueError(
-            f"`min_sqnr_db` must be None or a positive number. Received: min_sqnr_db={least!r}"
+            "Expected `min_sqnr_db` to be None or a positive number. Received: "
+            f"min_sqnr_db={least!r}"
         )
 
 
@@ -268,9 +270,9 @@ def check_activation_ranges(activation_ranges: Any, scheme: QuantizationScheme) 
         reason = (
             "this model has learned its ranges"
             if scheme.learned
-            else f"quantization={scheme.name!r} needs none"
+            else f"quantization={scheme.name!r} needs no ranges"
         )
         raise ValueError(
-            f"`activation_ranges` is for ranges that are found on calibration data, and {reason}. "
+            f"Expected `activation_ranges` to be left out, because {reason}. "
             f"Received: activation_ranges={activation_ranges!r}"
         )

@@ -78,10 +78,10 @@ def test_a_quantization_aware_model_needs_no_rows(run, tmp_path):
     [
         (
             ["--calibration-data", "two.npz"],
-            "must hold an array for each of the inputs ['features']",
+            "to hold an array for each of the inputs ['features']",
         ),
-        (["--calibration-data", "ids.npy"], "must have shape (rows, 128)"),
-        (["--flash-budget", 100], "The smallest file with quantization='float32' takes"),
+        (["--calibration-data", "ids.npy"], "to have shape (rows, 128)"),
+        (["--flash-budget", 100], "the smallest file with quantization='float32', which takes"),
         (["--target", "microcontroller", "--quantization", "dynamic"], "no kernels"),
     ],
 )

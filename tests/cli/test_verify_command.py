@@ -99,7 +99,7 @@ def test_files_that_do_not_fit(run, files, saved, tmp_path):
             saved,
             "model.keras",
             "ids.npy",
-            "`--calibration-data` for input 'features' must have shape",
+            "`--calibration-data` for input 'features' to have shape",
         ),
     ]:
         code, out, err = run("verify", file, files / model, "--calibration-data", files / rows)

@@ -78,7 +78,7 @@ def test_a_budget_that_is_too_small_tells_the_smallest_size(model):
 
 @pytest.mark.parametrize("budget", [0, -1, 1e4, True, "10kB"])
 def test_a_budget_is_a_number_of_bytes(model, budget):
-    with pytest.raises(ValueError, match="`flash_budget` must be None or a positive number"):
+    with pytest.raises(ValueError, match="Expected `flash_budget` to be None or a positive number"):
         converted(model, budget)
 
 

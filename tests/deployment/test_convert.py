@@ -222,7 +222,7 @@ def test_bad_data_are_named_before_anything_is_converted():
 
 @pytest.mark.parametrize("bad", [0, -1.0, float("nan"), float("inf"), True, "20"])
 def test_decibels_are_a_positive_number(bad):
-    with pytest.raises(ValueError, match=r"`min_sqnr_db` must be .*Received: min_sqnr_db="):
+    with pytest.raises(ValueError, match=r"Expected `min_sqnr_db` to be .*Received: min_sqnr_db="):
         convert(models.dense(), min_sqnr_db=bad)
 
 
@@ -262,7 +262,9 @@ def test_a_way_to_calibrate_must_be_known_and_of_use():
     ):
         convert(model, quantization="int8", activation_ranges="entropy", **wanted)
     for quantization in ("float32", "dynamic"):
-        with pytest.raises(ValueError, match=f"quantization='{quantization}' needs none.*'mse'"):
+        with pytest.raises(
+            ValueError, match=f"quantization='{quantization}' needs no ranges.*'mse'"
+        ):
             convert(model, quantization=quantization, activation_ranges="mse", **wanted)
 
 
@@ -273,7 +275,7 @@ def test_decibels_that_can_be_asked_for(right):
 
 @pytest.mark.parametrize("wrong", [0, -20, float("nan"), float("inf"), False, "20"])
 def test_decibels_that_cannot(wrong):
-    with pytest.raises(ValueError, match="`min_sqnr_db` must be None or a positive number"):
+    with pytest.raises(ValueError, match="Expected `min_sqnr_db` to be None or a positive number"):
         check_min_sqnr_db(wrong)
 
 
@@ -291,7 +293,7 @@ def test_only_what_is_calibrated_is_calibrated_in_some_way(scheme):
         if scheme.needs_data:
             check_activation_ranges(method, scheme)
         else:
-            with pytest.raises(ValueError, match=f"quantization='{scheme.name}' needs none"):
+            with pytest.raises(ValueError, match=f"quantization='{scheme.name}' needs no ranges"):
                 check_activation_ranges(method, scheme)
 
 

@@ -26,7 +26,9 @@ def c_type(dtype: str | np.dtype) -> str:
         return "bool"
     if dtype.kind in "iu":
         return f"std::{dtype.name}_t"
-    raise ValueError(f"`dtype` must be bool, an integer or float32. Received: dtype={dtype.name!r}")
+    raise ValueError(
+        f"Expected `dtype` to be bool, an integer or float32. Received: dtype={dtype.name!r}"
+    )
 
 
 def literal(value: np.generic) -> str:

@@ -139,7 +139,7 @@ def order_interface(model: Any, input_names: Sequence[str]) -> None:
     """
     if not model.signatureDefs:
         raise ConversionError(
-            "TensorFlow's converter made a file that does not tell its inputs and outputs apart. "
+            "Expected TensorFlow's converter to add a signature, which names inputs and outputs. "
             "Received: a file without a signature."
         )
     [signature, *_], [graph, *_] = model.signatureDefs, model.subgraphs

@@ -94,8 +94,9 @@ def check_integers(model: Any, exported: Exported) -> None:
     ]
     if places:
         raise ConversionError(
-            "Operators are left in float, because the model has no ranges for all that they read "
-            "and write.",
+            "Expected learned ranges for all activations: use layers that `quantize_aware` covers, "
+            "or convert the original model with `calibration_data`. Received: operators left in "
+            "float.",
             [operator_name(model, main.operators[place]) for place in places],
             layers_at(places, pack(model), exported),
         )

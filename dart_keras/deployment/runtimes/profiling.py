@@ -87,7 +87,7 @@ def measure(
         ConversionError: If the file does not run.
     """
     if not is_integer(runs) or runs < 1:
-        raise ValueError(f"`runs` must be a positive integer. Received: runs={runs!r}")
+        raise ValueError(f"Expected `runs` to be a positive integer. Received: runs={runs!r}")
     every = dict.fromkeys(("litert", "litert-builtin", *runtimes))
     costs = [_cost(content, runtime, examples, arena_size, runs) for runtime in every]
     return Measurements(tuple(costs))

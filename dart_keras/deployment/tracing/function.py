@@ -100,7 +100,8 @@ def export(
             function = tf.function(infer, autograph=False).get_concrete_function(*specs)
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise ConversionError(
-                f"The model does not run with a batch size of 1 inside a tf.function: {error}"
+                "Expected a model that runs with a batch size of 1 in a tf.function. Received: "
+                f"{error}"
             ) from error
     with quiet():
         frozen = freeze(function)

@@ -38,7 +38,7 @@ def collect(
         batch = [_as_batch(v, spec, name) for v, spec in zip(values, specs, strict=True)]
         if len({len(array) for array in batch}) > 1:
             raise ValueError(
-                f"Every input in `{name}` must have the same number of rows. Received: "
+                f"Expected the same number of rows for every input in `{name}`. Received: "
                 f"{ {spec.name: len(a) for spec, a in zip(specs, batch, strict=True)} }"
             )
         batches.append(batch)
@@ -46,7 +46,7 @@ def collect(
         if max_rows is not None and count >= max_rows and not _is_whole(data):
             break
     if not count:
-        raise ValueError(f"`{name}` must hold at least one row. Received: no rows")
+        raise ValueError(f"Expected `{name}` to hold at least one row. Received: no rows")
     arrays = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     if max_rows is not None and count > max_rows:
         kept = np.linspace(0, count - 1, max_rows).astype(int)
@@ -84,8 +84,8 @@ def _elements(data: Any, specs: Sequence[InputSpec], name: str) -> Iterator[Any]
         yield from data
     else:
         raise ValueError(
-            f"`{name}` must be an array, a tuple or dict of arrays, or an iterable of rows or "
-            f"batches. Received: {type(data).__name__}"
+            f"Expected `{name}` to be an array, a tuple or dict of arrays, or an iterable of rows "
+            f"or batches. Received: {type(data).__name__}"
         )
 
 
@@ -101,7 +101,7 @@ def _by_input(element: Any, specs: Sequence[InputSpec], name: str) -> list[Any]:
         wanted = [spec.name for spec in specs]
         if not set(wanted) <= set(element):
             raise ValueError(
-                f"`{name}` must hold an array for each of the inputs {wanted}. Received: "
+                f"Expected `{name}` to hold an array for each of the inputs {wanted}. Received: "
                 f"the keys {sorted(map(str, element))}"
             )
         return [element[key] for key in wanted]
@@ -117,8 +117,8 @@ def _by_input(element: Any, specs: Sequence[InputSpec], name: str) -> list[Any]:
     elif len(specs) == 1:
         return [element]
     raise ValueError(
-        f"`{name}` must hold one array for each of the model's {len(specs)} inputs, as a tuple "
-        f"or as a dict. Received: {type(element).__name__} of length "
+        f"Expected `{name}` to hold one array for each of the model's {len(specs)} inputs, as a "
+        f"tuple or as a dict. Received: {type(element).__name__} of length "
         f"{len(element) if hasattr(element, '__len__') else 1}"
     )
 
@@ -127,24 +127,27 @@ def _as_batch(value: Any, spec: InputSpec, name: str) -> np.ndarray:
     array = np.asarray(value)
     where = f"`{name}` for input {spec.name!r}"
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise ValueError(f"{where} must hold numbers. Received: dtype {array.dtype}")
+        raise ValueError(f"Expected {where} to hold numbers. Received: dtype {array.dtype}")
     if array.shape == spec.shape:
         array = array[None]
     if array.shape[1:] != spec.shape or array.ndim != len(spec.shape) + 1:
         expected = ", ".join(["rows", *map(str, spec.shape)])
         raise ValueError(
-            f"{where} must have shape ({expected}), or {spec.shape} for one row. Received: "
+            f"Expected {where} to have shape ({expected}), or {spec.shape} for one row. Received: "
             f"shape {np.shape(value)}"
         )
     if array.dtype.kind not in "iub" and not np.isfinite(array).all():
         bad = int(np.size(array) - np.isfinite(array).sum())
-        raise ValueError(f"{where} must be finite. Received: {bad} values that are NaN or infinite")
+        raise ValueError(
+            f"Expected {where} to be finite: leave out the rows that are not. Received: {bad} "
+            "values that are NaN or infinite"
+        )
     if spec.dtype == "int32":
         limits = np.iinfo("int32")
         whole = array.dtype.kind in "iub" or bool((array == np.floor(array)).all())
         if not whole or (array.size and (array.min() < limits.min or array.max() > limits.max)):
             raise ValueError(
-                f"{where} must hold integers of 32 bits. Received: values of dtype {array.dtype} "
-                f"from {array.min()} to {array.max()}"
+                f"Expected {where} to hold integers of 32 bits. Received: values of dtype "
+                f"{array.dtype} from {array.min()} to {array.max()}"
             )
     return array if spec.dtype is None else array.astype(spec.dtype)

@@ -58,10 +58,10 @@ def model_signature(model: keras.Model) -> ModelSignature:
         ValueError: If `model` is no built Keras model, or a shape is not fully known.
     """
     if not isinstance(model, keras.Model):
-        raise ValueError(f"`model` must be a keras.Model. Received: {model!r}")
+        raise ValueError(f"Expected `model` to be a keras.Model. Received: {model!r}")
     if not model.built:
         raise ValueError(
-            "`model` must be built: give it a keras.Input, or call it on a batch first. "
+            "Expected a built model: give it a keras.Input, or call it on a batch first. "
             f"Received: {model!r}"
         )
     tensors = getattr(model, "inputs", None)
@@ -82,8 +82,8 @@ def model_signature(model: keras.Model) -> ModelSignature:
     for name, shape, dtype in zip(names, shapes, dtypes, strict=True):
         if None in shape:
             raise ValueError(
-                "A device needs every dimension but the batch to be fixed. Rebuild the model "
-                f"with a keras.Input of a fixed shape. Received: input {name!r} of shape "
+                "Expected every dimension but the batch to be fixed: rebuild the model with a "
+                f"keras.Input of a fixed shape. Received: input {name!r} of shape "
                 f"{(None, *shape)}"
             )
         specs.append(InputSpec(name, tuple(int(size) for size in shape), dtype))
@@ -107,7 +107,7 @@ def _file_dtype(model: keras.Model, tensor: Any) -> str:
     if "float" in str(tensor.dtype):
         return "float32"
     raise ValueError(
-        "An input must be of a float or an integer dtype. Received: input "
+        "Expected every input to be of a float or an integer dtype. Received: input "
         f"{tensor.name!r} of dtype {tensor.dtype!r}"
     )
 
@@ -125,7 +125,7 @@ def _recorded_inputs(model: keras.Model) -> tuple[list[str], list[Any], Callable
     recorded = recorded_shapes(model)
     if not recorded:
         raise ValueError(
-            "The shapes of the model's inputs are not known: call the model on a batch first. "
+            "Expected a model whose input shapes are known: call it on a batch first. "
             f"Received: {model!r}"
         )
     needed = [
@@ -137,8 +137,9 @@ def _recorded_inputs(model: keras.Model) -> tuple[list[str], list[Any], Callable
     ]
     if len(needed) > len(recorded):
         raise ValueError(
-            "Keras does not record the shapes of several arguments. Let the model's `call` take "
-            "its inputs as one list, tuple or dict, or wrap it in a functional model. Received: "
+            "Expected a `call` of one argument, because Keras records the shapes of one only: "
+            "take the inputs as one list, tuple or dict, or wrap the model in a functional one. "
+            "Received: "
             f"{type(model).__name__}.call with the arguments {needed}"
         )
     # One argument is passed by position, because its recorded name is not the parameter's.

@@ -33,14 +33,17 @@ def compare(
     for name, want, got in zip(names, expected, received, strict=True):
         if want.shape != got.shape:
             raise ConversionError(
-                f"Output {name!r} must have the shape that Keras gives it, {want.shape}. "
+                f"Expected output {name!r} to have the shape that Keras gives it, {want.shape}. "
                 f"Received: {got.shape}."
             )
         if want.dtype.kind in "iub":
             results.append({"name": name, "equal": float(np.mean(want == got))})
             continue
         if (np.isfinite(want) & ~np.isfinite(got)).any():
-            raise ConversionError(f"Output {name!r} must be finite. Received: NaN or infinity.")
+            raise ConversionError(
+                f"Expected output {name!r} to be finite, as in Keras: check for values that "
+                "float32 cannot hold. Received: NaN or infinity."
+            )
         results.append({"name": name, **_errors(want.astype("float64"), got.astype("float64"))})
     return results
 
@@ -70,15 +73,17 @@ def check(
         relative, decibels = result.get("relative_error", 0.0), result.get("sqnr_db")
         if quantization == "float32" and relative > FLOAT_TOLERANCE:
             raise InaccurateError(
-                f"On {runtime}, output {result['name']!r} must agree with Keras to a relative "
-                f"error of {FLOAT_TOLERANCE:g}. Received: {relative:.3g}.",
+                f"Expected output {result['name']!r} on {runtime} to agree with Keras to a "
+                f"relative error of {FLOAT_TOLERANCE:g}: check for layers that are random at "
+                f"inference, or that cancel large values. Received: {relative:.3g}.",
                 runtime,
                 results,
             )
         if decibels is not None and decibels <= 0:
             raise InaccurateError(
-                f"On {runtime}, the error of output {result['name']!r} must be weaker than the "
-                f"output itself. Received: a signal-to-noise ratio of {decibels:.1f} dB with "
+                f"Expected output {result['name']!r} on {runtime} to be stronger than its error: "
+                "give `calibration_data` like the real inputs, or choose a finer `quantization`. "
+                f"Received: a signal-to-noise ratio of {decibels:.1f} dB with "
                 f"quantization={quantization!r}.",
                 runtime,
                 results,
@@ -86,9 +91,9 @@ def check(
         # No ratio means that there is no error, or no signal to have one.
         if decibels is not None and decibels < (min_sqnr_db or 0.0):
             raise InaccurateError(
-                f"On {runtime}, output {result['name']!r} must have a signal-to-noise ratio of at "
-                f"least {min_sqnr_db:g} dB. Received: {decibels:.1f} dB with "
-                f"quantization={quantization!r}.",
+                f"Expected output {result['name']!r} on {runtime} to have a signal-to-noise ratio "
+                f"of at least {min_sqnr_db:g} dB: lower `min_sqnr_db`, or choose a finer "
+                f"`quantization`. Received: {decibels:.1f} dB with quantization={quantization!r}.",
                 runtime,
                 results,
             )

@@ -45,7 +45,7 @@ def test_memory_is_that_of_the_file_and_not_of_the_process(artifact):
 
 @pytest.mark.parametrize("runs", [0, -1, 1.5, True])
 def test_runs_are_a_positive_integer(artifact, runs):
-    with pytest.raises(ValueError, match="`runs` must be a positive integer"):
+    with pytest.raises(ValueError, match="Expected `runs` to be a positive integer"):
         artifact.measure(runs)
 
 

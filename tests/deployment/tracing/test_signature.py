@@ -65,8 +65,8 @@ def test_several_arguments_need_a_build_that_names_them():
     ("model", "message"),
     [
         ("a model", "keras.Model. Received: 'a model'"),
-        (keras.Sequential([keras.layers.Dense(2)]), "must be built.*Received"),
-        (models.Subclassed(), "must be built.*Received"),
+        (keras.Sequential([keras.layers.Dense(2)]), "a built model: .*Received"),
+        (models.Subclassed(), "a built model: .*Received"),
         (
             keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(2)]),
             r"fixed shape.*\(None, None, 3\)",
