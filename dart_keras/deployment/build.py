@@ -1,17 +1,19 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
 import keras
 import numpy as np
 
+from dart_keras._version import __version__
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.flatbuffer.passes import apply_passes
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import copy_parsed, pack
-from dart_keras.deployment.flatbuffer.size_breakdown import size_limit
+from dart_keras.deployment.flatbuffer.size_breakdown import file_parts, size_limit
 from dart_keras.deployment.post_training.tflite_converter import Lowering
 from dart_keras.deployment.post_training.trained_ranges import check_integers
 from dart_keras.deployment.post_training.weight_scales import (
@@ -20,13 +22,14 @@ from dart_keras.deployment.post_training.weight_scales import (
     weight_scales_of,
 )
 from dart_keras.deployment.runtimes.executable import Executable
+from dart_keras.deployment.runtimes.result import Examples
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
 from dart_keras.deployment.schemes import QuantizationScheme
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import AS_TRAINED, Exported, core_bases_of, export
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.deployment.validation.output_errors import compare
-from dart_keras.devices import Device
+from dart_keras.devices import RUNTIMES, Device
 from dart_keras.utils.progress import progress
 
 
@@ -196,3 +199,49 @@ def _decibels_of(result: dict[str, float | None]) -> float:
     # None stands for no signal or no error.
     decibels = result["sqnr_db"]
     return math.inf if decibels is None else decibels
+
+
+def describe(
+    built: Built, file: Executable, device: Device, scheme: QuantizationScheme
+) -> dict[str, Any]:
+    """Return what a report tells of a file itself, as JSON can hold it.
+
+    Args:
+        built: The file with what it was made from.
+        file: The same, with its inputs and outputs.
+        device: The target.
+        scheme: How it was quantized.
+    """
+    parsed = ModelFile(built.content)
+    return {
+        "target": device.name,
+        "quantization": scheme.name,
+        "file_bytes": len(built.content),
+        "file_parts": asdict(file_parts(built.content)),
+        "weight_bytes": parsed.weight_bytes,
+        "weight_scales": built.scaled.as_dict() if built.scaled else None,
+        "core_basis": built.core_basis,
+        "operators": parsed.operator_counts,
+        "contractions": built.plans.as_dicts(),
+        "inputs": [info.as_dict() for info in file.inputs],
+        "outputs": [info.as_dict() for info in file.outputs],
+        "versions": _versions(device),
+    }
+
+
+def memory_of(
+    file_bytes: int, examples: Examples, arena_size: int | None
+) -> dict[str, dict[str, int]] | None:
+    """Return what the emitted C++ source puts into a microcontroller's two memories, in bytes."""
+    if arena_size is None:
+        return None
+    recorded = sum(array.nbytes for array in (*examples.inputs, *examples.outputs))
+    return {
+        "flash_bytes": {"model": file_bytes, "examples": recorded},
+        "ram_bytes": {"arena": arena_size},
+    }
+
+
+def _versions(device: Device) -> dict[str, str]:
+    packages = ["tensorflow", "keras", *(RUNTIMES[runtime].package for runtime in device.runtimes)]
+    return {"dart-keras": __version__, **{name: version(name) for name in packages}}

@@ -7,8 +7,7 @@ import keras
 import numpy as np
 
 from dart_keras.deployment.artifact import Artifact
-from dart_keras.deployment.build import Builder, executable
-from dart_keras.deployment.conversion_report import describe, memory_of
+from dart_keras.deployment.build import Builder, describe, executable, memory_of
 from dart_keras.deployment.errors import ConversionError, InaccurateError
 from dart_keras.deployment.post_training.activation_ranges import METHODS
 from dart_keras.deployment.post_training.trained_ranges import rows_in_range, with_learned_ranges

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dart_keras.compression.compressible import Factorization
-from dart_keras.compression.search.costs import Costs, cost_of
+from dart_keras.compression.search.model_costs import Costs, cost_of
 from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import Fitter
 

@@ -9,8 +9,8 @@ from dart_keras.budgets import (
     RelativeError,
 )
 from dart_keras.compression.search.balanced import solve_balanced
-from dart_keras.compression.search.costs import Costs, multiply_add_costs, parameter_costs
 from dart_keras.compression.search.file_size import remeasured, solve_file
+from dart_keras.compression.search.model_costs import Costs, multiply_add_costs, parameter_costs
 from dart_keras.compression.search.solution import Solution, solve_cost, solve_tolerance
 from dart_keras.compression.search.student import Fitter
 

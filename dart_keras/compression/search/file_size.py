@@ -8,7 +8,7 @@ import numpy as np
 from dart_keras.budgets import ArenaBytes, FlashBytes
 from dart_keras.compression.calibration.batches import MOST_ROWS
 from dart_keras.compression.compressible import Factorization
-from dart_keras.compression.search.costs import choose, cost_of, file_byte_costs
+from dart_keras.compression.search.model_costs import choose, cost_of, file_byte_costs
 from dart_keras.compression.search.solution import Solution, solution_of, solve_cost
 from dart_keras.compression.search.student import Fitter
 from dart_keras.deployment.file_sizes import check_file_budget, file_sizes

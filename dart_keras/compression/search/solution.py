@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 
 from dart_keras.compression.compressible import Factorization
-from dart_keras.compression.search.costs import Costs, choose
+from dart_keras.compression.search.model_costs import Costs, choose
 from dart_keras.compression.search.student import Fitted, Fitter
 from dart_keras.deployment.file_sizes import FileSizes
 

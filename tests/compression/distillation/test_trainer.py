@@ -10,7 +10,7 @@ from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.distillation.trainer import Distillation
 from dart_keras.compression.search.balanced import solve_balanced
-from dart_keras.compression.search.costs import choose, cost_of, parameter_costs
+from dart_keras.compression.search.model_costs import choose, cost_of, parameter_costs
 from dart_keras.compression.search.solution import solve_cost
 from dart_keras.compression.search.student import Fitter
 from tests.compression import models

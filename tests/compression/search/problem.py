@@ -10,7 +10,7 @@ from dart_keras.budgets import MultiplyAdds, Parameters
 from dart_keras.compression.calibration.batches import calibration_batches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
-from dart_keras.compression.search.costs import multiply_add_costs, parameter_costs
+from dart_keras.compression.search.model_costs import multiply_add_costs, parameter_costs
 from dart_keras.compression.search.student import Fitter
 
 COSTS = {Parameters: parameter_costs, MultiplyAdds: multiply_add_costs}

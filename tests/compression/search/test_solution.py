@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dart_keras.budgets import MultiplyAdds, Parameters
-from dart_keras.compression.search.costs import choose
+from dart_keras.compression.search.model_costs import choose
 from dart_keras.compression.search.solution import solve_cost, solve_tolerance
 from tests.compression.search.problem import COSTS, costs, counted, fitter, limits
 

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dart_keras.budgets import Parameters
-from dart_keras.compression.search.costs import choose, cost_of, file_byte_costs
+from dart_keras.compression.search.model_costs import choose, cost_of, file_byte_costs
 from tests.compression.search.problem import COSTS, costs, counted, fitter, limits
 
 

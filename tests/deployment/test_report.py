@@ -1,3 +1,5 @@
+"""The report of a conversion, which several files fill."""
+
 import json
 
 import keras
