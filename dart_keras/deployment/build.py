@@ -77,7 +77,7 @@ class Builder:
     method: str = "minmax"
 
     def build(self, flash_budget: int | None) -> Built:
-        """Make the fastest file of at most so many bytes, by estimate.
+        """Make the file that is estimated to be the fastest within a number of bytes.
 
         Args:
             flash_budget: The most bytes; None for a file in which no cores are merged but where

@@ -74,7 +74,7 @@ def test_dynamic_quantizes_large_matrices_only():
     assert small.report["weight_bytes"] == {"float32": 4 * (20 * 16 + 16 * 4)}
 
 
-def test_a_tensor_train_stays_a_tensor_train():
+def test_a_tt_layer_stays_a_tt_layer():
     from dart_keras.layers import TTDense
 
     layer = TTDense(256, ranks=2, use_bias=False, contraction="rebuild")

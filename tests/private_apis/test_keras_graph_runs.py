@@ -68,7 +68,7 @@ def test_what_is_not_needed_any_more_is_forgotten():
     assert sizes == [5 * 3 * 4, 5 * 100 * 4, 5 * 2 * 4]
 
 
-def test_dropout_rests():
+def test_dropout_is_off():
     model = keras.Sequential([keras.Input((50,)), layers.Dropout(0.5)])
     rows = np.ones((2, 50), "float32")
     np.testing.assert_array_equal(GraphRun(model, rows).outputs(), rows)

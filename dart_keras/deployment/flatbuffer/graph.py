@@ -55,7 +55,7 @@ class Graph:
         return dtype_name(self._subgraph.tensors[tensor].type)
 
     def constant(self, tensor: int) -> np.ndarray | None:
-        """Return the bytes of a constant, as int32 if it is of these; None for other tensors."""
+        """Return the data of a constant: int32 elements if it has these, else bytes; else None."""
         data = self._model.buffers[self._subgraph.tensors[tensor].buffer].data
         if data is None or not len(data):
             return None

@@ -25,11 +25,11 @@ class FileParts:
     """What the bytes of a file are for. The parts add up to the file.
 
     Attributes:
-        weights: Bytes of the numbers that came from the model, by dtype, without the biases.
+        weights: Bytes of the model's constants, by dtype, without the biases.
         biases: Bytes of what is added to the results of products.
         scales: Bytes of scales and zero points.
-        graph: Bytes of all else: operators, tensors, shapes, axes, names and references.
-        padding: Bytes between these, so that each begins where it must.
+        graph: Bytes of everything else: operators, tensors, shapes, axes, names and references.
+        padding: Bytes between these, for their alignment.
     """
 
     weights: dict[str, int]
@@ -87,17 +87,17 @@ def _limit(weights: int, biases: int) -> float:
 
 def _constant_bytes(model: Any) -> tuple[Counter[str], int]:
     """Return the bytes of weights by their dtype, and those of biases."""
-    numbers = _numbers(model)
-    beside = set(_bias_buffers(model)) & set(numbers)
+    constants = _real_constants(model)
+    beside = set(_bias_buffers(model)) & set(constants)
     weights: Counter[str] = Counter()
-    for buffer, dtype in numbers.items():
+    for buffer, dtype in constants.items():
         if buffer not in beside:
             weights[dtype] += len(model.buffers[buffer].data)
     return weights, sum(len(model.buffers[buffer].data) for buffer in beside)
 
 
-def _numbers(model: Any) -> dict[int, str]:
-    """Return the buffers that hold real numbers, with their dtypes."""
+def _real_constants(model: Any) -> dict[int, str]:
+    """Return the buffers of constants that stand for real values, with their dtypes."""
     found = {}
     for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
         dtype, data = dtype_name(tensor.type).lower(), model.buffers[tensor.buffer].data

@@ -1,4 +1,4 @@
-"""From the numbers that an activation takes on the calibration rows to the range for integers."""
+"""The range of an activation's integers, from its values on the calibration rows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,11 +16,11 @@ _SHARES = np.linspace(0.01, 1, 100)
 
 
 class Histogram:
-    """How often an activation takes which numbers, in bins of one width.
+    """A histogram of the values of an activation, in bins of equal width.
 
     Args:
-        low: The smallest number that it takes.
-        high: The largest.
+        low: The smallest value.
+        high: The largest value.
     """
 
     def __init__(self, low: float, high: float) -> None:
@@ -83,9 +83,10 @@ METHODS: dict[str, Callable[[Histogram, str], tuple[float, float]] | None] = {
 def set_true_ranges(model: Any, arrays: Sequence[np.ndarray]) -> None:
     """Set each activation's range to the smallest and the largest value that it takes.
 
-    TensorFlow's calibrator looks at an operator's inputs after it has run, too. One that works in
-    place, such as an addition, has written its output over one of them by then: what is added to a
-    residual stream had the range of the sum, and scores in front of a mask that of the mask.
+    TensorFlow's calibrator reads an operator's inputs also after the operator has run. An operator
+    that works in place, such as an addition, has then overwritten one of them with its output. So
+    a summand of a residual stream had the range of the sum, and scores before a mask that of the
+    mask.
 
     Args:
         model: The `ModelT` of a file in float, whose tensors carry the ranges that the calibrator
@@ -108,7 +109,7 @@ def choose_ranges(model: Any, method: str, integers: str, arrays: Sequence[np.nd
     """Set the ranges of activations by which a file in float will be quantized.
 
     Args:
-        model: The `ModelT` of the file, whose tensors carry the smallest and the largest number
+        model: The `ModelT` of the file, whose tensors carry the smallest and the largest value
             that they took; changed in place.
         method: One of `METHODS`.
         integers: The dtype that the activations will have.

@@ -1,7 +1,7 @@
-"""Masks in front of a softmax, in ranges that leave steps for the scores.
+"""Masks before a softmax, in ranges that leave steps for the scores.
 
-A mask adds -1e4 or -1e9 to the scores of what is not to be seen, or puts it in their place.
-Integers whose range holds that number have one step for all scores that are to be seen.
+A mask adds -1e4 or -1e9 to the scores of hidden positions, or replaces them by it.
+Integers whose range holds that value have a single step for all visible scores.
 """
 
 import math
@@ -20,15 +20,15 @@ _MASKS = ("ADD", "SELECT", "SELECT_V2")
 
 
 def clip_masks(model: Any, integers: str, arrays: Sequence[np.ndarray]) -> None:
-    """End the ranges of masked scores where a softmax gives nothing, and clip the masks there.
+    """End the ranges of masked scores where the softmax becomes zero, and clip the masks there.
 
-    A number that is far below the largest of its row counts as much as one that is farther below.
-    The range ends where all numbers of a row together would make up half a step of the output.
-    Masks that are no constants are left alone.
+    Scores far below the largest of their row all become zero, no matter how far below they are.
+    The range ends where all scores of a row together would make up half a step of the output.
+    Masks that are not constants are left alone.
 
     Args:
         model: The `ModelT` of a file in float, whose tensors carry the smallest and the largest
-            number that they took; changed in place.
+            value that they took; changed in place.
         integers: The dtype that the activations will have.
         arrays: The rows on which these were measured, one array for each input in the file's order.
     """

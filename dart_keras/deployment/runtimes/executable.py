@@ -42,7 +42,7 @@ class Executable:
             runtime: `"litert"`, `"litert-builtin"`, `"litert-reference"` or `"tflm"`.
             arrays: For each input, real values or ids of shape (rows, ...).
             arena_size: Bytes of working memory for TFLM; None finds the smallest that works.
-            minimum_runs: Time at least so many inferences.
+            minimum_runs: The least number of inferences to time.
         """
         result = self._run(runtime, self._quantized(arrays), arena_size, minimum_runs)
         pairs = zip(self.outputs, result.outputs, strict=True)

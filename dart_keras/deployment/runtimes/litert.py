@@ -31,9 +31,9 @@ def run_on_litert(
     Args:
         content: The file.
         inputs: One array of shape (rows, ...) for each input, already quantized.
-        minimum_runs: Go on with the last row until there were so many inferences to time.
-        kernels: `"xnnpack"`, which LiteRT takes by itself; `"builtin"`, its own ones without
-            XNNPACK; or `"reference"`, its plain ones, which are slow.
+        minimum_runs: Repeat the last row until this many inferences have been timed.
+        kernels: `"xnnpack"`, which LiteRT takes by itself; `"builtin"`, its own
+            kernels without XNNPACK; or `"reference"`, its reference kernels, which are slow.
         seconds: The most that it may take, for a file that may be damaged: it runs in a
             process of its own. None for one that the converter made.
 

@@ -33,7 +33,7 @@ def run_on_tflm(
         content: The file.
         inputs: One array of shape (rows, ...) for each input, already quantized.
         arena_size: Bytes of working memory. None finds the smallest that works.
-        minimum_runs: Go on with the last row until there were so many inferences to time.
+        minimum_runs: Repeat the last row until this many inferences have been timed.
         seconds: The most that it may take, for a file that may be damaged. None for no limit.
 
     Raises:

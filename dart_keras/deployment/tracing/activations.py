@@ -48,7 +48,7 @@ _FORMS = {
 
 @contextmanager
 def in_bounded_form(model: keras.Model) -> Iterator[None]:
-    """Let a model's layers compute their activations in these forms meanwhile."""
+    """Let a model's layers compute their activations in these forms inside the context."""
     changed = [
         (layer, layer.activation)
         for layer in flatten_layers(model)

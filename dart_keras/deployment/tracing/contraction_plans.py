@@ -49,7 +49,7 @@ class DevicePlans:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Let the layers that are called meanwhile work by these plans."""
+        """Let the layers that are called inside the context use these plans."""
         with device_planning(self.machine, self._choose):
             yield
 

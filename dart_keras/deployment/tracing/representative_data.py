@@ -17,11 +17,11 @@ def collect(
     Args:
         data: One array for each input (alone, in a tuple, or in a dict by input name), or an
             iterable such as a list, a generator or a `tf.data.Dataset`, of such batches or of
-            single rows. The labels in pairs of (inputs, labels) are passed over.
+            single rows. The labels in pairs of (inputs, labels) are ignored.
         specs: What the model takes.
         name: What the caller calls `data`, for the errors.
-        max_rows: Keep at most so many rows: of arrays, evenly spaced ones; of an iterable,
-            the first. None keeps all.
+        max_rows: The most rows to keep: evenly spaced ones of arrays, the first ones of an
+            iterable. None keeps all.
 
     Returns:
         One array of shape (rows, *shape) for each input, int32 for integer inputs, float32

@@ -112,7 +112,7 @@ TRAINS = {
     ("name", "target"),
     [*((name, "raspberry-pi") for name in TRAINS), ("low rank", "microcontroller")],
 )
-def test_files_of_trains_are_small(name, target):
+def test_files_of_tt_layers_are_small(name, target):
     keras.utils.set_random_seed(0)
     inputs, layers = TRAINS[name]
     model = keras.Sequential([keras.Input((inputs,)), *layers()])

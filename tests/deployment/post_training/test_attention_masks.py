@@ -100,7 +100,7 @@ def test_files_without_a_mask_stay():
     assert pack(file) == content
 
 
-def test_ranges_in_front_of_an_addition_in_place_are_those_of_its_inputs():
+def test_ranges_before_an_addition_in_place_are_those_of_its_inputs():
     inputs = keras.Input((LENGTH, WIDTH))
     small = keras.layers.Dense(WIDTH, name="small")
     model = keras.Model(inputs, ops.relu(small(inputs) + 50 * inputs) + inputs)

@@ -46,7 +46,7 @@ def test_they_keep_their_accuracy_as_integers(name, quantization):
     assert distance["sqnr_db"] > 25
 
 
-def test_a_softplus_of_large_numbers_is_finite():
+def test_a_softplus_of_large_values_is_finite():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Activation("softplus")])
     received = convert(model, "microcontroller").predict([[100.0, 1e4]], runtime="tflm")
     np.testing.assert_allclose(received, [[100.0, 1e4]])

@@ -38,7 +38,7 @@ def cost(plans):
     return sum(o.stored for o in used), sum(o.plan.microseconds for o in used)
 
 
-def test_every_train_is_met_and_none_grows(plans, model):
+def test_every_tt_matrix_is_met_and_none_grows(plans, model):
     used = list(plans.used().values())
     assert [option.layer for option in used] == [layer.path for layer in model.layers]
     for option, layer in zip(used, model.layers, strict=True):

@@ -103,7 +103,7 @@ def test_an_operator_adds_its_own_error_alone():
     assert accumulated[1] < accumulated[0] - 3
 
 
-def test_what_is_no_number_in_float_is_not_the_worst():
+def test_what_is_not_finite_in_float_is_not_the_worst():
     # A variance of nearly zero in some rows, which is rounded to less.
     model = keras.Sequential([keras.Input((20,)), keras.layers.LayerNormalization(center=False)])
     rows = models.ROWS * np.where(np.arange(len(models.ROWS)) % 2, 1e-3, 1.0)[:, None]

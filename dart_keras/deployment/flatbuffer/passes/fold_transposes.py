@@ -12,11 +12,11 @@ _MOST_AXES = 4
 
 
 def fold_transposes(model: Any) -> None:
-    """Remove operators that only move values about, where the file can do without.
+    """Remove operators that only move values about, where the file does not need them.
 
     - A reshape before an element-wise operator goes after it, where it meets another one or a
       FULLY_CONNECTED.
-    - A row of reshapes and transposes becomes one transpose at the most.
+    - A row of reshapes and transposes becomes at most one transpose.
     - A reshape before a FULLY_CONNECTED goes: the operator sees rows of its own length.
     - A FULLY_CONNECTED goes without a bias that is zero.
 

@@ -83,7 +83,7 @@ def test_other_schemes_have_nothing_to_narrow():
         assert narrow(content) == models.changed(content)
 
 
-def test_a_converted_train_adds_up_in_32_bits():
+def test_a_converted_tt_matrix_adds_up_in_32_bits():
     rows = models.RNG.normal(size=(32, 60)).astype("float32")
     artifact = convert(models.three_cores(), quantization="int16x8", calibration_data=rows)
     assert set(accumulator_types(artifact.content)) == {INT32}

@@ -34,7 +34,7 @@ def test_a_raspberry_pi_can_ask_by_name():
     )
 
 
-def test_nothing_but_numbers_is_left_for_a_microcontroller():
+def test_nothing_but_values_is_left_for_a_microcontroller():
     content = convert(
         models.dense(), "microcontroller", quantization="int16x8", calibration_data=models.ROWS
     ).content
