@@ -16,6 +16,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from dart_keras.utils.representation import call_repr
+
 __all__ = ["GroupLasso", "LogDet", "NuclearNorm", "RankRegularizer"]
 
 # Relative to the mean eigenvalue of a Gram matrix; smaller ones are rounding errors in float32.
@@ -85,6 +87,9 @@ class RankRegularizer(keras.regularizers.Regularizer):
     def get_config(self) -> dict[str, float]:
         """Return the constructor's arguments."""
         return {"strength": self.initial_strength}
+
+    def __repr__(self) -> str:
+        return call_repr(self, **self.get_config())
 
 
 @keras.saving.register_keras_serializable("dart_keras")

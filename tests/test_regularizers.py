@@ -227,3 +227,12 @@ def test_models_in_half_precision_train(regularizer, dtype):
     model.compile("sgd", "mse")
     ids, targets = np.arange(40).reshape(8, 5) % 30, np.zeros((8, 4), "float32")
     assert np.isfinite(model.fit(ids, targets, verbose=0).history["loss"][0])
+
+
+@pytest.mark.parametrize("kind", [NuclearNorm, LogDet, GroupLasso])
+def test_its_repr_is_the_call_that_makes_it(kind):
+    regularizer = kind(0.25)
+    assert repr(regularizer) == f"{kind.__name__}(strength=0.25)"
+    # A schedule does not change what it was made with.
+    regularizer.strength.assign(0.5)
+    assert eval(repr(regularizer)).get_config() == {"strength": 0.25}

@@ -14,6 +14,7 @@ from dart_keras.private_apis import add_owner, callbacks_beside
 from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.selection import Selection
 from dart_keras.utils.argument_checks import is_integer
+from dart_keras.utils.representation import call_repr
 
 
 class RankDiscretization(keras.callbacks.Callback):
@@ -117,6 +118,9 @@ class RankDiscretization(keras.callbacks.Callback):
         self._convergence = Convergence(patience, tolerance)
         self._converged = False
         self._epochs_done = 0
+
+    def __repr__(self) -> str:
+        return call_repr(self, selection=self.selection, epoch=self.epochs or None, when=self.when)
 
     def set_model(self, model: keras.Model) -> None:
         """Prepare the layers, before any callback can restore weights into them."""

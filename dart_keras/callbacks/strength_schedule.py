@@ -5,6 +5,7 @@ import keras
 
 from dart_keras.callbacks.tt_layers import tt_layers_of
 from dart_keras.regularizers import RankRegularizer
+from dart_keras.utils.representation import call_repr
 
 
 class StrengthSchedule(keras.callbacks.Callback):
@@ -25,6 +26,9 @@ class StrengthSchedule(keras.callbacks.Callback):
     def __init__(self, schedule: Callable[[int], float]) -> None:
         super().__init__()
         self.schedule = schedule
+
+    def __repr__(self) -> str:
+        return call_repr(self, schedule=self.schedule)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the strengths of the epoch."""

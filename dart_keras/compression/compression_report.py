@@ -85,7 +85,7 @@ class CompressionReport(Tabular):
 
     def as_table(self) -> Table:
         """Return one row for each layer, and the whole model's."""
-        counts = ("parameters", "", "bytes", "", "multiply-adds", "")
+        counts = ("parameters", "after", "bytes", "after", "multiply-adds", "after")
         kept = [layer for layer in self.layers if layer.reason]
         return Table(
             ("layer", "factorization", "ranks", *counts, "error", "model output error"),

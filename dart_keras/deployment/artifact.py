@@ -18,6 +18,7 @@ from dart_keras.deployment.validation.operator_errors import OperatorErrors, ope
 from dart_keras.deployment.validation.output_errors import check, compare, in_words
 from dart_keras.devices import find_device
 from dart_keras.utils.atomic_write import write_files
+from dart_keras.utils.representation import call_repr, preformatted_html
 
 # LiteRT without XNNPACK, and with its reference kernels: they show where errors come from, and
 # judge no file.
@@ -220,12 +221,13 @@ class Artifact:
         write_files(Path(folder), files)
 
     def __repr__(self) -> str:
-        arena = "" if self.arena_size is None else f", arena_size={self.arena_size}"
-        scales = "" if self.weight_scales is None else f", weight_scales={self.weight_scales!r}"
-        return (
-            f"Artifact(target={self.target!r}, quantization={self.quantization!r}{scales}, "
-            f"size={self.size}{arena})"
-        )
+        scales = {} if self.weight_scales is None else {"weight_scales": self.weight_scales}
+        arena = {} if self.arena_size is None else {"arena_size": self.arena_size}
+        known = {"target": self.target, "quantization": self.quantization, **scales}
+        return call_repr(self, **known, size=self.size, **arena)
+
+    def _repr_html_(self) -> str:
+        return preformatted_html(str(self))
 
     def __str__(self) -> str:
         scales = "" if self.weight_scales is None else f", {self.weight_scales} scales"

@@ -121,6 +121,11 @@ class TTLayer(DenseReplacement, keras.layers.Layer):
         """All d + 1 present ranks; before the layer is built, the given ranks."""
         return self._ranks
 
+    def __repr__(self) -> str:
+        ranks = "-".join(map(str, self.ranks)) if self.built else f"{self.ranks}"
+        name = type(self).__name__
+        return f"<{name} name={self.name}, ranks={ranks}, built={self.built}>"
+
     @property
     def variables(self) -> list[keras.Variable]:
         """All state, as of any Keras layer; on JAX, also the rank regularizer's strength.

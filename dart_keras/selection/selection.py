@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.utils.representation import call_repr
 
 
 class Selection(ABC):
@@ -20,6 +21,11 @@ class Selection(ABC):
         >>> Uniform().select(model, model.layers)
         [(1, 2, 1)]
     """
+
+    def __repr__(self) -> str:
+        # What a selection was given is kept in attributes of the same names.
+        given = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return call_repr(self, **given)
 
     @abstractmethod
     def select(

@@ -13,6 +13,8 @@ from dart_keras.tensor_train.canonical import left_factors, right_factors
 from dart_keras.tensor_train.modes import check_modes, check_same_length
 from dart_keras.tensor_train.ranks import Ranks, complete_ranks, rank_limits
 from dart_keras.tensor_train.rounding import BondMap, bond_maps, project, ranks_within
+from dart_keras.utils.representation import call_repr
+from dart_keras.utils.table import Table
 
 _SIDES = ("input_modes", "output_modes")
 
@@ -82,9 +84,31 @@ class TTMatrix:
         return sum(core.size for core in self.cores)
 
     def __repr__(self) -> str:
-        return (
-            f"TTMatrix(shape={self.shape}, input_modes={self.input_modes}, "
-            f"output_modes={self.output_modes}, ranks={self.ranks})"
+        return call_repr(
+            self,
+            shape=self.shape,
+            input_modes=self.input_modes,
+            output_modes=self.output_modes,
+            ranks=self.ranks,
+        )
+
+    def _repr_html_(self) -> str:
+        return self.as_table().to_html()
+
+    def as_table(self) -> Table:
+        """Return the shape of each core, and the parameters of all."""
+        rows, columns = self.shape
+        shapes = [tuple(map(str, core.shape)) for core in self.cores]
+        return Table(
+            ("core", "left rank", "row mode", "column mode", "right rank", "parameters"),
+            "lrrrrr",
+            [
+                (f"G{k}", *shape, f"{core.size:,}")
+                for k, (shape, core) in enumerate(zip(shapes, self.cores, strict=True), start=1)
+            ],
+            title=f"TT matrix of shape {rows} x {columns}",
+            total=("all", "", "", "", "", f"{self.parameters:,}"),
+            notes=[f"The dense matrix has {rows * columns:,} elements"],
         )
 
     def to_dense(self) -> np.ndarray:

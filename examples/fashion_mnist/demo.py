@@ -25,17 +25,17 @@ def main() -> None:
     plan = PLANS["all" if len(images.train_images) == 60_000 else "part"]
     outcome = run(images, plan, verbose=2)
     dk.summary(outcome.model)
-    write(outcome, Path(arguments.folder))
+    write(outcome, Path(arguments.folder), plan.delta)
     print()
     print(table(outcome.rows))
     print(f"\nWritten to {arguments.folder}: " + ", ".join(written(Path(arguments.folder))))
 
 
-def write(outcome: Outcome, folder: Path) -> None:
+def write(outcome: Outcome, folder: Path, threshold: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for target, artifact in outcome.artifacts.items():
         artifact.save(folder / target)
-    outcome.monitor.plot(folder / "singular_values.png")
+    outcome.monitor.plot(folder / "singular_values.png", threshold)
     outcome.model.save(folder / "model.keras")
     (folder / "table.md").write_text(table(outcome.rows) + "\n")
     results = {

@@ -324,3 +324,12 @@ def test_resting_ranks_that_nothing_would_cut_have_not_converged():
         fit(model, RankDiscretization(Threshold(1e-6), when="converged"), epochs=5)
     assert ranks_of(model) == FULL
     assert len(model.losses) == 4
+
+
+def test_its_repr_is_the_call_that_makes_it():
+    cut = RankDiscretization(Threshold(0.1), epoch=(8, 4), when="converged")
+    selection = repr(cut.selection)
+    assert repr(cut) == (
+        f"RankDiscretization(selection={selection}, epoch=[4, 8], when='converged')"
+    )
+    assert "epoch=None" in repr(RankDiscretization(Threshold(0.1), when="converged"))

@@ -21,3 +21,7 @@ def test_schedule_changes_the_compiled_step(jit_compile):
 def test_bad_factors_are_refused(factor):
     with pytest.raises(ValueError, match="for epoch 0"):
         make_model().fit(X, Y, verbose=0, callbacks=[StrengthSchedule(lambda epoch: factor)])
+
+
+def test_its_repr_has_the_schedule():
+    assert repr(StrengthSchedule(min)) == "StrengthSchedule(schedule=<built-in function min>)"

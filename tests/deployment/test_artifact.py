@@ -1,3 +1,4 @@
+import html
 import json
 import shutil
 import subprocess
@@ -106,6 +107,7 @@ def test_it_prints_itself(artifact):
         f"size={artifact.size}, arena_size={artifact.arena_size})"
     )
     text = str(artifact)
+    assert artifact._repr_html_() == f"<pre>{html.escape(text)}</pre>"
     for part in (
         f"microcontroller, int8, {artifact.weight_scales} scales",
         "2 FULLY_CONNECTED",

@@ -26,7 +26,7 @@ def test_short_demo_run_writes_all_files(tmp_path):
     )
     plan = experiment.Plan(epochs=3, batch=100, cut_epoch=2, strength=0.3, delta=0.95)
     outcome = experiment.run(few, plan, verbose=0)
-    demo.write(outcome, tmp_path)
+    demo.write(outcome, tmp_path, plan.delta)
     dense, before, after, litert, tflm = outcome.rows
     assert dense.parameters == 1_863_690
     assert after.parameters < before.parameters == 73_738

@@ -476,3 +476,12 @@ def test_loading_gated_weights_of_other_ranks_resizes_the_gates(tmp_path):
         for ours, theirs in zip(layers_of(model), layers_of(again), strict=True):
             expected = ours.rank_gates.expected_ranks()
             assert theirs.rank_gates.expected_ranks() == pytest.approx(expected)
+
+
+def test_it_shows_its_ranks():
+    layer = TTDense(16, ranks=4, name="hidden")
+    assert repr(layer) == "<TTDense name=hidden, ranks=4, built=False>"
+    layer.build((None, 16))
+    assert repr(layer) == "<TTDense name=hidden, ranks=1-4-1, built=True>"
+    layer.truncate(2)
+    assert repr(layer) == "<TTDense name=hidden, ranks=1-2-1, built=True>"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dart_keras.layers import TTDense, TTEmbedding
-from dart_keras.selection import Selection, effective_rank
+from dart_keras.selection import Selection, SelectionMap, Threshold, effective_rank
 from tests.selection.models import select
 
 
@@ -40,3 +40,18 @@ def test_a_selection_of_the_user_needs_select_only():
     assert effective.tolist() == [effective_rank(each) for each in values]
     with pytest.raises(TypeError, match="abstract"):
         Selection()
+
+
+@pytest.mark.parametrize(
+    ("selection", "text"),
+    [
+        (Threshold(0.1), "Threshold(delta=0.1)"),
+        (
+            SelectionMap(Threshold(0.1), {"table": Threshold(0.2)}),
+            "SelectionMap(default=Threshold(delta=0.1), "
+            "selections={'table': Threshold(delta=0.2)})",
+        ),
+    ],
+)
+def test_a_selection_is_shown_as_the_call_that_makes_it(selection, text):
+    assert repr(selection) == text

@@ -298,3 +298,16 @@ def test_mirroring_twice_gives_the_same():
     np.testing.assert_array_equal(mirrored.mirrored().to_dense(), tt.to_dense())
     digits = np.arange(24).reshape(2, 3, 4).transpose(2, 1, 0).ravel()
     np.testing.assert_allclose(mirrored.to_dense()[:, 0], tt.to_dense()[digits, 0], atol=1e-12)
+
+
+def test_a_notebook_shows_its_cores():
+    tt = TTMatrix((np.ones((1, 2, 3, 4)), np.ones((4, 5, 6, 1))))
+    assert repr(tt) == (
+        "TTMatrix(shape=(10, 18), input_modes=(2, 5), output_modes=(3, 6), ranks=(1, 4, 1))"
+    )
+    table = tt.as_table()
+    assert table.rows == [("G1", "1", "2", "3", "4", "24"), ("G2", "4", "5", "6", "1", "120")]
+    assert table.total[-1] == "144"
+    assert "10 x 18" in table.title
+    assert table.notes == ["The dense matrix has 180 elements"]
+    assert tt._repr_html_() == table.to_html()

@@ -1,3 +1,4 @@
+import logging
 import os
 import sys
 
@@ -16,3 +17,15 @@ def test_stderr_is_back_afterwards_also_after_an_error(capfd):
         fail()
     print("seen", file=sys.stderr)
     assert capfd.readouterr().err == "seen\n"
+
+
+@pytest.mark.parametrize("name", ["absl", "tensorflow"])
+def test_loggers_are_quiet_where_the_standard_error_is_not_the_processs(name, caplog):
+    logger = logging.getLogger(name)
+    level = logger.level
+    with quiet():
+        logger.info("hidden")
+        logger.warning("hidden")
+        logger.error("seen")
+    assert logger.level == level
+    assert [record.message for record in caplog.records] in (["seen"], [])
