@@ -42,7 +42,7 @@ class Convergence:
         return self._quiet_epochs >= self.patience
 
     def get_state(self) -> dict[str, Any]:
-        """What was seen, as JSON can say it."""
+        """Return what was seen, as a JSON-serializable dict."""
         before, ranks = self._previous or (np.zeros(0), [])
         return {
             "effective_ranks": before.tolist(),

@@ -134,7 +134,7 @@ class RankDiscretization(keras.callbacks.Callback):
         self.selection.begin(model, self._open_layers(), self.calibration_data)
 
     def get_state(self) -> dict[str, Any]:
-        """The cuts made and how long the ranks have been at rest, as JSON can say it.
+        """Return the cuts made and how long ranks have been stable, as a JSON-serializable dict.
 
         Returns:
             A dictionary for `set_state`, to be taken at the end of an epoch, after this callback.

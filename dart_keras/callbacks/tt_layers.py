@@ -5,7 +5,7 @@ from dart_keras.private_apis import flatten_layers
 
 
 def tt_layers_of(model: keras.Model, callback: keras.callbacks.Callback) -> list[TTLayer]:
-    """The tensor-train layers of a model, at any depth.
+    """Return the TT layers of a model, at any depth.
 
     Raises:
         ValueError: If there are none.

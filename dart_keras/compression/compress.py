@@ -113,7 +113,7 @@ def compress(
 def _recovered(
     fitter: Fitter, budget: Budget, solution: Solution, distillation: Distillation
 ) -> Solution:
-    """A solution, trained."""
+    """Return a trained solution."""
     weights = solution.model.get_weights()
     distillation.train(solution.model, distillation.best_rate(solution.model))
     trained = after_training(fitter, budget, solution)

@@ -177,7 +177,7 @@ def make_report(
     solution: Solution,
     ends: Sequence[float] | None,
 ) -> CompressionReport:
-    """The report on a model and what has been made of it.
+    """Return the report on a model and what has been made of it.
 
     Args:
         found: The original's layers with weights.
@@ -257,13 +257,13 @@ def _products(factorization: Factorization, fitter: Fitter, k: int) -> int | Non
 
 
 def _sizes(weights: Sequence[keras.Variable]) -> tuple[int, int]:
-    """How many numbers some weights hold, and their bytes."""
+    """Return how many elements some weights hold, and their bytes."""
     counts = [math.prod(v.shape) for v in weights]
     widths = [_width(v.dtype) for v in weights]
     return sum(counts), sum(n * width for n, width in zip(counts, widths, strict=True))
 
 
 def _width(dtype: str) -> int:
-    """Bytes of a number of a Keras dtype, which ends in its bits."""
+    """Return the bytes of an element of a Keras dtype, whose name ends in its bits."""
     bits = re.search(r"\d+$", keras.backend.standardize_dtype(dtype))
     return int(bits.group()) // 8 if bits else 1

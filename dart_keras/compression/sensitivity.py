@@ -191,7 +191,7 @@ def take_measurements(fitter: Fitter, sensitivity: Sensitivity) -> None:
 
 
 def _spread(factorizations: Sequence[Factorization]) -> list[Factorization]:
-    """The least harmful factorizations at each halving of the layer's parameters."""
+    """Return the least harmful factorizations at each halving of the layer's parameters."""
     *others, dense = factorizations
     found = []
     for share in reversed(_SHARES):

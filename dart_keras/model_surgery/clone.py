@@ -7,7 +7,7 @@ from dart_keras.private_apis import flatten_layers, replace_sublayers, sublayers
 
 
 def copy_model(model: keras.Model) -> tuple[keras.Model, dict[int, keras.Layer]]:
-    """A built model's copy, not compiled, that shares no variable with it.
+    """Return a copy of a built model that is not compiled and shares no variable with it.
 
     `keras.models.clone_model` copies neither weights nor what is inside subclassed models and
     composite layers, gives layers that are shared between nested models twice, and turns a
@@ -66,7 +66,7 @@ def _pair(
 
 
 def states_of(layer: keras.Layer) -> list[keras.Variable]:
-    """What a stateful recurrent layer goes on from, which Keras does not count to its variables."""
+    """Return the states of a stateful recurrent layer, which are not among its variables."""
     states = getattr(layer, "states", None) if getattr(layer, "stateful", False) else None
     return keras.tree.flatten(states or [])
 

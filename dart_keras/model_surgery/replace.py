@@ -12,7 +12,7 @@ LayerReplacement = Callable[[keras.Layer], keras.Layer | None]
 
 
 def layers_with_paths(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
-    """The layers of a model that have weights of their own, at any depth and each once.
+    """Yield the layers of a model that have weights of their own, at any depth and each once.
 
     Args:
         model: A built model.
@@ -36,7 +36,7 @@ def layers_with_paths(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
 
 
 def replace_layers(model: keras.Model, replacement: LayerReplacement) -> keras.Model:
-    """A copy of a model in which other layers have taken the place of some.
+    """Return a copy of a model in which some layers are replaced by others.
 
     Works in Sequential, functional, nested and subclassed models, and in layers that hold layers,
     such as `MultiHeadAttention` and wrappers. Layers that are shared, or called several times, stay
@@ -109,7 +109,7 @@ def _walk(
 
 
 def own_weights(layer: keras.Layer) -> list[keras.Variable]:
-    """The weights of a layer that are not those of a layer in it."""
+    """Return the weights of a layer that are not those of a layer in it."""
     inner = {id(weight) for _, each in sublayers(layer) for weight in each.weights}
     return [weight for weight in layer.weights if id(weight) not in inner]
 

@@ -28,7 +28,7 @@ class WithReplacedSublayers:
     plain_class: type
 
     def get_config(self) -> dict[str, Any]:
-        """The config of the plain layer, and what is to be changed once it is rebuilt."""
+        """Return the config of the plain layer, and what is to be changed once it is rebuilt."""
         layer: Any = self
         cls = type(layer)
         # Keras makes configs from the class's constructor, which must be the original one.
@@ -54,7 +54,7 @@ class WithReplacedSublayers:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> keras.Layer:
-        """The layer with the others put in."""
+        """Return the layer with the others put in."""
         layer = keras.saving.deserialize_keras_object(config["layer"])
         for path, build_config in config["holders"]:
             # One without a `build` of its own has not built what it holds.
@@ -83,7 +83,7 @@ def remember_replaced(model: keras.Model, replaced: Collection[int]) -> None:
 
 
 def _layers_with_configs(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """Those layers, the given one included, whose configs are in the config of the given one."""
+    """Yield the layers, the given one included, whose configs the given one's config holds."""
     yield layer
     if describes_its_layers(layer):
         for _, each in sublayers(layer):
@@ -107,7 +107,7 @@ def _with_replaced_sublayers(cls: Any) -> type:
 
 
 def _paths(layer: keras.Layer) -> Iterator[tuple[Path, keras.Layer]]:
-    """Every layer at any depth with its path; one that several ways lead to, with several."""
+    """Yield every layer at any depth with its path; a shared layer with each of its paths."""
     seen: set[int] = set()
 
     def below(holder: keras.Layer, path: Path) -> Iterator[tuple[Path, keras.Layer]]:
@@ -122,7 +122,7 @@ def _paths(layer: keras.Layer) -> Iterator[tuple[Path, keras.Layer]]:
 
 
 def _shared_paths(layer: keras.Layer) -> list[list[Path]]:
-    """For each layer with weights that several ways lead to, these ways."""
+    """Return the paths of each layer with weights that has several."""
     found: dict[int, list[Path]] = {}
     for path, each in _paths(layer):
         if each.weights:

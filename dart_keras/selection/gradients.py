@@ -11,7 +11,7 @@ from dart_keras.private_apis import compiled_loss
 def loss_gradients(
     model: keras.Model, variables: Sequence[keras.Variable], batches: Iterable[tuple[Any, Any]]
 ) -> Iterator[list[Any]]:
-    """The gradients of the compiled loss, without the penalties that layers add to it.
+    """Yield the gradients of the compiled loss, without the penalties that layers add to it.
 
     Args:
         model: A compiled model.

@@ -91,11 +91,11 @@ class GumbelSoftmax(Selection):
                 layer.rank_gates.temperature.assign(temperature)
 
     def effective_ranks(self, layers: Sequence[TTLayer]) -> np.ndarray:
-        """The expected ranks of all bonds of all layers under their logits."""
+        """Return the expected ranks of all bonds of all layers under their logits."""
         return np.array([rank for layer in layers for rank in _gates(layer).expected_ranks()])
 
     def is_settled(self, layers: Sequence[TTLayer]) -> bool:
-        """Whether every bond draws its likeliest rank nine times out of ten.
+        """Return whether every bond draws its likeliest rank nine times out of ten.
 
         While two ranks are still about as likely as each other, the expected rank can rest for some
         epochs and the choice yet change.

@@ -102,7 +102,7 @@ def _checked(batches: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def non_increasing(values: np.ndarray) -> np.ndarray:
-    """The closest sequence that never rises (pool adjacent violators, Barlow et al. 1972).
+    """Return the closest sequence that never rises (pool adjacent violators, Barlow et al. 1972).
 
     Args:
         values: 1-D array.

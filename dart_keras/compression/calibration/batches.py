@@ -104,7 +104,7 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _checked(model: keras.Model, inputs: Any) -> int:
-    """The number of rows, if the inputs are ones for the model."""
+    """Return the number of rows, if the inputs are ones for the model."""
     arrays = [_array(x) for x in keras.tree.flatten(inputs)]
     wanted = keras.tree.flatten(getattr(model, "inputs", None) or [])
     shapes = [array.shape for array in arrays]
@@ -144,7 +144,7 @@ def _check_values(array: np.ndarray) -> None:
 
 
 def batch_size_of(model: keras.Model) -> int | None:
-    """The number of rows that a model is bound to, `None` if it takes any."""
+    """Return the number of rows that a model is bound to, `None` if it takes any."""
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
     return next((tensor.shape[0] for tensor in inputs if tensor.shape[0] is not None), None)
 

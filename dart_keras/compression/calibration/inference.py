@@ -8,7 +8,7 @@ import keras
 
 
 def infer(model: keras.Model, batch: Any) -> Any:
-    """A model's outputs in inference, after which its state is what it was.
+    """Return a model's outputs in inference and restore its state.
 
     Layers such as a stateful `LSTM` go on from where a run has left them, so that without this two
     runs of the same batch would not give the same outputs.
@@ -18,7 +18,7 @@ def infer(model: keras.Model, batch: Any) -> Any:
 
 
 def infer_checked(model: keras.Model, batch: Any) -> Any:
-    """The same for data of which it is not known whether the model takes them.
+    """Return the outputs for data that the model may not accept.
 
     Raises:
         ValueError: If it does not.

@@ -80,17 +80,17 @@ class Observer:
         ]
 
     def runs_of(self, student: keras.Model) -> Runs:
-        """Runs of another copy of the model on the batches."""
+        """Return runs of another copy of the model on the batches."""
         return Runs(student, self.batches, self._spans)
 
     def runs(self) -> Runs:
-        """Runs of the original."""
+        """Return runs of the original model."""
         return self.runs_of(self._reference)
 
     def evidence_in(
         self, k: int, student: Runs, copies: dict[int, keras.Layer], originals: Runs
     ) -> Any:
-        """What a layer sees in a student, and is to make of it.
+        """Return what a layer sees in a student, and the outputs that it should produce.
 
         Args:
             k: The layer's place.
@@ -113,7 +113,7 @@ class Observer:
         return evidence if rows else None
 
     def error_of(self, outputs: Callable[[int], Any]) -> float:
-        """The relative squared error of outputs.
+        """Return the relative squared error of outputs.
 
         Args:
             outputs: A function of a batch's place.
@@ -122,7 +122,7 @@ class Observer:
         return end_error(map(self._outputs, places), map(outputs, places))
 
     def error_of_model(self, student: keras.Model) -> float:
-        """The relative squared error of the outputs of another model."""
+        """Return the relative squared error of the outputs of another model."""
         return self.error_of(lambda place: infer(student, self.batches[place]))
 
     def _count(self, every: Sequence[CompressibleLayer]) -> OutputStatistics:
@@ -152,7 +152,7 @@ class Observer:
         return statistics
 
     def _collect(self, sensitivities: Sequence[np.ndarray | None]) -> list[Any]:
-        """What the layers see in the original model."""
+        """Return what the layers see in the original model."""
         evidence = [
             each.evidence(known)
             for each, known in zip(self._compressibles, sensitivities, strict=True)
@@ -169,7 +169,7 @@ class Observer:
     def _calls_in(
         self, k: int, place: int, runs: Runs, copies: dict[int, keras.Layer]
     ) -> list[tuple[Any, Any]]:
-        """What a layer is given and makes of it in a batch, in all of its calls or so many."""
+        """Return a layer's inputs and outputs in a batch, for all of its calls or the first few."""
         calls: list[tuple[Any, Any]] = []
         most = self._calls.get(k)
 

@@ -30,20 +30,20 @@ LEAST_PROBABILITY = 1e-12
 
 
 def float_outputs(outputs: Any) -> list[Any]:
-    """A model's outputs as a flat list, without those that are no floats."""
+    """Return a model's outputs as a flat list, floats only."""
     flat = keras.tree.flatten(outputs)
     return [y for y in flat if "float" in keras.backend.standardize_dtype(y.dtype)]
 
 
 def are_probabilities(outputs: Any) -> bool:
-    """Whether the numbers along the last axis are positive and add up to 1."""
+    """Return whether the values along the last axis are positive and add up to 1."""
     rows = _rows(outputs)
     sums = rows.sum(axis=1)
     return rows.shape[1] > 1 and rows.min() >= 0 and bool(np.all(abs(sums - 1) < _SUM_TOLERANCE))
 
 
 def compared_outputs(outputs: Any, reference: Any) -> list[Any]:
-    """A model's outputs as their errors count, as squares.
+    """Return a model's outputs, transformed so that squared differences measure their errors.
 
     Probabilities as twice their roots: for small differences the squared distance is then twice the
     Kullback-Leibler divergence, and a sure row counts as much as a doubtful one, though
@@ -87,7 +87,7 @@ class OutputStatistics:
             self._counts[k] += len(y)
 
     def variances(self) -> list[float]:
-        """For each output the variances of its numbers added up.
+        """Return for each output the sum of the variances of its elements.
 
         The mean square where the output does not vary at all.
         """
@@ -99,7 +99,7 @@ class OutputStatistics:
         return found
 
     def relative_error(self) -> float:
-        """The squared distance relative to the variance, the mean over the outputs."""
+        """Return the squared distance relative to the variance, averaged over the outputs."""
         lost = [
             float(np.sum(sums[2])) / count
             for sums, count in zip(self._sums, self._counts, strict=True)
@@ -109,7 +109,7 @@ class OutputStatistics:
 
 
 def end_error(expected: Iterable[Any], received: Iterable[Any]) -> float:
-    """The squared error of a model's outputs, relative to the variance of the reference's.
+    """Return the squared error of a model's outputs, relative to the variance of the reference's.
 
     Args:
         expected: The reference's outputs, batch by batch.
@@ -128,7 +128,7 @@ def sensitivities(
     batches: Sequence[Any],
     variances: Sequence[float],
 ) -> list[np.ndarray | None]:
-    """For each compressible layer E[J'J], J the derivative of the model's outputs by the layer's.
+    """Return E[J'J] for each layer, J the derivative of the model's outputs by the layer's.
 
     Estimated by random directions v in the outputs, for which E[v v'] is the identity (Hutchinson
     1990), the outputs divided by the root of their variance; exact for the rows at hand where an
@@ -202,7 +202,7 @@ def sensitivities(
 def _directions(
     shapes: Sequence[tuple[int, ...]], rng: np.random.Generator
 ) -> Iterator[list[np.ndarray]]:
-    """Directions in outputs of some shapes, the mean of whose v v' is the identity or near it."""
+    """Yield directions v in outputs of some shapes; the mean of v v' is close to the identity."""
     if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][1] <= _FEW:
         numbers = shapes[0][1]
         for k in range(numbers):

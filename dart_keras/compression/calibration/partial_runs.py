@@ -26,7 +26,7 @@ def spans_of(
     compressibles: Sequence[CompressibleLayer],
     batch: Any,
 ) -> Spans:
-    """Where in a model its compressible layers are called; nothing if it cannot be run in steps.
+    """Return where a model calls its compressible layers; nothing if it cannot run in steps.
 
     Args:
         model: A copy of the model that the layers are of.
@@ -103,7 +103,7 @@ class Runs:
                 run.copy().forward(self._spans[k][1] + 1)
 
     def outputs(self, place: int) -> Any:
-        """The model's outputs for a batch."""
+        """Return the model's outputs for a batch."""
         run = self._runs[place]
         if run is None:
             return infer(self._model, self._batches[place])
@@ -134,7 +134,7 @@ class Outputs:
                 self._kept.append(outputs)
 
     def __call__(self, place: int) -> Any:
-        """The outputs for a batch."""
+        """Return the outputs for a batch."""
         if place < len(self._kept):
             return self._kept[place]
         return infer(self._model, self._batches[place])

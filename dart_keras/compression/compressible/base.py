@@ -86,12 +86,12 @@ class CompressibleLayer(ABC):
         return Factorization("dense", (), (), parameters, self.kernel.size, 0.0)
 
     def is_forward(self, inputs: Any, outputs: Any) -> bool:
-        """Whether outputs are those of the matrix, not of its transpose."""
+        """Return whether outputs are those of the matrix, not of its transpose."""
         return True
 
     @abstractmethod
     def evidence(self, sensitivity: np.ndarray | None) -> Any:
-        """An empty collection of what calibration says about the layer, to be filled by `add`.
+        """Return an empty collection of calibration statistics, to be filled by `add`.
 
         Args:
             sensitivity: How outputs' errors count, as for `Moments`; `None`: all the same.
@@ -111,14 +111,14 @@ class CompressibleLayer(ABC):
 
     @abstractmethod
     def variance(self, evidence: Any, sensitivity: np.ndarray) -> float:
-        """The variance of an output row e, as e G e counts it with G the sensitivity."""
+        """Return the variance of an output row e, as e G e counts it with G the sensitivity."""
 
     @abstractmethod
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs, before the activation, as rows of M numbers."""
+        """Return outputs, before the activation, as rows of M elements."""
 
     def can_correct(self, factorization: Factorization) -> bool:
-        """Whether the layer, at its full size in a factorization, can be refitted."""
+        """Return whether the layer, at its full size in a factorization, can be refitted."""
         return False
 
     @property
@@ -131,7 +131,7 @@ class CompressibleLayer(ABC):
         return Factorization("folded", (), (), parameters, self.kernel.size, 0.0)
 
     def _saving(self, factorizations: Iterable[Factorization]) -> list[Factorization]:
-        """Those of some factorizations that save parameters and cost no multiply-adds."""
+        """Return the factorizations that save parameters and cost no more multiply-adds."""
         whole = self._whole
         return [
             factorization
@@ -141,18 +141,18 @@ class CompressibleLayer(ABC):
         ]
 
     def _with_whole(self, factorizations: list[Factorization]) -> list[Factorization]:
-        """Some factorizations, and the one that only folds the normalization, if there is one."""
+        """Add the factorization that only folds the normalization, if there is one."""
         return factorizations if self.norm is None else [*factorizations, self._whole]
 
     @abstractmethod
     def factorizations(self, evidence: Any = None) -> list[Factorization]:
-        """Factorizations with fewer parameters than the layer has and no more multiply-adds."""
+        """Return factorizations with fewer parameters than the layer and no more multiply-adds."""
 
     @abstractmethod
     def build(
         self, factorization: Factorization, evidence: Any = None
     ) -> tuple[keras.Layer, float]:
-        """The layer in one of its factorizations, built and with its weights, and its error.
+        """Return the layer in one of its factorizations, built and with weights, and its error.
 
         Args:
             factorization: One of `factorizations`; also the dense one where `can_correct` says so.
@@ -164,7 +164,7 @@ class CompressibleLayer(ABC):
 
 
 def rank_ladder(largest: int) -> list[int]:
-    """Ranks from 1 to the largest, every one of the small ones and ever fewer of the others.
+    """Return ranks from 1 to the largest: all small ones, and fewer as they grow.
 
     Example:
         >>> rank_ladder(40)[-6:]
@@ -184,15 +184,15 @@ class CompressibleLinear(CompressibleLayer):
     """
 
     def evidence(self, sensitivity: np.ndarray | None) -> Moments:
-        """Moments of the layer's input rows."""
+        """Return moments of the layer's input rows."""
         return Moments(sensitivity)
 
     def variance(self, evidence: Moments, sensitivity: np.ndarray) -> float:
-        """The outputs' variance, which the moments hold."""
+        """Return the outputs' variance, which the moments hold."""
         return evidence.target_variance
 
     def can_correct(self, factorization: Factorization) -> bool:
-        """Where there is a bias to take the means, and no normalization that is left behind it."""
+        """Return whether there is a bias to hold the means, and no normalization after it."""
         kind = factorization.kind
         is_whole = kind == "folded" or (kind == "dense" and self.norm is None)
         return is_whole and self.bias is not None and self.can_be_copied
@@ -204,10 +204,10 @@ class CompressibleLinear(CompressibleLayer):
 
     @abstractmethod
     def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Layer:
-        """A layer of the same class with another matrix and bias, the normalization left out."""
+        """Return a layer of the same class with another matrix and bias, unnormalized."""
 
     def _whole_layer(self, moments: Moments | None) -> tuple[keras.Layer, float]:
-        """The layer with its own matrix, or with the one that moments call for, and its error."""
+        """Return the layer with its own matrix or one refitted to moments, and its error."""
         if moments is None:
             assert self.bias is not None
             return self._with_numbers(self.kernel, self.bias), 0.0

@@ -14,7 +14,7 @@ from dart_keras.private_apis import flatten_layers, nodes_of, sublayers
 def norms_behind(
     model: keras.Model, folds: Callable[[keras.Layer], bool]
 ) -> dict[int, keras.Layer]:
-    """The `BatchNormalization` layers that see nothing but the outputs of one layer that folds one.
+    """Return the `BatchNormalization` layers that only see the outputs of a layer that folds them.
 
     Looked for where Keras tells what goes where: in Sequential and functional models, nested or
     not, among layers that are called once and that nothing else holds, which could call them, too.
@@ -72,7 +72,7 @@ def norms_behind(
 def fold_batch_norm(
     kernel: np.ndarray, bias: np.ndarray | None, norm: keras.Layer | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """A matrix and a bias that do what they and a normalization do after training.
+    """Return a matrix and a bias into which a trained normalization is folded.
 
     Args:
         kernel: Array of shape (N, M).

@@ -70,11 +70,11 @@ class CompressibleConv2D(CompressibleLinear):
             evidence.add(rows[::step], self.output_rows(outputs[chunk])[::step])
 
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs, before the activation, as rows of M numbers."""
+        """Return outputs, before the activation, as rows of M elements."""
         return outputs.reshape(-1, self.kernel.shape[1])
 
     def factorizations(self, evidence: Moments | None = None) -> list[Factorization]:
-        """Tucker-2 factorizations of the kernel."""
+        """Return Tucker-2 factorizations of the kernel."""
         return self._with_whole(
             self._saving(
                 Factorization(
@@ -93,7 +93,7 @@ class CompressibleConv2D(CompressibleLinear):
     def build(
         self, factorization: Factorization, evidence: Moments | None = None
     ) -> tuple[keras.Layer, float]:
-        """A Sequential model of smaller convolutions, or for exact factorizations one layer."""
+        """Return a Sequential model of smaller convolutions; one layer if exact."""
         if factorization.is_exact:
             return self._whole_layer(evidence)
         input_rank, output_rank = factorization.ranks
@@ -101,7 +101,7 @@ class CompressibleConv2D(CompressibleLinear):
         return small, factorization.error
 
     def _products(self, ranks: tuple[int | None, int | None]) -> float:
-        """Multiply-adds at one place of the output; the first kernel works at all the input's."""
+        """Return multiply-adds at an output position; the first kernel runs at input positions."""
         dense: Any = self.layer
         inputs, outputs = self._places_seen
         ratio = inputs / outputs if outputs else math.prod(dense.strides)

@@ -25,20 +25,20 @@ Modes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def shapes_of(n: int, m: int) -> list[Modes]:
-    """The modes that are tried for a matrix (n, m): low rank, and two balanced cores."""
+    """Return the modes that are tried for a matrix (n, m): low rank, and two balanced cores."""
     low_rank: Modes = (n, 1), (1, m)
     return list(dict.fromkeys([low_rank, automatic_modes(n, m)]))
 
 
 def full_ranks(factorization: Factorization) -> tuple[int, ...]:
-    """All ranks of a TT matrix, none of which is missing."""
+    """Return all ranks of a TT matrix, leaving out `None`."""
     return tuple(rank for rank in factorization.ranks if rank is not None)
 
 
 def two_core_factorizations(
     modes: Modes, ranks: Sequence[int], errors: Sequence[float], extra: int
 ) -> list[Factorization]:
-    """Factorizations with two cores at some ranks.
+    """Return factorizations with two cores at some ranks.
 
     Args:
         modes: Input and output modes.
@@ -114,11 +114,11 @@ class CompressibleDense(CompressibleLinear):
         evidence.add(rows[::step], self.output_rows(outputs)[::step])
 
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs, before the activation, as rows of M numbers."""
+        """Return outputs, before the activation, as rows of M elements."""
         return self._tt_class.output_rows(self.layer, outputs)
 
     def factorizations(self, evidence: Moments | None = None) -> list[Factorization]:
-        """Trains of two cores, low-rank ones and balanced ones."""
+        """Return TT matrices with two cores, both low-rank and balanced."""
         moments = self._usable(evidence)
         most = self._whole.parameters
         extra = 0
@@ -145,7 +145,7 @@ class CompressibleDense(CompressibleLinear):
     def build(
         self, factorization: Factorization, evidence: Moments | None = None
     ) -> tuple[keras.Layer, float]:
-        """The TT layer, or for exact factorizations a layer of the same class."""
+        """Return the TT layer, or for exact factorizations a layer of the same class."""
         moments = self._usable(evidence)
         if factorization.is_exact:
             return self._whole_layer(moments)

@@ -42,7 +42,7 @@ class Candidate(NamedTuple):
 def candidates(
     model: keras.Model, layers: LayerFilter | Sequence[LayerFilter] | None = None
 ) -> list[Candidate]:
-    """The layers of a model that have weights, with what keeps them from being compressed.
+    """Return the layers of a model with weights, and why each cannot be compressed, if so.
 
     Args:
         model: A built model. It is left as it is.
@@ -76,7 +76,7 @@ def candidates(
 def find_compressible_layers(
     model: keras.Model, layers: LayerFilter | Sequence[LayerFilter] | None = None
 ) -> tuple[list[CompressibleLayer], list[CompressibleLayer], list[Candidate]]:
-    """The compressible layers of a model that may be replaced, the others, and all candidates.
+    """Return the compressible layers that may be replaced, the others, and all candidates.
 
     Raises:
         ValueError: If there are none, or weights that are not finite, or as from `candidates`.
@@ -125,7 +125,7 @@ def _filters(layers: Any) -> list[Callable[[str, keras.Layer], bool]]:
 
 
 def _compressible_class(layer: keras.Layer) -> type[CompressibleLayer] | None:
-    """How compression sees a layer, `None` if it does not know layers of this class."""
+    """Return the class that represents a layer, `None` if compression does not support it."""
     if (tt_class := replacement_for(layer)) is not None:
         return CompressibleEmbedding if tt_class.is_table else CompressibleDense
     for kind, compressible in _KERAS_LAYERS.items():
@@ -142,7 +142,7 @@ def can_fold_batch_norm(layer: keras.Layer) -> bool:
 
 
 def _users_of_weights(model: keras.Model) -> list[tuple[keras.Layer, int]]:
-    """The layers of a model with the `id` of each weight that an attribute of theirs refers to."""
+    """Return the layers of a model with the `id` of each weight that their attributes hold."""
     return [
         (layer, id(value))
         for layer in (model, *flatten_layers(model))

@@ -33,7 +33,7 @@ class Frequencies:
         self.counts: np.ndarray = np.zeros(size, np.int64)
 
     def emptied(self) -> "Frequencies":
-        """Counts of no lookups yet."""
+        """Return empty counts of lookups."""
         return Frequencies(len(self.counts))
 
     @property
@@ -67,11 +67,11 @@ class CompressibleEmbedding(CompressibleLayer):
         return super().dense._replace(multiply_adds=0)
 
     def is_forward(self, inputs: Any, outputs: Any) -> bool:
-        """Whether outputs are rows of the table, not products with all of them."""
+        """Return whether outputs are rows of the table, not products with all of them."""
         return len(outputs.shape) == len(inputs.shape) + 1
 
     def evidence(self, sensitivity: np.ndarray | None) -> Frequencies:
-        """Counts of lookups; the errors of all outputs count the same."""
+        """Return counts of lookups; the errors of all outputs count the same."""
         return Frequencies(len(self.kernel))
 
     def add(
@@ -88,16 +88,16 @@ class CompressibleEmbedding(CompressibleLayer):
         evidence.counts += np.bincount(ids, minlength=len(self.kernel))
 
     def variance(self, evidence: Frequencies, sensitivity: np.ndarray) -> float:
-        """The mean square of the rows that are looked up, all numbers counting the same."""
+        """Return the mean square of the rows that are looked up, all elements counting the same."""
         square = float(evidence.shares @ np.sum(self.kernel**2, axis=1))
         return square * float(np.trace(sensitivity)) / len(sensitivity)
 
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs as rows of M numbers."""
+        """Return outputs as rows of M elements."""
         return outputs.reshape(-1, outputs.shape[-1])
 
     def factorizations(self, evidence: Frequencies | None = None) -> list[Factorization]:
-        """Trains of two cores, low-rank ones and balanced ones."""
+        """Return TT matrices with two cores, low-rank and balanced ones."""
         most = self.kernel.size
         weights = self._weights(evidence)
         factorizations = []
@@ -116,7 +116,7 @@ class CompressibleEmbedding(CompressibleLayer):
     def build(
         self, factorization: Factorization, evidence: Frequencies | None = None
     ) -> tuple[keras.Layer, float]:
-        """The TT layer, a `TTEmbedding`."""
+        """Return the TT layer, a `TTEmbedding`."""
         modes = factorization.modes[0], factorization.modes[1]
         weights = self._weights(evidence) if _is_low_rank(modes) else np.ones((1, 1))
         _, rank, _ = full_ranks(factorization)
@@ -129,7 +129,7 @@ class CompressibleEmbedding(CompressibleLayer):
         return tt, factorization.error
 
     def _lost(self, first: np.ndarray, last: np.ndarray, weights: np.ndarray) -> float:
-        """The squared error of two cores, rows counting as they are looked up."""
+        """Return the squared error of two cores, rows counting as they are looked up."""
         return float(np.sum(((TTMatrix((first, last)).to_dense() - self.kernel) * weights) ** 2))
 
     def _weights(self, evidence: Frequencies | None) -> np.ndarray:

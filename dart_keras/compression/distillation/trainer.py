@@ -93,11 +93,11 @@ class Distillation:
             )
 
     def error(self, student: keras.Model) -> float:
-        """The squared error of a model's outputs on the first of the data."""
+        """Return the squared error of a model's outputs on the first of the data."""
         return end_error(self._expected, (infer(student, batch) for batch in self._judged))
 
     def best_rate(self, student: keras.Model) -> float:
-        """The rate of those tried with which a short training comes closest.
+        """Return the learning rate with the least error after a short training.
 
         The model's weights are then what they were.
         """
@@ -192,7 +192,7 @@ class _SameState(keras.callbacks.Callback):
             state.assign(value)
 
     def on_train_end(self, logs: Any = None) -> None:
-        """The same."""
+        """Put the state back."""
         self.on_train_batch_begin(0)
 
 

@@ -58,7 +58,7 @@ def least_squares_sweeps(start: TTMatrix, metric: np.ndarray, best: np.ndarray) 
 def _best_core(
     cores: list[np.ndarray], k: int, metric: np.ndarray, target: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """The best values of core k, the others being fixed, and <W, A B> with these."""
+    """Return the best values of core k, the others being fixed, and <W, A B> with these."""
     from opt_einsum import contract
 
     # The ranks at the two ends are 1.
@@ -78,7 +78,7 @@ def _best_core(
 
 
 def _product(cores: list[np.ndarray]) -> np.ndarray:
-    """All the cores as one, of shape (r, N', M', r')."""
+    """Return all the cores as one, of shape (r, N', M', r')."""
     product: np.ndarray = np.ones((1, 1, 1, 1)) if not cores else cores[0]
     for core in cores[1:]:
         left, rows, columns, _ = product.shape

@@ -71,7 +71,7 @@ def reason_to_keep(layer: keras.Layer) -> str | None:
 
 
 def patch_rows(layer: keras.layers.Conv2D, inputs: Any) -> np.ndarray:
-    """The patches that a convolution multiplies by its kernel, as rows for `Moments`.
+    """Return the patches that a convolution multiplies by its kernel, as rows for `Moments`.
 
     Args:
         layer: A built `Conv2D`.
@@ -183,7 +183,7 @@ def factorize_convolution(
 def convolution_options(
     layer: keras.layers.Conv2D, moments: Moments | None = None
 ) -> list[ConvolutionOption]:
-    """What a convolution costs and loses at different ranks, to give out a budget by.
+    """Return what a convolution costs and loses at different ranks, to allocate a budget by.
 
     Args:
         layer: A built `Conv2D` with float weights, `groups=1` and channels last.

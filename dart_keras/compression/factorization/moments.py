@@ -80,7 +80,7 @@ class Moments:
         self.count = total
 
     def emptied(self) -> "Moments":
-        """Moments of no rows yet, with the same sensitivity."""
+        """Return empty moments with the same sensitivity."""
         found = Moments()
         found._root = self._root
         return found
@@ -143,7 +143,7 @@ class Moments:
         return self._root
 
     def prior_strength(self) -> float:
-        """How much of a variance, in every direction, the rows are too few to exclude.
+        """Return the variance, in every direction, that so few rows cannot exclude.
 
         The covariance of few rows has directions without any variance that later rows will not
         keep to. The oracle approximating shrinkage (Chen, Wiesel, Eldar and Hero 2010, "Shrinkage

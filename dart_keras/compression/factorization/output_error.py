@@ -51,18 +51,18 @@ class OutputError:
         return matrix if self._root is None else matrix @ self._root[0]
 
     def relative(self, lost: np.ndarray) -> np.ndarray:
-        """The relative error where a squared norm of `lost` of the fitted outputs is missing."""
+        """Return the relative error if the fitted outputs lose a squared norm of `lost`."""
         if self.variance == 0:
             return np.zeros_like(lost)
         return (self.unexplained + lost) / self.variance
 
     def of(self, matrix: np.ndarray) -> float:
-        """The relative error of a matrix."""
+        """Return the relative error of a matrix."""
         lost = np.sum((self._factor.T @ self._weighted(matrix) - self.fitted) ** 2)
         return float(self.relative(lost))
 
     def of_ranks(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-        """The errors of two cores cut to rank 1, 2, ..., one after another.
+        """Return the errors of two cores cut to rank 1, 2, ..., one after another.
 
         The k-th slice of the cores, w, changes the squared distance <D, A D S> of D = W - B, with A
         the metric and S the sensitivity, by 2 <A D S, w> + <A w, w S>. A w and w S are had from the
@@ -96,11 +96,11 @@ class OutputError:
         return self.relative(np.maximum(found, 0.0))
 
     def full_rank(self) -> np.ndarray:
-        """The best matrix of all."""
+        """Return the best matrix of any rank."""
         return self.best if self._root is None else self.best @ self._root[1]
 
     def low_rank(self, rank: int) -> TTMatrix:
-        """The best cores with the modes (N, 1) and (1, M)."""
+        """Return the best cores with the modes (N, 1) and (1, M)."""
         right = np.linalg.svd(self.fitted, full_matrices=False)[2][:rank]
         left = self.best @ right.T
         if self._root is not None:
@@ -111,7 +111,7 @@ class OutputError:
 
 
 def _ridge_step(covariance: np.ndarray, common: np.ndarray, left: float, count: int) -> np.ndarray:
-    """The step away from the original kernel that is expected to serve unseen rows best.
+    """Return the step away from the original kernel that is expected to serve unseen rows best.
 
     Of ridge regressions of what the kernel leaves of the targets the one of the least generalized
     cross-validation score (Golub, Heath and Wahba 1979, "Generalized cross-validation as a method

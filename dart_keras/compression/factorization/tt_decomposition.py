@@ -37,7 +37,7 @@ def decompose(
     moments: Moments | None = None,
     bias: np.ndarray | None = None,
 ) -> Decomposition:
-    """Cores that keep a layer's outputs, or without calibration data its matrix, best.
+    """Return cores that keep a layer's outputs, or without calibration data its matrix, best.
 
     With moments, W' and b' are to minimize E||y - x W' - b'||^2, where x are the inputs and y the
     targets of the moments. For modes (N, 1) and (1, M), a plain low-rank factorization, this is
@@ -103,7 +103,9 @@ def decompose(
 
 
 def corrected(kernel: np.ndarray, moments: Moments) -> tuple[np.ndarray, np.ndarray, float]:
-    """The matrix, of whatever rank, that keeps a layer's outputs best, to make up for other layers.
+    """Return the matrix, of any rank, that keeps a layer's outputs best.
+
+    It makes up for the errors of layers before it.
 
     Args:
         kernel: The layer's matrix, an array of shape (N, M).
@@ -133,7 +135,7 @@ def train_errors(
     wanted: Sequence[tuple[tuple[Sequence[int], Sequence[int]], Sequence[int]]],
     moments: Moments | None = None,
 ) -> list[np.ndarray]:
-    """The errors of trains of two cores at several ranks, from one decomposition for all ranks.
+    """Return the errors of TT matrices with two cores at several ranks, from one decomposition.
 
     For modes (N, 1) and (1, M) these are the errors of `decompose`; for others those of TT-SVD,
     and with moments `decompose` ends at these or below.

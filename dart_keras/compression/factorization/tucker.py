@@ -30,7 +30,7 @@ class Tucker2(NamedTuple):
     output_factor: np.ndarray | None
 
     def to_dense(self) -> np.ndarray:
-        """The kernel W of shape (places, c_in, c_out)."""
+        """Return the kernel W of shape (places, c_in, c_out)."""
         kernel = self.core if self.input_factor is None else self.input_factor @ self.core
         return kernel if self.output_factor is None else kernel @ self.output_factor
 
@@ -64,7 +64,7 @@ class KernelError:
         self.fitted = self.factor.T @ self.best @ self.root
 
     def of(self, tucker: Tucker2) -> float:
-        """The squared distance from the best kernel's outputs."""
+        """Return the squared distance from the best kernel's outputs."""
         matrix = tucker.to_dense().reshape(self.best.shape)
         return float(np.sum((self.factor.T @ matrix @ self.root - self.fitted) ** 2))
 
@@ -88,7 +88,7 @@ class KernelError:
 
 
 def tucker2(error: KernelError, input_rank: int | None, output_rank: int | None) -> Tucker2:
-    """The Tucker-2 factorization of given ranks with little error (Kim et al. 2016, section 3.1).
+    """Return a Tucker-2 factorization with little error (Kim et al. 2016, section 3.1).
 
     For a given input factor the rest is reduced-rank regression, which has an exact answer, and for
     the rest given the input factor solves linear equations. They take turns for as long as it
@@ -128,7 +128,7 @@ def tucker2(error: KernelError, input_rank: int | None, output_rank: int | None)
 
 
 def rank_losses(error: KernelError, input_ranks: Sequence[int]) -> list[np.ndarray]:
-    """The squared error that `tucker2` begins with, at several input ranks and all output ranks.
+    """Return the squared error where `tucker2` starts, at some input and all output ranks.
 
     Args:
         error: Of the kernel.
@@ -163,7 +163,7 @@ def _with_input(error: KernelError, factor: np.ndarray, output_rank: int | None)
 def _rest(
     error: KernelError, input_factor: np.ndarray, output_rank: int | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The best core and output factor for an input factor."""
+    """Return the best core and output factor for an input factor."""
     basis, upper = error.seen_through(input_factor)
     fitted = basis.T @ error.fitted
     if output_rank is None:

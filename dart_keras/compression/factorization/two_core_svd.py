@@ -45,7 +45,7 @@ def two_core_train(
 def truncation_errors(
     kernel: np.ndarray, input_modes: Sequence[int], output_modes: Sequence[int]
 ) -> np.ndarray:
-    """The squared Frobenius error of the best two cores at rank 1, 2, ....
+    """Return the squared Frobenius error of the best two cores at rank 1, 2, ....
 
     Args:
         kernel: As for `two_core_train`.

@@ -97,14 +97,14 @@ def _table(layer: int, options: Sequence[Option]) -> _Table:
 
 
 def _undominated(costs: np.ndarray, losses: np.ndarray) -> np.ndarray:
-    """Indices of those that nothing as cheap loses as little as, the cheapest first."""
+    """Return indices of the Pareto-optimal options, the cheapest first."""
     order = np.lexsort((losses, costs))
     before = np.minimum.accumulate(np.append(np.inf, losses[order]))[:-1]
     return order[losses[order] < before]
 
 
 def _hull(table: _Table) -> list[int]:
-    """Indices of the corners of the lower convex hull (Andrew's monotone chain)."""
+    """Return indices of the corners of the lower convex hull (Andrew's monotone chain)."""
     corners: list[int] = []
     for i in range(len(table.costs)):
         while len(corners) > 1:
@@ -121,7 +121,7 @@ def _hull(table: _Table) -> list[int]:
 
 
 def _walk(tables: Sequence[_Table], budget: float) -> tuple[list[int], float]:
-    """The picks of the greedy walk, and the loss that a unit of cost buys where it stops."""
+    """Return the picks of the greedy walk, and the loss per unit of cost where it stops."""
     steps = []
     for layer, table in enumerate(tables):
         corners = _hull(table)
@@ -154,7 +154,7 @@ def _fill(tables: Sequence[_Table], picks: list[int], budget: float) -> None:
 
 
 def _search(tables: Sequence[_Table], picks: list[int], price: float, budget: float) -> list[int]:
-    """The best picks, by dynamic programming over all that can be better than the given ones.
+    """Return the best picks, by dynamic programming over all that may beat the given ones.
 
     With the budget priced, each layer's best option is known by itself; what a choice has above
     these, its excess, cannot be won back.

@@ -33,7 +33,7 @@ class Solution(NamedTuple):
 
 
 def solve_tolerance(fitter: Fitter, tolerance: float) -> Solution:
-    """Each layer in its smallest factorization with a relative error, a root, in the tolerance."""
+    """Return each layer in its smallest factorization whose relative error is in the tolerance."""
     factorizations = [
         min(
             (each for each in options if each.error**0.5 <= tolerance),

@@ -127,7 +127,7 @@ class Fitter:
         ]
 
     def assemble(self, fitted: Sequence[Fitted]) -> keras.Model:
-        """The model with the fitted layers in it."""
+        """Return the model with the fitted layers in it."""
         replacements: dict[int, keras.Layer] = {}
         for compressible, found in zip(self.compressibles, fitted, strict=True):
             if found.layer is not None:
@@ -139,7 +139,7 @@ class Fitter:
         return replace_layers(self.model, lambda layer: replacements.get(id(layer)))
 
     def end_errors(self, fitted: Sequence[Fitted], observer: Observer) -> list[float]:
-        """The relative squared error at the end with the layers replaced up to each of them."""
+        """Return the squared model output error with the layers up to each of them replaced."""
         student, copies = copy_model(self.model)
         errors, error = [0.0] * len(fitted), 0.0
         runs = observer.runs_of(student)
