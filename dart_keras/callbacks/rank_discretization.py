@@ -18,20 +18,21 @@ from dart_keras.utils.representation import call_repr
 
 
 class RankDiscretization(keras.callbacks.Callback):
-    """Cuts the tensor trains of a model to the ranks that a selection keeps, while `fit` runs.
+    """A callback that truncates a model's TT layers to the ranks that a selection keeps.
 
-    At the beginning of an epoch the layers' cores are replaced by smaller ones of static shape, by
-    TT-rounding, and training goes on with them. The optimizer keeps its iterations, its learning
-    rate or schedule and the state of every variable that stays; the state of the cores goes through
-    the same linear maps as the cores. With the last cut the ranks are final: rank regularizers and
-    rank gates are dropped and `layer.ranks_fixed` is set, which goes into saved files. Callbacks
-    that watch for the best epoch (`EarlyStopping`, `ModelCheckpoint`, `ReduceLROnPlateau`) start
-    over at a cut, since the best epoch of the larger model says nothing about the smaller one.
+    At the beginning of an epoch of `fit` the layers' cores are replaced by smaller ones of static
+    shape, by TT-rounding, and training goes on with them. The optimizer keeps its iterations, its
+    learning rate or schedule and the state of every variable that stays; the state of the cores
+    goes through the same linear maps as the cores. With the last cut the ranks are final: rank
+    regularizers and rank gates are dropped and `layer.ranks_fixed` is set, which goes into saved
+    files. Callbacks that watch for the best epoch (`EarlyStopping`, `ModelCheckpoint`,
+    `ReduceLROnPlateau`) start over at a cut, since the best epoch of the larger model says nothing
+    about the smaller one.
 
     A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
     file; layers whose ranks are final are left alone. With `when="converged"`, keep `get_state()`
-    beside the weights and give it to `set_state` when training begins again, or the epochs that
-    the ranks have been at rest are counted anew.
+    beside the weights and give it to `set_state` when training resumes; otherwise the epochs with
+    stable ranks are counted anew.
 
     The logs get `<layer>_rank_<bond>` for every bond and `parameters`, of the model that the epoch
     trained. Put the callback before those that write logs.
@@ -198,7 +199,7 @@ class RankDiscretization(keras.callbacks.Callback):
             warnings.warn(
                 "RankDiscretization has made no final cut: training ended before "
                 f"epoch={self.epochs or None}, when={self.when!r} came true. Train for more "
-                "epochs, give a smaller `epoch`, or press harder on the ranks.",
+                "epochs, give a smaller `epoch`, or increase the regularization strength.",
                 stacklevel=2,
             )
 

@@ -27,15 +27,17 @@ def compress(
 ) -> tuple[keras.Model, CompressionReport]:
     """Make a trained model fit a device's budget, with the least damage to its outputs.
 
-    `Dense`, `EinsumDense` and `Embedding` layers become tensor trains of two cores, low-rank or
-    balanced, and `Conv2D` layers two or three smaller convolutions, at ranks where a parameter buys
-    most; they may be in nested and subclassed models and inside other layers, such as
-    `MultiHeadAttention`. A batch normalization right behind a layer is taken into its matrix.
+    `Dense`, `EinsumDense` and `Embedding` layers become TT layers with two cores, low-rank or
+    balanced. `Conv2D` layers become two or three smaller convolutions. Ranks are chosen where each
+    parameter reduces the error most. The layers may be in nested and subclassed models and inside
+    other layers, such as `MultiHeadAttention`. A `BatchNormalization` directly after a layer is
+    folded into its weights.
 
-    With calibration data each layer is fitted to give the outputs that the original layer gives on
-    them, from the inputs that it sees behind the layers before it, in the directions that the
-    model's outputs depend on; layers with a bias that stay as large as they are get other numbers
-    that make up for the errors of those before them. Without, each layer is fitted to its weights.
+    With calibration data each layer is fitted to the outputs of the original layer on them, given
+    the inputs that the compressed layers before it produce, in the directions that the model's
+    outputs depend on. Layers with a bias that keep their size are refitted: they get new weights,
+    which make up for the errors of layers before them. Without calibration data each layer is
+    fitted to its weights.
 
     Args:
         model: A built model that its config rebuilds. It is left as it is.
@@ -47,14 +49,14 @@ def compress(
             used, 16,384 where they are vectors.
         layers: Which layers may be replaced: a pattern for the names that lead to a layer, such as
             "encoder/*", a type, a function of the layer, or a sequence of such; `None` for all.
-        sensitivity: What `dart_keras.compression.sensitivity` measured, to give out the budget by
-            in place of estimates.
-        recovery_epochs: For how many epochs the result is trained as by `recover` on the
-            calibration data, all of them. For budgets of parameters or multiply-adds balanced
-            trains of one rank in the place of low-rank ones, near to the weights and not fitted to
-            data, are trained as well, and the closer model is taken. If it is that one, the report
-            has the errors of the layers' matrices. Training after which the file would not keep to
-            the budget is taken back.
+        sensitivity: What `dart_keras.compression.sensitivity` measured. The budget is then
+            allocated by it and not by estimates.
+        recovery_epochs: For how many epochs the result is trained as by `recover` on all of the
+            calibration data. For budgets of parameters or multiply-adds a second model is trained,
+            with balanced TT matrices of one rank in place of low-rank ones, close to the weights
+            and not fitted to data. The model closer to the original is taken; if it is the second,
+            the report has the errors of the layers' matrices. Training after which the file would
+            exceed the budget is undone.
 
     Returns:
         The new model, with the same names and not compiled, and a `CompressionReport`.

@@ -26,14 +26,15 @@ class LayerReport:
     Attributes:
         name: The names that lead to the layer, such as "encoder/attention/query".
         factorization: What it is now: "dense"; "folded", with its normalization folded in;
-            "corrected", refitted at the same size; "low rank"; "tensor train"; or "convolutions".
-        ranks: All d + 1 ranks of a train, (r_in, r_out) of convolutions with `None` where a side
-            is whole, empty for a layer that stays.
+            "refitted", of the same shape with new weights; "low rank"; "TT matrix"; or
+            "convolutions".
+        ranks: All d + 1 ranks of a TT matrix, (r_in, r_out) of convolutions with `None` where a
+            side is whole, empty for a layer that stays.
         reason: Why the layer stays as large as it is, `None` if it does not.
-        parameters_before: How many numbers it held, with the normalization that is taken in.
-        parameters_after: How many it holds now.
-        bytes_before: Bytes of these numbers in the layer's dtype.
-        bytes_after: Bytes of those that it holds now.
+        parameters_before: How many parameters it had, with a normalization that is folded in.
+        parameters_after: How many it has now.
+        bytes_before: Bytes of its parameters before, in the layer's dtype.
+        bytes_after: Bytes of its parameters now.
         multiply_adds_before: Products by its weights for one row of the model's inputs; `None` for
             layers that compression does not replace.
         multiply_adds_after: The same now.
@@ -64,10 +65,10 @@ class CompressionReport(Tabular):
     Attributes:
         model: The model's name.
         layers: One entry for each layer that has weights.
-        parameters_before: How many numbers the model held.
-        parameters_after: How many it holds now.
-        bytes_before: Bytes of these numbers.
-        bytes_after: Bytes of those that it holds now.
+        parameters_before: How many parameters the model had.
+        parameters_after: How many it has now.
+        bytes_before: Bytes of its parameters before.
+        bytes_after: Bytes of its parameters now.
         end_error: The relative error of the model's outputs on the calibration data, a root of mean
             squares; `None` without these.
         measured: What a file made of the model takes: "flash_bytes" and, for a microcontroller,
@@ -112,7 +113,7 @@ class CompressionReport(Tabular):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a dict of all of it that JSON can hold."""
+        """Return a JSON-serializable dict of the report."""
         return json.loads(json.dumps(asdict(self)))
 
     def plot(self, path: str | Path | None = None) -> "Figure":
@@ -142,7 +143,7 @@ class CompressionReport(Tabular):
 
 
 def _is_unchanged(layer: LayerReport) -> bool:
-    return layer.reason is not None and layer.factorization != "corrected"
+    return layer.reason is not None and layer.factorization != "refitted"
 
 
 def _row(layer: LayerReport) -> tuple[str, ...]:
@@ -221,8 +222,8 @@ def _layer_row(
 ) -> LayerReport:
     compressible = fitter.compressibles[k]
     stays = fitted.layer is None
-    is_corrected = fitted.factorization.is_exact and fitted.error > 0
-    # A normalization that was not taken in has a row of its own.
+    is_refitted = fitted.factorization.is_exact and fitted.error > 0
+    # A normalization that was not folded in has a row of its own.
     held = (
         compressible.layer.weights
         if stays or compressible.norm is None
@@ -237,7 +238,7 @@ def _layer_row(
         reason = "no factorization of it has fewer parameters"
     return LayerReport(
         compressible.path,
-        "corrected" if is_corrected else fitted.factorization.kind,
+        "refitted" if is_refitted else fitted.factorization.kind,
         fitted.factorization.ranks,
         reason if fitted.factorization.kind == "dense" else None,
         before,

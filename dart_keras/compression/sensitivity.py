@@ -160,7 +160,7 @@ def sensitivity(
             factorization if i == k else options[-1]
             for i, options in enumerate(fitter.factorizations)
         ]
-        fitted = fitter.fit(factorizations, correct=False)
+        fitted = fitter.fit(factorizations, refit=False)
         end = fitter.end_errors(fitted, observer)[k]
         errors = math.sqrt(fitted[k].error), math.sqrt(end)
         rows.append(Measurement(compressibles[k].path, factorization, *errors))

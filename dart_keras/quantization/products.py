@@ -71,8 +71,8 @@ class TTProducts:
         holder: As for `Kernel`.
         input_shape: The shape of what the layer is given.
         rows: How many rows it multiplies for one input of a batch.
-        width: How many numbers a row of the product has, where nothing but the bias and the
-            activation comes behind it.
+        width: How many elements a row of the product has, if only the bias and the activation
+            come after it.
         **options: Further arguments of the layer's `call`.
     """
 

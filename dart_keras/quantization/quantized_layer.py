@@ -76,9 +76,9 @@ class QuantizedLayer(keras.layers.Wrapper):
 
     Args:
         layer: A linear TT layer with a kernel, or a `Dense`, `Conv2D` or `DepthwiseConv2D`.
-        activation: The activation behind it.
-        target: The device, as for `dart_keras.deployment.convert`. Trains are multiplied in the
-            order that is fastest there.
+        activation: The activation after it.
+        target: The device, as for `dart_keras.deployment.convert`. TT matrices are
+            multiplied in the order that is fastest there.
     """
 
     def __init__(self, layer: Any, activation: Any, target: str, **kwargs: Any) -> None:

@@ -264,7 +264,7 @@ def test_bad_arguments_are_refused(arguments, message):
         RankDiscretization(0.1, epoch=1)
 
 
-def test_a_model_without_trains_is_refused():
+def test_a_model_without_tt_layers_is_refused():
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, name="plain")])
     model.compile("adam", "mse")
     with pytest.raises(ValueError, match="'plain'"):

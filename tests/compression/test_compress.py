@@ -45,7 +45,7 @@ def middle_budget(model):
     ("name", "calibrated"),
     [*((name, False) for name in REPLACEABLE), *((name, True) for name in DISTINCT)],
 )
-def test_layers_with_a_smaller_form_that_loses_nothing_take_it(name, calibrated, tmp_path):
+def test_layers_with_a_smaller_factorization_that_loses_nothing_take_it(name, calibrated, tmp_path):
     model, batch = models.build(name)
     plant_rank_one(model)
     before, state = outputs(model, batch), state_of(model)
@@ -82,7 +82,7 @@ def test_layers_with_a_smaller_form_that_loses_nothing_take_it(name, calibrated,
         "masked_recurrent",
         "cross_attention",
         "reversed_table",
-        "twins",
+        "shared_tower",
         "part_of_another",
         "nested_three_deep",
         "sequential_in_functional_in_subclassed",

@@ -68,7 +68,7 @@ def test_a_filter_of_another_kind_is_refused(chosen):
         ("sequential", 0, "kernel"),
         ("sequential", -1, "bias"),
         ("only_an_embedding", 0, "embeddings"),
-        # Of the normalization that the layer would take in.
+        # Of the normalization that would be folded into the layer.
         ("frozen", 1, "moving_variance"),
         ("strided_convolutions", 1, "kernel"),
     ],

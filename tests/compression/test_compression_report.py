@@ -43,7 +43,7 @@ def made():
     return compress(model, Parameters(700), batch)[1]
 
 
-def test_it_prints_each_layer_with_its_numbers(report):
+def test_it_prints_each_layer_with_its_figures(report):
     lines = str(report).splitlines()
     assert lines[0] == "Model 'small one'"
     query, stem, head, norm = lines[3:7]
@@ -116,7 +116,7 @@ def test_all_of_it_is_in_what_json_holds(report, made):
         assert read["end_error"] == each.end_error
 
 
-def test_a_plot_has_the_numbers_of_every_layer(report, made, tmp_path):
+def test_a_plot_has_the_figures_of_every_layer(report, made, tmp_path):
     pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
     for each in (report, made):
         figure = each.plot(tmp_path / "report.png")

@@ -126,7 +126,7 @@ def test_a_budget_of_parameters_holds_also_from_a_file(name, calibrated, tmp_pat
     assert_close(outputs(model, data), before, 0)
 
 
-def test_a_tied_table_becomes_one_train_that_is_used_both_ways(tmp_path):
+def test_a_tied_table_becomes_one_tt_matrix_that_is_used_both_ways(tmp_path):
     table = keras_hub.layers.ReversibleEmbedding(VOCABULARY, WIDTH, name="table")
     ids = keras.Input((LENGTH,), dtype="int32")
     model = keras.Model(ids, table(layers.Dense(WIDTH)(table(ids)), reverse=True))

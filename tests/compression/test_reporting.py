@@ -53,7 +53,7 @@ def relative_error(received, expected):
         ("sequential_in_functional_in_subclassed", False),
     ],
 )
-def test_the_numbers_are_those_of_the_models_and_add_up(name, calibrated):
+def test_the_figures_are_those_of_the_models_and_add_up(name, calibrated):
     model, batch = models.build(name)
     small, report = compress(model, RelativeError(0.7), batch if calibrated else None)
     assert report.model == model.name
@@ -126,8 +126,8 @@ def test_every_layer_with_weights_has_a_row_with_what_it_has_become(name):
             assert row.factorization == "convolutions"
             continue
         assert row.parameters_after == there[path].count_params()
-        assert hasattr(there[path], "cores") == (row.factorization in ("low rank", "tensor train"))
-        if row.factorization in ("low rank", "tensor train"):
+        assert hasattr(there[path], "cores") == (row.factorization in ("low rank", "TT matrix"))
+        if row.factorization in ("low rank", "TT matrix"):
             assert row.ranks == there[path].ranks
         assert (row.reason is None) == (type(there[path]) is not type(here[path]))
 
@@ -144,7 +144,7 @@ def test_layers_that_stay_say_why():
     }
     models.randomize(model)
     _, report = compress(model, Parameters(model.count_params()))
-    assert "more damage" in report.layers[0].reason
+    assert "more accuracy" in report.layers[0].reason
     _, report = compress(model, RelativeError(1e-6))
     assert "within the tolerance" in report.layers[0].reason
     _, report = compress(model, FlashBytes(10**6, quantization="float32"))
@@ -251,9 +251,9 @@ def test_layers_that_make_up_for_others_say_so_with_their_errors():
     rows = np.random.default_rng(0).normal(size=(300, 64)).astype("float32")
     small, report = compress(model, Parameters(2000), rows)
     first, last = report.layers
-    assert (first.factorization, last.factorization) == ("low rank", "corrected")
+    assert (first.factorization, last.factorization) == ("low rank", "refitted")
     assert last.parameters_after == last.parameters_before == small.layers[-1].count_params()
-    assert "more damage" in last.reason
+    assert "more accuracy" in last.reason
     [line] = [line for line in str(report).splitlines() if line.startswith("last  ")]
     assert line.split()[-2:] == [f"{last.error:.2%}", f"{last.end_error:.2%}"]
     assert last.end_error == pytest.approx(report.end_error, rel=1e-3)

@@ -33,7 +33,7 @@ def measured():
     return model, sensitivity(model, ROWS)
 
 
-def test_a_table_has_each_layer_in_forms_of_more_and_more_parameters(measured):
+def test_a_table_has_each_layer_in_factorizations_of_more_and_more_parameters(measured):
     _, table = measured
     assert table.model == "three"
     assert table.parameters == {"first": 408, "second": 600, "third": 300}
@@ -67,7 +67,7 @@ def test_measuring_leaves_the_model_as_it_is_and_gives_the_same_twice(measured):
 
 
 @pytest.mark.parametrize("name", ["einsums", "normalized_convolutions", "only_an_embedding"])
-def test_forms_that_hold_all_of_a_layer_lose_nothing(name):
+def test_factorizations_that_hold_all_of_a_layer_lose_nothing(name):
     model, batch = models.build(name)
     plant_rank_one(model)
     table = sensitivity(model, batch)

@@ -63,10 +63,10 @@ def batch_for(layer):
 
 
 def test_a_layer_takes_a_matrix_with_its_padding():
-    twin = keras.layers.Dense(5)
-    twin.build((None, 7))
-    layer = TTDense.from_dense(twin, input_modes=(3, 3), output_modes=(2, 3))
-    np.testing.assert_allclose(layer.to_dense(), twin.kernel, atol=1e-6)
+    dense = keras.layers.Dense(5)
+    dense.build((None, 7))
+    layer = TTDense.from_dense(dense, input_modes=(3, 3), output_modes=(2, 3))
+    np.testing.assert_allclose(layer.to_dense(), dense.kernel, atol=1e-6)
     padded = layer.to_tt().to_dense()
     assert padded.shape == (9, 6)
     np.testing.assert_allclose(padded[7:], 0, atol=1e-6)

@@ -17,7 +17,7 @@ from tests.compression.helpers import (
 
 
 @pytest.mark.parametrize("name", models.MODELS)
-def test_tensor_trains_of_full_rank_give_the_same_model_also_from_a_file(name, tmp_path):
+def test_tt_layers_of_full_rank_give_the_same_model_also_from_a_file(name, tmp_path):
     model, batch = models.build(name)
     before = outputs(model, batch)
     new = replace_layers(model, tensor_trains)

@@ -142,9 +142,9 @@ def sensitivities(
         variances: Of the outputs, as from `OutputStatistics`.
 
     Returns:
-        Arrays of shape (M, M), an error of one row at the layer giving the relative squared error
-        at the end; `None` for layers that the outputs do not depend on, and for all where Keras
-        does not run on TensorFlow.
+        Arrays of shape (M, M), which map an error of one row at the layer to the relative squared
+        model output error; `None` for layers that the outputs do not depend on, and for all where
+        Keras does not run on TensorFlow.
     """
     if keras.backend.backend() != "tensorflow":
         return [None] * len(compressibles)

@@ -44,7 +44,7 @@ def spans_of(
             k = place % len(compressibles)
             found[k] = found.get(k, (run.place,))[0], run.place
 
-        # Layers with a normalization begin at the layer and end at what is behind it.
+        # Layers with a normalization begin at the layer and end at the normalization.
         every = [*compressibles, *map(_without_norm, compressibles)]
         with listening(copies, every, note), keras.StatelessScope():
             received = run.outputs()

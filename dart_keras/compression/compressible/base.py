@@ -8,18 +8,18 @@ import keras
 import numpy as np
 
 from dart_keras.compression.factorization.moments import Moments
-from dart_keras.compression.factorization.tt_decomposition import corrected
+from dart_keras.compression.factorization.tt_decomposition import refit
 
 
 class Factorization(NamedTuple):
     """A way to hold a layer's matrix.
 
     Attributes:
-        kind: "dense" as it is, "folded" with its normalization taken in, "low rank", "tensor train"
-            or "convolutions".
-        ranks: The d + 1 ranks of a train, (r_in, r_out) of convolutions, empty for "dense".
-        modes: Input and output modes of a train, empty for others.
-        parameters: How many numbers the layer then holds, with its normalization if it has one.
+        kind: "dense" (unchanged), "folded" (with its normalization folded in), "low rank",
+            "TT matrix" or "convolutions".
+        ranks: The d + 1 ranks of a TT matrix, (r_in, r_out) of convolutions, empty for "dense".
+        modes: Input and output modes of a TT matrix, empty for others.
+        parameters: How many parameters the layer then has, with its normalization if any.
         multiply_adds: Products for one row of the layer's matrix, on average.
         error: With evidence the expected squared error of the layer's outputs, relative to their
             variance; without, the squared relative Frobenius error of its matrix.
@@ -55,7 +55,7 @@ class CompressibleLayer(ABC):
             factorizations, or `None`.
 
     Attributes:
-        kernel: The layer's matrix of shape (N, M) in float64, the normalization taken in.
+        kernel: The layer's matrix of shape (N, M) in float64, with the normalization folded in.
         bias: Array of shape (M,), or `None`.
     """
 
@@ -117,13 +117,13 @@ class CompressibleLayer(ABC):
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
         """Return outputs, before the activation, as rows of M elements."""
 
-    def can_correct(self, factorization: Factorization) -> bool:
+    def can_refit(self, factorization: Factorization) -> bool:
         """Return whether the layer, at its full size in a factorization, can be refitted."""
         return False
 
     @property
     def _whole(self) -> Factorization:
-        """The largest factorization: the layer, its normalization taken in if it has one."""
+        """The largest factorization: the layer, with its normalization folded in if any."""
         if self.norm is None:
             return self.dense
         assert self.bias is not None
@@ -155,7 +155,7 @@ class CompressibleLayer(ABC):
         """Return the layer in one of its factorizations, built and with weights, and its error.
 
         Args:
-            factorization: One of `factorizations`; also the dense one where `can_correct` says so.
+            factorization: One of `factorizations`; also the dense one where `can_refit` says so.
             evidence: What is known of the layer where it is to work; `None` to keep to its weights.
 
         Returns:
@@ -191,7 +191,7 @@ class CompressibleLinear(CompressibleLayer):
         """Return the outputs' variance, which the moments hold."""
         return evidence.target_variance
 
-    def can_correct(self, factorization: Factorization) -> bool:
+    def can_refit(self, factorization: Factorization) -> bool:
         """Return whether there is a bias to hold the means, and no normalization after it."""
         kind = factorization.kind
         is_whole = kind == "folded" or (kind == "dense" and self.norm is None)
@@ -203,13 +203,13 @@ class CompressibleLinear(CompressibleLayer):
         """Whether a layer of the same class can be made with other weights."""
 
     @abstractmethod
-    def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Layer:
+    def _with_weights(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Layer:
         """Return a layer of the same class with another matrix and bias, unnormalized."""
 
     def _whole_layer(self, moments: Moments | None) -> tuple[keras.Layer, float]:
         """Return the layer with its own matrix or one refitted to moments, and its error."""
         if moments is None:
             assert self.bias is not None
-            return self._with_numbers(self.kernel, self.bias), 0.0
-        matrix, bias, error = corrected(self.kernel, moments)
-        return self._with_numbers(matrix, bias), error
+            return self._with_weights(self.kernel, self.bias), 0.0
+        matrix, bias, error = refit(self.kernel, moments)
+        return self._with_weights(matrix, bias), error

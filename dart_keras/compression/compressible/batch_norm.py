@@ -1,4 +1,4 @@
-"""Batch normalization right behind a layer, which its matrix can take in."""
+"""Batch normalization directly after a layer, which can be folded into the layer's weights."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from keras import ops
 from dart_keras.private_apis import flatten_layers, nodes_of, sublayers
 
 
-def norms_behind(
+def foldable_norms(
     model: keras.Model, folds: Callable[[keras.Layer], bool]
 ) -> dict[int, keras.Layer]:
     """Return the `BatchNormalization` layers that only see the outputs of a layer that folds them.
 
-    Looked for where Keras tells what goes where: in Sequential and functional models, nested or
-    not, among layers that are called once and that nothing else holds, which could call them, too.
+    Only Sequential and functional models, nested or not, are searched, since Keras knows their
+    graphs. The layers must be called once and be held by nothing else, which could call them, too.
 
     Args:
         model: A built model.
@@ -29,7 +29,7 @@ def norms_behind(
     Example:
         >>> stack = [keras.Input((4,)), keras.layers.Dense(3), keras.layers.BatchNormalization()]
         >>> model = keras.Sequential(stack)
-        >>> norms = norms_behind(model, lambda layer: isinstance(layer, keras.layers.Dense))
+        >>> norms = foldable_norms(model, lambda layer: isinstance(layer, keras.layers.Dense))
         >>> norms == {id(model.layers[0]): model.layers[1]}
         True
     """
@@ -58,8 +58,8 @@ def norms_behind(
                 continue
             [output] = node.output_tensors
             match readers.get(id(output), []):
-                case [behind] if behind is not None:
-                    norm = behind.operation
+                case [reader] if reader is not None:
+                    norm = reader.operation
                     if (
                         type(norm) is keras.layers.BatchNormalization
                         and is_called_once(norm)
@@ -77,7 +77,7 @@ def fold_batch_norm(
     Args:
         kernel: Array of shape (N, M).
         bias: Array of shape (M,), or `None` for zeros.
-        norm: A built `BatchNormalization` of M numbers, or `None` to change nothing.
+        norm: A built `BatchNormalization` of M elements, or `None` to change nothing.
 
     Returns:
         The matrix and the bias.

@@ -16,8 +16,8 @@ from dart_keras.compression.factorization.convolution import (
 )
 from dart_keras.compression.factorization.moments import Moments
 
-# How many numbers patches may hold at a time: a quarter of a gigabyte in double precision.
-_MOST_NUMBERS = 2**25
+# How many elements patches may hold at a time: a quarter of a gigabyte in double precision.
+_MOST_ELEMENTS = 2**25
 
 
 class CompressibleConv2D(CompressibleLinear):
@@ -34,7 +34,7 @@ class CompressibleConv2D(CompressibleLinear):
         self._folded = dense
         if norm is not None:
             assert self.bias is not None
-            self._folded = self._with_numbers(self.kernel, self.bias)
+            self._folded = self._with_weights(self.kernel, self.bias)
         # Numbers of places in the inputs and the outputs, whose ratio padding and sizes decide.
         self._places_seen = [0, 0]
 
@@ -63,7 +63,7 @@ class CompressibleConv2D(CompressibleLinear):
         images = np.asarray(inputs, np.float32)
         self._places_seen[0] += math.prod(images.shape[:-1])
         self._places_seen[1] += math.prod(outputs.shape[:-1])
-        size = max(1, _MOST_NUMBERS // (math.prod(outputs.shape[1:-1]) * len(self.kernel)))
+        size = max(1, _MOST_ELEMENTS // (math.prod(outputs.shape[1:-1]) * len(self.kernel)))
         for start in range(0, len(images), size):
             chunk = slice(start, start + size)
             rows = patch_rows(self._folded, images[chunk])
@@ -110,7 +110,7 @@ class CompressibleConv2D(CompressibleLinear):
         before = channels * inside * ratio if ranks[0] else 0
         return before + math.prod(places) * inside * outside + (ranks[1] or 0) * filters
 
-    def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Conv2D:
+    def _with_weights(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Conv2D:
         dense: Any = self.layer
         new = keras.layers.Conv2D.from_config({**dense.get_config(), "use_bias": True})
         new.build((None, None, None, dense.kernel.shape[2]))

@@ -10,7 +10,7 @@ import numpy as np
 from dart_keras.compression.compressible.base import CompressibleLinear, Factorization, rank_ladder
 from dart_keras.compression.compressible.batch_norm import fold_batch_norm
 from dart_keras.compression.factorization.moments import Moments
-from dart_keras.compression.factorization.tt_decomposition import decompose, train_errors
+from dart_keras.compression.factorization.tt_decomposition import decompose, two_core_errors
 from dart_keras.layers.replacement import replacement_for
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.tensor_train import (
@@ -44,9 +44,9 @@ def two_core_factorizations(
         modes: Input and output modes.
         ranks: The ranks of the bond.
         errors: The squared errors at these.
-        extra: How many numbers come on top of the cores.
+        extra: How many parameters the layer has besides the cores.
     """
-    kind = "low rank" if modes[0][1] == modes[1][0] == 1 else "tensor train"
+    kind = "low rank" if modes[0][1] == modes[1][0] == 1 else "TT matrix"
     factorizations = []
     for rank, error in zip(ranks, errors, strict=True):
         every = complete_ranks(rank, *modes)
@@ -134,7 +134,7 @@ class CompressibleDense(CompressibleLinear):
             if smaller:
                 found.append((modes, smaller))
         wanted = [(modes, [full_ranks(each)[1] for each in smaller]) for modes, smaller in found]
-        errors = train_errors(self.kernel, wanted, moments)
+        errors = two_core_errors(self.kernel, wanted, moments)
         factorizations = [
             each._replace(error=float(error))
             for (_, smaller), errors_here in zip(found, errors, strict=True)
@@ -152,24 +152,24 @@ class CompressibleDense(CompressibleLinear):
         inputs, outputs = factorization.modes
         ranks = full_ranks(factorization)
         found = decompose(self.kernel, inputs, outputs, ranks, moments, self.bias)
-        return self._tt_layer(found.train, found.bias), found.error
+        return self._tt_layer(found.matrix, found.bias), found.error
 
     def _usable(self, evidence: Moments | None) -> Moments | None:
         usable = evidence is not None and evidence.count and not self._has_other_bias
         return evidence if usable else None
 
-    def _with_numbers(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Layer:
+    def _with_weights(self, matrix: np.ndarray, bias: np.ndarray) -> keras.layers.Layer:
         return self._tt_class.dense_like(self.layer, matrix, bias)
 
-    def _tt_layer(self, train: TTMatrix, bias: np.ndarray | None) -> keras.Layer:
+    def _tt_layer(self, tt_matrix: TTMatrix, bias: np.ndarray | None) -> keras.Layer:
         tt = self._tt_class.build_like(
             self.layer,
-            train.ranks,
-            train.input_modes,
-            train.output_modes,
+            tt_matrix.ranks,
+            tt_matrix.input_modes,
+            tt_matrix.output_modes,
             column_bias=bias is not None,
         )
-        resize([Resizing(tt, train.cores)])
+        resize([Resizing(tt, tt_matrix.cores)])
         if bias is not None:
             tt.bias.assign(bias.reshape(tt.bias.shape))
         return tt

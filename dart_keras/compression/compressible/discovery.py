@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from dart_keras.compression.compressible.base import CompressibleLayer
-from dart_keras.compression.compressible.batch_norm import norms_behind
+from dart_keras.compression.compressible.batch_norm import foldable_norms
 from dart_keras.compression.compressible.conv2d import CompressibleConv2D
 from dart_keras.compression.compressible.dense import CompressibleDense
 from dart_keras.compression.compressible.embedding import CompressibleEmbedding
@@ -89,7 +89,7 @@ def find_compressible_layers(
             "Expected a model with layers that compression can replace and `layers` chooses. "
             f"Received: model {model.name!r} with {reasons or 'no layers that have weights'}"
         )
-    norms = norms_behind(model, can_fold_batch_norm)
+    norms = foldable_norms(model, can_fold_batch_norm)
     for path, layer, _ in chosen:
         for weight in (*layer.weights, *getattr(norms.get(id(layer)), "weights", ())):
             if not np.all(np.isfinite(ops.convert_to_numpy(weight))):

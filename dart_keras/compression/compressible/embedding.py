@@ -13,7 +13,7 @@ from dart_keras.compression.compressible.dense import (
     shapes_of,
     two_core_factorizations,
 )
-from dart_keras.compression.factorization.two_core_svd import truncation_errors, two_core_train
+from dart_keras.compression.factorization.two_core_svd import truncation_errors, two_core_svd
 from dart_keras.layers.replacement import replacement_for
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.tensor_train import TTMatrix, count_parameters
@@ -108,7 +108,7 @@ class CompressibleEmbedding(CompressibleLayer):
             if _is_low_rank(modes):
                 lost = truncation_errors(self.kernel * weights, *modes)[np.array(ranks) - 1]
             else:
-                first, last = two_core_train(self.kernel, *modes, max(ranks)).cores
+                first, last = two_core_svd(self.kernel, *modes, max(ranks)).cores
                 lost = np.array([self._lost(first[..., :r], last[:r], weights) for r in ranks])
             factorizations += two_core_factorizations(modes, ranks, lost / norm, 0)
         return self._saving(each._replace(multiply_adds=0) for each in factorizations)
@@ -120,7 +120,7 @@ class CompressibleEmbedding(CompressibleLayer):
         modes = factorization.modes[0], factorization.modes[1]
         weights = self._weights(evidence) if _is_low_rank(modes) else np.ones((1, 1))
         _, rank, _ = full_ranks(factorization)
-        weighted = two_core_train(self.kernel * weights, *modes, rank)
+        weighted = two_core_svd(self.kernel * weights, *modes, rank)
         first, *others = weighted.cores
         if weights.size > 1:
             first = first / weights.reshape(1, -1, 1, 1)

@@ -22,12 +22,13 @@ def recover(
 
     The loss is the Kullback-Leibler divergence for outputs that are probabilities, at temperatures
     of 1 and of 4 (Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network",
-    section 2), and the squared error relative to the outputs' variance for others. A step is a
-    share of the weights that it changes, as their scales differ by thousands where normalizations
-    were taken in (You et al. 2020, "Large batch optimization for deep learning: training BERT in 76
-    minutes", LAMB). The share rises over the first tenth of the steps and then falls to zero along
-    a cosine. Dropout and the statistics of batch normalization rest. Where the outputs end farther
-    from the original's than they began, the weights are put back.
+    section 2), and the squared error relative to the outputs' variance for others. A step's
+    size is relative to the weights that it changes, whose scales differ by thousands where
+    normalizations were folded in (You et al. 2020, "Large batch optimization for deep learning:
+    training BERT in 76 minutes", LAMB). The relative step size rises over the first tenth of the
+    steps and then falls to zero along a cosine. Dropout is off, and the statistics of batch
+    normalization are frozen. If the outputs end farther from the original's than they began, the
+    weights are restored.
 
     Args:
         small: The compressed model. Its trainable weights change.
@@ -35,8 +36,8 @@ def recover(
         calibration_data: Inputs that the models take, as for `compress`, but not a generator, which
             cannot be gone through twice. All rows are used.
         epochs: How often to go through them.
-        learning_rate: The largest share. `None` for the one of 0.0003, 0.001, 0.003 and 0.01 with
-            which a fifth of the training comes closest.
+        learning_rate: The peak relative step size. `None` for the one of 0.0003, 0.001, 0.003 and
+            0.01 with which a fifth of the training comes closest.
         batch_size: Rows of a step, unless the original is bound to a number.
 
     Returns:

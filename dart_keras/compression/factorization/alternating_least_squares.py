@@ -1,4 +1,4 @@
-"""Least-squares sweeps over the cores of a tensor train."""
+"""Least-squares sweeps over the cores of a TT matrix."""
 
 import numpy as np
 
@@ -11,21 +11,21 @@ _MOST_SWEEPS = 50
 
 
 def least_squares_sweeps(start: TTMatrix, metric: np.ndarray, best: np.ndarray) -> TTMatrix:
-    """Bring a train closer to a matrix B, core by core, in the distance <W - B, A (W - B)>.
+    """Bring a TT matrix closer to a matrix B, core by core, in the distance <W - B, A (W - B)>.
 
     The alternating linear scheme (Holtz, Rohwedder and Schneider 2012, "The alternating linear
-    scheme for tensor optimization in the tensor train format"): with all cores but one
-    fixed and orthogonal, that core's best values solve linear equations whose condition is no
-    worse than A's. A says nothing about the columns of W, so that the output mode of the core only
+    scheme for tensor optimization in the tensor-train format"): with all cores but one fixed
+    and orthogonal, that core's best values solve linear equations whose condition is no worse than
+    A's. A says nothing about the columns of W, so that the output mode of the core only
     adds right-hand sides. No step makes the distance larger. It ends in a local minimum.
 
     Args:
-        start: The train to begin with.
+        start: The TT matrix to begin with.
         metric: A, a symmetric positive definite array of shape (N, N).
         best: B, of shape (N, M).
 
     Returns:
-        A train of the same modes, with ranks no larger.
+        A TT matrix of the same modes, with ranks no larger.
 
     Example:
         >>> rng = np.random.default_rng(0)

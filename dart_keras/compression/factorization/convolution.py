@@ -30,7 +30,7 @@ class ConvolutionOption(NamedTuple):
 
     Attributes:
         ranks: (r_in, r_out), `None` where a side is whole.
-        parameters: How many numbers the layer then holds.
+        parameters: How many parameters the layer then has.
         error: With moments the share of the outputs' variance that is lost; without, the squared
             error of the kernel, relative to its squared Frobenius norm.
     """

@@ -1,4 +1,4 @@
-"""The tensor train that replaces a layer's matrix with the least error of the layer's outputs."""
+"""The TT matrix that replaces a layer's matrix with the least error of the layer's outputs."""
 
 import math
 from collections.abc import Sequence
@@ -9,22 +9,22 @@ import numpy as np
 from dart_keras.compression.factorization.alternating_least_squares import least_squares_sweeps
 from dart_keras.compression.factorization.moments import Moments
 from dart_keras.compression.factorization.output_error import OutputError
-from dart_keras.compression.factorization.two_core_svd import truncation_errors, two_core_train
+from dart_keras.compression.factorization.two_core_svd import truncation_errors, two_core_svd
 from dart_keras.tensor_train import TTMatrix, complete_ranks
 from dart_keras.tensor_train.ranks import Ranks
 
 
 class Decomposition(NamedTuple):
-    """A layer's matrix as a tensor train, with the bias that belongs to it.
+    """A layer's matrix as a TT matrix, with the bias that belongs to it.
 
     Attributes:
-        train: The matrix, in float64 cores.
+        matrix: The TT matrix, in float64 cores.
         bias: Array of shape (M,), or `None` where there was neither a bias nor calibration data.
         error: With moments the expected squared error of the outputs, relative to their variance;
             without, the squared error of the matrix, relative to its squared Frobenius norm.
     """
 
-    train: TTMatrix
+    matrix: TTMatrix
     bias: np.ndarray | None
     error: float
 
@@ -43,8 +43,9 @@ def decompose(
     targets of the moments. For modes (N, 1) and (1, M), a plain low-rank factorization, this is
     reduced-rank regression: the best W' of full rank, projected on the leading principal components
     of its outputs (Izenman 1975, "Reduced-rank regression for the multivariate linear model"). For
-    other modes TT-SVD of the kernel is improved by least-squares sweeps over the cores, which need
-    not find the best of all trains, but never end above TT-SVD's error.
+    other modes TT-SVD of the kernel is improved by least-squares sweeps over the cores, which may
+    miss the best TT matrix, but never end above TT-SVD's error.
+
     The original kernel stands in for rows that are missing: W' steps away from it only as far as
     the rows prove to be right, and inputs without a preferred direction, which W answers, are added
     to them (see `Moments.prior_strength`). The error counts these, too. The sweeps leave a
@@ -61,7 +62,7 @@ def decompose(
         bias: The layer's bias, of shape (M,). With moments it follows from the means instead.
 
     Returns:
-        The train, the bias to go with it and the error, a `Decomposition`.
+        The TT matrix, the bias to go with it and the error, a `Decomposition`.
 
     Raises:
         ValueError: If the kernel or the bias is not finite or not of its shape, modes or ranks do
@@ -87,22 +88,22 @@ def decompose(
                 f"Expected a finite `bias` of shape {kernel.shape[1:]}. Received: bias={bias!r}"
             )
     if moments is None:
-        train = _from_weights(kernel, *modes, ranks)
+        tt_matrix = _from_weights(kernel, *modes, ranks)
         norm = float(np.linalg.norm(kernel))
-        distance = float(np.linalg.norm(kernel - train.to_dense()))
-        return Decomposition(train, bias, (distance / norm) ** 2 if norm else 0.0)
+        distance = float(np.linalg.norm(kernel - tt_matrix.to_dense()))
+        return Decomposition(tt_matrix, bias, (distance / norm) ** 2 if norm else 0.0)
     error = OutputError(kernel, moments)
     if _is_low_rank(modes, kernel):
-        train = error.low_rank(complete_ranks(ranks, *modes)[1])
+        tt_matrix = error.low_rank(complete_ranks(ranks, *modes)[1])
     else:
         start = _from_weights(kernel, *modes, ranks)
-        train = least_squares_sweeps(start, error.metric, error.full_rank())
-    matrix = train.to_dense()
+        tt_matrix = least_squares_sweeps(start, error.metric, error.full_rank())
+    matrix = tt_matrix.to_dense()
     shift = moments.target_mean - moments.input_mean @ matrix
-    return Decomposition(train, shift, error.of(matrix))
+    return Decomposition(tt_matrix, shift, error.of(matrix))
 
 
-def corrected(kernel: np.ndarray, moments: Moments) -> tuple[np.ndarray, np.ndarray, float]:
+def refit(kernel: np.ndarray, moments: Moments) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the matrix, of any rank, that keeps a layer's outputs best.
 
     It makes up for the errors of layers before it.
@@ -122,7 +123,7 @@ def corrected(kernel: np.ndarray, moments: Moments) -> tuple[np.ndarray, np.ndar
         >>> kernel, rows = rng.normal(size=(4, 3)), rng.normal(size=(500, 4))
         >>> moments = Moments()
         >>> moments.add(rows / 2, rows @ kernel)
-        >>> bool(np.allclose(corrected(kernel, moments)[0], 2 * kernel, rtol=0.1))
+        >>> bool(np.allclose(refit(kernel, moments)[0], 2 * kernel, rtol=0.1))
         True
     """
     error = OutputError(_checked_kernel(kernel, moments), moments)
@@ -130,7 +131,7 @@ def corrected(kernel: np.ndarray, moments: Moments) -> tuple[np.ndarray, np.ndar
     return matrix, moments.target_mean - moments.input_mean @ matrix, error.of(matrix)
 
 
-def train_errors(
+def two_core_errors(
     kernel: np.ndarray,
     wanted: Sequence[tuple[tuple[Sequence[int], Sequence[int]], Sequence[int]]],
     moments: Moments | None = None,
@@ -154,7 +155,7 @@ def train_errors(
 
     Example:
         >>> low_rank, balanced = ((4, 1), (1, 4)), ((2, 2), (2, 2))
-        >>> train_errors(np.diag([4.0, 0, 0, 3.0]), [(low_rank, [1, 2]), (balanced, [1])])
+        >>> two_core_errors(np.diag([4.0, 0, 0, 3.0]), [(low_rank, [1, 2]), (balanced, [1])])
         [array([0.36, 0.  ]), array([0.36])]
     """
     kernel = _checked_kernel(kernel, moments)
@@ -165,7 +166,7 @@ def train_errors(
             lost = truncation_errors(kernel if error is None else error.fitted, *modes)
             errors = lost / (np.sum(kernel**2) or 1.0) if error is None else error.relative(lost)
         else:
-            first, last = two_core_train(kernel, *modes, max(ranks)).cores
+            first, last = two_core_svd(kernel, *modes, max(ranks)).cores
             errors = error.of_ranks(first[0], last[..., 0])
         found.append(errors[np.minimum(ranks, len(errors)) - 1])
     return found
@@ -181,7 +182,7 @@ def _from_weights(
     products = math.prod(input_modes), math.prod(output_modes)
     if len(input_modes) == len(output_modes) == 2 and products == kernel.shape:
         _, rank, _ = complete_ranks(ranks, input_modes, output_modes)
-        return two_core_train(kernel, input_modes, output_modes, rank)
+        return two_core_svd(kernel, input_modes, output_modes, rank)
     return TTMatrix.from_dense(kernel, input_modes, output_modes, ranks)
 
 

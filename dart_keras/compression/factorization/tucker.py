@@ -56,7 +56,7 @@ class KernelError:
         self.root = self.inverse_root = np.eye(outputs)
         if moments is not None:
             modes = (size, 1), (1, outputs)
-            self.best = decompose(self.best, *modes, outputs, moments).train.to_dense()
+            self.best = decompose(self.best, *modes, outputs, moments).matrix.to_dense()
             self.metric = moments.input_covariance + moments.prior_strength() * self.metric
             self.factor = np.linalg.cholesky(self.metric)
             if moments.root is not None:

@@ -1,4 +1,4 @@
-"""Trains of two cores, by eigenvectors: several times as fast as an SVD of the unfolding."""
+"""TT-SVD with two cores by eigenvectors, several times as fast as an SVD of the unfolding."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ import numpy as np
 from dart_keras.tensor_train import TTMatrix
 
 
-def two_core_train(
+def two_core_svd(
     kernel: np.ndarray, input_modes: Sequence[int], output_modes: Sequence[int], rank: int
 ) -> TTMatrix:
-    """TT-SVD with two cores.
+    """Compute the TT-SVD with two cores.
 
     The smaller side's orthonormal core holds eigenvectors of the unfolding's Gram matrix, the other
     one what is left of the unfolding. Directions whose singular values are below the root of double
@@ -23,10 +23,10 @@ def two_core_train(
         rank: Of the bond; clipped to what the modes allow.
 
     Returns:
-        The train; its slices are in the order of the singular values, the largest first.
+        The TT matrix; its slices are in the order of the singular values, the largest first.
 
     Example:
-        >>> two_core_train(np.diag([4.0, 0, 0, 3.0]), (2, 2), (2, 2), 1).to_dense().round(6).max()
+        >>> two_core_svd(np.diag([4.0, 0, 0, 3.0]), (2, 2), (2, 2), 1).to_dense().round(6).max()
         np.float64(4.0)
     """
     (n1, n2), (m1, m2) = input_modes, output_modes
@@ -48,9 +48,9 @@ def truncation_errors(
     """Return the squared Frobenius error of the best two cores at rank 1, 2, ....
 
     Args:
-        kernel: As for `two_core_train`.
-        input_modes: As for `two_core_train`.
-        output_modes: As for `two_core_train`.
+        kernel: As for `two_core_svd`.
+        input_modes: As for `two_core_svd`.
+        output_modes: As for `two_core_svd`.
 
     Returns:
         Array of as many errors as the bond may have ranks, none above the one before it.

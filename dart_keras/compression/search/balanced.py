@@ -37,7 +37,7 @@ def solve_balanced(
         The solution; `None` where nothing can be balanced within the limit.
     """
     balanced = {
-        k: [each for each in fitter.factorizations[k] if each.kind == "tensor train"]
+        k: [each for each in fitter.factorizations[k] if each.kind == "TT matrix"]
         for k, factorization in enumerate(factorizations)
         if factorization.kind == "low rank"
     }

@@ -1,4 +1,4 @@
-"""Giving out one budget over many layers."""
+"""Allocating a budget to layers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

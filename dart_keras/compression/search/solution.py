@@ -28,7 +28,7 @@ class Solution(NamedTuple):
     model: keras.Model
     fitted: list[Fitted]
     measured: FileSizes | None = None
-    reason: str = "fewer parameters would do more damage here than elsewhere"
+    reason: str = "compressing it would cost more accuracy than compressing other layers"
     exponent: int = 1
 
 

@@ -22,7 +22,7 @@ class Fitted:
     Attributes:
         factorization: The factorization that was asked for.
         layer: The new layer, `None` where it stays as it is. For the dense factorization one with
-            other numbers, that corrects errors of layers before it.
+            other weights, that makes up for errors of layers before it.
         error: Its squared error, as in `Factorization`.
     """
 
@@ -76,12 +76,12 @@ class Fitter:
             for options, weight in zip(self.factorizations, weights, strict=True)
         ]
 
-    def fit(self, factorizations: Sequence[Factorization], correct: bool = True) -> list[Fitted]:
+    def fit(self, factorizations: Sequence[Factorization], refit: bool = True) -> list[Fitted]:
         """Make the layers, one after another, so that each sees the errors of those before it.
 
         Args:
             factorizations: For each layer one of its factorizations.
-            correct: Whether layers that stay whole are to correct errors of those before them.
+            refit: Whether layers that keep their size make up for errors of layers before them.
 
         Returns:
             For each layer what has become of it.
@@ -96,8 +96,8 @@ class Fitter:
         for k in progress(self._order, "fitting layers"):
             compressible, factorization = self.compressibles[k], factorizations[k]
             known = self._evidence[k]
-            corrects = correct and not same and compressible.can_correct(factorization)
-            if factorization.is_exact and not corrects:
+            refits = refit and not same and compressible.can_refit(factorization)
+            if factorization.is_exact and not refits:
                 known = None
             elif observer is not None and not same:
                 known = observer.evidence_in(k, runs, copies, originals)

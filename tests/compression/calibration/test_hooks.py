@@ -53,7 +53,7 @@ def test_outputs_are_told_as_they_are_before_the_activation(activation, use_bias
 
 
 @pytest.mark.parametrize("name", ["convolutional", "nested_three_deep", "masked_attention"])
-def test_what_is_told_is_what_each_parts_matrix_makes_of_it(name):
+def test_outputs_are_inputs_times_the_matrix_of_each_layer(name):
     model, batch = models.build(name)
     told = recorded(model, batch)
     assert {compressible.path for compressible, _, _ in told} == {
@@ -73,7 +73,7 @@ def test_what_is_told_is_what_each_parts_matrix_makes_of_it(name):
         np.testing.assert_allclose(cross, evidence.cross_covariance, atol=1e-4)
 
 
-def test_outputs_are_those_of_a_normalization_behind():
+def test_outputs_are_those_of_a_normalization_after_the_layer():
     stack = [keras.Input((8,)), layers.Dense(6), layers.BatchNormalization(), layers.ReLU()]
     model = keras.Sequential(stack)
     models.randomize(model)

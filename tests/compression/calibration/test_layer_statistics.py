@@ -31,7 +31,7 @@ def test_rows_count_calls_and_positions():
     assert observer.other_multiply_adds == 10 * 8 * 8
 
 
-def test_parts_are_in_the_order_in_which_they_begin():
+def test_layers_are_in_the_order_in_which_they_begin():
     # The normalization tells of the first layer only after the second one was called.
     x = keras.Input((8,))
     first, second = layers.Dense(6, name="first")(x), layers.Dense(6, name="second")(x)

@@ -83,7 +83,7 @@ def test_outputs_that_do_not_vary_count_by_their_squares():
 
 
 @given(SEEDS, st.integers(2, 6), st.sampled_from(["float32", "float16"]))
-def test_probabilities_are_told_from_other_numbers(seed, count, dtype):
+def test_probabilities_are_told_from_other_values(seed, count, dtype):
     logits = 5 * np.random.default_rng(seed).normal(size=(7, 3, count))
     p = softmax(logits).astype(dtype)
     assert are_probabilities(p)
@@ -165,7 +165,7 @@ def test_sensitivities_are_those_of_the_jacobian(positions):
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in the layer", "in the next one"])
-def test_sensitivities_count_activations_and_pools_behind(apart):
+def test_sensitivities_count_activations_and_pools_after_the_layer(apart):
     x = keras.Input((4, 3))
     hidden = layers.Dense(5, None if apart else "relu", name="first")(x)
     hidden = layers.ReLU()(hidden) if apart else hidden
@@ -190,7 +190,7 @@ def test_sensitivities_of_logits_are_the_fisher_information(apart):
     assert_near(found["logits"], (np.diag(p.mean(0)) - p.T @ p / len(p)) / variance)
 
 
-def test_parts_that_outputs_do_not_depend_on_have_none():
+def test_layers_that_outputs_do_not_depend_on_have_none():
     x = keras.Input((6,))
     idle = layers.Dense(5, name="idle")(x)
     hidden = layers.Dense(5, name="used")(x) + 0.0 * idle

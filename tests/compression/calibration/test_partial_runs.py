@@ -26,7 +26,7 @@ def prepared(model, batches):
 BATCHES = [np.random.default_rng(k).normal(size=(4, 6)).astype("float32") for k in range(3)]
 
 
-def test_a_part_is_told_of_without_a_run_of_what_is_before_and_behind_it():
+def test_a_layer_is_observed_without_a_run_of_what_is_before_and_after_it():
     model = stack(*[layers.Dense(6, name=f"dense_{k}") for k in range(4)])
     copy, copies, compressibles, spans = prepared(model, BATCHES)
     assert spans == {k: (k, k) for k in range(4)}

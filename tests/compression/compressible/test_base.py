@@ -30,7 +30,7 @@ def test_ranks_go_up_to_the_largest_in_small_steps(largest):
 
 
 @pytest.mark.parametrize("name", ["convolutional", "masked_attention", "encoders", "frozen"])
-def test_the_dense_form_is_the_layer_and_others_are_smaller(name):
+def test_the_dense_factorization_is_the_layer_and_others_are_smaller(name):
     model, _ = models.build(name)
     compressibles, _, _ = find_compressible_layers(model)
     assert compressibles
@@ -51,7 +51,7 @@ def test_the_dense_form_is_the_layer_and_others_are_smaller(name):
 
 
 @pytest.mark.parametrize("name", ["convolutional", "masked_attention", "encoders", "frozen"])
-def test_building_a_form_leaves_the_layer_alone(name):
+def test_building_a_factorization_leaves_the_layer_alone(name):
     model, _ = models.build(name)
     weights = model.get_weights()
     for compressible in find_compressible_layers(model)[0]:
@@ -67,15 +67,15 @@ def test_building_a_form_leaves_the_layer_alone(name):
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
 
 
-def test_layers_too_small_for_any_other_form_have_none():
+def test_layers_too_small_for_any_other_factorization_have_none():
     for layer in (layers.Dense(2), layers.Conv2D(1, 1), layers.Embedding(2, 2)):
         model = keras.Sequential([keras.Input((4, 4, 2)), layer])
         [compressible] = find_compressible_layers(model)[0]
         assert compressible.factorizations() == []
 
 
-def test_kinds_of_exact_forms():
-    kinds = ["dense", "folded", "low rank", "tensor train", "convolutions"]
+def test_exact_kinds():
+    kinds = ["dense", "folded", "low rank", "TT matrix", "convolutions"]
     exact = [kind for kind in kinds if Factorization(kind, (), (), 1, 1, 0.0).is_exact]
     assert exact == ["dense", "folded"]
 
@@ -84,13 +84,13 @@ WITHOUT = ["Dense of sequences", "...b,bc->...c", "abc,cde->abde", "abc,cde->abd
 CONVOLUTIONS = [variant for variant in test_conv2d.VARIANTS if variant.get("use_bias", True)]
 
 
-def assert_corrects(compressible: CompressibleLayer, seen, targets, tolerance):
-    """Given other inputs that tell as much, the layer gives the same outputs with other numbers."""
+def assert_refits(compressible: CompressibleLayer, seen, targets, tolerance):
+    """Given other inputs that tell as much, the layer gives the same outputs with other weights."""
     factorization = (
         compressible.factorizations()[-1] if compressible.norm is not None else compressible.dense
     )
     assert factorization.is_exact
-    assert compressible.can_correct(factorization)
+    assert compressible.can_refit(factorization)
     evidence = compressible.evidence(None)
     compressible.add(evidence, seen, targets)
     layer, error = compressible.build(factorization, evidence)
@@ -105,24 +105,24 @@ def assert_corrects(compressible: CompressibleLayer, seen, targets, tolerance):
 
 
 @pytest.mark.parametrize("name", [name for name in test_dense.LAYERS if name not in WITHOUT])
-def test_matrices_are_corrected(name):
+def test_matrices_are_refitted(name):
     compressible, inputs, targets = test_dense.compressible_of(name)
-    assert_corrects(compressible, (0.5 * inputs[..., ::-1] + 1).astype("float32"), targets, 0.01)
+    assert_refits(compressible, (0.5 * inputs[..., ::-1] + 1).astype("float32"), targets, 0.01)
 
 
 @pytest.mark.parametrize("variant", CONVOLUTIONS, ids=str)
-def test_convolutions_are_corrected(variant):
+def test_convolutions_are_refitted(variant):
     compressible, targets = test_conv2d.compressible_of(**variant)
-    assert_corrects(compressible, test_conv2d.IMAGES / 2, targets, 0.01)
+    assert_refits(compressible, test_conv2d.IMAGES / 2, targets, 0.01)
 
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_without_a_bias_for_each_column_there_is_nothing_to_take_the_means(name):
     compressible, _, _ = test_dense.compressible_of(name)
-    assert not compressible.can_correct(compressible.dense)
+    assert not compressible.can_refit(compressible.dense)
 
 
-def test_forms_that_are_smaller_and_other_classes_are_not_corrected():
+def test_smaller_factorizations_and_other_classes_are_not_refitted():
     class Named(layers.Dense):
         pass
 
@@ -130,13 +130,13 @@ def test_forms_that_are_smaller_and_other_classes_are_not_corrected():
         layer = kind(9)
         layer.build((None, 12))
         compressible = CompressibleDense("path", layer)
-        assert compressible.can_correct(compressible.dense) == expected
-        assert not compressible.can_correct(compressible.factorizations()[0])
+        assert compressible.can_refit(compressible.dense) == expected
+        assert not compressible.can_refit(compressible.factorizations()[0])
 
 
-def test_a_normalization_that_stays_is_not_corrected_for():
+def test_layers_whose_normalization_stays_are_not_refitted():
     layer, norm = layers.Dense(9), layers.BatchNormalization()
     keras.Sequential([keras.Input((12,)), layer, norm])
     compressible = CompressibleDense("path", layer, norm)
-    assert not compressible.can_correct(compressible.dense)
-    assert compressible.can_correct(compressible.factorizations()[-1])
+    assert not compressible.can_refit(compressible.dense)
+    assert compressible.can_refit(compressible.factorizations()[-1])

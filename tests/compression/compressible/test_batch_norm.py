@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from dart_keras.compression.compressible import find_compressible_layers
-from dart_keras.compression.compressible.batch_norm import fold_batch_norm, norms_behind
+from dart_keras.compression.compressible.batch_norm import fold_batch_norm, foldable_norms
 from dart_keras.compression.compressible.discovery import can_fold_batch_norm
 from dart_keras.compression.search.student import Fitter
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
@@ -18,16 +18,16 @@ BATCH = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
 IMAGES = np.random.default_rng(0).normal(size=(3, 7, 7, 3)).astype("float32")
 
 
-def names_behind(model):
-    """By the names of layers, those of the normalizations behind them."""
+def names_of_norms(model):
+    """By the names of layers, those of the normalizations after them."""
     paths = {id(layer): layer.name for layer in flatten_layers(model)}
     return {
-        paths[each]: norm.name for each, norm in norms_behind(model, can_fold_batch_norm).items()
+        paths[each]: norm.name for each, norm in foldable_norms(model, can_fold_batch_norm).items()
     }
 
 
 def with_norms_folded(model):
-    """The model with every normalization taken in that can be."""
+    """The model with every normalization folded in that can be."""
     compressibles, _, _ = find_compressible_layers(model)
     fitter = Fitter(model, compressibles)
     factorizations = [
@@ -59,7 +59,7 @@ def test_matrix_and_bias_do_what_both_did(scale, center, use_bias, seed):
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("use_bias", [False, True])
-def test_a_model_with_normalizations_taken_in_has_the_same_outputs(padding, use_bias, tmp_path):
+def test_a_model_with_normalizations_folded_in_has_the_same_outputs(padding, use_bias, tmp_path):
     x = inputs = keras.Input((7, 7, 3))
     for strides in (1, 2):
         x = layers.Conv2D(4, 3, strides, padding, use_bias=use_bias)(x)
@@ -67,7 +67,7 @@ def test_a_model_with_normalizations_taken_in_has_the_same_outputs(padding, use_
     x = layers.Dense(5, use_bias=use_bias)(layers.Flatten()(x))
     model = keras.Model(inputs, layers.BatchNormalization(center=use_bias)(x))
     models.randomize(model)
-    assert len(norms_behind(model, can_fold_batch_norm)) == 3
+    assert len(foldable_norms(model, can_fold_batch_norm)) == 3
     small = with_norms_folded(model)
     assert not any(type(layer) is layers.BatchNormalization for layer in small.layers)
     assert_close(outputs(small, IMAGES), outputs(model, IMAGES), 1e-4)
@@ -81,11 +81,11 @@ def stack(*between):
 
 
 def test_norms_are_found_at_any_depth():
-    inner = stack(layers.Dense(4, name="a"), layers.BatchNormalization(name="behind a"))
+    inner = stack(layers.Dense(4, name="a"), layers.BatchNormalization(name="after a"))
     x = inputs = keras.Input((4,))
-    x = layers.BatchNormalization(axis=1, name="behind b")(layers.Dense(4, name="b")(inner(x)))
+    x = layers.BatchNormalization(axis=1, name="after b")(layers.Dense(4, name="b")(inner(x)))
     model = keras.Model(inputs, inner(x))
-    assert names_behind(model) == {"a": "behind a", "b": "behind b"}
+    assert names_of_norms(model) == {"a": "after a", "b": "after b"}
     models.randomize(model)
     assert_close(outputs(with_norms_folded(model), BATCH), outputs(model, BATCH), 1e-4)
 
@@ -181,13 +181,13 @@ def test_norms_that_see_something_else_stay(build):
     model(batch)
     models.randomize(model)
     assert_close(outputs(with_norms_folded(model), batch), outputs(model, batch), 1e-4)
-    assert norms_behind(model, can_fold_batch_norm) == {}
+    assert foldable_norms(model, can_fold_batch_norm) == {}
 
 
 def test_norms_are_found_in_stacks_that_grew_layer_by_layer():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(4)])
     model.add(layers.BatchNormalization())
-    assert len(norms_behind(model, can_fold_batch_norm)) == 1
+    assert len(foldable_norms(model, can_fold_batch_norm)) == 1
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])

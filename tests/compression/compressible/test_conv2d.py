@@ -54,7 +54,7 @@ VARIANTS = [
 
 @pytest.mark.parametrize("with_data", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_forms_are_what_they_say(variant, with_data):
+def test_factorizations_are_what_they_say(variant, with_data):
     compressible, outputs = compressible_of(**variant)
     evidence = evidence_of(compressible, outputs) if with_data else None
     factorizations = compressible.factorizations(evidence)
@@ -113,7 +113,7 @@ def test_patches_and_outputs_belong_together(variant, batches):
 def test_many_patches_are_taken_a_few_images_at_a_time(monkeypatch):
     compressible, outputs = compressible_of()
     whole = evidence_of(compressible, outputs)
-    monkeypatch.setattr("dart_keras.compression.compressible.conv2d._MOST_NUMBERS", 1)
+    monkeypatch.setattr("dart_keras.compression.compressible.conv2d._MOST_ELEMENTS", 1)
     bit_by_bit = evidence_of(compressible, outputs)
     assert bit_by_bit.count == whole.count
     np.testing.assert_allclose(bit_by_bit.input_covariance, whole.input_covariance, atol=1e-6)

@@ -82,7 +82,7 @@ def test_full_ranks_give_the_layers_outputs(name, with_data, which):
 
 @pytest.mark.parametrize("with_data", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
-def test_forms_are_as_large_as_they_say(name, with_data):
+def test_factorizations_are_as_large_as_they_say(name, with_data):
     compressible, inputs, targets = compressible_of(name, rows=50)
     evidence = evidence_of(compressible, inputs, targets) if with_data else None
     factorizations = compressible.factorizations(evidence)

@@ -137,7 +137,7 @@ def test_layers_are_chosen_by_path_type_and_function():
     assert chosen(model, []) == set()
 
 
-def test_layers_not_chosen_say_so_and_are_other_parts():
+def test_layers_not_chosen_say_so_and_are_among_the_others():
     model, _ = models.build("encoders")
     compressibles, others, found = find_compressible_layers(model, "encoder_1/*")
     assert {compressible.path for compressible in compressibles} == chosen(model, "encoder_1/*")
@@ -152,7 +152,7 @@ def test_layers_not_chosen_say_so_and_are_other_parts():
     ] * 2
 
 
-def test_parts_are_of_the_kinds_of_their_layers():
+def test_compressible_layers_are_of_the_kinds_of_their_layers():
     compressibles, _, _ = find_compressible_layers(models.build("convolutional")[0])
     assert [type(compressible) for compressible in compressibles] == [
         CompressibleConv2D,

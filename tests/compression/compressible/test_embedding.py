@@ -52,12 +52,12 @@ def test_lookups_are_counted(batches):
 
 @pytest.mark.parametrize("with_data", [False, True])
 @pytest.mark.parametrize("kind", [layers.Embedding, layers.ReversibleEmbedding])
-def test_forms_are_what_they_say(kind, with_data):
+def test_factorizations_are_what_they_say(kind, with_data):
     compressible = compressible_of(kind)
     evidence = looked_up(compressible)[0] if with_data else None
     weights = evidence.shares if with_data else np.full(30, 1 / 30)
     factorizations = compressible.factorizations(evidence)
-    assert {factorization.kind for factorization in factorizations} == {"low rank", "tensor train"}
+    assert {factorization.kind for factorization in factorizations} == {"low rank", "TT matrix"}
     for factorization in factorizations:
         layer, error = compressible.build(factorization, evidence)
         assert isinstance(layer, TTEmbedding)
@@ -129,7 +129,7 @@ def test_what_belongs_to_the_table_stays():
     assert layer.dtype_policy.name == "mixed_float16"
 
 
-def test_balanced_forms_of_tables_count_rows_as_they_are_looked_up():
+def test_balanced_factorizations_of_tables_count_rows_as_they_are_looked_up():
     compressible = compressible_of()
     compressible.kernel[8:] *= 100
     evidence, _ = looked_up(compressible)

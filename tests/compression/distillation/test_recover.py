@@ -88,7 +88,7 @@ def test_weights_are_put_back_where_training_made_it_worse(learning_rate):
 def test_statistics_of_normalizations_and_frozen_layers_rest():
     model = regression()
     models.randomize(model)
-    # The normalization is behind an activation, and so still there.
+    # The normalization is after an activation, and so still there.
     small = compress(model, Parameters(900), layers=lambda layer: layer is model.layers[3])[0]
     assert isinstance(small.layers[2], layers.BatchNormalization)
     small.layers[0].trainable = False

@@ -61,7 +61,7 @@ def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
     assert [params["steps"] for params in counted] == [steps]
 
 
-def test_balanced_trains_keep_to_the_same_limit():
+def test_balanced_tt_matrices_keep_to_the_same_limit():
     fitter = fitter_of(network())
     costs = parameter_costs(fitter)
     factorizations = choose(fitter, costs, 1150)
@@ -69,13 +69,13 @@ def test_balanced_trains_keep_to_the_same_limit():
     assert balanced.model.count_params() <= 1150
     for factorization, new in zip(factorizations, balanced.fitted, strict=True):
         assert (
-            new.factorization.kind == "tensor train"
+            new.factorization.kind == "TT matrix"
             if factorization.kind == "low rank"
             else new.factorization == factorization
         )
     first, second, last = (new.factorization for new in balanced.fitted)
     assert first.ranks == second.ranks
-    # The next rank is too much, as the two trains' cores have 8 x 8 rows and columns.
+    # The next rank is too much, as the cores of both TT matrices have 8 x 8 rows and columns.
     assert balanced.model.count_params() + 2 * (8 * 8 + 8 * 8) > 1150
     assert first.ranks[1] >= last.ranks[1] > 1
     # Nothing is to be balanced, or not within the limit.
@@ -84,7 +84,7 @@ def test_balanced_trains_keep_to_the_same_limit():
     assert solve_balanced(fitter, costs, 10, factorizations) is None
 
 
-def test_small_layers_stay_whole_beside_balanced_trains_where_they_fit():
+def test_small_layers_stay_whole_beside_balanced_tt_matrices_where_they_fit():
     stack = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(3)]
     model = keras.Sequential([keras.Input((64,)), *stack])
     fitter = fitter_of(model)
@@ -97,9 +97,9 @@ def test_small_layers_stay_whole_beside_balanced_trains_where_they_fit():
     ]
     room = cost_of(fitter, costs, [*low[:2], last]) + 1000
     balanced = solve_balanced(fitter, costs, room, low)
-    assert [new.factorization.kind for new in balanced.fitted] == ["tensor train"] * 2 + ["dense"]
+    assert [new.factorization.kind for new in balanced.fitted] == ["TT matrix"] * 2 + ["dense"]
     tight = solve_balanced(fitter, costs, costs.smallest, low)
-    assert [new.factorization.kind for new in tight.fitted] == ["tensor train"] * 3
+    assert [new.factorization.kind for new in tight.fitted] == ["TT matrix"] * 3
 
 
 def test_the_closer_of_the_two_is_taken(one_rate):

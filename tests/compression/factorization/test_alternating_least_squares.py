@@ -46,7 +46,7 @@ def test_no_step_makes_the_distance_larger(monkeypatch):
     swept = least_squares_sweeps(start, metric, best)
     assert len(reached) > 6
     assert np.all(np.diff(reached) >= -1e-9 * reached[-1])
-    # What the steps report is what the train has.
+    # What the steps report is what the TT matrix has.
     whole = np.sum(best * (metric @ best))
     np.testing.assert_allclose(whole - reached[-1], distance(swept, metric, best), rtol=1e-6)
 

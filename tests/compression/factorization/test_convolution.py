@@ -135,12 +135,12 @@ def test_stands_in_a_model_that_is_saved_and_converted(tmp_path):
     old = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="second")
     model = keras.Model(inputs, keras.layers.Flatten()(old(x)))
 
-    def twin(layer):
+    def replacement(layer):
         if layer.name == "second":
             return factorize_convolution(old, (4, 5))
         return layer.__class__.from_config(layer.get_config())
 
-    small = keras.models.clone_model(model, clone_function=twin)
+    small = keras.models.clone_model(model, clone_function=replacement)
     small.get_layer("first").set_weights(model.get_layer("first").get_weights())
     images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
     expected = small.predict(images, verbose=0)

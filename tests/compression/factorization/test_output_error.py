@@ -11,7 +11,7 @@ modes = st.tuples(st.integers(1, 4), st.integers(1, 4))
 
 
 @given(modes, modes, st.integers(1, 6), st.booleans(), st.integers(0, 10**6))
-def test_errors_of_all_ranks_are_those_of_the_cut_trains(inputs, outputs, rank, weighted, seed):
+def test_errors_of_all_ranks_are_those_of_the_truncated(inputs, outputs, rank, weighted, seed):
     rng = np.random.default_rng(seed)
     n, m = inputs[0] * inputs[1], outputs[0] * outputs[1]
     sensitivity = None

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dart_keras.compression.factorization.moments import Moments
-from dart_keras.compression.factorization.tt_decomposition import corrected, decompose, train_errors
+from dart_keras.compression.factorization.tt_decomposition import decompose, refit, two_core_errors
 from dart_keras.tensor_train import TTMatrix
 from tests.tt_matrices import mode_pairs
 
@@ -37,7 +37,7 @@ def plain(kernel):
 
 def low_rank_errors(kernel, moments=None):
     """At every rank."""
-    [errors] = train_errors(kernel, [(plain(kernel), range(1, min(kernel.shape) + 1))], moments)
+    [errors] = two_core_errors(kernel, [(plain(kernel), range(1, min(kernel.shape) + 1))], moments)
     return errors
 
 
@@ -95,26 +95,26 @@ def test_turned_outputs_have_the_same_error(seed, rank):
     other = decompose(kernel @ turn, *plain(kernel), rank, moments_of(x, y @ turn))
     np.testing.assert_allclose(other.error, one.error, rtol=1e-8)
     np.testing.assert_allclose(other.bias, one.bias @ turn, atol=1e-6)
-    np.testing.assert_allclose(other.train.to_dense(), one.train.to_dense() @ turn, atol=1e-6)
+    np.testing.assert_allclose(other.matrix.to_dense(), one.matrix.to_dense() @ turn, atol=1e-6)
 
 
-def test_errors_of_earlier_layers_are_corrected_given_rows_enough():
+def test_refitting_makes_up_for_errors_of_earlier_layers_given_rows_enough():
     # Inputs that arrive halved, with a wrong mean: the layer must double them and shift.
     kernel, _, _, x, y = layer(0, rows=3000)
     train, new_bias, error = decompose(kernel, *plain(kernel), 8, moments_of(x / 2 + 1, y))
     assert output_error(train, new_bias, x / 2 + 1, y) < 1e-3
     assert error < 1e-2
-    matrix, bias, same = corrected(kernel, moments_of(x / 2 + 1, y))
+    matrix, bias, same = refit(kernel, moments_of(x / 2 + 1, y))
     np.testing.assert_allclose(matrix, train.to_dense(), atol=1e-9)
     np.testing.assert_allclose(bias, new_bias, atol=1e-9)
     assert same == pytest.approx(error)
 
 
 @given(st.integers(0, 2**16), st.booleans())
-def test_no_train_is_closer_than_the_corrected_matrix(seed, with_sensitivity):
+def test_no_tt_matrix_is_closer_than_the_refitted_matrix(seed, with_sensitivity):
     weights = np.diag(np.geomspace(0.1, 3, 8)) if with_sensitivity else None
     kernel, _, moments, _, _ = layer(seed, noise=0.2, sensitivity=weights)
-    error = corrected(kernel, moments)[2]
+    error = refit(kernel, moments)[2]
     for rank in (3, 8):
         assert error <= decompose(kernel, *plain(kernel), rank, moments).error + 1e-9
 
@@ -191,7 +191,7 @@ def test_a_sensitivity_turns_the_error_to_the_outputs_that_matter(seed):
 
     assert lost(moments) <= lost(even) * (1 + 1e-6)
     np.testing.assert_allclose(
-        decompose(kernel, *plain(kernel), 8, moments).train.to_dense(), kernel, atol=1e-6
+        decompose(kernel, *plain(kernel), 8, moments).matrix.to_dense(), kernel, atol=1e-6
     )
 
 

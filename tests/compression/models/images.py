@@ -49,7 +49,7 @@ def normalized_convolutions():
 
 @model
 def residual_block():
-    # What a normalization stands behind is read once; what it gives, twice.
+    # The input of the normalization is read once, its output twice.
     inputs = keras.Input((6, 6, 4))
     x = layers.BatchNormalization()(layers.Conv2D(6, 3, padding="same", name="stem")(inputs))
     y = layers.GroupNormalization(2)(layers.Conv2D(6, 3, padding="same")(layers.ReLU()(x)))

@@ -29,7 +29,7 @@ def called_on_inputs_of_several_ranks():
 
 
 @model
-def twins():
+def shared_tower():
     a, b = keras.Input((8,)), keras.Input((8,))
     tower = keras.Sequential([layers.Dense(8, "relu"), layers.Dense(3)], name="tower")
     return keras.Model([a, b], layers.Dot(1)([tower(a), tower(b)])), [floats(5, 8), -floats(5, 8)]

@@ -85,7 +85,7 @@ def regularized_and_constrained():
 
 @model
 def normalized():
-    # One normalization that a matrix can take in, and two that it cannot.
+    # One normalization that can be folded into a matrix, and two that cannot.
     x = inputs = keras.Input((8,))
     x = layers.Dense(8, use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization(scale=False, center=False)(x))

@@ -59,7 +59,7 @@ def only(fitter, k, factorization):
 
 @pytest.mark.parametrize("with_data", [False, True])
 @pytest.mark.parametrize("name", ["convolutional", "masked_attention", "nested_three_deep"])
-def test_forms_are_smaller_and_the_dense_one_is_last(name, with_data):
+def test_factorizations_are_smaller_and_the_dense_one_is_last(name, with_data):
     model, batch = models.build(name)
     fitter = fitter_of(model, batch if with_data else None)
     assert len(fitter.factorizations) == len(fitter.compressibles) > 0
@@ -135,7 +135,7 @@ def test_losses_are_the_end_error_of_small_errors(seed):
         ]
         assert small_ones
         for factorization, loss in small_ones[:2]:
-            small = fitter.assemble(fitter.fit(only(fitter, k, factorization), correct=False))
+            small = fitter.assemble(fitter.fit(only(fitter, k, factorization), refit=False))
             assert fitter.observer.error_of_model(small) == pytest.approx(loss, rel=0.3)
 
 
@@ -155,7 +155,7 @@ def test_later_layers_correct_the_errors_of_earlier_ones(seed, rank):
     assert together[0].error == pytest.approx(apart[0].error)
 
 
-def test_end_errors_are_those_of_models_with_more_and_more_parts_replaced():
+def test_end_errors_are_those_of_models_with_more_and_more_layers_replaced():
     model, data = network()
     fitter = fitter_of(model, data)
     factorizations = of_rank(fitter, 2)
@@ -165,7 +165,7 @@ def test_end_errors_are_those_of_models_with_more_and_more_parts_replaced():
         errors[-1], rel=1e-3
     )
     first = fitter.fit(only(fitter, 0, factorizations[0]))
-    alone = fitter.fit(only(fitter, 0, factorizations[0]), correct=False)
+    alone = fitter.fit(only(fitter, 0, factorizations[0]), refit=False)
     assert fitter.end_errors(alone, fitter.observer) == pytest.approx([errors[0]] * 3, rel=1e-3)
     for each in (first, alone):
         assert fitter.observer.error_of_model(fitter.assemble(each)) == pytest.approx(
@@ -180,12 +180,12 @@ def test_layers_that_stay_whole_make_up_for_those_before_them(seed):
     model, data = network(seed, noise=0.3)
     fitter = fitter_of(model, data)
     factorizations = only(fitter, 0, of_rank(fitter, 1)[0])
-    apart, together = (fitter.fit(factorizations, correct) for correct in (False, True))
+    apart, together = (fitter.fit(factorizations, refit) for refit in (False, True))
     assert [new.layer is None for new in apart] == [False, True, True]
     assert [new.layer is None for new in together] == [False, False, False]
-    corrected, last = together[2].layer, model.layers[-1]
-    assert corrected.get_config().keys() == last.get_config().keys()
-    assert corrected.count_params() == last.count_params()
+    refitted, last = together[2].layer, model.layers[-1]
+    assert refitted.get_config().keys() == last.get_config().keys()
+    assert refitted.count_params() == last.count_params()
     errors = [
         fitter.observer.error_of_model(fitter.assemble(fitted)) for fitted in (apart, together)
     ]
