@@ -10,7 +10,7 @@ from dart_keras.callbacks.tt_layers import tt_layers_of
 from dart_keras.distribution.replicas import as_on_chief
 from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.private_apis import add_owner, callbacks_beside
+from dart_keras.private_apis import add_owner
 from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.selection import Selection
 from dart_keras.utils.argument_checks import is_integer
@@ -25,9 +25,7 @@ class RankDiscretization(keras.callbacks.Callback):
     learning rate or schedule and the state of every variable that stays; the state of the cores
     goes through the same linear maps as the cores. With the last cut the ranks are final: rank
     regularizers and rank gates are dropped and `layer.ranks_fixed` is set, which goes into saved
-    files. Callbacks that watch for the best epoch (`EarlyStopping`, `ModelCheckpoint`,
-    `ReduceLROnPlateau`) start over at a cut, since the best epoch of the larger model says nothing
-    about the smaller one.
+    files.
 
     A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
     file; layers whose ranks are final are left alone. With `when="converged"`, keep `get_state()`
@@ -55,6 +53,10 @@ class RankDiscretization(keras.callbacks.Callback):
             data where they hold most of each layer's squared norm. For `FlashBytes` and
             `ArenaBytes`, rows as for `dart_keras.deployment.convert`, which needs them for int8 and
             int16x8. `RelativeError`, `Threshold` and `GumbelSoftmax` do not use them.
+        restarts: Callbacks of the same `fit` that keep the best epoch so far: `EarlyStopping`,
+            `ModelCheckpoint`, `ReduceLROnPlateau`, or your own with an attribute `best`. They start
+            over after each truncation, since the best epoch of the larger model says nothing about
+            the smaller one. Keras does not tell a callback of the others, so name them here.
 
     Attributes:
         cuts: One dictionary a cut: `epoch`, `ranks` before and after by layer name, `error` (the
@@ -87,6 +89,7 @@ class RankDiscretization(keras.callbacks.Callback):
         patience: int = 2,
         tolerance: float = 0.01,
         calibration_data: Any = None,
+        restarts: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
         epochs: list[Any] = list(epoch) if isinstance(epoch, Sequence) else [epoch]
@@ -111,8 +114,15 @@ class RankDiscretization(keras.callbacks.Callback):
                 "Expected `calibration_data` that can be gone through again and again, such as a "
                 f"list of batches. Received: calibration_data={calibration_data!r}"
             )
+        for other in restarts:
+            if not isinstance(other, keras.callbacks.Callback) or not hasattr(other, "best"):
+                raise ValueError(
+                    "Expected `restarts` to hold callbacks that keep a best value, such as "
+                    f"`EarlyStopping`. Received: {other!r}"
+                )
         self.selection = selection_for(selection)
         self.calibration_data = calibration_data
+        self.restarts = list(restarts)
         self.epochs: list[int] = sorted(e for e in epochs if e is not None)
         self.when = when
         self.cuts: list[dict[str, Any]] = []
@@ -250,7 +260,8 @@ class RankDiscretization(keras.callbacks.Callback):
         resize([resizing for resizing, _ in plans])
         self._convergence.restart()
         self._converged = False
-        restart_monitors(self)
+        for other in self.restarts:
+            _restart(other)
         self.cuts.append(
             {
                 "epoch": epoch,
@@ -265,10 +276,8 @@ class RankDiscretization(keras.callbacks.Callback):
         )
 
 
-def restart_monitors(callback: keras.callbacks.Callback) -> None:
-    """Have the callbacks beside this one that keep a best value forget it."""
-    for other in callbacks_beside(callback):
-        if hasattr(other, "monitor") and hasattr(other, "best"):
-            other.best = getattr(other, "baseline", None)
-            # Where these callbacks reset the weights and the patience that go with the best value.
-            other.on_train_begin()
+def _restart(monitor: Any) -> None:
+    """Have a callback that keeps a best value forget it."""
+    monitor.best = getattr(monitor, "baseline", None)
+    # Where these callbacks reset the weights and the patience that go with the best value.
+    monitor.on_train_begin()

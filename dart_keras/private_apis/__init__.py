@@ -4,7 +4,6 @@ Nothing else in the package touches any. tests/private_apis/ notices when one of
 """
 
 from dart_keras.private_apis.flatbuffers_builder import deduplicating_builder
-from dart_keras.private_apis.keras_callbacks import callbacks_beside
 from dart_keras.private_apis.keras_graph_runs import GraphRun, can_be_stepped
 from dart_keras.private_apis.keras_layers import (
     flatten_layers,
@@ -47,7 +46,6 @@ __all__ = [
     "GraphRun",
     "VariableReplacement",
     "add_owner",
-    "callbacks_beside",
     "can_be_stepped",
     "changing_state",
     "compiled_loss",

@@ -1,7 +1,10 @@
 """Settings of a training run."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+import keras
 
 import dart_keras as dk
 from examples.language_model.architecture import Architecture
@@ -65,12 +68,13 @@ class Settings:
         return cls(**{**values, "architecture": Architecture.from_json(values["architecture"])})
 
     def discretization(
-        self, calibration_data: Any = None
+        self, calibration_data: Any = None, restarts: Sequence[keras.callbacks.Callback] = ()
     ) -> dk.callbacks.RankDiscretization | None:
         """Return the callback that truncates the ranks, if there is one.
 
         Args:
             calibration_data: Batches for the allocation of a budget.
+            restarts: Callbacks that start over after a truncation.
         """
         if self.selection == "none":
             return None
@@ -85,6 +89,7 @@ class Settings:
             epoch=self.cut_epoch,
             when="converged" if self.converged else None,
             calibration_data=calibration_data,
+            restarts=restarts,
         )
 
     def _budget(self) -> dk.selection.SelectionMap | dk.budgets.Parameters:

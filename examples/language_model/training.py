@@ -145,9 +145,9 @@ def fit(
         notes_of_run = {**notes, "settings": settings.to_json()}
         write_checkpoint(path, model, vocabulary, {**state, **notes_of_run})
 
-    discretization = settings.discretization(batches.validation.take(_CALIBRATION))
     monitor = None if settings.architecture.layers == "dense" else dk.callbacks.RankMonitor()
     best = BestCheckpoint(folder / BEST, write)
+    discretization = settings.discretization(batches.validation.take(_CALIBRATION), [best])
     last = LastCheckpoint(
         folder / LAST,
         write,

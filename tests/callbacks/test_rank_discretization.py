@@ -311,10 +311,16 @@ def test_monitors_start_over_with_the_cut_model():
         def on_epoch_begin(self, epoch, logs=None):
             best.append((stopping.best, stopping.best_weights, plateau.best))
 
-    fit(model, RankDiscretization(CUT, epoch=2), stopping, plateau, Watch())
+    cut = RankDiscretization(CUT, epoch=2, restarts=[stopping, plateau])
+    fit(model, cut, stopping, plateau, Watch())
     assert best[1][0] is not None
     assert best[2] == (None, None, None)
     assert best[3][0] is not None
+
+
+def test_only_callbacks_that_keep_a_best_value_restart():
+    with pytest.raises(ValueError, match="`restarts` to hold callbacks that keep a best value"):
+        RankDiscretization(CUT, epoch=2, restarts=[keras.callbacks.History()])
 
 
 def test_resting_ranks_that_nothing_would_cut_have_not_converged():

@@ -35,13 +35,13 @@ def selections():
 
 
 def run(model, selection, folder, *more, first=True):
-    discretization = RankDiscretization(selection, epoch=CUT_EPOCH)
     backup = keras.callbacks.BackupAndRestore(folder / "backup")
     others = [
         keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True),
         keras.callbacks.ModelCheckpoint(folder / "best.keras", "loss", save_best_only=True),
         keras.callbacks.ModelCheckpoint(folder / "last.weights.h5", "loss", save_weights_only=True),
     ]
+    discretization = RankDiscretization(selection, epoch=CUT_EPOCH, restarts=others)
     order = [discretization, backup] if first else [backup, discretization]
     return model.fit(
         X,
