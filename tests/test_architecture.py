@@ -46,6 +46,16 @@ def public_names(path):
     return [name for name in found if not name.startswith("_")]
 
 
+def foreign_names(path):
+    """What a file imports from outside of the package, by the names that it has there."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and not str(node.module).startswith("dart_keras")
+        for alias in node.names
+    }
+
+
 @pytest.fixture(scope="module")
 def graph():
     """What imports what, wherever in a file: lazy imports and those for types included."""
@@ -80,8 +90,11 @@ def test_a_public_name_is_defined_once():
     for path in FILES:
         for name in public_names(path):
             found[name].append(module_name(path))
-    again = {name for name, places in found.items() if len(places) > 1}
-    assert {name: found[name] for name in again - ENTRY_POINTS} == {}
+    again = {name for name, places in found.items() if len(places) > 1} - ENTRY_POINTS
+    assert {name: found[name] for name in again} == {}
+    # Nor is it the name of something that comes from elsewhere, such as `Path`.
+    foreign = set().union(*map(foreign_names, FILES))
+    assert {name: found[name] for name in found.keys() & foreign} == {}
 
 
 @pytest.mark.parametrize("folder", ["compression", "deployment"])
@@ -179,15 +192,14 @@ def test_tests_mirror_the_package():
     """Test files lie where their source does; others say at their top what they are about."""
     lost = []
     for path in (ROOT / "tests").rglob("test_*.py"):
-        inside = path.relative_to(ROOT / "tests").with_name(path.name.removeprefix("test_"))
-        room = PACKAGE / inside.parts[0]
-        is_of_the_package = len(inside.parts) > 1 and room.is_dir()
-        is_explained = _belongs(PACKAGE / inside) or ast.get_docstring(tree_of(path))
-        if is_of_the_package and not is_explained:
+        folder = PACKAGE / path.relative_to(ROOT / "tests").parent
+        is_of_a_room = folder != PACKAGE and folder.is_dir()
+        if is_of_a_room and not has_source(path, folder) and not ast.get_docstring(tree_of(path)):
             lost.append(str(path.relative_to(ROOT)))
     assert lost == []
 
 
-def _belongs(source):
-    """Whether a source file, or a folder of this name, exists."""
-    return source.exists() or source.with_suffix("").is_dir()
+def has_source(path, folder):
+    """Whether a file or folder is called as a test file is, or as the beginning of its name."""
+    sources = {each.stem for each in folder.iterdir()}
+    return any(f"{path.stem}_".startswith(f"test_{source}_") for source in sources)

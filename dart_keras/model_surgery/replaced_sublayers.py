@@ -14,7 +14,9 @@ from dart_keras.private_apis import (
 )
 
 _NAME = "WithReplacedSublayers"
-Path = list[list[Any]]  # from a layer to one in it, step by step, the keys that `sublayers` gives
+KeyPath = list[
+    list[Any]
+]  # from a layer to one in it, step by step, the keys that `sublayers` gives
 
 
 @keras.saving.register_keras_serializable("dart_keras", _NAME)
@@ -39,7 +41,7 @@ class WithReplacedSublayers:
         finally:
             object.__setattr__(layer, "__class__", cls)
         replaced = layer.replaced_paths
-        holders: list[Path] = []
+        holders: list[KeyPath] = []
         for path in replaced:
             holders += [path[:end] for end in range(1, len(path)) if path[:end] not in holders]
         return {
@@ -90,7 +92,7 @@ def _layers_with_configs(layer: keras.Layer) -> Iterator[keras.Layer]:
             yield from _layers_with_configs(each)
 
 
-def _remember(layer: keras.Layer, paths: list[Path]) -> None:
+def _remember(layer: keras.Layer, paths: list[KeyPath]) -> None:
     known = getattr(layer, "replaced_paths", [])
     object.__setattr__(layer, "replaced_paths", known + [p for p in paths if p not in known])
     if not isinstance(layer, WithReplacedSublayers):
@@ -106,11 +108,11 @@ def _with_replaced_sublayers(cls: Any) -> type:
     return keras.saving.register_keras_serializable("dart_keras", _NAME)(made)
 
 
-def _paths(layer: keras.Layer) -> Iterator[tuple[Path, keras.Layer]]:
+def _paths(layer: keras.Layer) -> Iterator[tuple[KeyPath, keras.Layer]]:
     """Yield every layer at any depth with its path; a shared layer with each of its paths."""
     seen: set[int] = set()
 
-    def below(holder: keras.Layer, path: Path) -> Iterator[tuple[Path, keras.Layer]]:
+    def below(holder: keras.Layer, path: KeyPath) -> Iterator[tuple[KeyPath, keras.Layer]]:
         for keys, each in sublayers(holder):
             to_each = [*path, list(keys)]
             yield to_each, each
@@ -121,22 +123,22 @@ def _paths(layer: keras.Layer) -> Iterator[tuple[Path, keras.Layer]]:
     return below(layer, [])
 
 
-def _shared_paths(layer: keras.Layer) -> list[list[Path]]:
+def _shared_paths(layer: keras.Layer) -> list[list[KeyPath]]:
     """Return the paths of each layer with weights that has several."""
-    found: dict[int, list[Path]] = {}
+    found: dict[int, list[KeyPath]] = {}
     for path, each in _paths(layer):
         if each.weights:
             found.setdefault(id(each), []).append(path)
     return [paths for paths in found.values() if len(paths) > 1]
 
 
-def _follow(layer: keras.Layer, path: Path) -> keras.Layer:
+def _follow(layer: keras.Layer, path: KeyPath) -> keras.Layer:
     for keys in path:
         layer = sublayer_at(layer, keys)
     return layer
 
 
-def _put(layer: keras.Layer, path: Path, new: keras.Layer) -> None:
+def _put(layer: keras.Layer, path: KeyPath, new: keras.Layer) -> None:
     old = _follow(layer, path)
     if old is not new:
         replace_sublayers(_follow(layer, path[:-1]), {id(old): new})

@@ -59,17 +59,19 @@ def _best_core(
     cores: list[np.ndarray], k: int, metric: np.ndarray, target: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Return the best values of core k, the others being fixed, and <W, A B> with these."""
-    from opt_einsum import contract
+    import opt_einsum
 
     # The ranks at the two ends are 1.
     left, right = _product(cores[:k])[0], _product(cores[k + 1 :])[..., 0]
     ranks = (left.shape[2], right.shape[0])
     _, n, m, _ = cores[k].shape
     rows, columns = (left.shape[0], n, right.shape[1]), (left.shape[1], m, right.shape[2])
-    normal = contract(
+    normal = opt_einsum.contract(
         "xiyXIY,xpa,XpA,byq,BYq->aibAIB", metric.reshape(rows * 2), left, left, right, right
     )
-    wanted = contract("xiypjq,xpa,byq->aibj", target.reshape(rows + columns), left, right)
+    wanted = opt_einsum.contract(
+        "xiypjq,xpa,byq->aibj", target.reshape(rows + columns), left, right
+    )
     size = ranks[0] * n * ranks[1]
     wanted = wanted.reshape(size, m)
     core = np.linalg.solve(normal.reshape(size, size), wanted)
