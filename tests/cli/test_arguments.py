@@ -7,7 +7,6 @@ from dart_keras.deployment.post_training.activation_ranges import METHODS
 
 
 def test_choices_are_those_of_the_converter():
-
     assert tuple(METHODS) == arguments.ACTIVATION_RANGES
 
 

@@ -4,7 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+import dart_keras as dk
+from dart_keras.compression import candidates, compress
 from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
+from dart_keras.layers.replacement import REPLACEMENTS, looks_up_rows, replacement_for
 
 RNG = np.random.default_rng(0)
 
@@ -217,3 +220,93 @@ def test_kernel_of_several_matrices_is_refused():
     equivalent.build((2, 3, 5))
     with pytest.raises(ValueError, match="one matrix for all rows"):
         TTEinsumDense.from_dense(equivalent)
+
+
+@pytest.fixture
+def registry():
+    """The registry, as it was before the test afterwards."""
+    before = dict(REPLACEMENTS)
+    yield REPLACEMENTS
+    REPLACEMENTS.clear()
+    REPLACEMENTS.update(before)
+
+
+class DenseOfItsOwn(keras.layers.Dense):
+    """A layer that computes something else than a `Dense`."""
+
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+class DenseByAnotherName(keras.layers.Dense):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("layer", "replacement"),
+    [
+        (keras.layers.Dense(3), TTDense),
+        (DenseByAnotherName(3), TTDense),
+        (DenseOfItsOwn(3), None),
+        (keras.layers.EinsumDense("ab,bc->ac", 3), TTEinsumDense),
+        (keras.layers.Embedding(3, 2), TTEmbedding),
+        (keras.layers.ReversibleEmbedding(3, 2), TTEmbedding),
+        (keras.layers.Conv2D(3, 2), None),
+        (TTDense(3), None),
+    ],
+)
+def test_which_layer_stands_for_which(layer, replacement):
+    assert replacement_for(layer) is replacement
+
+
+def test_tables_are_known():
+    assert looks_up_rows(TTEmbedding(4, 3))
+    assert looks_up_rows(keras.layers.Embedding(4, 3))
+    assert not looks_up_rows(TTDense(3))
+    assert not looks_up_rows(keras.layers.Dense(3))
+
+
+def test_a_subclass_says_for_itself_what_it_replaces_and_whether_it_is_quantizable(registry):
+    class Wider(TTDense):
+        pass
+
+    assert replacement_for(keras.layers.Dense(3)) is TTDense
+    assert TTDense.quantizable
+    assert not Wider.quantizable
+    assert isinstance(Wider.from_dense(dense()), Wider)
+
+    class Other(TTDense):
+        replaces = (keras.layers.Dense,)
+        quantizable = True
+
+    assert replacement_for(keras.layers.Dense(3)) is Other
+    assert Other.quantizable
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64, name="only")])
+    small, _ = compress(model, dk.budgets.Parameters(2000))
+    assert type(small.get_layer("only")) is Other
+
+
+def test_a_layer_that_is_refused_stays_with_the_reason(registry):
+    class Picky(TTDense):
+        replaces = (keras.layers.Dense,)
+
+        @classmethod
+        def check_replaceable(cls, layer):
+            super().check_replaceable(layer)
+            if layer.use_bias:
+                raise ValueError(f"Expected no bias. Received: {layer!r}")
+
+    stack = [keras.layers.Dense(8, name="a"), keras.layers.Dense(8, use_bias=False, name="b")]
+    found = candidates(keras.Sequential([keras.Input((8,)), *stack]))
+    assert [each.reason for each in found] == ["Expected no bias.", None]
+
+
+def test_a_layer_like_another_has_other_weights():
+    layer = dense(use_bias=False, activation="relu", name="like")
+    matrix = RNG.normal(size=(12, 10)).astype("float32")
+    bias = RNG.normal(size=10).astype("float32")
+    new = TTDense.dense_like(layer, matrix, bias)
+    assert (type(new), new.name, new.activation) == (keras.layers.Dense, "like", layer.activation)
+    np.testing.assert_array_equal(TTDense.dense_matrix(new), matrix)
+    np.testing.assert_array_equal(TTDense.dense_bias(new), bias)
+    assert TTDense.dense_bias(layer) is None
