@@ -5,6 +5,15 @@ from dataclasses import dataclass
 from dart_keras.devices import DEVICES, find_device
 from dart_keras.utils.argument_checks import check_share, is_integer
 
+__all__ = [
+    "ArenaBytes",
+    "Budget",
+    "FlashBytes",
+    "MultiplyAdds",
+    "Parameters",
+    "RelativeError",
+]
+
 
 @dataclass(frozen=True, repr=False)
 class _Count:
@@ -152,5 +161,5 @@ class RelativeError:
         object.__setattr__(self, "tolerance", check_share("tolerance", self.tolerance))
 
 
-# All kinds of budgets.
 Budget = Parameters | MultiplyAdds | FlashBytes | ArenaBytes | RelativeError
+"""All kinds of budgets."""

@@ -44,7 +44,11 @@ class TTKernelLayer(TTLayer):
         self.bias: Any = None
 
     def add_bias(self, shape: Sequence[int]) -> None:
-        """Create the bias. `build` must call this after `add_cores`."""
+        """Create the bias. `build` must call this after `add_cores`.
+
+        Args:
+            shape: The shape of the bias.
+        """
         self.bias = self.add_weight(
             name="bias",
             shape=tuple(shape),
@@ -54,7 +58,16 @@ class TTKernelLayer(TTLayer):
         )
 
     def multiply(self, rows: Any, count: int, training: bool | None) -> Any:
-        """Multiply a tensor (rows, N), of about `count` rows, by the kernel."""
+        """Multiply rows by the kernel.
+
+        Args:
+            rows: Tensor of shape (rows, N).
+            count: About how many rows there are, to plan for.
+            training: Whether gradients are needed, and rank gates draw ranks.
+
+        Returns:
+            Tensor of shape (rows, M) in the compute dtype.
+        """
         cores = self.cores_in_use(training)
         plan = self.contraction_plan(count, training)
         outputs = contract(pad_columns(rows, math.prod(self.input_modes)), cores, plan)

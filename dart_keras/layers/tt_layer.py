@@ -81,6 +81,13 @@ class TTLayer(DenseReplacement, keras.layers.Layer):
 
         In a table, the core with the most rows starts with elements as small as an embedding's. Its
         slices are used as rarely as a word occurs, so they must learn as fast.
+
+        Args:
+            input_dim: The number of rows N of the matrix.
+            output_dim: The number of columns M of the matrix.
+            initializer: A Keras initializer for a dense matrix, whose variance the cores get, or
+                `"orthogonal"`.
+            is_table: Whether rows of the matrix are looked up.
         """
         self.matrix_shape = (input_dim, output_dim)
         self.input_modes, self.output_modes = complete_modes(
@@ -104,7 +111,11 @@ class TTLayer(DenseReplacement, keras.layers.Layer):
         ]
 
     def check_built(self) -> None:
-        """Raise a ValueError unless the layer has cores."""
+        """Check that the layer has cores.
+
+        Raises:
+            ValueError: If it has none, because it is not built.
+        """
         if not self.built:
             raise ValueError(
                 f"Expected a built layer. Received: layer {self.name!r}, which has no cores yet. "
@@ -144,7 +155,11 @@ class TTLayer(DenseReplacement, keras.layers.Layer):
         return all(np.all(np.isfinite(ops.convert_to_numpy(core))) for core in self._cores)
 
     def cores_in_use(self, training: bool | None = None) -> list[Any]:
-        """Return the cores as `call` uses them: in the compute dtype, with rank gates applied."""
+        """Return the cores as `call` uses them: in the compute dtype, with rank gates applied.
+
+        Args:
+            training: Whether rank gates draw ranks.
+        """
         note_calling_model(self)
         cores = [ops.cast(core, self.compute_dtype) for core in self._cores]
         return cores if self.rank_gates is None else self.rank_gates(cores, training=training)
@@ -182,7 +197,14 @@ class TTLayer(DenseReplacement, keras.layers.Layer):
         return self.to_tt().bond_singular_values()
 
     def multiply_adds(self, ranks: Sequence[int]) -> int:
-        """Return the multiply-adds for one row of the layer's inputs at some ranks."""
+        """Return the multiply-adds for one row of the layer's inputs at some ranks.
+
+        Args:
+            ranks: All d + 1 ranks, which need not be the present ones.
+
+        Raises:
+            NotImplementedError: If the class does not override it.
+        """
         raise NotImplementedError
 
     def truncate(self, ranks: Ranks) -> float:
@@ -215,7 +237,16 @@ class TTLayer(DenseReplacement, keras.layers.Layer):
         return error
 
     def plan_truncation(self, ranks: Ranks, fix_ranks: bool = False) -> tuple[Resizing, float]:
-        """Return the `Resizing` and the relative error of a truncation, changing nothing."""
+        """Return the `Resizing` and the relative error of a truncation, changing nothing.
+
+        Args:
+            ranks: The ranks to keep, as for `truncate`.
+            fix_ranks: Whether the ranks are final afterwards.
+
+        Raises:
+            ValueError: If the layer is not built, its weights are not finite, or `ranks` is
+                invalid.
+        """
         tt = self.to_tt()
         if not self.is_finite:
             raise ValueError(
@@ -226,7 +257,14 @@ class TTLayer(DenseReplacement, keras.layers.Layer):
         return Resizing(self, rounded.cores, maps, fix_ranks), error
 
     def replace_cores(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
-        """Replace the cores without adapting models; use `resize` for that."""
+        """Replace the cores without adapting models; use `resize` for that.
+
+        Args:
+            cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k), of the layer's modes.
+
+        Returns:
+            The new variables.
+        """
         new = replace_variables(self, self._cores, lambda: self._add_core_weights(cores))
         with changing_state(self):
             self._cores = new
@@ -237,7 +275,11 @@ class TTLayer(DenseReplacement, keras.layers.Layer):
         return self.cores
 
     def add_rank_gates(self, gates: RankGates) -> None:
-        """Let trainable gates choose the ranks, until `forget_adaptation`."""
+        """Let trainable gates choose the ranks, until `forget_adaptation`.
+
+        Args:
+            gates: Gates for the layer's modes and ranks.
+        """
         with changing_state(self):
             self.rank_gates = gates
         if not gates.built:

@@ -14,17 +14,17 @@ from dart_keras.utils.argument_checks import check_share
 
 
 class GumbelSoftmax(Selection):
-    """Learns the ranks along with the weights, by trainable logits over nested ranks.
+    """Ranks that are learned along with the weights, by trainable logits over nested ranks.
 
     While the model trains, each bond draws its rank from its logits at every step, by the
     straight-through Gumbel-Softmax estimator with a temperature that falls from epoch to epoch
     (Jang, Gu and Poole 2017, section 2.2). The slices of the cores beyond the drawn rank are zero
     in that step, so that slices sort themselves by importance and the selected ranks are ranks
-    that training used. A cost in the loss makes ranks pay for themselves.
+    that training used. A cost in the loss makes ranks expensive.
 
     Args:
         strength: The weight of the cost in the loss. With the default cost, a parameter's share
-            of the layer's cores is worth `strength` times that share of loss.
+            of the layer's cores costs `strength` times that share in the loss.
         temperature: The temperature of the first epoch.
         final_temperature: The lowest temperature.
         decay: The factor from an epoch's temperature to the next one's, between 0 and 1.
@@ -35,6 +35,18 @@ class GumbelSoftmax(Selection):
 
     Raises:
         ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from dart_keras.callbacks import RankDiscretization
+        >>> from dart_keras.layers import TTDense
+        >>> model = keras.Sequential([keras.Input((16,)), TTDense(16, ranks=4)])
+        >>> model.compile("adam", "mse")
+        >>> truncation = RankDiscretization(GumbelSoftmax(strength=0.1, seed=0), epoch=1)
+        >>> x = np.ones((8, 16), "float32")
+        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[truncation])
+        >>> model.layers[0].ranks_fixed
+        True
     """
 
     def __init__(

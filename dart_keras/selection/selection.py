@@ -59,7 +59,11 @@ class Selection(ABC):
         )
 
     def is_settled(self, layers: Sequence[TTLayer]) -> bool:
-        """Return whether resting ranks may count as converged; by default, always."""
+        """Return whether resting ranks may count as converged; by default, always.
+
+        Args:
+            layers: The layers that are to be truncated, all of them built.
+        """
         return True
 
     def begin(  # noqa: B027
@@ -67,11 +71,21 @@ class Selection(ABC):
     ) -> None:
         """Prepare the model for training, or check that there are ranks to select.
 
-        Called once, before training begins, with the arguments of `select`.
+        Called once, before training begins.
+
+        Args:
+            model: As for `select`.
+            layers: As for `select`.
+            calibration_data: As for `select`.
         """
 
     def on_epoch(self, layers: Sequence[TTLayer], epoch: int) -> None:  # noqa: B027
-        """Follow the training. Called at the beginning of every epoch."""
+        """Follow the training. Called at the beginning of every epoch.
+
+        Args:
+            layers: The layers that are to be truncated, all of them built.
+            epoch: The epoch that begins, from 0.
+        """
 
 
 def effective_rank(singular_values: np.ndarray) -> float:

@@ -45,7 +45,7 @@ def public_names():
         value = getattr(dart_keras, name)
         if isinstance(value, ModuleType):
             yield from (f"dart_keras.{name}.{each}" for each in value.__all__)
-        else:
+        elif name != "__version__":
             yield f"dart_keras.{name}"
 
 
