@@ -56,7 +56,9 @@ class RankDiscretization(keras.callbacks.Callback):
         restarts: Callbacks of the same `fit` that keep the best epoch so far: `EarlyStopping`,
             `ModelCheckpoint`, `ReduceLROnPlateau`, or your own with an attribute `best`. They start
             over after each truncation, since the best epoch of the larger model says nothing about
-            the smaller one. Keras does not tell a callback of the others, so name them here.
+            the smaller one. Keras does not tell a callback of the others, so name them here. One
+            that is not named goes on comparing with the larger model: the smaller one may be
+            stopped too early or never be saved.
 
     Attributes:
         cuts: One dictionary a cut: `epoch`, `ranks` before and after by layer name, `error` (the

@@ -301,26 +301,56 @@ def test_a_cut_that_would_leave_no_rank_is_refused(kept):
     assert ranks_of(model) == FULL
 
 
-def test_monitors_start_over_with_the_cut_model():
-    model = make_model()
-    stopping = keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
-    plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=9)
+def best_values(watching, model, **arguments):
+    """The best values of callbacks at the beginning of each epoch."""
     best = []
-
-    class Watch(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            best.append((stopping.best, stopping.best_weights, plateau.best))
-
-    cut = RankDiscretization(CUT, epoch=2, restarts=[stopping, plateau])
-    fit(model, cut, stopping, plateau, Watch())
-    assert best[1][0] is not None
-    assert best[2] == (None, None, None)
-    assert best[3][0] is not None
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: best.append([each.best for each in watching])
+    )
+    fit(model, RankDiscretization(CUT, epoch=2, **arguments), *watching, watch)
+    return best
 
 
-def test_only_callbacks_that_keep_a_best_value_restart():
-    with pytest.raises(ValueError, match="`restarts` to hold callbacks that keep a best value"):
-        RankDiscretization(CUT, epoch=2, restarts=[keras.callbacks.History()])
+def test_callbacks_that_restart_forget_the_larger_model(tmp_path):
+    model = make_model()
+    # To a loss that the smaller model will not reach.
+    fit(model, epochs=5)
+    stopping, *_ = watching = [
+        keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True),
+        keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", "loss", save_best_only=True),
+        keras.callbacks.ReduceLROnPlateau("loss", patience=9),
+    ]
+    best = best_values(watching, model, restarts=watching)
+    assert None not in best[1]
+    assert best[2] == [None] * 3
+    assert None not in best[3]
+    # The smaller model is what was saved, and what `restore_best_weights` restored.
+    assert is_smaller(ranks_of(model), FULL)
+    assert ranks_of(keras.saving.load_model(tmp_path / "best.keras")) == ranks_of(model)
+    assert stopping.best_epoch >= 2
+
+
+def test_callbacks_that_are_not_named_go_on_comparing():
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=9)
+    best = best_values([plateau], make_model())
+    assert best[2] == [min(best[1][0], best[2][0])]
+
+
+def test_patience_and_baseline_begin_anew_at_a_cut():
+    model = make_model()
+    model.optimizer.learning_rate = 0.0
+    stopping = keras.callbacks.EarlyStopping("loss", patience=2, min_delta=10.0, baseline=1e6)
+    # Nothing improves by so much: without the cut, epoch 3 is the second in vain.
+    history = fit(model, RankDiscretization(CUT, epoch=2, restarts=[stopping]), stopping, epochs=9)
+    assert history.epoch == [0, 1, 2, 3, 4]
+    assert stopping.best == pytest.approx(history.history["loss"][2])
+
+
+@pytest.mark.parametrize("wrong", [None, "loss", keras.callbacks.History()])
+def test_only_callbacks_that_keep_a_best_value_can_restart(wrong):
+    with pytest.raises(ValueError, match="`restarts` to hold callbacks") as error:
+        RankDiscretization(CUT, epoch=1, restarts=[wrong])
+    assert str(error.value).endswith(f"Received: {wrong!r}")
 
 
 def test_resting_ranks_that_nothing_would_cut_have_not_converged():
