@@ -7,7 +7,8 @@ VERSIONS := tests/private_apis tests/layers tests/selection tests/tensor_train t
 	tests/callbacks/test_rank_discretization.py tests/compression/test_compress.py \
 	tests/deployment/flatbuffer tests/deployment/test_convert.py tests/quantization/test_quantize_aware.py
 # What is run where TensorFlow is not installed.
-WITHOUT_TENSORFLOW := tests/test_without_tensorflow.py tests/test_regularizers.py
+WITHOUT_TENSORFLOW := tests/test_without_tensorflow.py tests/callbacks/test_convergence.py \
+	tests/callbacks/test_strength_schedule.py tests/layers/test_einsum_axes.py tests/layers/test_replacement.py
 
 .PHONY: check demo test lint docs versions without-tensorflow clean
 

@@ -163,3 +163,7 @@ class RelativeError:
 
 Budget = Parameters | MultiplyAdds | FlashBytes | ArenaBytes | RelativeError
 """All kinds of budgets."""
+
+
+def __dir__() -> list[str]:
+    return __all__

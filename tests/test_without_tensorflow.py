@@ -42,15 +42,16 @@ layer = dk.layers.TTDense.from_dense(
 )
 model = keras.Sequential([keras.Input((16,)), layer])
 model.compile("adam", "mse")
-budget = dk.selection.Budget(parameters=200, calibration_data=[(x, y)])
-callback = dk.callbacks.RankDiscretization(budget, epoch=1)
+callback = dk.callbacks.RankDiscretization(
+    dk.budgets.Parameters(200), epoch=1, calibration_data=[(x, y)]
+)
 history = model.fit(x, y, epochs=3, verbose=0, callbacks=[callback, dk.callbacks.RankMonitor()])
 path = tempfile.mkdtemp() + "/model.keras"
 model.save(path)
 difference = dk.load_model(path).predict(x, verbose=0) - model.predict(x, verbose=0)
 
 trained = keras.Sequential([keras.Input((16,)), keras.layers.Dense(64), keras.layers.Dense(16)])
-limit = dk.selection.Budget(parameters=1000)
+limit = dk.budgets.Parameters(1000)
 small, _ = dk.compression.compress(trained, limit, calibration_data=x)
 print(json.dumps({
     "backend": keras.backend.backend(),
