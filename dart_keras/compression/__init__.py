@@ -5,7 +5,6 @@ from dart_keras.compression.compressible import Candidate, candidates
 from dart_keras.compression.compression_report import CompressionReport, LayerReport
 from dart_keras.compression.distillation.recover import recover
 from dart_keras.compression.sensitivity import Measurement, Sensitivity, sensitivity
-from dart_keras.model_surgery.replace import layers_with_paths, replace_layers
 
 __all__ = [
     "Candidate",
@@ -15,9 +14,7 @@ __all__ = [
     "Sensitivity",
     "candidates",
     "compress",
-    "layers_with_paths",
     "recover",
-    "replace_layers",
     "sensitivity",
 ]
 

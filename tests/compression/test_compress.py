@@ -7,8 +7,9 @@ from keras import layers
 
 import dart_keras as dk
 from dart_keras.budgets import MultiplyAdds, Parameters, RelativeError
-from dart_keras.compression import candidates, compress, layers_with_paths
+from dart_keras.compression import candidates, compress
 from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
+from dart_keras.model_surgery import layers_with_paths
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs, saved_and_loaded
 from tests.compression.planting import plant_rank_one

@@ -7,7 +7,8 @@ import tensorflow as tf
 from keras import layers
 
 from dart_keras.budgets import FlashBytes, Parameters, RelativeError
-from dart_keras.compression import compress, layers_with_paths, sensitivity
+from dart_keras.compression import compress, sensitivity
+from dart_keras.model_surgery import layers_with_paths
 from tests.compression import models
 from tests.compression.helpers import outputs
 from tests.compression.planting import matrix_of, plant_rank_one
