@@ -4,6 +4,7 @@
 there is any. The glossary (docs/glossary.md) says what the project's words mean.
 """
 
+import json
 import re
 import sys
 import tokenize
@@ -246,6 +247,14 @@ def files(places: Sequence[str] = PLACES) -> Iterator[Path]:
                     yield file
 
 
+def _text_of(file: Path) -> str:
+    """Return what a person wrote: of a notebook the cells, without pictures and other outputs."""
+    text = file.read_text()
+    if file.suffix != ".ipynb":
+        return text
+    return "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+
+
 def find_all(places: Sequence[str] = PLACES) -> list[Finding]:
     """Find the words in all files.
 
@@ -258,7 +267,7 @@ def find_all(places: Sequence[str] = PLACES) -> list[Finding]:
     found = [
         finding
         for file in files(places)
-        for finding in find(str(file.relative_to(ROOT)), file.read_text())
+        for finding in find(str(file.relative_to(ROOT)), _text_of(file))
         if not any(finding.path == path and word in finding.word.lower() for path, word in ALLOWED)
     ]
     return sorted(set(found))
