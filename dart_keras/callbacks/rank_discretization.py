@@ -51,8 +51,9 @@ class RankDiscretization(keras.callbacks.Callback):
             be gone through again and again. Ranks then go where the model's loss needs them
             (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning"), and without
             data where they hold most of each layer's squared norm. For `FlashBytes` and
-            `ArenaBytes`, rows as for `dart_keras.deployment.convert`, which needs them for int8 and
-            int16x8. `RelativeError`, `Threshold` and `GumbelSoftmax` do not use them.
+            `ArenaBytes`, such batches, or inputs alone as for `dart_keras.deployment.convert`,
+            which needs them for int8 and int16x8. `RelativeError`, `Threshold` and `GumbelSoftmax`
+            do not use them.
         restarts: Callbacks of the same `fit` that keep the best epoch so far: `EarlyStopping`,
             `ModelCheckpoint`, `ReduceLROnPlateau`, or your own with an attribute `best`. They start
             over after each truncation, since the best epoch of the larger model says nothing about

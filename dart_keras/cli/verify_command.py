@@ -35,17 +35,17 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from dart_keras.calibration_data import read_arrays
     from dart_keras.deployment.tracing.function import export
-    from dart_keras.deployment.tracing.representative_data import collect
     from dart_keras.deployment.tracing.signature import model_signature
 
     path = arguments.file / "model.tflite" if arguments.file.is_dir() else arguments.file
     content = path.read_bytes()
     model = load_model_file(arguments.model)
     signature = model_signature(model)
-    arrays = collect(
-        load_rows(arguments.calibration_data), signature.inputs, name="--calibration-data"
-    )
+    rows = load_rows(arguments.calibration_data)
+    structure = signature.structure
+    arrays = read_arrays(rows, signature.inputs, structure=structure, name="--calibration-data")
     exported = export(model, signature)
     expected = exported(arrays)
     run_and_compare(path, content, exported, arrays, expected, arguments.timeout)

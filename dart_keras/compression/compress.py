@@ -4,7 +4,7 @@ from typing import Any
 import keras
 
 from dart_keras.budgets import Budget
-from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import LayerFilter, find_compressible_layers
 from dart_keras.compression.compression_report import CompressionReport, make_report
@@ -92,8 +92,10 @@ def compress(
         )
     if recovery_epochs:
         check_repeatable(calibration_data)
-    batches = [] if calibration_data is None else calibration_batches(model, calibration_data)
-    observer = Observer(model, compressibles, batches, others) if batches else None
+    data = observer = None
+    if calibration_data is not None:
+        data = CalibrationBatches(model, calibration_data, every_row=recovery_epochs > 0)
+        observer = Observer(model, compressibles, data.some, others)
     fitter = Fitter(model, compressibles, observer)
     if sensitivity is not None:
         take_measurements(fitter, sensitivity)
@@ -103,8 +105,8 @@ def compress(
         None if observer is None else fitter.end_errors(each.fitted, observer) for each in solutions
     ]
     best = 0
-    if recovery_epochs:
-        distillation = Distillation(model, calibration_data, recovery_epochs)
+    if recovery_epochs and data is not None:
+        distillation = Distillation(model, data, recovery_epochs)
         solutions = [_recovered(fitter, budget, each, distillation) for each in solutions]
         errors = [distillation.error(each.model) for each in solutions]
         best = errors.index(min(errors))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import Factorization, LayerFilter, find_compressible_layers
 from dart_keras.compression.search.student import Fitter
@@ -149,7 +149,8 @@ def sensitivity(
         True
     """
     compressibles, _, _ = find_compressible_layers(model, layers)
-    observer = Observer(model, compressibles, calibration_batches(model, calibration_data))
+    data = CalibrationBatches(model, calibration_data)
+    observer = Observer(model, compressibles, data.some)
     fitter = Fitter(model, compressibles, observer)
     rows = []
     work = [

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from dart_keras.calibration_data import InputSpec, read_arrays
 from dart_keras.deployment import c_source
 from dart_keras.deployment.flatbuffer.size_breakdown import FileParts
 from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
@@ -12,8 +13,6 @@ from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.profiling import Measurements, measure
 from dart_keras.deployment.runtimes.result import Examples
 from dart_keras.deployment.tracing.function import Exported
-from dart_keras.deployment.tracing.representative_data import collect
-from dart_keras.deployment.tracing.signature import InputSpec
 from dart_keras.deployment.validation.operator_errors import OperatorErrors, operator_errors
 from dart_keras.deployment.validation.output_errors import check, compare, in_words
 from dart_keras.devices import find_device
@@ -257,7 +256,7 @@ class Artifact:
             InputSpec(info.name, info.shape[1:], "int32" if _holds_ids(info) else "float32")
             for info in self.inputs
         ]
-        return collect(data, specs, name=name)
+        return read_arrays(data, specs, name=name)
 
 
 def _holds_ids(info: TensorInfo) -> bool:

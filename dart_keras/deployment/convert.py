@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.calibration_data import read_arrays
 from dart_keras.deployment.artifact import Artifact
 from dart_keras.deployment.build import Builder, describe, executable, memory_of
 from dart_keras.deployment.errors import ConversionError, InaccurateError
@@ -13,13 +14,14 @@ from dart_keras.deployment.post_training.activation_ranges import METHODS
 from dart_keras.deployment.post_training.trained_ranges import rows_in_range, with_learned_ranges
 from dart_keras.deployment.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.tracing.function import in_float32
-from dart_keras.deployment.tracing.representative_data import MAX_ROWS, collect, random_rows
 from dart_keras.deployment.tracing.signature import ModelSignature, model_signature
 from dart_keras.deployment.validation.target_check import judge, keras_outputs
 from dart_keras.devices import Device, find_device
 from dart_keras.utils.argument_checks import is_integer
 from dart_keras.utils.keras_backend import require_tensorflow
 
+# Enough to see the range of every activation; more only makes calibration slower.
+_MOST_ROWS = 1024
 _COMPARED_ROWS = 64
 _RECORDED_ROWS = 4
 
@@ -111,10 +113,10 @@ def convert(
     signature = model_signature(model)
     scheme = with_learned_ranges(SCHEMES[quantization], model, device.name)
     check_activation_ranges(activation_ranges, scheme)
-    arrays = _representative_rows(calibration_data, signature, scheme)
+    arrays = _calibration_rows(calibration_data, signature, scheme)
     signature = signature.resolved(arrays)
     if arrays is None:
-        compared = random_rows(signature.inputs, signature.id_bound)
+        compared = signature.random_rows()
         if scheme.learned:
             compared = rows_in_range(model, signature.inputs, compared)
     else:
@@ -218,11 +220,12 @@ def _convert(request: _Request, scheme: QuantizationScheme) -> Artifact:
     )
 
 
-def _representative_rows(
+def _calibration_rows(
     data: Any, signature: ModelSignature, scheme: QuantizationScheme
 ) -> list[np.ndarray] | None:
     if data is not None:
-        return collect(data, signature.inputs, name="calibration_data", max_rows=MAX_ROWS)
+        structure = signature.structure
+        return read_arrays(data, signature.inputs, structure=structure, max_rows=_MOST_ROWS)
     if scheme.needs_data:
         shapes = {spec.name: ("rows", *spec.shape) for spec in signature.inputs}
         raise ValueError(

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from dart_keras.budgets import ArenaBytes, FlashBytes
+from dart_keras.calibration_data import has_targets
 from dart_keras.deployment.file_sizes import check_file_budget, file_sizes
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.layers.tt_layer import TTLayer
@@ -21,10 +22,11 @@ LayerRanks = list[tuple[int, ...]]
 class FileBudget(Selection):
     """Ranks with which the model's `.tflite` file keeps to a budget.
 
-    Ranks are allocated under a limit of parameters, as for `dart_keras.budgets.Parameters`, and the
-    limit is found by making and measuring files of truncated copies of the model. The model itself
-    is left as it is. The file is that of the weights at the time: as training goes on, other scales
-    may be chosen for them, which can take a few bytes more.
+    Ranks are allocated under a limit of parameters, as for `dart_keras.budgets.Parameters`; by the
+    model's loss where the calibration data are pairs of inputs and targets. The limit is found by
+    making and measuring files of truncated copies of the model. The model itself is left as it is.
+    The file is that of the weights at the time: as training goes on, other scales may be chosen for
+    them, which can take a few bytes more.
 
     Args:
         budget: The most bytes of the file, or of its arena.
@@ -56,7 +58,9 @@ class FileBudget(Selection):
             ValueError: As from `begin`.
             ConversionError: If the model cannot be converted.
         """
-        gains = rank_gains(model, layers, None)
+        inputs = len(keras.tree.flatten(getattr(model, "inputs", None) or [None]))
+        by_loss = calibration_data is not None and has_targets(calibration_data, inputs)
+        gains = rank_gains(model, layers, calibration_data if by_loss else None)
 
         def find(parameters: float) -> LayerRanks:
             return allocate_ranks(layers, gains, parameters_of, parameters)

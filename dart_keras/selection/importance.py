@@ -1,6 +1,6 @@
 """The importance of each rank: how much of a matrix or of a model's loss it makes up."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from operator import length_hint
 from typing import Any
 
@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.calibration_data import labelled_batches
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import read_state_back
 from dart_keras.selection.gradients import loss_gradients
@@ -77,7 +78,7 @@ def importances(
     # A bond is seen from the core to its left.
     cores = [core for layer in layers for core in layer.cores[:-1]]
     values = [_unfolded(core) for core in cores]
-    steps = progress(_checked(batches), "measuring rank importance", length_hint(batches))
+    steps = progress(labelled_batches(batches), "measuring rank importance", length_hint(batches))
     for gradients in loss_gradients(model, cores, steps):
         changes = iter(zip(values, map(_unfolded, gradients), strict=True))
         for bonds, totals in zip(bases, sums, strict=True):
@@ -89,16 +90,6 @@ def importances(
     if count == 0:
         raise ValueError("Expected at least one batch of calibration data. Received: none")
     return [[total / count for total in totals] for totals in sums]
-
-
-def _checked(batches: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    for batch in batches:
-        if not isinstance(batch, tuple | list) or len(batch) != 2:
-            raise ValueError(
-                "Expected batches of calibration data to be pairs of inputs and targets. "
-                f"Received: {type(batch).__name__} of length {len(batch)}"
-            )
-        yield batch[0], batch[1]
 
 
 def non_increasing(values: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Calibration data as batches that a model takes."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -7,7 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.calibration_data import input_specs, is_whole, read_blocks
 from dart_keras.compression.calibration.inference import infer_checked
+from dart_keras.private_apis import input_structure
 
 BATCH = 32
 
@@ -20,127 +23,88 @@ _VECTORS_IN_BATCH = 256
 MOST_VECTORS = 2**14
 
 
-def calibration_batches(model: keras.Model, data: Any, most_rows: float | None = None) -> list[Any]:
-    """Check calibration data by what the model takes, and cut them into batches.
+class CalibrationBatches:
+    """Calibration data, read once, as batches of tensors that a model takes.
+
+    Batches have at most 256 vectors or 32 other rows. Those for a model of one batch size have
+    that; rows that do not fill one are left out.
 
     Args:
         model: A built model.
-        data: Inputs as `model.predict` takes them: an array of shape (rows, *input shape) or, for
-            several inputs, a list, tuple or dict of these; or batches of inputs, or of pairs
-            (inputs, labels), in a `tf.data.Dataset`, a generator or a `keras.utils.PyDataset`.
-        most_rows: How many rows are used at most: of arrays evenly spaced ones, else the first.
-            `None` for 16,384 vectors or 4096 rows of other shapes.
+        data: The data, in any form that `dart_keras.calibration_data` names. A model that is
+            neither Sequential nor functional gets them in the structure given.
+        every_row: Whether all rows are read, for `every`.
 
-    Returns:
-        Batches of tensors of at most 256 vectors or 32 other rows, in the structure that was given.
-        Those for a model of one batch size have that; rows that do not fill one are left out.
+    Attributes:
+        some: Batches of at most 16,384 vectors or 4096 other rows: evenly spaced ones of arrays,
+            else the first.
 
     Raises:
         ValueError: If the data are empty, not finite numbers or not what the model takes.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-        >>> [len(batch) for batch in calibration_batches(model, np.zeros((300, 4)))]
+        >>> [len(batch) for batch in CalibrationBatches(model, np.zeros((300, 4))).some]
         [256, 44]
     """
-    batches: list[Any] = []
-    vectors = _takes_vectors(model)
-    given = 0
-    left = most_rows or (MOST_VECTORS if vectors else MOST_ROWS)
-    bound = batch_size_of(model)
-    size = bound or (_VECTORS_IN_BATCH if vectors else BATCH)
-    whole = _is_array(data) or isinstance(data, list | tuple | dict)
-    for inputs in _given(data):
-        rows = _checked(model, inputs)
-        taken = int(min(rows, left))
-        kept = np.linspace(0, rows - 1, taken).astype(int) if whole else np.arange(taken)
-        given += rows
-        if bound is not None:
-            kept = kept[: len(kept) // size * size]
-        for start in range(0, len(kept), size):
-            part = kept[start : start + size]
-            batches.append(
-                keras.tree.map_structure(
-                    lambda x, part=part: ops.convert_to_tensor(_array(x)[part]), inputs
-                )
+
+    def __init__(self, model: keras.Model, data: Any, every_row: bool = False) -> None:
+        specs = input_specs(model)
+        structure = None if specs is None else input_structure(model)
+        vectors = _takes_vectors(model)
+        self._is_whole = is_whole(data, specs)
+        self._bound = batch_size_of(model)
+        self._size = self._bound or (_VECTORS_IN_BATCH if vectors else BATCH)
+        self._most = MOST_VECTORS if vectors else MOST_ROWS
+        blocks: Iterable[Any] = (
+            block if specs is None else keras.tree.pack_sequence_as(structure, block)
+            for block in read_blocks(data, specs, structure=structure)
+        )
+        # What is read row by row is not kept twice.
+        self._blocks = list(blocks) if every_row else []
+        self.some, given = self._batches(self._blocks or blocks, self._most)
+        if not self.some:
+            least = "one row" if self._bound is None else f"{self._bound} rows at a time"
+            raise ValueError(
+                f"Expected `calibration_data` of {least} or more. Received: {given or 'none'}"
             )
-        left -= taken
-        if left <= 0:
-            break
-    if not batches:
-        least = "one row" if bound is None else f"{bound} rows at a time"
-        raise ValueError(
-            f"Expected `calibration_data` of {least} or more. Received: {given or 'none'}"
-        )
-    infer_checked(model, batches[0])
-    return batches
+        infer_checked(model, self.some[0])
+        if not every_row or sum(map(_count, self._blocks)) <= self._most:
+            self._blocks = []
+
+    @property
+    def every(self) -> list[Any]:
+        """Batches of all rows that were read."""
+        return self._batches(self._blocks, math.inf)[0] if self._blocks else self.some
+
+    def _batches(self, blocks: Iterable[Any], most_rows: float) -> tuple[list[Any], int]:
+        """Return batches of so many rows, and how many rows the blocks that were read have."""
+        batches: list[Any] = []
+        left, given = most_rows, 0
+        for block in blocks:
+            rows = _count(block)
+            taken = int(min(rows, left))
+            kept = np.arange(taken)
+            if self._is_whole:
+                kept = np.linspace(0, rows - 1, taken).astype(int)
+            if self._bound is not None:
+                kept = kept[: len(kept) // self._size * self._size]
+            batches += _cut(block, kept, self._size)
+            given += rows
+            left -= taken
+            if left <= 0:
+                break
+        return batches, given
 
 
-def _given(data: Any) -> Iterator[Any]:
-    if _is_array(data) or isinstance(data, list | tuple | dict):
-        yield data
-    elif isinstance(data, keras.utils.PyDataset):
-        yield from (_inputs(data[k]) for k in range(data.num_batches or 0))
-    elif isinstance(data, Iterable) and not isinstance(data, str | bytes):
-        yield from (_inputs(element) for element in data)
-    else:
-        raise ValueError(
-            "Expected `calibration_data` to be arrays or batches of them. "
-            f"Received: calibration_data={data!r}"
-        )
+def _cut(block: Any, rows: np.ndarray, size: int) -> Iterator[Any]:
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        yield keras.tree.map_structure(lambda x, part=part: ops.convert_to_tensor(x[part]), block)
 
 
-def _inputs(element: Any) -> Any:
-    # Elements of data sets are inputs, or begin with them.
-    return element[0] if isinstance(element, tuple) else element
-
-
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "__array__")
-
-
-def _array(value: Any) -> np.ndarray:
-    return np.asarray(value)
-
-
-def _checked(model: keras.Model, inputs: Any) -> int:
-    """Return the number of rows, if the inputs are ones for the model."""
-    arrays = [_array(x) for x in keras.tree.flatten(inputs)]
-    wanted = keras.tree.flatten(getattr(model, "inputs", None) or [])
-    shapes = [array.shape for array in arrays]
-    expected = [tuple(tensor.shape) for tensor in wanted]
-    # A dict may hold more than the model takes, in another order.
-    in_order = wanted and not isinstance(inputs, dict)
-    if in_order and not (len(shapes) == len(expected) and all(map(_fits, shapes, expected))):
-        raise ValueError(
-            f"Expected `calibration_data` of the shapes {expected}. Received: {shapes}"
-        )
-    if not arrays or any(not shape for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
-        raise ValueError(
-            "Expected `calibration_data` with as many rows for every input. Received arrays of "
-            f"the shapes {shapes}"
-        )
-    for array in arrays:
-        _check_values(array)
-    return shapes[0][0]
-
-
-def _check_values(array: np.ndarray) -> None:
-    # NumPy does not know bfloat16.
-    is_float = "float" in str(array.dtype)
-    is_text = array.dtype.kind in "SU" or (
-        array.dtype.kind == "O" and all(isinstance(x, str | bytes) for x in array.flat)
-    )
-    if not (is_float or is_text or array.dtype.kind in "iub"):
-        raise ValueError(
-            "Expected `calibration_data` of real numbers, or of strings. Received: an array of "
-            f"{array.dtype} of shape {array.shape}"
-        )
-    if is_float and not np.all(np.isfinite(array.astype(np.float64))):
-        raise ValueError(
-            "Expected finite `calibration_data`. Received: NaN or infinite values in an array of "
-            f"shape {array.shape}"
-        )
+def _count(block: Any) -> int:
+    return len(keras.tree.flatten(block)[0])
 
 
 def batch_size_of(model: keras.Model) -> int | None:
@@ -153,10 +117,4 @@ def _takes_vectors(model: keras.Model) -> bool:
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
     return bool(inputs) and all(
         len(tensor.shape) == 2 and keras.backend.is_float_dtype(tensor.dtype) for tensor in inputs
-    )
-
-
-def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(expected) and all(
-        size in (None, given) for given, size in zip(shape[1:], expected[1:], strict=True)
     )

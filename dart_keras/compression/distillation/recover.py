@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from dart_keras.compression.calibration.batches import BATCH
-from dart_keras.compression.distillation.trainer import Distillation
+from dart_keras.compression.calibration.batches import BATCH, CalibrationBatches
+from dart_keras.compression.distillation.trainer import Distillation, check_repeatable
 from dart_keras.utils.argument_checks import is_integer
 
 
@@ -73,7 +73,9 @@ def recover(
             "Expected `learning_rate` to be a finite number above 0, or `None`. "
             f"Received: learning_rate={learning_rate!r}"
         )
-    distillation = Distillation(original, calibration_data, epochs, batch_size)
+    check_repeatable(calibration_data)
+    data = CalibrationBatches(original, calibration_data, every_row=True)
+    distillation = Distillation(original, data, epochs, batch_size)
     distillation.check(small)
     if learning_rate is None:
         learning_rate = distillation.best_rate(small)

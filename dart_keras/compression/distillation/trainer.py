@@ -11,8 +11,8 @@ from keras import ops
 from dart_keras.compression.calibration.batches import (
     BATCH,
     MOST_ROWS,
+    CalibrationBatches,
     batch_size_of,
-    calibration_batches,
 )
 from dart_keras.compression.calibration.inference import infer, infer_checked
 from dart_keras.compression.calibration.output_loss import (
@@ -50,19 +50,22 @@ class Distillation:
 
     Args:
         original: The model to learn from. It is left as it is.
-        data: Inputs that it takes, all of which are used.
+        data: Inputs that it takes, all rows of them.
         epochs: How often to go through them.
         batch_size: Rows of a step, unless the model is bound to a number.
 
     Raises:
-        ValueError: If the data do not fit to the model, or it gives no floats.
+        ValueError: If the model does not take the data, or it gives no floats.
     """
 
     def __init__(
-        self, original: keras.Model, data: Any, epochs: int, batch_size: int = BATCH
+        self,
+        original: keras.Model,
+        data: CalibrationBatches,
+        epochs: int,
+        batch_size: int = BATCH,
     ) -> None:
-        check_repeatable(data)
-        batches = calibration_batches(original, data, most_rows=math.inf)
+        batches = data.every
         outputs = [infer_checked(original, batch) for batch in batches]
         if not float_outputs(outputs[0]):
             raise ValueError(

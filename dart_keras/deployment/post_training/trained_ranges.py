@@ -4,12 +4,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.calibration_data import InputSpec
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.flatbuffer.serialization import load_schema, operator_name, pack
 from dart_keras.deployment.post_training.tflite_converter import layers_at
 from dart_keras.deployment.schemes import QuantizationScheme
 from dart_keras.deployment.tracing.function import Exported
-from dart_keras.deployment.tracing.signature import InputSpec
 from dart_keras.quantization.quantized_layer import range_of_input
 from dart_keras.quantization.quantized_models import quantized_layers
 

@@ -1,5 +1,4 @@
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,20 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.calibration_data import InputSpec, identifier
 from dart_keras.layers.replacement import looks_up_rows
 from dart_keras.private_apis import flatten_layers, input_structure, is_looked_up, recorded_shapes
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """One input of a model: its name, the shape of one row, and its dtype in the file.
-
-    The dtype is "float32" or "int32", or None where only the data can tell.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str | None
 
 
 @dataclass(frozen=True)
@@ -32,20 +20,51 @@ class ModelSignature:
         call: Runs the model in inference mode on one tensor for each input, and returns
             its outputs as a flat list.
         id_bound: Ids below this are safe to feed to every integer input.
+        structure: How the model takes its inputs, as for `dart_keras.calibration_data.read_blocks`.
     """
 
     inputs: tuple[InputSpec, ...]
     call: Callable[[Sequence[Any]], list[Any]]
     id_bound: int
+    structure: Any = None
 
     def resolved(self, arrays: Sequence[np.ndarray] | None) -> "ModelSignature":
-        """Return the signature with every dtype known, the open ones taken from the data."""
+        """Return the signature with every dtype known, the open ones taken from the data.
+
+        Args:
+            arrays: The data, an array for each input; `None` where there are none.
+
+        Raises:
+            ValueError: If the data of an input are strings.
+        """
+        for array, spec in zip(arrays or (), self.inputs, strict=False):
+            if array.dtype.kind in "SUO":
+                raise ValueError(
+                    f"Expected numbers for input {spec.name!r}. Received: dtype {array.dtype}"
+                )
         kinds = [array.dtype.kind for array in arrays] if arrays else ["f"] * len(self.inputs)
         inputs = (
             spec if spec.dtype else replace(spec, dtype="int32" if kind in "iu" else "float32")
             for spec, kind in zip(self.inputs, kinds, strict=True)
         )
         return replace(self, inputs=tuple(inputs))
+
+    def random_rows(self, rows: int = 32) -> list[np.ndarray]:
+        """Return normal floats and ids below `id_bound`, always the same.
+
+        Args:
+            rows: How many rows.
+
+        Returns:
+            An array of shape (rows, *shape) for each input, whose dtype must be known.
+        """
+        rng = np.random.default_rng(0)
+        return [
+            rng.integers(0, self.id_bound, (rows, *spec.shape), dtype="int32")
+            if spec.dtype == "int32"
+            else rng.standard_normal((rows, *spec.shape), dtype="float32")
+            for spec in self.inputs
+        ]
 
 
 def model_signature(model: keras.Model) -> ModelSignature:
@@ -65,8 +84,9 @@ def model_signature(model: keras.Model) -> ModelSignature:
             f"Received: {model!r}"
         )
     tensors = getattr(model, "inputs", None)
+    packed = None
     if tensors:
-        names = [_identifier(tensor.name) for tensor in tensors]
+        names = [identifier(tensor.name) for tensor in tensors]
         shapes = [tensor.shape[1:] for tensor in tensors]
         dtypes: list[str | None] = [_file_dtype(model, tensor) for tensor in tensors]
         packed = input_structure(model)
@@ -92,11 +112,7 @@ def model_signature(model: keras.Model) -> ModelSignature:
         positional, named = arguments(values)
         return keras.tree.flatten(model(*positional, **named, training=False))
 
-    return ModelSignature(tuple(specs), call, _id_bound(model))
-
-
-def _identifier(name: str) -> str:
-    return re.sub(r"\W", "_", name)
+    return ModelSignature(tuple(specs), call, _id_bound(model), packed)
 
 
 def _file_dtype(model: keras.Model, tensor: Any) -> str:
@@ -149,7 +165,7 @@ def _recorded_inputs(model: keras.Model) -> tuple[list[str], list[Any], Callable
 
     def visit(name: str, value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: visit(_identifier(str(key)), value[key]) for key in sorted(value)}
+            return {key: visit(identifier(str(key)), value[key]) for key in sorted(value)}
         if value and isinstance(value[0], (tuple, list, dict)):
             return [visit(f"{name}_{index}", item) for index, item in enumerate(value)]
         names.append(name)

@@ -1,5 +1,4 @@
 import itertools
-import math
 
 import keras
 import numpy as np
@@ -9,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dart_keras.compression.calibration.batches import MOST_ROWS, MOST_VECTORS, calibration_batches
+from dart_keras.compression.calibration import batches as module
+from dart_keras.compression.calibration.batches import (
+    MOST_ROWS,
+    MOST_VECTORS,
+    CalibrationBatches,
+)
 from tests.compression.composites import Subclassed
 
 MODEL = keras.Sequential([keras.Input((3,)), layers.Dense(2)], name="small")
@@ -18,6 +22,16 @@ MODEL = keras.Sequential([keras.Input((3,)), layers.Dense(2)], name="small")
 def numbered(rows):
     """Rows that can be told from each other."""
     return np.arange(rows, dtype="float32")[:, None] + np.zeros(3, "float32")
+
+
+def calibration_batches(model, data, most=None):
+    """Batches of at most so many rows."""
+    if most is None:
+        return CalibrationBatches(model, data).some
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MOST_VECTORS", most)
+        patch.setattr(module, "MOST_ROWS", most)
+        return CalibrationBatches(model, data).some
 
 
 def numbers(batches):
@@ -54,8 +68,28 @@ def test_so_many_rows_are_used_at_most():
     taken = numbers(calibration_batches(MODEL, numbered(3 * MOST_VECTORS)))
     assert len(taken) == MOST_VECTORS
     assert taken[-1] == 3 * MOST_VECTORS - 1
-    everything = calibration_batches(MODEL, numbered(3 * MOST_VECTORS), most_rows=math.inf)
-    np.testing.assert_array_equal(numbers(everything), np.arange(3 * MOST_VECTORS))
+    both = CalibrationBatches(MODEL, numbered(3 * MOST_VECTORS), every_row=True)
+    np.testing.assert_array_equal(numbers(both.some), taken)
+    np.testing.assert_array_equal(numbers(both.every), np.arange(3 * MOST_VECTORS))
+
+
+def test_data_that_are_used_whole_are_cut_once():
+    for data in (numbered(300), [numbered(100), numbered(200)]):
+        batches = CalibrationBatches(MODEL, data, every_row=True)
+        assert batches.every is batches.some
+
+
+def test_all_rows_of_an_iterable_are_read_if_they_are_asked_for():
+    arrays = [numbered(MOST_VECTORS), numbered(5)]
+    batches = CalibrationBatches(MODEL, arrays, every_row=True)
+    assert len(numbers(batches.some)) == MOST_VECTORS
+    assert len(numbers(batches.every)) == MOST_VECTORS + 5
+
+
+def test_single_rows_make_full_batches():
+    for data in (list(numbered(70)), numbered(70).tolist(), data_set([numbered(70)]).unbatch()):
+        np.testing.assert_array_equal(numbers(calibration_batches(MODEL, data)), np.arange(70))
+    assert [len(batch) for batch in calibration_batches(MODEL, iter(numbered(70)))] == [32, 32, 6]
 
 
 @pytest.mark.parametrize(
@@ -121,16 +155,16 @@ def two_inputs(names=("a", "b")):
 
 
 @pytest.mark.parametrize("structure", [list, tuple, dict])
-def test_several_inputs_keep_their_structure_and_belong_together(structure):
+def test_several_inputs_belong_together_in_the_structure_of_the_model(structure):
     first, second = numbered(100), np.arange(400).reshape(100, 2, 2) // 4
     is_dict = structure is dict
     data = {"b": second, "a": first} if is_dict else structure([first, second])
-    batches = calibration_batches(two_inputs(is_dict), data, 50)
-    for batch in batches:
-        assert isinstance(batch, structure)
-        a, b = (batch["a"], batch["b"]) if is_dict else batch
-        np.testing.assert_array_equal(np.asarray(a)[:, 0], np.asarray(b)[:, 0, 0])
-    assert sum(len(keras.tree.flatten(batch)[0]) for batch in batches) == 50
+    for takes_dict in (False, True):
+        batches = calibration_batches(two_inputs(takes_dict), data, 50)
+        for batch in batches:
+            a, b = (batch["a"], batch["b"]) if takes_dict else batch
+            np.testing.assert_array_equal(np.asarray(a)[:, 0], np.asarray(b)[:, 0, 0])
+        assert sum(len(keras.tree.flatten(batch)[0]) for batch in batches) == 50
 
 
 def test_inputs_of_pairs_may_have_a_structure():
@@ -149,24 +183,21 @@ NAN, GOOD = np.where(numbered(4) == 2, np.nan, numbered(4)), numbered(4)
         (iter([]), "of one row or more. Received: none"),
         (iter([numbered(0)]), "of one row or more. Received: none"),
         (Batches([]), "of one row or more. Received: none"),
-        ([], r"of the shapes \[\(None, 3\)\]. Received: \[\]"),
-        (GOOD[0], r"of the shapes \[\(None, 3\)\]. Received: \[\(3,\)\]"),
-        (GOOD[:, :2], r"of the shapes \[\(None, 3\)\]. Received: \[\(4, 2\)\]"),
-        (GOOD[None], r"of the shapes \[\(None, 3\)\]. Received: \[\(1, 4, 3\)\]"),
-        ([GOOD, GOOD], r"Received: \[\(4, 3\), \(4, 3\)\]"),
-        (GOOD.tolist(), r"of the shapes .*Received: \[\(\), "),
-        (iter([GOOD, GOOD[:, 1:]]), r"of the shapes .*Received: \[\(4, 2\)\]"),
-        (data_set([GOOD]).unbatch(), r"of the shapes .*Received: \[\(3,\)\]"),
-        ({}, "as many rows for every input. Received arrays of the shapes"),
-        (NAN, r"finite `calibration_data`. Received: NaN or .* of shape \(4, 3\)"),
-        (iter([GOOD, -np.inf * GOOD[1:]]), "finite `calibration_data`. Received"),
-        (tf.cast(NAN, "bfloat16"), "finite `calibration_data`. Received: NaN"),
-        (GOOD * 1j, "real numbers, or of strings. Received: an array of complex64"),
-        (np.full((4, 3), None), "real numbers, or of strings. Received: an array of object"),
+        ([], "of one row or more. Received: none"),
+        (GOOD[0, :2], r"shape \(rows, 3\), or \(3,\) for one row. Received: shape \(2,\)"),
+        (GOOD[:, :2], r"shape \(rows, 3\), .* Received: shape \(4, 2\)"),
+        (GOOD[None], r"Received: shape \(1, 4, 3\)"),
+        (iter([GOOD, GOOD[:, 1:]]), r"Received: shape \(4, 2\)"),
+        ({}, r"for each of the inputs .*Received: the keys \[\]"),
+        ({"a": GOOD}, r"for each of the inputs .*Received: the keys \['a'\]"),
+        (NAN, r"to be finite: .* Received: 3 values"),
+        (iter([GOOD, -np.inf * GOOD[1:]]), "to be finite: .* Received"),
+        (tf.cast(NAN, "bfloat16"), "to be finite: .* Received: 3 values"),
+        (GOOD * 1j, "to hold numbers or strings. Received: dtype complex64"),
+        (np.full((4, 3), None), "to hold numbers or strings. Received: dtype object"),
         (np.array([["a", "b", "c"]]), "that the model 'small' takes. Received: inputs of shape"),
-        ({"a": GOOD}, r"takes. Received: inputs of shape {'a': \(None, 3\)}, of which it says"),
-        ("text", "to be arrays or batches of them. Received: calibration_data='text'"),
-        (7, "to be arrays or batches of them. Received: calibration_data=7"),
+        ("text", "Received: calibration_data='text'"),
+        (7, "Received: calibration_data=7"),
     ],
 )
 def test_what_the_model_does_not_take_is_refused(data, message):
@@ -177,9 +208,9 @@ def test_what_the_model_does_not_take_is_refused(data, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ([GOOD, np.zeros((3, 2, 2))], r"as many rows .* \[\(4, 3\), \(3, 2, 2\)\]"),
-        ([np.zeros((4, 2, 2)), GOOD], r"of the shapes .*Received: \[\(4, 2, 2\), \(4, 3\)\]"),
-        (GOOD, r"of the shapes .*Received: \[\(4, 3\)\]"),
+        ([GOOD, np.zeros((3, 2, 2))], "same number of rows .*'a': 4, 'b': 3"),
+        ([np.zeros((4, 2, 2)), GOOD], r"input 'a' .*Received: shape \(4, 2, 2\)"),
+        (GOOD, "2 inputs.*Received: ndarray of length 4"),
     ],
 )
 def test_inputs_that_do_not_go_together_are_refused(data, message):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 
 def observer_of(model, data, chosen=None):
     compressibles, others, _ = find_compressible_layers(model, chosen)
-    return Observer(model, compressibles, calibration_batches(model, data), others)
+    return Observer(model, compressibles, CalibrationBatches(model, data).some, others)
 
 
 def test_rows_count_calls_and_positions():

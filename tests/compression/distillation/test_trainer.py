@@ -5,7 +5,7 @@ from keras import layers
 
 from dart_keras.budgets import Parameters
 from dart_keras.compression import compress
-from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.distillation.trainer import Distillation
@@ -25,19 +25,23 @@ def network():
     return model
 
 
+def rows_for(model):
+    return CalibrationBatches(model, ROWS, every_row=True)
+
+
 def fitter_of(model):
     compressibles, others, _ = find_compressible_layers(model)
     return Fitter(
         model,
         compressibles,
-        Observer(model, compressibles, calibration_batches(model, ROWS), others),
+        Observer(model, compressibles, CalibrationBatches(model, ROWS).some, others),
     )
 
 
 def test_the_rate_is_one_that_ends_close_and_looking_for_it_leaves_the_weights():
     model = network()
     small, _ = compress(model, Parameters(2500))
-    weights, distillation = small.get_weights(), Distillation(model, ROWS, 10)
+    weights, distillation = small.get_weights(), Distillation(model, rows_for(model), 10)
     chosen = distillation.best_rate(small)
     for ours, before in zip(small.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, before)
@@ -57,7 +61,9 @@ def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
         keras.Model, "fit", lambda *args, **named: counted.append(fit(*args, **named).params)
     )
     model = network()
-    Distillation(model, ROWS, 1, batch_size).train(compress(model, Parameters(2500))[0], 1e-3)
+    Distillation(model, rows_for(model), 1, batch_size).train(
+        compress(model, Parameters(2500))[0], 1e-3
+    )
     assert [params["steps"] for params in counted] == [steps]
 
 
@@ -104,7 +110,7 @@ def test_small_layers_stay_whole_beside_balanced_tt_matrices_where_they_fit():
 
 def test_the_closer_of_the_two_is_taken(one_rate):
     model = network()
-    fitter, distillation = fitter_of(model), Distillation(model, ROWS, 3)
+    fitter, distillation = fitter_of(model), Distillation(model, rows_for(model), 3)
     costs = parameter_costs(fitter)
     low_rank = solve_cost(fitter, costs, 2500)
     factorizations = [new.factorization for new in low_rank.fitted]

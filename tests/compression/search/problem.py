@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers
 
 from dart_keras.budgets import MultiplyAdds, Parameters
-from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.search.model_costs import multiply_add_costs, parameter_costs
@@ -37,7 +37,7 @@ def fitter(with_data=True):
     return Fitter(
         model,
         compressibles,
-        Observer(model, compressibles, calibration_batches(model, rows), others),
+        Observer(model, compressibles, CalibrationBatches(model, rows).some, others),
     )
 
 

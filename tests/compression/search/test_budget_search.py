@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from dart_keras.budgets import MultiplyAdds, Parameters, RelativeError
-from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.search.budget_search import after_training, solve
@@ -43,7 +43,7 @@ def test_a_named_budget_is_reachable_where_rows_differ_in_length():
     data = (rng.normal(size=(n, t, 8)).astype("float32") for n, t in ((3, 4), (2, 4), (2, 5)))
     compressibles, _, _ = find_compressible_layers(model)
     known = Fitter(
-        model, compressibles, Observer(model, compressibles, calibration_batches(model, data))
+        model, compressibles, Observer(model, compressibles, CalibrationBatches(model, data).some)
     )
     with pytest.raises(ValueError, match=r"Received: MultiplyAdds\(1\)$") as error:
         solve(known, MultiplyAdds(1), with_balanced=False)

@@ -7,7 +7,7 @@ import pytest
 from keras import layers
 
 from dart_keras.budgets import ArenaBytes, FlashBytes
-from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.search.file_size import solve_file
@@ -35,7 +35,7 @@ def fitter(with_data=True):
     return Fitter(
         model,
         compressibles,
-        Observer(model, compressibles, calibration_batches(model, ROWS), others),
+        Observer(model, compressibles, CalibrationBatches(model, ROWS).some, others),
     )
 
 
@@ -99,7 +99,7 @@ def test_files_of_several_inputs_are_calibrated_by_all_of_them(structure):
     if structure == "list":
         data = list(data.values())
     compressibles, _, _ = find_compressible_layers(model)
-    observer = Observer(model, compressibles, calibration_batches(model, data))
+    observer = Observer(model, compressibles, CalibrationBatches(model, data).some)
     solution = solve_file(Fitter(model, compressibles, observer), FlashBytes(10**6, **PI_INT8))
     rows = data if structure == "dict" else tuple(data)
     file = convert(model, **PI_INT8, calibration_data=rows)

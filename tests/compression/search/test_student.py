@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dart_keras.compression.calibration.batches import calibration_batches
+from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import Observer
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.search.student import Fitter
@@ -20,7 +20,7 @@ def fitter_of(model, data=None, chosen=None):
     return Fitter(
         model,
         compressibles,
-        Observer(model, compressibles, calibration_batches(model, data), others),
+        Observer(model, compressibles, CalibrationBatches(model, data).some, others),
     )
 
 

@@ -80,3 +80,20 @@ def test_several_arguments_need_a_build_that_names_them():
 def test_models_that_cannot_be_read(model, message):
     with pytest.raises(ValueError, match=message):
         model_signature(model)
+
+
+def test_random_rows_fit_the_inputs():
+    signature = model_signature(models.tt_embedding())
+    (ids,) = signature.random_rows()
+    assert (ids.shape, ids.dtype) == ((32, 6), "int32")
+    assert 0 <= ids.min() <= ids.max() < signature.id_bound
+    first, second = model_signature(models.two_in_three_out()).random_rows(rows=3)
+    assert (first.shape, second.shape, first.dtype) == ((3, 5), (3, 7), "float32")
+
+
+def test_a_file_takes_no_strings():
+    model = models.SubclassedOnDict()
+    model({"b": np.zeros((2, 6), "float32"), "a": np.zeros((2, 3), "float32")})
+    arrays = [np.full((1, 3), "text"), np.zeros((1, 6))]
+    with pytest.raises(ValueError, match=r"numbers for input 'a'\. Received: dtype <U4"):
+        model_signature(model).resolved(arrays)

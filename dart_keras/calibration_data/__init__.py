@@ -1,0 +1,22 @@
+"""The data that users give: rows of a model's inputs, in any form that Keras users have them.
+
+The forms are: one array; a list, tuple or dict of one array for each input; single rows; and
+anything that yields batches or single rows of these, such as a list, a generator, a
+`tf.data.Dataset` or a `keras.utils.PyDataset`. Labels in pairs (inputs, labels) are ignored.
+"""
+
+from dart_keras.calibration_data.forms import is_whole
+from dart_keras.calibration_data.reader import read_arrays, read_blocks
+from dart_keras.calibration_data.specs import InputSpec, identifier, input_specs
+from dart_keras.calibration_data.targets import has_targets, labelled_batches
+
+__all__ = [
+    "InputSpec",
+    "has_targets",
+    "identifier",
+    "input_specs",
+    "is_whole",
+    "labelled_batches",
+    "read_arrays",
+    "read_blocks",
+]
