@@ -1,0 +1,83 @@
+"""Allocation of a budget: the package's own search beside `scipy.optimize.milp`, on random models.
+
+`python -m benchmarks.knapsack [--layers 8 40 100] [--repeats 5]`
+"""
+
+import argparse
+import time
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_matrix
+
+from dart_keras.compression.search.knapsack import Option, allocate
+
+OPTIONS = 60
+
+
+def random_layers(rng: np.random.Generator, layers: int) -> list[list[Option]]:
+    """Return layers of 10^3 to 10^7 parameters, whose losses fall like singular values."""
+    found = []
+    for _ in range(layers):
+        parameters = 10 ** rng.uniform(3, 7)
+        costs = np.unique((parameters * np.geomspace(0.01, 1, OPTIONS)).astype(int))
+        losses = np.exp(-np.linspace(0, rng.uniform(3, 9), len(costs)))
+        losses = np.sort(losses * rng.uniform(0.5, 1.5, len(costs)))[::-1] * rng.lognormal(0, 2)
+        losses[-1] = 0
+        found.append([Option(float(c), float(x)) for c, x in zip(costs, losses, strict=True)])
+    return found
+
+
+def by_milp(layers: list[list[Option]], limit: float) -> list[int]:
+    """Return an option of each layer by HiGHS, with the default gap."""
+    losses = np.array([option.loss for options in layers for option in options])
+    costs = np.array([option.cost for options in layers for option in options])
+    owner = np.repeat(np.arange(len(layers)), [len(options) for options in layers])
+    one_each = csr_matrix((np.ones(len(losses)), (owner, np.arange(len(losses)))))
+    solved = milp(
+        losses / losses.max(),
+        constraints=[
+            LinearConstraint(one_each, 1, 1),
+            LinearConstraint(csr_matrix(costs[None] / limit), -np.inf, 1),
+        ],
+        integrality=np.ones(len(losses)),
+        bounds=Bounds(0, 1),
+    )
+    return [int(np.argmax(solved.x[owner == k])) for k in range(len(layers))]
+
+
+def timed(function, *arguments) -> tuple[list[int], float]:
+    start = time.perf_counter()
+    picks = function(*arguments)
+    return picks, time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--layers", type=int, nargs="+", default=[8, 40, 100])
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    for layers in arguments.layers:
+        times, losses = [], []
+        for _ in range(arguments.repeats):
+            problem = random_layers(rng, layers)
+            limit = sum(options[-1].cost for options in problem) * rng.choice([0.1, 0.25, 0.5])
+            own, seconds = timed(allocate, problem, limit)
+            other, milp_seconds = timed(by_milp, problem, limit)
+            times.append(milp_seconds / seconds)
+            chosen = [
+                sum(options[k].loss for options, k in zip(problem, picks, strict=True))
+                for picks in (own, other)
+            ]
+            losses.append(chosen[0] / chosen[1])
+        print(
+            f"{layers} layers: milp takes {np.median(times):.1f} times as long "
+            f"({min(times):.1f} to {max(times):.1f}); own loss over milp's "
+            f"{np.median(losses):.4f} ({min(losses):.4f} to {max(losses):.4f})",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
