@@ -6,7 +6,7 @@ anything that yields batches or single rows of these, such as a list, a generato
 """
 
 from dart_keras.calibration_data.forms import is_whole
-from dart_keras.calibration_data.reader import read_arrays, read_blocks
+from dart_keras.calibration_data.row_reader import read_arrays, read_blocks
 from dart_keras.calibration_data.specs import InputSpec, identifier, input_specs
 from dart_keras.calibration_data.targets import has_targets, labelled_batches
 

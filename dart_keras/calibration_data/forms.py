@@ -13,13 +13,15 @@ def is_whole(data: Any, specs: Sequence[InputSpec] | None) -> bool:
     """Return whether data are arrays of all rows, not something that yields batches or rows."""
     if is_array(data) or isinstance(data, tuple | dict):
         return True
-    if not isinstance(data, list) or specs is None:
-        return isinstance(data, list)
-    if not data or isinstance(data[0], tuple | dict):
+    if not isinstance(data, list) or not data or isinstance(data[0], tuple | dict):
         return False
+    if specs is None:
+        return True
     if len(specs) > 1:
-        # Two arrays for two inputs are the inputs; two lists of arrays are two batches.
-        return not isinstance(data[0], list)
+        # Two arrays for two inputs are the inputs, nested or not; two lists of arrays are batches.
+        leaves = keras.tree.flatten(data)
+        is_nested = len(leaves) == len(specs) and all(map(is_array, leaves))
+        return is_nested or not isinstance(data[0], list)
     if not is_array(data[0]):
         return True
     return len(data) == 1 and len(data[0].shape) > len(specs[0].shape)
