@@ -38,7 +38,7 @@ def middle_budget(model):
     """Halfway between the smallest that can be reached and the whole model."""
     with pytest.raises(ValueError, match="at least") as refusal:
         compress(model, Parameters(1))
-    smallest = int(re.search(r"at least (\d+)", str(refusal.value)).group(1))
+    smallest = int(re.search(r"at least Parameters\(([\d_]+)\)", str(refusal.value))[1])
     return (smallest + model.count_params()) // 2
 
 
