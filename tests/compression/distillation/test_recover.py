@@ -177,7 +177,7 @@ def test_recovery_in_compression_uses_the_data_and_is_reported(one_rate):
     _, without = compress(model, budget, ROWS)
     small, report = compress(model, budget, ROWS, recovery_epochs=3)
     assert report.end_error < without.end_error
-    assert report.parameters_after <= budget.limit
+    assert report.parameters_after <= budget.n
     np.testing.assert_allclose(report.end_error**2, distance(model, small, ROWS), rtol=1e-3)
 
 
