@@ -46,7 +46,8 @@ class FileBudget(Selection):
             ConversionError: If the model cannot be converted.
         """
         check_file_budget(model, self.budget, calibration_data)
-        if layers:
+        # A model that is not built yet has no file; `select` finds the smallest one then.
+        if layers and all(layer.built for layer in layers):
             self._smallest(model, layers, calibration_data)
 
     def select(

@@ -32,9 +32,13 @@ class LayerBudget(Selection):
     ) -> None:
         """Check that rank 1 at every bond keeps to the budget.
 
+        The layers of a model that is not built yet have no cores to count. `select` checks these.
+
         Raises:
             ValueError: If it does not, with what it takes.
         """
+        if not all(layer.built for layer in layers):
+            return
         least = cost_at_rank_one(layers, self._cost)
         if least > self.budget.n:
             raise ValueError(
