@@ -1,6 +1,5 @@
 """The shell command `dart-keras`.
 
-It stands beside `dart_keras` and not inside, because importing anything from inside starts
-TensorFlow: `dart-keras --help` would take seconds, and TensorFlow's log could no longer be turned
-off. So nothing here is imported before the command line is read, but the standard library.
+TensorFlow takes seconds to start, and its log cannot be turned off afterwards. So no module here
+imports what starts it, before the command line is read: `dart-keras --help` answers at once.
 """

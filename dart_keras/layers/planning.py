@@ -1,4 +1,4 @@
-"""PlanChooser of a layer's order of contraction."""
+"""Choice of a layer's order of contraction."""
 
 import math
 import warnings
