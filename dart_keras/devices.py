@@ -5,7 +5,7 @@ the command line read these records and nothing else. So a new device is one mor
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 __all__ = ["DEVICES", "CostModel", "Device", "Runtime", "find_device", "register"]
@@ -147,12 +147,21 @@ class Device:
             )
 
 
-# The reference kernels of TensorFlow Lite Micro on an x86 processor.
-_REFERENCE_KERNELS = CostModel(
-    0.1, 0.0, 0.0, 2_000.0, 0.1, 3.0, 0.1, 10_000.0, 2_800.0, stacks=False
-)
-_NO_HYBRID_KERNELS = (
-    "TensorFlow Lite Micro has no kernels that multiply float activations by int8 weights"
+_MICROCONTROLLER = Device(
+    "microcontroller",
+    "any chip with TensorFlow Lite Micro's reference kernels",
+    # These kernels on an x86 processor.
+    CostModel(0.1, 0.0, 0.0, 2_000.0, 0.1, 3.0, 0.1, 10_000.0, 2_800.0, stacks=False),
+    bytes_per_element=1,
+    runtimes=("litert", "tflm"),
+    quantizations=("float32", "int8", "int16x8"),
+    unsupported={
+        "dynamic": "TensorFlow Lite Micro has no kernels that multiply float activations by int8 "
+        "weights"
+    },
+    # Here a scale takes twelve bytes of the arena, too, and memory is what such devices have least
+    # of.
+    scale_tolerance=1.5,
 )
 
 DEVICES: dict[str, Device] = {
@@ -176,29 +185,13 @@ DEVICES: dict[str, Device] = {
             runtimes=("litert",),
             quantizations=QUANTIZATIONS,
         ),
-        Device(
-            "microcontroller",
-            "any chip with TensorFlow Lite Micro's reference kernels",
-            _REFERENCE_KERNELS,
-            bytes_per_element=1,
-            runtimes=("litert", "tflm"),
-            quantizations=("float32", "int8", "int16x8"),
-            unsupported={"dynamic": _NO_HYBRID_KERNELS},
-            # Here a scale takes twelve bytes of the arena, too, and memory is what such devices
-            # have least of.
-            scale_tolerance=1.5,
-        ),
-        Device(
-            "esp32",
-            "an ESP32-S3 with TensorFlow Lite Micro and the int8 kernels of esp-nn",
-            # Not measured on the chip. esp-nn replaces int8 kernels by faster ones; the other
-            # schemes run on the reference kernels, whose constants stand here for all of them.
-            _REFERENCE_KERNELS,
-            bytes_per_element=1,
-            runtimes=("litert", "tflm"),
-            quantizations=("float32", "int8", "int16x8"),
-            unsupported={"dynamic": _NO_HYBRID_KERNELS},
-            scale_tolerance=1.5,
+        _MICROCONTROLLER,
+        # Not measured on the chip. esp-nn replaces int8 kernels by faster ones; the other schemes
+        # run on the reference kernels, whose constants stand here for all of them.
+        replace(
+            _MICROCONTROLLER,
+            name="esp32",
+            description="an ESP32-S3 with TensorFlow Lite Micro and the int8 kernels of esp-nn",
         ),
     )
 }
