@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dart_keras.devices import DEVICES, find_device
+from dart_keras.devices import DEVICES, find_device, find_file_device
 from dart_keras.utils.argument_checks import check_share, is_integer
 
 __all__ = [
@@ -77,7 +77,7 @@ class _FileBytes(_Count):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        find_device(self.target, self.quantization)
+        find_file_device(self.target, self.quantization)
 
     def __repr__(self) -> str:
         options = f"quantization={self.quantization!r}, target={self.target!r}"

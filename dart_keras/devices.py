@@ -198,30 +198,48 @@ DEVICES: dict[str, Device] = {
 """The devices by their names. `register` adds one."""
 
 
-def find_device(name: str, quantization: str | None = None) -> Device:
+def find_device(name: str) -> Device:
     """Return the device of a name.
 
     Args:
         name: The value of an argument `target`.
-        quantization: A quantization scheme that it has to run files of; `None` to ask for none.
 
     Raises:
-        ValueError: If there is no such device, or it does not run files of this scheme.
+        ValueError: If there is no such device.
 
     Example:
         >>> find_device("microcontroller").has_arena
         True
     """
-    names = tuple(d.name for d in DEVICES.values() if quantization is None or d.runs_files)
+    return _find(name, tuple(DEVICES))
+
+
+def find_file_device(name: str, quantization: str) -> Device:
+    """Return the device of a name that runs files of a quantization scheme.
+
+    Args:
+        name: The value of an argument `target`.
+        quantization: The scheme, such as `"int8"`.
+
+    Raises:
+        ValueError: If there is no such device, or it does not run files of this scheme.
+
+    Example:
+        >>> find_file_device("raspberry-pi", "int8").runtimes
+        ('litert',)
+    """
+    device = _find(name, tuple(device.name for device in DEVICES.values() if device.runs_files))
+    device.check_quantization(quantization)
+    return device
+
+
+def _find(name: str, names: tuple[str, ...]) -> Device:
     if name not in names:
         raise ValueError(
             f"Expected `target` to be one of {names}, or a device that "
             f"`dart_keras.devices.register` has added. Received: target={name!r}"
         )
-    device = DEVICES[name]
-    if quantization is not None:
-        device.check_quantization(quantization)
-    return device
+    return DEVICES[name]
 
 
 def register(device: Device) -> None:

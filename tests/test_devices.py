@@ -8,7 +8,15 @@ import pytest
 import dart_keras as dk
 from dart_keras.cli import compress_command, convert_command
 from dart_keras.deployment.schemes import SCHEMES
-from dart_keras.devices import DEVICES, QUANTIZATIONS, RUNTIMES, CostModel, find_device, register
+from dart_keras.devices import (
+    DEVICES,
+    QUANTIZATIONS,
+    RUNTIMES,
+    CostModel,
+    find_device,
+    find_file_device,
+    register,
+)
 
 BOARD = replace(
     DEVICES["microcontroller"],
@@ -83,10 +91,10 @@ def test_every_device_runs_or_explains_each_quantization(device):
     register(device)  # the checks of a new one; it is there already
     for name in SCHEMES if device.runs_files else ():
         if name in device.quantizations:
-            assert find_device(device.name, name) is device
+            assert find_file_device(device.name, name) is device
         else:
             with pytest.raises(ValueError, match=f"no kernels.*Received.*{name}"):
-                find_device(device.name, name)
+                find_file_device(device.name, name)
 
 
 def test_what_runs_files_has_constant_cores_and_knows_its_arena():
@@ -96,13 +104,16 @@ def test_what_runs_files_has_constant_cores_and_knows_its_arena():
 
 def test_unknown_names_list_what_there_is():
     with pytest.raises(ValueError, match=r"\('raspberry-pi', .*register.*Received: target='pi'"):
-        find_device("pi", "int8")
+        find_file_device("pi", "int8")
     with pytest.raises(ValueError, match=r"\('cpu', 'raspberry-pi', .*Received: target='pi'"):
         find_device("pi")
     with pytest.raises(ValueError, match="Received: target='cpu'"):
-        find_device("cpu", "float32")
-    with pytest.raises(ValueError, match=r"float32.*int16x8.*Received: quantization='int4'"):
-        find_device("raspberry-pi", "int4")
+        find_file_device("cpu", "float32")
+    for wrong in ("int4", None):
+        with pytest.raises(
+            ValueError, match=rf"float32.*int16x8.*Received: quantization={wrong!r}"
+        ):
+            find_file_device("raspberry-pi", wrong)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from dart_keras.deployment.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.tracing.function import in_float32
 from dart_keras.deployment.tracing.signature import ModelSignature, model_signature
 from dart_keras.deployment.validation.target_check import judge, keras_outputs
-from dart_keras.devices import Device, find_device
+from dart_keras.devices import Device, find_file_device
 from dart_keras.utils.argument_checks import is_integer
 from dart_keras.utils.keras_backend import require_tensorflow
 
@@ -106,7 +106,7 @@ def convert(
         >>> artifact.predict(rows, runtime="tflm").shape
         (32, 2)
     """
-    device = find_device(target, quantization)
+    device = find_file_device(target, quantization)
     require_tensorflow("conversion")
     check_budget(flash_budget)
     check_min_sqnr_db(min_sqnr_db)

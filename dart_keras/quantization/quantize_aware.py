@@ -2,7 +2,7 @@ from typing import Any
 
 import keras
 
-from dart_keras.devices import find_device
+from dart_keras.devices import find_file_device
 from dart_keras.layers.replacement import looks_up_rows
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import is_looked_up, is_reversed, nodes_of
@@ -67,7 +67,7 @@ def quantize_aware(
         raise ValueError(
             f"Expected `quantization` to be 'int8'. Received: quantization={quantization!r}"
         )
-    find_device(target, quantization)
+    find_file_device(target, quantization)
     if not isinstance(model, keras.Model) or not model.built or not getattr(model, "inputs", None):
         raise ValueError(
             f"Expected a built Sequential or functional Keras model. Received: {model!r}"
