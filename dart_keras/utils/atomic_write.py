@@ -9,7 +9,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write all files into a folder, or none.
 
     They are written beside their places first, and moved there once all of them are
-    complete; files that were there are put back if a move fails.
+    complete; files that were there are put back if a move fails or is interrupted.
 
     Args:
         folder: Made if it does not exist, with its parents.
@@ -26,9 +26,11 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
             (staged / name).write_bytes(content)
         _move(staged, folder, list(files))
-    except OSError as error:
+    except BaseException as error:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
         raise type(error)(
             error.errno, f"Cannot save to the folder: {error.strerror}", str(folder)
         ) from error
@@ -42,18 +44,16 @@ def _move(staged: Path, folder: Path, names: list[str]) -> None:
     for name in names:
         if (folder / name).is_dir():
             raise IsADirectoryError(21, f"{name} is a folder", str(folder / name))
-    replaced: list[str] = []
-    moved: list[str] = []
     try:
         for name in names:
             if (folder / name).exists():
                 os.replace(folder / name, staged / f"{name}.before")
-                replaced.append(name)
             os.replace(staged / name, folder / name)
-            moved.append(name)
-    except OSError:
-        for name in moved:
-            (folder / name).unlink()
-        for name in replaced:
-            os.replace(staged / f"{name}.before", folder / name)
+    except BaseException:
+        # Where the files are tells how far it came, also if an interrupt ended it.
+        for name in names:
+            if not (staged / name).exists():
+                (folder / name).unlink()
+            if (staged / f"{name}.before").exists():
+                os.replace(staged / f"{name}.before", folder / name)
         raise

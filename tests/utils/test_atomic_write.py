@@ -37,18 +37,39 @@ def test_a_failure_half_way_keeps_what_was_there(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a", "c"}
 
 
-def test_moves_are_undone(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(28, "No space left on device"), pytest.raises(OSError, match="No space left")),
+        (KeyboardInterrupt(), pytest.raises(KeyboardInterrupt)),
+    ],
+)
+def test_moves_are_undone(tmp_path, monkeypatch, error, raised):
     import os
 
-    (tmp_path / "a").write_bytes(b"old")
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"old")
     replace = os.replace
 
     def failing(source, destination):
-        if destination == tmp_path / "b":
-            raise OSError(28, "No space left on device")
+        if source.name == destination.name == "b":
+            raise error
         replace(source, destination)
 
     monkeypatch.setattr(os, "replace", failing)
-    with pytest.raises(OSError, match="No space left"):
-        write_files(tmp_path, {"a": b"new", "b": b"new"})
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old"}
+    with raised:
+        write_files(tmp_path, {"a": b"new", "b": b"new", "c": b"new"})
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == {"a": b"old", "b": b"old"}
+
+
+def test_an_interrupt_leaves_no_folder(tmp_path, monkeypatch):
+    import os
+
+    def interrupted(source, destination):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_files(tmp_path / "new" / "deep", {"a": b"1"})
+    assert list(tmp_path.iterdir()) == []
