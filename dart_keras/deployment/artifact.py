@@ -256,7 +256,8 @@ class Artifact:
             InputSpec(info.name, info.shape[1:], "int32" if _holds_ids(info) else "float32")
             for info in self.inputs
         ]
-        return read_arrays(data, specs, name=name)
+        structure = self._reference.signature.structure
+        return read_arrays(data, specs, structure=structure, name=name)
 
 
 def _holds_ids(info: TensorInfo) -> bool:

@@ -3,6 +3,7 @@ import json
 import shutil
 import subprocess
 
+import keras
 import numpy as np
 import pytest
 
@@ -59,6 +60,16 @@ def test_verify_refuses_data_that_the_file_was_not_made_for():
     with pytest.raises(ConversionError, match="dB"):
         large.verify(models.ROWS * 1e-4)
     assert tiny.verify(models.ROWS * 1e-4)
+
+
+def test_data_may_have_the_keys_by_which_the_model_takes_its_inputs():
+    taken = {"one": keras.Input((3,), name="first"), "two": keras.Input((2,), name="second")}
+    joined = keras.layers.Concatenate()([taken["one"], taken["two"]])
+    model = keras.Model(taken, keras.layers.Dense(2)(joined))
+    rows = {"one": models.RNG.normal(size=(8, 3)), "two": models.RNG.normal(size=(8, 2))}
+    artifact = convert(model, calibration_data=rows)
+    np.testing.assert_allclose(artifact.predict(rows), model.predict(rows, verbose=0), atol=1e-5)
+    assert artifact.verify(rows)
 
 
 def test_saved_files_are_the_artifact(artifact, tmp_path):
