@@ -9,7 +9,7 @@ from dart_keras.calibration_data import InputSpec, read_arrays
 from dart_keras.deployment import c_source
 from dart_keras.deployment.flatbuffer.size_breakdown import FileParts
 from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
-from dart_keras.deployment.runtimes.executable import Executable
+from dart_keras.deployment.runtimes.executable import LITERT_KERNELS, Executable
 from dart_keras.deployment.runtimes.profiling import Measurements, measure
 from dart_keras.deployment.runtimes.result import Examples
 from dart_keras.deployment.tracing.function import Exported
@@ -18,10 +18,6 @@ from dart_keras.deployment.validation.output_errors import check, compare, in_wo
 from dart_keras.devices import find_device
 from dart_keras.utils.atomic_write import write_files
 from dart_keras.utils.representation import call_repr, preformatted_html
-
-# LiteRT without XNNPACK, and with its reference kernels: they show where errors come from, and
-# judge no file.
-_OTHER_KERNELS = ("litert-builtin", "litert-reference")
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,10 +78,10 @@ class Artifact:
         Raises:
             ValueError: If the target has no such runtime, or `x` does not fit the inputs.
         """
-        runtimes = find_device(self.target).runtimes + _OTHER_KERNELS
+        runtimes = list(dict.fromkeys((*find_device(self.target).runtimes, *LITERT_KERNELS)))
         if runtime not in runtimes:
             raise ValueError(
-                f"Expected `runtime` to be one of {list(runtimes)} for target {self.target!r}. "
+                f"Expected `runtime` to be one of {runtimes} for target {self.target!r}. "
                 f"Received: runtime={runtime!r}"
             )
         outputs = self._run(self._collected(x, "x"), runtime)

@@ -8,7 +8,8 @@ from dart_keras.deployment.runtimes.litert import run_on_litert
 from dart_keras.deployment.runtimes.result import Examples, RunResult
 from dart_keras.deployment.runtimes.tflm import run_on_tflm
 
-# LiteRT, with XNNPACK as a Raspberry Pi runs it, without, and with its reference kernels.
+# LiteRT, with XNNPACK as a Raspberry Pi runs it, without, and with its reference kernels. The last
+# two show where errors come from, and judge no file.
 LITERT_KERNELS = {"litert": "xnnpack", "litert-builtin": "builtin", "litert-reference": "reference"}
 
 
@@ -72,7 +73,7 @@ class Executable:
         arena_size: int | None = None,
         minimum_runs: int = 0,
     ) -> RunResult:
-        if (kernels := LITERT_KERNELS.get(runtime)) is None:
+        if runtime == "tflm":
             return run_on_tflm(self.content, quantized, arena_size, minimum_runs, self.seconds)
-
+        kernels = LITERT_KERNELS[runtime]
         return run_on_litert(self.content, quantized, minimum_runs, kernels, self.seconds)
