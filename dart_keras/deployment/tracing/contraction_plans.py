@@ -35,14 +35,14 @@ class DevicePlans:
     """The orders of contraction of a model's layers on a device.
 
     Attributes:
-        machine: The machine whose time is estimated, which is the target's name.
+        target: Name of the device whose time is estimated.
         scheme: How the weights are stored.
         chosen: The option of each TT matrix for which one was chosen. All others use the fastest
             option that holds at most as many elements as the cores themselves.
         options: The options of each TT matrix that was met so far.
     """
 
-    machine: str
+    target: str
     scheme: QuantizationScheme
     chosen: dict[Key, StoredPlan] = field(default_factory=dict)
     options: dict[Key, list[StoredPlan]] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class DevicePlans:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Let the layers that are called inside the context use these plans."""
-        with device_planning(self.machine, self._choose):
+        with device_planning(self.target, self._choose):
             yield
 
     def used(self) -> dict[Key, StoredPlan]:
@@ -74,7 +74,7 @@ class DevicePlans:
                 if option.saves(used[key]) > 0 and option.stored - used[key].stored <= extra
             ]
             if not changes:
-                return DevicePlans(self.machine, self.scheme, used)
+                return DevicePlans(self.target, self.scheme, used)
             _, key, option = max(changes, key=lambda change: change[0])
             extra -= option.stored - used[key].stored
             used[key] = option
@@ -85,7 +85,7 @@ class DevicePlans:
             key: min(options, key=lambda option: option.stored)
             for key, options in self.options.items()
         }
-        return DevicePlans(self.machine, self.scheme, chosen)
+        return DevicePlans(self.target, self.scheme, chosen)
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return what each layer uses, for a report in JSON."""

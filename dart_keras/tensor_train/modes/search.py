@@ -173,7 +173,6 @@ def _short_list(request: Request, parameter_range: ParameterRange) -> list[ModeP
 
 
 def _estimators(request: Request, parameter_range: ParameterRange) -> Iterator[Estimator]:
-
     rules: list[RankRule] = [rank_rule(request, parameter_range[1])]
     if request.matrix is not None and request.tolerance is not None:
         # The ranks are not known without TT-SVD. Those of the low-rank factorization are an upper
