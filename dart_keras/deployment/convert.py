@@ -108,7 +108,7 @@ def convert(
     """
     device = find_file_device(target, quantization)
     require_tensorflow("conversion")
-    check_budget(flash_budget)
+    flash_budget = check_budget(flash_budget)
     check_min_sqnr_db(min_sqnr_db)
     signature = model_signature(model)
     scheme = with_learned_ranges(SCHEMES[quantization], model, device.name)
@@ -242,13 +242,18 @@ def _evenly_spaced(arrays: Sequence[np.ndarray], most: int) -> list[np.ndarray]:
     return [array[kept] for array in arrays]
 
 
-def check_budget(flash_budget: Any) -> None:
-    """Raise a ValueError unless this can be a file's most bytes."""
+def check_budget(flash_budget: Any) -> int | None:
+    """Return a file's most bytes as a Python integer, which JSON can hold.
+
+    Raises:
+        ValueError: If it is neither None nor a positive integer.
+    """
     if flash_budget is not None and (not is_integer(flash_budget) or flash_budget <= 0):
         raise ValueError(
             "Expected `flash_budget` to be None or a positive number of bytes. Received: "
             f"flash_budget={flash_budget!r}"
         )
+    return None if flash_budget is None else int(flash_budget)
 
 
 def check_min_sqnr_db(least: Any) -> None:

@@ -220,9 +220,10 @@ def test_bad_data_are_named_before_anything_is_converted():
             convert(models.dense(), quantization="int8", calibration_data=bad)
 
 
-@pytest.mark.parametrize("bad", [0, -1.0, float("nan"), float("inf"), True, "20"])
+@pytest.mark.parametrize("bad", [0, -1.0, -20, float("nan"), float("inf"), True, False, "20"])
 def test_decibels_are_a_positive_number(bad):
-    with pytest.raises(ValueError, match=r"Expected `min_sqnr_db` to be .*Received: min_sqnr_db="):
+    message = r"Expected `min_sqnr_db` to be None or a positive number.*Received: min_sqnr_db="
+    with pytest.raises(ValueError, match=message):
         convert(models.dense(), min_sqnr_db=bad)
 
 
@@ -257,9 +258,8 @@ def test_an_outlier_among_the_rows_widens_the_range_of_min_and_max_only():
 def test_a_way_to_calibrate_must_be_known_and_of_use():
     model = models.dense()
     wanted = {"calibration_data": models.ROWS}
-    with pytest.raises(
-        ValueError, match=r"Expected `activation_ranges` to be one of .*Received: .*'entropy'"
-    ):
+    message = r"Expected `activation_ranges` to be one of .*Received: .*'entropy'"
+    with pytest.raises(ValueError, match=message):
         convert(model, quantization="int8", activation_ranges="entropy", **wanted)
     for quantization in ("float32", "dynamic"):
         with pytest.raises(
@@ -273,15 +273,9 @@ def test_decibels_that_can_be_asked_for(right):
     check_min_sqnr_db(right)
 
 
-@pytest.mark.parametrize("wrong", [0, -20, float("nan"), float("inf"), False, "20"])
-def test_decibels_that_cannot(wrong):
-    with pytest.raises(ValueError, match="Expected `min_sqnr_db` to be None or a positive number"):
-        check_min_sqnr_db(wrong)
-
-
 def test_a_budget_is_a_whole_number_of_bytes():
-    check_budget(None)
-    check_budget(1)
+    assert check_budget(None) is None
+    assert type(check_budget(np.int64(1))) is int
     with pytest.raises(ValueError, match=r"Received: flash_budget=1\.5"):
         check_budget(1.5)
 
