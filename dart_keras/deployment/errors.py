@@ -36,7 +36,7 @@ class InaccurateError(ConversionError):
 
     Attributes:
         runtime: Where they are.
-        outputs: What was measured of each output there, as `comparison.compare` returns it.
+        outputs: What was measured of each output there, as `output_errors.compare` returns it.
     """
 
     def __init__(self, message: str, runtime: str, outputs: Sequence[dict[str, Any]]) -> None:

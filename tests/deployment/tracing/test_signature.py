@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -87,6 +89,8 @@ def test_random_rows_fit_the_inputs():
     (ids,) = signature.random_rows()
     assert (ids.shape, ids.dtype) == ((32, 6), "int32")
     assert 0 <= ids.min() <= ids.max() < signature.id_bound
+    (few,) = replace(signature, id_bound=5).random_rows()
+    assert set(np.unique(few)) == set(range(5))
     first, second = model_signature(models.two_in_three_out()).random_rows(rows=3)
     assert (first.shape, second.shape, first.dtype) == ((3, 5), (3, 7), "float32")
 
