@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dart_keras.utils.optional_imports import require
+
 __all__ = ["DEVICES", "CostModel", "Device", "Runtime", "find_device", "register"]
 
 # The values of `quantization` in `dart_keras.deployment.convert`.
@@ -75,16 +77,26 @@ class Runtime:
 
     Attributes:
         package: The Python package that runs it on this computer.
+        module: The module that the package installs.
         has_arena: Whether all that it computes lies in one block of memory of a fixed size.
     """
 
     package: str
+    module: str
     has_arena: bool
+
+    def require(self) -> None:
+        """Check that the package is installed.
+
+        Raises:
+            ImportError: If it is not.
+        """
+        require(self.module, self.package)
 
 
 RUNTIMES = {
-    "litert": Runtime("ai-edge-litert", has_arena=False),
-    "tflm": Runtime("tflite-micro", has_arena=True),
+    "litert": Runtime("ai-edge-litert", "ai_edge_litert", has_arena=False),
+    "tflm": Runtime("tflite-micro", "tflite_micro", has_arena=True),
 }
 
 

@@ -116,6 +116,13 @@ def test_unknown_names_list_what_there_is():
             find_file_device("raspberry-pi", wrong)
 
 
+def test_a_runtime_that_is_not_installed_is_told_before_any_work(monkeypatch):
+    missing = replace(RUNTIMES["tflm"], module="no_such_module")
+    monkeypatch.setitem(RUNTIMES, "tflm", missing)
+    with pytest.raises(ImportError, match=r"`tflite-micro`.*pip install"):
+        dk.deployment.convert("not even a model", "microcontroller")
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [

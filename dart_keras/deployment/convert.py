@@ -16,7 +16,7 @@ from dart_keras.deployment.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.tracing.function import in_float32
 from dart_keras.deployment.tracing.signature import ModelSignature, model_signature
 from dart_keras.deployment.validation.target_check import judge, keras_outputs
-from dart_keras.devices import Device, find_file_device
+from dart_keras.devices import RUNTIMES, Device, find_file_device
 from dart_keras.utils.argument_checks import is_integer
 from dart_keras.utils.keras_backend import require_tensorflow
 
@@ -110,6 +110,9 @@ def convert(
     require_tensorflow("conversion")
     flash_budget = check_budget(flash_budget)
     check_min_sqnr_db(min_sqnr_db)
+    # Before the work whose result they would run.
+    for name in device.runtimes:
+        RUNTIMES[name].require()
     signature = model_signature(model)
     scheme = with_learned_ranges(SCHEMES[quantization], model, device.name)
     check_activation_ranges(activation_ranges, scheme)

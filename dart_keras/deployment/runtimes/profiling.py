@@ -7,8 +7,8 @@ from dart_keras.deployment.runtimes import child_process
 from dart_keras.deployment.runtimes.executable import LITERT_KERNELS
 from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.deployment.runtimes.result import Examples
+from dart_keras.devices import RUNTIMES
 from dart_keras.utils.argument_checks import is_integer
-from dart_keras.utils.optional_imports import require
 from dart_keras.utils.table import Table, Tabular
 
 
@@ -102,11 +102,9 @@ def _cost(
 ) -> RuntimeCost:
     # None for TFLM, which has one set of kernels.
     kernels = LITERT_KERNELS.get(runtime)
-    if kernels is None:
-        require("tflite_micro", "tflite-micro")
-    else:
-        require("ai_edge_litert", "ai-edge-litert")
-        arena_size = None
+    interpreter = RUNTIMES[runtime if kernels is None else "litert"]
+    interpreter.require()
+    arena_size = arena_size if interpreter.has_arena else None
     request = {
         "content": content,
         "inputs": examples.inputs,

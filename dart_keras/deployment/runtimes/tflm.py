@@ -8,7 +8,7 @@ import numpy as np
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.runtimes import child_process
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
-from dart_keras.utils.optional_imports import require
+from dart_keras.devices import RUNTIMES
 
 # More bytes than any microcontroller has. Only what is used of them becomes real memory.
 LARGEST_ARENA = 64 * 2**20
@@ -40,7 +40,7 @@ def run_on_tflm(
         RefusedError: If the interpreter cannot run the file.
         ImportError: If `tflite-micro` is not installed.
     """
-    require("tflite_micro", "tflite-micro")
+    RUNTIMES["tflm"].require()
     request = {
         "content": content,
         "inputs": list(inputs),
