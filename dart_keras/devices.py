@@ -127,6 +127,11 @@ class Device:
     unsupported: Mapping[str, str] = field(default_factory=dict, hash=False)
     scale_tolerance: float = 0.5
 
+    def __post_init__(self) -> None:
+        # Plans are cached by the device, so lists will not do.
+        for name in ("runtimes", "quantizations"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     @property
     def runs_files(self) -> bool:
         """Whether it runs `.tflite` files: one row at a time, with cores that are constants."""

@@ -97,6 +97,12 @@ def test_every_device_runs_or_explains_each_quantization(device):
                 find_file_device(device.name, name)
 
 
+def test_lists_become_tuples_so_that_plans_can_be_cached():
+    lists = {name: list(getattr(BOARD, name)) for name in ("runtimes", "quantizations")}
+    assert replace(BOARD, **lists) == BOARD
+    assert hash(replace(BOARD, **lists)) == hash(BOARD)
+
+
 def test_what_runs_files_has_constant_cores_and_knows_its_arena():
     assert not DEVICES["cpu"].runs_files
     assert {d.name for d in DEVICES.values() if d.has_arena} == {"microcontroller", "esp32"}
