@@ -103,7 +103,7 @@ def test_lists_become_tuples_so_that_plans_can_be_cached():
     assert hash(replace(BOARD, **lists)) == hash(BOARD)
 
 
-def test_what_runs_files_has_constant_cores_and_knows_its_arena():
+def test_which_devices_run_files_and_which_have_an_arena():
     assert not DEVICES["cpu"].runs_files
     assert {d.name for d in DEVICES.values() if d.has_arena} == {"microcontroller", "esp32"}
 
