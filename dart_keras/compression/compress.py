@@ -5,14 +5,14 @@ import keras
 
 from dart_keras.budgets import Budget
 from dart_keras.compression.calibration.batches import CalibrationBatches
-from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.calibration.layer_statistics import calibration_statistics
 from dart_keras.compression.compressible import LayerFilter, find_compressible_layers
 from dart_keras.compression.compression_report import CompressionReport, make_report
 from dart_keras.compression.distillation.trainer import Distillation, check_repeatable
 from dart_keras.compression.search.budget_search import after_training, solve
 from dart_keras.compression.search.solution import Solution
-from dart_keras.compression.search.student import Fitter
-from dart_keras.compression.sensitivity import Sensitivity, take_measurements
+from dart_keras.compression.search.student import StudentBuilder
+from dart_keras.compression.sensitivity import Sensitivity, measured_losses
 from dart_keras.utils.argument_checks import is_integer
 
 
@@ -92,35 +92,35 @@ def compress(
         )
     if recovery_epochs:
         check_repeatable(calibration_data)
-    data = observer = None
+    data = statistics = None
     if calibration_data is not None:
         data = CalibrationBatches(model, calibration_data, every_row=recovery_epochs > 0)
-        observer = Observer(model, compressibles, data.some, others)
-    fitter = Fitter(model, compressibles, observer)
-    if sensitivity is not None:
-        take_measurements(fitter, sensitivity)
-    solutions = solve(fitter, budget, with_balanced=recovery_epochs > 0)
+        statistics = calibration_statistics(model, compressibles, data.some, others)
+    measured = None if sensitivity is None else measured_losses(sensitivity, compressibles)
+    builder = StudentBuilder(model, compressibles, statistics, measured)
+    solutions = solve(builder, budget, with_balanced=recovery_epochs > 0)
     # Before training, so that they are of the decomposition alone.
     ends = [
-        None if observer is None else fitter.end_errors(each.fitted, observer) for each in solutions
+        None if statistics is None else builder.end_errors(each.fitted, statistics)
+        for each in solutions
     ]
     best = 0
     if recovery_epochs and data is not None:
         distillation = Distillation(model, data, recovery_epochs)
-        solutions = [_recovered(fitter, budget, each, distillation) for each in solutions]
+        solutions = [_recovered(builder, budget, each, distillation) for each in solutions]
         errors = [distillation.error(each.model) for each in solutions]
         best = errors.index(min(errors))
-    report = make_report(found, fitter, solutions[best], ends[best])
+    report = make_report(found, builder, solutions[best], ends[best])
     return solutions[best].model, report
 
 
 def _recovered(
-    fitter: Fitter, budget: Budget, solution: Solution, distillation: Distillation
+    builder: StudentBuilder, budget: Budget, solution: Solution, distillation: Distillation
 ) -> Solution:
     """Return a trained solution."""
     weights = solution.model.get_weights()
     distillation.train(solution.model, distillation.best_rate(solution.model))
-    trained = after_training(fitter, budget, solution)
+    trained = after_training(builder, budget, solution)
     if trained is None:
         solution.model.set_weights(weights)
     return trained or solution

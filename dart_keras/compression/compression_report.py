@@ -11,7 +11,7 @@ import keras
 from dart_keras.compression.compressible import Candidate, Factorization
 from dart_keras.compression.report_plot import Row, draw_report
 from dart_keras.compression.search.solution import Solution
-from dart_keras.compression.search.student import Fitted, Fitter
+from dart_keras.compression.search.student import Fitted, StudentBuilder
 from dart_keras.model_surgery.replace import own_weights
 from dart_keras.utils.table import Table, Tabular
 
@@ -174,7 +174,7 @@ def _share(error: float | None) -> str:
 
 def make_report(
     found: Sequence[Candidate],
-    fitter: Fitter,
+    builder: StudentBuilder,
     solution: Solution,
     ends: Sequence[float] | None,
 ) -> CompressionReport:
@@ -182,15 +182,15 @@ def make_report(
 
     Args:
         found: The original's layers with weights.
-        fitter: What fitted the layers.
+        builder: What fitted the layers.
         solution: What has been made of the model.
-        ends: As from `fitter.end_errors` before any recovery; `None` without calibration data.
+        ends: As from `builder.end_errors` before any recovery; `None` without calibration data.
     """
-    model, small, fitted = fitter.model, solution.model, solution.fitted
-    by_path = {each.path: k for k, each in enumerate(fitter.compressibles)}
+    model, small, fitted = builder.model, solution.model, solution.fitted
+    by_path = {each.path: k for k, each in enumerate(builder.compressibles)}
     taken_in = {
         id(each.norm)
-        for each, new in zip(fitter.compressibles, fitted, strict=True)
+        for each, new in zip(builder.compressibles, fitted, strict=True)
         if each.norm is not None and new.layer is not None
     }
     rows = []
@@ -198,13 +198,13 @@ def make_report(
         if path in by_path:
             k = by_path[path]
             end = None if ends is None else math.sqrt(ends[k])
-            rows.append(_layer_row(fitter, k, fitted[k], end, solution.reason))
+            rows.append(_layer_row(builder, k, fitted[k], end, solution.reason))
         elif id(layer) not in taken_in:
             count, size = _sizes(own_weights(layer))
             rows.append(
                 LayerReport(path, "", (), reason, count, count, size, size, None, None, 0.0, None)
             )
-    observer = fitter.observer
+    statistics = builder.statistics
     return CompressionReport(
         model.name,
         tuple(rows),
@@ -212,15 +212,15 @@ def make_report(
         small.count_params(),
         _sizes(model.weights)[1],
         _sizes(small.weights)[1],
-        None if observer is None else math.sqrt(observer.error_of_model(small)),
+        None if statistics is None else math.sqrt(statistics.error_of_model(small)),
         {} if solution.measured is None else solution.measured.as_dict(),
     )
 
 
 def _layer_row(
-    fitter: Fitter, k: int, fitted: Fitted, end_error: float | None, reason: str
+    builder: StudentBuilder, k: int, fitted: Fitted, end_error: float | None, reason: str
 ) -> LayerReport:
-    compressible = fitter.compressibles[k]
+    compressible = builder.compressibles[k]
     stays = fitted.layer is None
     is_refitted = fitted.factorization.is_exact and fitted.error > 0
     # A normalization that was not folded in has a row of its own.
@@ -234,7 +234,7 @@ def _layer_row(
     if not stays:
         after = fitted.factorization.parameters
         size_after = after * _width(compressible.layer.variable_dtype)
-    if len(fitter.factorizations[k]) == 1:
+    if len(builder.factorizations[k]) == 1:
         reason = "no factorization of it has fewer parameters"
     return LayerReport(
         compressible.path,
@@ -245,15 +245,15 @@ def _layer_row(
         after,
         size,
         size_after,
-        _products(compressible.dense, fitter, k),
-        _products(fitted.factorization, fitter, k),
+        _products(compressible.dense, builder, k),
+        _products(fitted.factorization, builder, k),
         math.sqrt(fitted.error),
         end_error,
     )
 
 
-def _products(factorization: Factorization, fitter: Fitter, k: int) -> int | None:
-    rows = fitter.observer.rows[k] if fitter.observer else None
+def _products(factorization: Factorization, builder: StudentBuilder, k: int) -> int | None:
+    rows = builder.statistics.rows[k] if builder.statistics else None
     return None if rows is None else round(factorization.multiply_adds * rows)
 
 

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from dart_keras.compression.calibration.batches import CalibrationBatches
-from dart_keras.compression.calibration.layer_statistics import Observer
-from dart_keras.compression.compressible import Factorization, LayerFilter, find_compressible_layers
-from dart_keras.compression.search.student import Fitter
+from dart_keras.compression.calibration.layer_statistics import calibration_statistics
+from dart_keras.compression.compressible import (
+    CompressibleLayer,
+    Factorization,
+    LayerFilter,
+    find_compressible_layers,
+)
+from dart_keras.compression.search.student import MeasuredLoss, StudentBuilder
 from dart_keras.compression.sensitivity_plot import draw_heat_map
 from dart_keras.utils.progress import progress
 from dart_keras.utils.table import Table, Tabular
@@ -150,19 +155,19 @@ def sensitivity(
     """
     compressibles, _, _ = find_compressible_layers(model, layers)
     data = CalibrationBatches(model, calibration_data)
-    observer = Observer(model, compressibles, data.some)
-    fitter = Fitter(model, compressibles, observer)
+    statistics = calibration_statistics(model, compressibles, data.some)
+    builder = StudentBuilder(model, compressibles, statistics)
     rows = []
     work = [
-        (k, each) for k, options in enumerate(fitter.factorizations) for each in _spread(options)
+        (k, each) for k, options in enumerate(builder.factorizations) for each in _spread(options)
     ]
     for k, factorization in progress(work, "measuring layers"):
         factorizations = [
             factorization if i == k else options[-1]
-            for i, options in enumerate(fitter.factorizations)
+            for i, options in enumerate(builder.factorizations)
         ]
-        fitted = fitter.fit(factorizations, refit=False)
-        end = fitter.end_errors(fitted, observer)[k]
+        fitted = builder.fit(factorizations, refit=False)
+        end = builder.end_errors(fitted, statistics)[k]
         errors = math.sqrt(fitted[k].error), math.sqrt(end)
         rows.append(Measurement(compressibles[k].path, factorization, *errors))
     return Sensitivity(
@@ -170,25 +175,25 @@ def sensitivity(
     )
 
 
-def take_measurements(fitter: Fitter, sensitivity: Sensitivity) -> None:
-    """Let a fitter choose among the factorizations that were measured, by what was measured.
+def measured_losses(
+    sensitivity: Sensitivity, compressibles: Sequence[CompressibleLayer]
+) -> list[list[MeasuredLoss]]:
+    """Return for each layer the factorizations that were measured, with their losses.
 
     Raises:
-        ValueError: If the table is not one of the fitter's compressible layers.
+        ValueError: If the table is not one of these layers.
     """
-    names = [each.path for each in fitter.compressibles]
-    sizes = {each.path: each.dense.parameters for each in fitter.compressibles}
+    names = [each.path for each in compressibles]
+    sizes = {each.path: each.dense.parameters for each in compressibles}
     if not isinstance(sensitivity, Sensitivity) or any(
         sensitivity.parameters.get(name) != sizes[name] for name in names
     ):
         raise ValueError(
             f"Expected the `sensitivity` of the layers {names}. Received: {sensitivity!r}"
         )
-    for k, name in enumerate(names):
-        measured = sensitivity.of(name)
-        whole = fitter.factorizations[k][-1]
-        fitter.factorizations[k] = [*(row.factorization for row in measured), whole]
-        fitter.losses[k] = [*(row.end_error**2 for row in measured), 0.0]
+    return [
+        [(row.factorization, row.end_error**2) for row in sensitivity.of(name)] for name in names
+    ]
 
 
 def _spread(factorizations: Sequence[Factorization]) -> list[Factorization]:

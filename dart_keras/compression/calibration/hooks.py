@@ -11,19 +11,19 @@ from dart_keras.compression.compressible.base import CompressibleLayer
 
 # A compressible layer's place in the list, the inputs of a call and its outputs before the
 # activation.
-Listener = Callable[[int, Any, Any], None]
+ForwardHook = Callable[[int, Any, Any], None]
 
 
 @contextmanager
-def listening(
-    copies: dict[int, keras.Layer], compressibles: Sequence[CompressibleLayer], listener: Listener
+def forward_hooks(
+    copies: dict[int, keras.Layer], compressibles: Sequence[CompressibleLayer], hook: ForwardHook
 ) -> Iterator[None]:
-    """Tell a listener of every call of compressible layers in a copy of their model.
+    """Call a hook after every call of compressible layers in a copy of their model.
 
     Args:
         copies: By the `id` of a layer of the model its copy, as `copy_model` gives them.
         compressibles: Compressible layers of the model.
-        listener: Called after each call of a layer, and of the normalization after it. Calls inside
+        hook: Called after each call of a layer, and of the normalization after it. Calls inside
             loops that the backend compiles, whose values cannot be seen, are passed over, and
             reversed ones of embeddings.
     """
@@ -36,7 +36,7 @@ def listening(
     try:
         for place, compressible in enumerate(compressibles):
             layer: Any = copies[id(compressible.layer)]
-            watch = _Watch(compressible, place, listener)
+            watch = _Watch(compressible, place, hook)
             change(layer, "call", watch.noting_inputs(layer.call, compressible.norm is None))
             if compressible.norm is not None:
                 norm: Any = copies[id(compressible.norm)]
@@ -53,7 +53,7 @@ def listening(
                 setattr(layer, name, before)
 
 
-def route(layer: Any, replacement: keras.Layer | None) -> None:
+def redirect_call(layer: Any, replacement: keras.Layer | None) -> None:
     """Let another layer answer for one, or with `None` its inputs."""
     # A function, because Keras would track a layer as its own.
     layer.call = lambda inputs, **kwargs: (
@@ -64,10 +64,10 @@ def route(layer: Any, replacement: keras.Layer | None) -> None:
 class _Watch:
     """Brings together what a layer is given and what it makes of it."""
 
-    def __init__(self, compressible: CompressibleLayer, place: int, listener: Listener) -> None:
+    def __init__(self, compressible: CompressibleLayer, place: int, hook: ForwardHook) -> None:
         self._compressible = compressible
         self._place = place
-        self._listener = listener
+        self._hook = hook
         self._inputs: Any = None
         self._outputs: Any = None
 
@@ -100,7 +100,7 @@ class _Watch:
 
     def _tell(self, outputs: Any) -> None:
         if self._compressible.is_forward(self._inputs, outputs) and not _is_symbolic(outputs):
-            self._listener(self._place, self._inputs, outputs)
+            self._hook(self._place, self._inputs, outputs)
 
 
 def _is_symbolic(tensor: Any) -> bool:

@@ -2,20 +2,18 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.calibration.hooks import listening
+from dart_keras.compression.calibration.gauss_newton import gauss_newton_matrices
+from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import infer
-from dart_keras.compression.calibration.output_loss import (
-    OutputStatistics,
-    end_error,
-    sensitivities,
-)
-from dart_keras.compression.calibration.partial_runs import Outputs, Runs, spans_of
+from dart_keras.compression.calibration.output_loss import OutputStatistics, end_error
+from dart_keras.compression.calibration.partial_runs import Outputs, Runs, Spans, spans_of
 from dart_keras.compression.compressible import CompressibleLayer
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.utils.progress import progress
@@ -26,14 +24,11 @@ _ENOUGH_ROWS = 2**15
 _ROWS_PER_INPUT = 16
 
 
-class Observer:
-    """A copy of a model, and what its compressible layers do with calibration batches.
+@dataclass(frozen=True, eq=False)
+class CalibrationStatistics:
+    """What a model's compressible layers do with calibration batches.
 
-    Args:
-        model: A built model. It is left as it is.
-        compressibles: Compressible layers of it.
-        batches: Calibration batches, one or more.
-        others: Layers whose products are counted, too.
+    `calibration_statistics` makes it.
 
     Attributes:
         batches: The batches.
@@ -47,37 +42,17 @@ class Observer:
         other_multiply_adds: Products by the matrices of the other layers for one row.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        compressibles: Sequence[CompressibleLayer],
-        batches: Sequence[Any],
-        others: Sequence[CompressibleLayer] = (),
-    ) -> None:
-        self._compressibles = compressibles
-        self.batches = batches
-        self._reference, self._copies = copy_model(model)
-        self.rows: list[float] = []
-        statistics = self._count([*compressibles, *others])
-        rows, self.rows = self.rows, self.rows[: len(compressibles)]
-        self.other_multiply_adds = sum(
-            each.dense.multiply_adds * count
-            for each, count in zip(others, rows[len(compressibles) :], strict=True)
-        )
-        self._spans = spans_of(self._reference, self._copies, compressibles, batches[0])
-        if self._spans.keys() < {k for k, count in enumerate(self.rows) if count}:
-            self._spans = {}  # the first batch does not show where all of them are
-        # Runs go forward only, and some layers begin before others whose outputs are told earlier.
-        self.order.sort(key=lambda k: self._spans.get(k, (0, 0))[0])
-        variances = statistics.variances()
-        found = sensitivities(self._reference, self._copies, compressibles, batches, variances)
-        self.evidence = self._collect(found)
-        self.weights = [
-            1.0 if known is None else each.variance(seen, known) * count
-            for each, seen, known, count in zip(
-                compressibles, self.evidence, found, self.rows, strict=True
-            )
-        ]
+    batches: Sequence[Any]
+    evidence: Sequence[Any]
+    order: Sequence[int]
+    weights: Sequence[float]
+    rows: Sequence[float]
+    other_multiply_adds: float
+    _compressibles: Sequence[CompressibleLayer]
+    _reference: keras.Model
+    _copies: dict[int, keras.Layer]
+    _spans: Spans
+    _calls: "_Calls"
 
     def runs_of(self, student: keras.Model) -> Runs:
         """Return runs of another copy of the model on the batches."""
@@ -108,7 +83,7 @@ class Observer:
             expected = self._calls_in(k, place, originals, self._copies)
             seen = self._calls_in(k, place, student, copies)
             for (inputs, _), (_, outputs) in zip(seen, expected, strict=True):
-                compressible.add(evidence, _array(inputs), _array(outputs), self._steps[k])
+                compressible.add(evidence, _array(inputs), _array(outputs), self._calls.steps[k])
                 rows += 1
         return evidence if rows else None
 
@@ -119,68 +94,153 @@ class Observer:
             outputs: A function of a batch's place.
         """
         places = range(len(self.batches))
-        return end_error(map(self._outputs, places), map(outputs, places))
+        return end_error(map(self._calls.outputs, places), map(outputs, places))
 
     def error_of_model(self, student: keras.Model) -> float:
         """Return the relative squared error of the outputs of another model."""
         return self.error_of(lambda place: infer(student, self.batches[place]))
-
-    def _count(self, every: Sequence[CompressibleLayer]) -> OutputStatistics:
-        """Find out how often layers are called and for how many rows."""
-        statistics = OutputStatistics()
-        counts: dict[int, int] = {}
-        calls: dict[int, int] = {}
-
-        def count(place: int, _: Any, outputs: Any) -> None:
-            rows = len(every[place].output_rows(_array(outputs)))
-            counts[place] = counts.get(place, 0) + rows
-            calls[place] = calls.get(place, 0) + 1
-
-        with listening(self._copies, every, count):
-            self._outputs = Outputs(self._reference, self.batches)
-        for place in range(len(self.batches)):
-            statistics.add(self._outputs(place))
-        # Unless the model decides by the data how often a layer is called.
-        self._calls = {
-            k: n // len(self.batches) for k, n in calls.items() if not n % len(self.batches)
-        }
-        samples = sum(len(keras.tree.flatten(batch)[0]) for batch in self.batches)
-        self.rows = [counts.get(place, 0) / samples for place in range(len(every))]
-        places = range(len(self._compressibles))
-        self.order = [k for k in counts if k in places] + [k for k in places if k not in counts]
-        self._steps = [_step(each, counts.get(k, 0)) for k, each in enumerate(self._compressibles)]
-        return statistics
-
-    def _collect(self, sensitivities: Sequence[np.ndarray | None]) -> list[Any]:
-        """Return what the layers see in the original model."""
-        evidence = [
-            each.evidence(known)
-            for each, known in zip(self._compressibles, sensitivities, strict=True)
-        ]
-
-        def take(k: int, inputs: Any, outputs: Any) -> None:
-            self._compressibles[k].add(evidence[k], _array(inputs), _array(outputs), self._steps[k])
-
-        with listening(self._copies, self._compressibles, take):
-            for batch in progress(self.batches, "calibrating"):
-                infer(self._reference, batch)
-        return [known if self.rows[k] else None for k, known in enumerate(evidence)]
 
     def _calls_in(
         self, k: int, place: int, runs: Runs, copies: dict[int, keras.Layer]
     ) -> list[tuple[Any, Any]]:
         """Return a layer's inputs and outputs in a batch, for all of its calls or the first few."""
         calls: list[tuple[Any, Any]] = []
-        most = self._calls.get(k)
+        most = self._calls.in_a_batch.get(k)
 
         def take(_: int, inputs: Any, outputs: Any) -> None:
             calls.append((inputs, outputs))
             if len(calls) == most:
                 raise _Enough
 
-        with listening(copies, [self._compressibles[k]], take), contextlib.suppress(_Enough):
+        with forward_hooks(copies, [self._compressibles[k]], take), contextlib.suppress(_Enough):
             runs.through(k, place)
         return calls
+
+
+def calibration_statistics(
+    model: keras.Model,
+    compressibles: Sequence[CompressibleLayer],
+    batches: Sequence[Any],
+    others: Sequence[CompressibleLayer] = (),
+) -> CalibrationStatistics:
+    """Return what calibration batches show of a model, which is run on them several times.
+
+    Args:
+        model: A built model. It is left as it is.
+        compressibles: Compressible layers of it.
+        batches: Calibration batches, one or more.
+        others: Layers whose products are counted, too.
+    """
+    reference, copies = copy_model(model)
+    calls = _count_calls(reference, copies, [*compressibles, *others], batches)
+    rows = calls.rows[: len(compressibles)]
+    other_multiply_adds = sum(
+        each.dense.multiply_adds * count
+        for each, count in zip(others, calls.rows[len(compressibles) :], strict=True)
+    )
+    spans = spans_of(reference, copies, compressibles, batches[0])
+    if spans.keys() < {k for k, count in enumerate(rows) if count}:
+        spans = {}  # the first batch does not show where all of them are
+    places = range(len(compressibles))
+    called = [k for k in calls.order if k in places]
+    # Runs go forward only, and some layers begin before others whose outputs are told earlier.
+    order = sorted(
+        [*called, *(k for k in places if k not in called)], key=lambda k: spans.get(k, (0, 0))[0]
+    )
+    variances = calls.output_statistics.variances()
+    found = gauss_newton_matrices(reference, copies, compressibles, batches, variances)
+    evidence = _collect(reference, copies, compressibles, batches, found, calls.steps)
+    evidence = [known if count else None for known, count in zip(evidence, rows, strict=True)]
+    weights = [
+        1.0 if known is None else each.variance(seen, known) * count
+        for each, seen, known, count in zip(compressibles, evidence, found, rows, strict=True)
+    ]
+    return CalibrationStatistics(
+        batches,
+        evidence,
+        order,
+        weights,
+        rows,
+        other_multiply_adds,
+        compressibles,
+        reference,
+        copies,
+        spans,
+        calls,
+    )
+
+
+class _Calls(NamedTuple):
+    """How often layers are called and for how many rows.
+
+    Attributes:
+        outputs: The model's outputs for each batch.
+        output_statistics: Of all batches.
+        order: The places of the layers that are called, the first call first.
+        rows: For each layer, its rows for one row of the model's inputs.
+        steps: For each layer, of how many rows one is enough.
+        in_a_batch: By a layer's place its calls in a batch, where all batches have as many.
+    """
+
+    outputs: Outputs
+    output_statistics: OutputStatistics
+    order: list[int]
+    rows: list[float]
+    steps: list[int]
+    in_a_batch: dict[int, int]
+
+
+def _count_calls(
+    model: keras.Model,
+    copies: dict[int, keras.Layer],
+    compressibles: Sequence[CompressibleLayer],
+    batches: Sequence[Any],
+) -> _Calls:
+    statistics = OutputStatistics()
+    counts: dict[int, int] = {}
+    calls: dict[int, int] = {}
+
+    def count(place: int, _: Any, outputs: Any) -> None:
+        rows = len(compressibles[place].output_rows(_array(outputs)))
+        counts[place] = counts.get(place, 0) + rows
+        calls[place] = calls.get(place, 0) + 1
+
+    with forward_hooks(copies, compressibles, count):
+        outputs = Outputs(model, batches)
+    for place in range(len(batches)):
+        statistics.add(outputs(place))
+    samples = sum(len(keras.tree.flatten(batch)[0]) for batch in batches)
+    return _Calls(
+        outputs,
+        statistics,
+        list(counts),
+        [counts.get(place, 0) / samples for place in range(len(compressibles))],
+        [_step(each, counts.get(k, 0)) for k, each in enumerate(compressibles)],
+        # Unless the model decides by the data how often a layer is called.
+        {k: n // len(batches) for k, n in calls.items() if not n % len(batches)},
+    )
+
+
+def _collect(
+    model: keras.Model,
+    copies: dict[int, keras.Layer],
+    compressibles: Sequence[CompressibleLayer],
+    batches: Sequence[Any],
+    sensitivities: Sequence[np.ndarray | None],
+    steps: Sequence[int],
+) -> list[Any]:
+    """Return what the layers see in the original model."""
+    evidence = [
+        each.evidence(known) for each, known in zip(compressibles, sensitivities, strict=True)
+    ]
+
+    def take(k: int, inputs: Any, outputs: Any) -> None:
+        compressibles[k].add(evidence[k], _array(inputs), _array(outputs), steps[k])
+
+    with forward_hooks(copies, compressibles, take):
+        for batch in progress(batches, "calibrating"):
+            infer(model, batch)
+    return evidence
 
 
 class _Enough(BaseException):

@@ -1,27 +1,11 @@
-"""How far a model's outputs are from another's, and what each layer's errors do to them."""
+"""How far a model's outputs are from another's."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
-
-from dart_keras.compression.calibration.hooks import listening
-from dart_keras.compression.calibration.inference import infer
-from dart_keras.compression.compressible import CompressibleLayer
-from dart_keras.utils.progress import progress
-
-# Random directions in the outputs for each batch, and rows that are enough of them.
-_PROBES = 8
-# Rows of gradients that are enough of a layer, at least and for each number of its output.
-_ENOUGH_ROWS = 2**14
-_ROWS_PER_OUTPUT = 16
-# So few numbers in a row of outputs are gone through one by one.
-_FEW = 16
-_MOST_ROWS = 1024
-
 
 # Sums of numbers this close to 1 are those of probabilities, which float16 has, too.
 _SUM_TOLERANCE = 1e-2
@@ -119,97 +103,6 @@ def end_error(expected: Iterable[Any], received: Iterable[Any]) -> float:
     for pair in zip(expected, received, strict=True):
         statistics.add(*pair)
     return statistics.relative_error()
-
-
-def sensitivities(
-    model: keras.Model,
-    copies: dict[int, keras.Layer],
-    compressibles: Sequence[CompressibleLayer],
-    batches: Sequence[Any],
-    variances: Sequence[float],
-) -> list[np.ndarray | None]:
-    """Return E[J'J] for each layer, J the derivative of the model's outputs by the layer's.
-
-    Estimated by random directions v in the outputs, for which E[v v'] is the identity (Hutchinson
-    1990), the outputs divided by the root of their variance; exact for the rows at hand where an
-    output row holds few numbers.
-
-    Args:
-        model: A copy of the model that the layers are of.
-        copies: By the `id` of a layer of the model its copy.
-        compressibles: Compressible layers of the model.
-        batches: Inputs.
-        variances: Of the outputs, as from `OutputStatistics`.
-
-    Returns:
-        Arrays of shape (M, M), which map an error of one row at the layer to the relative squared
-        model output error; `None` for layers that the outputs do not depend on, and for all where
-        Keras does not run on TensorFlow.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return [None] * len(compressibles)
-    import tensorflow as tf
-
-    rng = np.random.default_rng(0)
-    sums: list[Any] = [0.0] * len(compressibles)
-    counts = [0] * len(compressibles)
-    rows = 0
-    for batch in progress(batches, "differentiating outputs"):
-        seen: list[tuple[int, Any]] = []
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-
-            def watch(place: int, _: Any, outputs: Any, tape: Any = tape, seen: Any = seen) -> None:
-                tape.watch(outputs)
-                seen.append((place, outputs))
-
-            with listening(copies, compressibles, watch):
-                outputs = infer(model, batch)
-                outputs = compared_outputs(outputs, outputs)
-        # A row of the calibration data may make several rows of an output.
-        scales = [
-            (len(variances) * variance * max(1, math.prod(y.shape[1:-1]))) ** -0.5
-            for y, variance in zip(outputs, variances, strict=True)
-        ]
-        # More rows would say the same of a layer in sequences or pictures.
-        unknown = [
-            place
-            for place, compressible in enumerate(compressibles)
-            if counts[place] < max(_ENOUGH_ROWS, _ROWS_PER_OUTPUT * compressible.kernel.shape[1])
-        ]
-        shapes = [tuple(y.shape) for y in outputs]
-        for directions in _directions(shapes, rng):
-            probes = [
-                tf.constant(direction * scale, y.dtype)
-                for y, direction, scale in zip(outputs, directions, scales, strict=True)
-            ]
-            gradients = tape.gradient(outputs, [z for _, z in seen], output_gradients=probes)
-            for (place, _), gradient in zip(seen, gradients, strict=True):
-                if gradient is not None and place in unknown:
-                    g = compressibles[place].output_rows(np.asarray(gradient, np.float32))
-                    # TensorFlow's product in single precision takes a fraction of NumPy's time.
-                    sums[place] = sums[place] + tf.matmul(g, g, True).numpy().astype(np.float64)
-                    counts[place] += len(g)
-        del tape
-        rows += len(keras.tree.flatten(batch)[0])
-        if rows >= _MOST_ROWS:
-            break
-    return [
-        total / count if count and np.trace(total) > 0 else None
-        for total, count in zip(sums, counts, strict=True)
-    ]
-
-
-def _directions(
-    shapes: Sequence[tuple[int, ...]], rng: np.random.Generator
-) -> Iterator[list[np.ndarray]]:
-    """Yield directions v in outputs of some shapes; the mean of v v' is close to the identity."""
-    if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][1] <= _FEW:
-        numbers = shapes[0][1]
-        for k in range(numbers):
-            yield [np.broadcast_to(np.sqrt(numbers) * np.eye(numbers)[k], shapes[0])]
-        return
-    for _ in range(_PROBES):
-        yield [rng.normal(size=shape) for shape in shapes]
 
 
 def _rows(outputs: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.compression.calibration.hooks import listening
+from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import infer, infer_checked
 from dart_keras.compression.compressible import CompressibleLayer
 from dart_keras.private_apis import GraphRun, can_be_stepped
@@ -46,7 +46,7 @@ def spans_of(
 
         # Layers with a normalization begin at the layer and end at the normalization.
         every = [*compressibles, *map(_without_norm, compressibles)]
-        with listening(copies, every, note), keras.StatelessScope():
+        with forward_hooks(copies, every, note), keras.StatelessScope():
             received = run.outputs()
     # Whatever is unusual about the model, it can be run as a whole.
     except Exception:

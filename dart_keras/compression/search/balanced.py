@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dart_keras.compression.compressible import Factorization
 from dart_keras.compression.search.model_costs import Costs, cost_of
 from dart_keras.compression.search.solution import Solution
-from dart_keras.compression.search.student import Fitter
+from dart_keras.compression.search.student import StudentBuilder
 
 # Layers with less of a model's parameters than this are left whole beside balanced TT matrices.
 _SMALL = 0.01
@@ -14,7 +14,7 @@ _Options = dict[int, list[Factorization]]
 
 
 def solve_balanced(
-    fitter: Fitter, costs: Costs, limit: int, factorizations: Sequence[Factorization]
+    builder: StudentBuilder, costs: Costs, limit: int, factorizations: Sequence[Factorization]
 ) -> Solution | None:
     """Return a solution with balanced TT matrices, all of the largest rank that fits.
 
@@ -27,7 +27,7 @@ def solve_balanced(
     but the mean of these, out of a large bias, and from there training ends farther away.
 
     Args:
-        fitter: Of the model.
+        builder: Of the model.
         costs: What counts against the limit.
         limit: The most that the whole model may cost.
         factorizations: Of the layers, within the limit. Those of large layers that are not of low
@@ -37,23 +37,23 @@ def solve_balanced(
         The solution; `None` where nothing can be balanced within the limit.
     """
     balanced = {
-        k: [each for each in fitter.factorizations[k] if each.kind == "TT matrix"]
+        k: [each for each in builder.factorizations[k] if each.kind == "TT matrix"]
         for k, factorization in enumerate(factorizations)
         if factorization.kind == "low rank"
     }
     balanced = {k: options for k, options in balanced.items() if options}
-    most = _SMALL * fitter.model.count_params()
-    small = [k for k in balanced if fitter.compressibles[k].dense.parameters < most]
+    most = _SMALL * builder.model.count_params()
+    small = [k for k in balanced if builder.compressibles[k].dense.parameters < most]
     chosen = list(factorizations)
     for k in small:
-        chosen[k] = fitter.factorizations[k][-1]
+        chosen[k] = builder.factorizations[k][-1]
     large = {k: options for k, options in balanced.items() if k not in small}
-    found = _of_one_rank(fitter, costs, limit, chosen, large)
-    return found or _of_one_rank(fitter, costs, limit, factorizations, balanced)
+    found = _of_one_rank(builder, costs, limit, chosen, large)
+    return found or _of_one_rank(builder, costs, limit, factorizations, balanced)
 
 
 def _of_one_rank(
-    fitter: Fitter,
+    builder: StudentBuilder,
     costs: Costs,
     limit: int,
     factorizations: Sequence[Factorization],
@@ -67,9 +67,9 @@ def _of_one_rank(
             # A layer without a rank so small has its smallest.
             within = [each for each in options if _rank(each) <= rank]
             chosen[k] = max(within, key=_rank) if within else min(options, key=_rank)
-        if cost_of(fitter, costs, chosen) <= limit:
-            fitted = fitter.decompose(chosen)
-            return Solution(fitter.assemble(fitted), fitted)
+        if cost_of(builder, costs, chosen) <= limit:
+            fitted = builder.decompose(chosen)
+            return Solution(builder.assemble(fitted), fitted)
     return None
 
 

@@ -12,14 +12,14 @@ from dart_keras.compression.search.balanced import solve_balanced
 from dart_keras.compression.search.file_size import remeasured, solve_file
 from dart_keras.compression.search.model_costs import Costs, multiply_add_costs, parameter_costs
 from dart_keras.compression.search.solution import Solution, solve_cost, solve_tolerance
-from dart_keras.compression.search.student import Fitter
+from dart_keras.compression.search.student import StudentBuilder
 
 
-def solve(fitter: Fitter, budget: Budget, with_balanced: bool) -> list[Solution]:
+def solve(builder: StudentBuilder, budget: Budget, with_balanced: bool) -> list[Solution]:
     """Return the solution that does the least damage within a budget.
 
     Args:
-        fitter: Of the model.
+        builder: Of the model.
         budget: The limit.
         with_balanced: Whether a second solution, of balanced TT matrices, is wanted as well; there
             is one for budgets of parameters and multiply-adds only, and not always.
@@ -29,25 +29,25 @@ def solve(fitter: Fitter, budget: Budget, with_balanced: bool) -> list[Solution]
     """
     match budget:
         case Parameters():
-            return _within(fitter, parameter_costs(fitter), budget, with_balanced)
+            return _within(builder, parameter_costs(builder), budget, with_balanced)
         case MultiplyAdds():
-            return _within(fitter, multiply_add_costs(fitter), budget, with_balanced)
+            return _within(builder, multiply_add_costs(builder), budget, with_balanced)
         case FlashBytes() | ArenaBytes():
-            return [solve_file(fitter, budget)]
+            return [solve_file(builder, budget)]
         case RelativeError():
-            return [solve_tolerance(fitter, budget.tolerance)]
+            return [solve_tolerance(builder, budget.tolerance)]
 
 
-def after_training(fitter: Fitter, budget: Budget, solution: Solution) -> Solution | None:
+def after_training(builder: StudentBuilder, budget: Budget, solution: Solution) -> Solution | None:
     """Return a solution whose weights have changed, `None` if it no longer keeps to the budget."""
     match budget:
         case FlashBytes() | ArenaBytes():
-            return remeasured(fitter, budget, solution)
+            return remeasured(builder, budget, solution)
     return solution
 
 
 def _within(
-    fitter: Fitter, costs: Costs, budget: Parameters | MultiplyAdds, with_balanced: bool
+    builder: StudentBuilder, costs: Costs, budget: Parameters | MultiplyAdds, with_balanced: bool
 ) -> list[Solution]:
     if costs.smallest > budget.n:
         raise ValueError(
@@ -55,9 +55,9 @@ def _within(
             "factorizations of all layers and the rest of the model take. "
             f"Received: {budget}"
         )
-    solution = solve_cost(fitter, costs, budget.n)
+    solution = solve_cost(builder, costs, budget.n)
     if not with_balanced:
         return [solution]
     factorizations = [new.factorization for new in solution.fitted]
-    balanced = solve_balanced(fitter, costs, budget.n, factorizations)
+    balanced = solve_balanced(builder, costs, budget.n, factorizations)
     return [solution] if balanced is None else [solution, balanced]

@@ -10,12 +10,12 @@ from dart_keras.compression.calibration.batches import MOST_ROWS
 from dart_keras.compression.compressible import Factorization
 from dart_keras.compression.search.model_costs import choose, cost_of, file_byte_costs
 from dart_keras.compression.search.solution import Solution, solution_of, solve_cost
-from dart_keras.compression.search.student import Fitter
+from dart_keras.compression.search.student import StudentBuilder
 from dart_keras.deployment.file_sizes import check_file_budget, file_sizes
 from dart_keras.utils.size_search import Measured, largest_within
 
 
-def solve_file(fitter: Fitter, budget: FlashBytes | ArenaBytes) -> Solution:
+def solve_file(builder: StudentBuilder, budget: FlashBytes | ArenaBytes) -> Solution:
     """Return the solution with the largest file, by estimate, that keeps to a budget.
 
     The first file decides which power of the losses is the best for the model, as in `solve_cost`.
@@ -25,17 +25,17 @@ def solve_file(fitter: Fitter, budget: FlashBytes | ArenaBytes) -> Solution:
             needs data.
         ConversionError: If the model cannot be converted.
     """
-    return _FileSearch(fitter, budget).solution()
+    return _FileSearch(builder, budget).solution()
 
 
 class _FileSearch:
     """Solutions for different estimates of the file, of which the best is kept."""
 
-    def __init__(self, fitter: Fitter, budget: FlashBytes | ArenaBytes) -> None:
-        self._fitter = fitter
+    def __init__(self, builder: StudentBuilder, budget: FlashBytes | ArenaBytes) -> None:
+        self._fitter = builder
         self._budget = budget
-        self._costs = file_byte_costs(fitter)
-        self._data = _rows_for_files(fitter)
+        self._costs = file_byte_costs(builder)
+        self._data = _rows_for_files(builder)
         self._exponent: int | None = None
         self._first: Solution | None = None
         self._best: Solution | None = None
@@ -84,7 +84,7 @@ class _FileSearch:
 
 
 def remeasured(
-    fitter: Fitter, budget: FlashBytes | ArenaBytes, solution: Solution
+    builder: StudentBuilder, budget: FlashBytes | ArenaBytes, solution: Solution
 ) -> Solution | None:
     """Return a solution that has got other weights with the new sizes of its file.
 
@@ -92,15 +92,15 @@ def remeasured(
         `None` if the file no longer keeps to the budget: with other weights other scales are
         chosen, which can take more bytes.
     """
-    sizes = file_sizes(solution.model, budget, _rows_for_files(fitter))
+    sizes = file_sizes(solution.model, budget, _rows_for_files(builder))
     return solution._replace(measured=sizes) if sizes.limited_by(budget) <= budget.n else None
 
 
-def _rows_for_files(fitter: Fitter) -> Any:
+def _rows_for_files(builder: StudentBuilder) -> Any:
     """Return some calibration rows in the structure that the model takes, or `None` without any."""
-    if fitter.observer is None:
+    if builder.statistics is None:
         return None
-    batches = fitter.observer.batches
+    batches = builder.statistics.batches
     rows = sum(len(keras.tree.flatten(batch)[0]) for batch in batches)
     # Ranges need no more of them, and conversion goes through them one by one.
     some = batches[:: max(1, rows // MOST_ROWS)]
@@ -108,8 +108,8 @@ def _rows_for_files(fitter: Fitter) -> Any:
     return whole if isinstance(whole, dict) else tuple(keras.tree.flatten(whole))
 
 
-def _whole(fitter: Fitter) -> list[Factorization]:
-    return [options[-1] for options in fitter.factorizations]
+def _whole(builder: StudentBuilder) -> list[Factorization]:
+    return [options[-1] for options in builder.factorizations]
 
 
 def _factorizations(solution: Solution) -> list[Factorization]:

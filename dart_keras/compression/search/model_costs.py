@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dart_keras.compression.compressible import Factorization
 from dart_keras.compression.search.knapsack import Option, allocate
-from dart_keras.compression.search.student import Fitter
+from dart_keras.compression.search.student import StudentBuilder
 
 # What a file holds for each product beside its weights, which take a byte: the operator, the
 # tensors around it and their scales. Files of 10 to 20 products have 700 to 900 for each.
@@ -30,65 +30,67 @@ class Costs(NamedTuple):
         return math.ceil(self.of_rest + sum(map(min, self.of_layers)) - 1e-6)
 
 
-def parameter_costs(fitter: Fitter) -> Costs:
+def parameter_costs(builder: StudentBuilder) -> Costs:
     """Return costs in parameters."""
-    return _counted(fitter, 0)
+    return _counted(builder, 0)
 
 
-def file_byte_costs(fitter: Fitter) -> Costs:
+def file_byte_costs(builder: StudentBuilder) -> Costs:
     """Return costs in bytes of an int8 file, by estimate."""
-    return _counted(fitter, _BYTES_OF_A_PRODUCT)
+    return _counted(builder, _BYTES_OF_A_PRODUCT)
 
 
-def _counted(fitter: Fitter, of_product: int) -> Costs:
+def _counted(builder: StudentBuilder, of_product: int) -> Costs:
     counts = [
         [each.parameters + of_product * each.products for each in options]
-        for options in fitter.factorizations
+        for options in builder.factorizations
     ]
-    dense = sum(layer.dense.parameters for layer in fitter.compressibles)
-    return Costs(counts, fitter.model.count_params() - dense)
+    dense = sum(layer.dense.parameters for layer in builder.compressibles)
+    return Costs(counts, builder.model.count_params() - dense)
 
 
-def multiply_add_costs(fitter: Fitter) -> Costs:
+def multiply_add_costs(builder: StudentBuilder) -> Costs:
     """Return costs in multiply-adds for one row of the model's inputs.
 
     Raises:
         ValueError: If there are no calibration data.
     """
-    if fitter.observer is None:
+    if builder.statistics is None:
         raise ValueError(
             "Expected `calibration_data`, which show how often each layer is called, for a budget "
             "of multiply-adds. Received: calibration_data=None"
         )
     counts = [
         [each.multiply_adds * rows for each in options]
-        for options, rows in zip(fitter.factorizations, fitter.observer.rows, strict=True)
+        for options, rows in zip(builder.factorizations, builder.statistics.rows, strict=True)
     ]
-    return Costs(counts, fitter.observer.other_multiply_adds)
+    return Costs(counts, builder.statistics.other_multiply_adds)
 
 
-def choose(fitter: Fitter, costs: Costs, limit: int, exponent: int = 1) -> list[Factorization]:
+def choose(
+    builder: StudentBuilder, costs: Costs, limit: int, exponent: int = 1
+) -> list[Factorization]:
     """Return for each layer a factorization, all within a limit, with the least sum of losses.
 
     Args:
-        fitter: Of the model.
+        builder: Of the model.
         costs: What counts against the limit.
         limit: The most that the whole model may cost, not below `costs.smallest`.
         exponent: The power of the losses that is summed.
     """
     choices = [
         [Option(cost, loss**exponent) for cost, loss in zip(options, losses, strict=True)]
-        for options, losses in zip(costs.of_layers, fitter.losses, strict=True)
+        for options, losses in zip(costs.of_layers, builder.losses, strict=True)
     ]
     picks = allocate(choices, limit - costs.of_rest)
-    return [options[k] for options, k in zip(fitter.factorizations, picks, strict=True)]
+    return [options[k] for options, k in zip(builder.factorizations, picks, strict=True)]
 
 
-def cost_of(fitter: Fitter, costs: Costs, factorizations: Sequence[Factorization]) -> int:
+def cost_of(builder: StudentBuilder, costs: Costs, factorizations: Sequence[Factorization]) -> int:
     """Return what the model costs with its layers in some of their factorizations."""
     places = [
         options.index(chosen)
-        for options, chosen in zip(fitter.factorizations, factorizations, strict=True)
+        for options, chosen in zip(builder.factorizations, factorizations, strict=True)
     ]
     of_layers = (each[place] for each, place in zip(costs.of_layers, places, strict=True))
     return round(costs.of_rest + sum(of_layers))

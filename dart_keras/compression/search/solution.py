@@ -7,7 +7,7 @@ import keras
 
 from dart_keras.compression.compressible import Factorization
 from dart_keras.compression.search.model_costs import Costs, choose
-from dart_keras.compression.search.student import Fitted, Fitter
+from dart_keras.compression.search.student import Fitted, StudentBuilder
 from dart_keras.deployment.file_sizes import FileSizes
 
 # Exponents of the losses that are tried, for as long as a larger one gains.
@@ -32,21 +32,21 @@ class Solution(NamedTuple):
     exponent: int = 1
 
 
-def solve_tolerance(fitter: Fitter, tolerance: float) -> Solution:
+def solve_tolerance(builder: StudentBuilder, tolerance: float) -> Solution:
     """Return each layer in its smallest factorization whose relative error is in the tolerance."""
     factorizations = [
         min(
             (each for each in options if each.error**0.5 <= tolerance),
             key=lambda each: each.parameters,
         )
-        for options in fitter.factorizations
+        for options in builder.factorizations
     ]
-    fitted = fitter.fit(factorizations)
+    fitted = builder.fit(factorizations)
     reason = "no smaller factorization of it is within the tolerance"
-    return Solution(fitter.assemble(fitted), fitted, reason=reason)
+    return Solution(builder.assemble(fitted), fitted, reason=reason)
 
 
-def solve_cost(fitter: Fitter, costs: Costs, limit: int) -> Solution:
+def solve_cost(builder: StudentBuilder, costs: Costs, limit: int) -> Solution:
     """Return the solution that costs no more than a limit and does the least damage.
 
     What each layer would lose alone does not add up: what several lose together is more, as the
@@ -55,19 +55,19 @@ def solve_cost(fitter: Fitter, costs: Costs, limit: int) -> Solution:
     on in the outputs measured.
 
     Args:
-        fitter: Of the model.
+        builder: Of the model.
         costs: What counts against the limit.
         limit: The most that the whole model may cost, not below `costs.smallest`.
     """
     best: Solution | None = None
     least, tried = float("inf"), []
-    for exponent in _EXPONENTS if fitter.observer else _EXPONENTS[:1]:
-        factorizations = choose(fitter, costs, limit, exponent)
+    for exponent in _EXPONENTS if builder.statistics else _EXPONENTS[:1]:
+        factorizations = choose(builder, costs, limit, exponent)
         if factorizations in tried:
             continue
         tried.append(factorizations)
-        solution = solution_of(fitter, factorizations, exponent)
-        error = fitter.observer.error_of_model(solution.model) if fitter.observer else 0.0
+        solution = solution_of(builder, factorizations, exponent)
+        error = builder.statistics.error_of_model(solution.model) if builder.statistics else 0.0
         if error >= least:
             break
         best, least = solution, error
@@ -76,8 +76,8 @@ def solve_cost(fitter: Fitter, costs: Costs, limit: int) -> Solution:
 
 
 def solution_of(
-    fitter: Fitter, factorizations: Sequence[Factorization], exponent: int = 1
+    builder: StudentBuilder, factorizations: Sequence[Factorization], exponent: int = 1
 ) -> Solution:
     """Return the solution with the layers in some of their factorizations."""
-    fitted = fitter.fit(factorizations)
-    return Solution(fitter.assemble(fitted), fitted, exponent=exponent)
+    fitted = builder.fit(factorizations)
+    return Solution(builder.assemble(fitted), fitted, exponent=exponent)

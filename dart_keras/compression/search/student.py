@@ -6,13 +6,16 @@ from typing import Any
 
 import keras
 
-from dart_keras.compression.calibration.hooks import route
-from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.calibration.hooks import redirect_call
+from dart_keras.compression.calibration.layer_statistics import CalibrationStatistics
 from dart_keras.compression.compressible import CompressibleLayer, Factorization
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.model_surgery.replace import replace_layers
 from dart_keras.utils.progress import progress
+
+# A factorization, and the relative squared error of the model's outputs with it alone.
+MeasuredLoss = tuple[Factorization, float]
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,20 @@ class Fitted:
     error: float
 
 
-class Fitter:
+class StudentBuilder:
     """What is known of a model's compressible layers, and how to make smaller ones of them.
 
     Args:
         model: A built model. It is left as it is.
         compressibles: Compressible layers of it.
-        observer: What calibration batches show of them; without it, weights are all that is known.
+        statistics: What calibration batches show of them; without, only the weights are known.
+        measured: For each layer the factorizations to choose from and their losses, in place of all
+            that it can take and of estimates.
 
     Attributes:
-        losses: For each layer what its factorizations do to the model's end: the error of each
-            times the layer's weight, as `Observer` has it, and 1 without one.
+        losses: For each layer what its factorizations do to the model's outputs: what was measured,
+            or the error of each times the layer's weight, as `CalibrationStatistics` has it, and 1
+            without it.
         factorizations: For each layer the factorizations that it can take, the dense one last.
     """
 
@@ -49,19 +55,20 @@ class Fitter:
         self,
         model: keras.Model,
         compressibles: Sequence[CompressibleLayer],
-        observer: Observer | None = None,
+        statistics: CalibrationStatistics | None = None,
+        measured: Sequence[Sequence[MeasuredLoss]] | None = None,
     ) -> None:
         self.model = model
         self.compressibles = compressibles
-        self.observer = observer
-        weights = [1.0] * len(compressibles)
-        self._order = list(range(len(compressibles)))
-        self._evidence: list[Any] = [None] * len(compressibles)
-        if observer is not None:
+        self.statistics = statistics
+        weights: Sequence[float] = [1.0] * len(compressibles)
+        self._order: Sequence[int] = list(range(len(compressibles)))
+        self._evidence: Sequence[Any] = [None] * len(compressibles)
+        if statistics is not None:
             weights, self._order, self._evidence = (
-                observer.weights,
-                observer.order,
-                observer.evidence,
+                statistics.weights,
+                statistics.order,
+                statistics.evidence,
             )
         self.factorizations = [
             [*each.factorizations(known), each.dense]
@@ -75,6 +82,13 @@ class Fitter:
             [weight * each.error for each in options]
             for options, weight in zip(self.factorizations, weights, strict=True)
         ]
+        if measured is not None:
+            choices = [
+                [*known, (options[-1], 0.0)]
+                for known, options in zip(measured, self.factorizations, strict=True)
+            ]
+            self.factorizations = [[each for each, _ in options] for options in choices]
+            self.losses = [[loss for _, loss in options] for options in choices]
 
     def fit(self, factorizations: Sequence[Factorization], refit: bool = True) -> list[Fitted]:
         """Make the layers, one after another, so that each sees the errors of those before it.
@@ -87,10 +101,10 @@ class Fitter:
             For each layer what has become of it.
         """
         fitted = [Fitted(factorization, None, 0.0) for factorization in factorizations]
-        observer = self.observer
-        if observer is not None:
+        statistics = self.statistics
+        if statistics is not None:
             student, copies = copy_model(self.model)
-            runs, originals = observer.runs_of(student), observer.runs()
+            runs, originals = statistics.runs_of(student), statistics.runs()
         # For as long as both models are the same, what was observed in the original holds.
         same = True
         for k in progress(self._order, "fitting layers"):
@@ -99,14 +113,14 @@ class Fitter:
             refits = refit and not same and compressible.can_refit(factorization)
             if factorization.is_exact and not refits:
                 known = None
-            elif observer is not None and not same:
-                known = observer.evidence_in(k, runs, copies, originals)
+            elif statistics is not None and not same:
+                known = statistics.evidence_in(k, runs, copies, originals)
             same = same and factorization.is_exact
             if factorization.kind == "dense" and known is None:
                 continue
             layer, error = compressible.build(factorization, known)
             fitted[k] = Fitted(factorization, layer, error)
-            if observer is not None:
+            if statistics is not None:
                 self._install(compressible, layer, copies)
         return fitted
 
@@ -138,17 +152,19 @@ class Fitter:
                     replacements[id(compressible.norm)] = folded
         return replace_layers(self.model, lambda layer: replacements.get(id(layer)))
 
-    def end_errors(self, fitted: Sequence[Fitted], observer: Observer) -> list[float]:
+    def end_errors(
+        self, fitted: Sequence[Fitted], statistics: CalibrationStatistics
+    ) -> list[float]:
         """Return the squared model output error with the layers up to each of them replaced."""
         student, copies = copy_model(self.model)
         errors, error = [0.0] * len(fitted), 0.0
-        runs = observer.runs_of(student)
+        runs = statistics.runs_of(student)
         for k in progress(self._order, "measuring model output errors"):
             if (layer := fitted[k].layer) is not None:
                 # Before the layer is in: it may work in the operation that is next.
                 runs.forward_to(k)
                 self._install(self.compressibles[k], layer, copies)
-                error = observer.error_of(runs.outputs)
+                error = statistics.error_of(runs.outputs)
             errors[k] = error
         return errors
 
@@ -156,6 +172,6 @@ class Fitter:
     def _install(
         compressible: CompressibleLayer, layer: keras.Layer, copies: dict[int, keras.Layer]
     ) -> None:
-        route(copies[id(compressible.layer)], layer)
+        redirect_call(copies[id(compressible.layer)], layer)
         if compressible.norm is not None:
-            route(copies[id(compressible.norm)], None)
+            redirect_call(copies[id(compressible.norm)], None)

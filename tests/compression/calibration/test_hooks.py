@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dart_keras.compression.calibration.hooks import listening, route
+from dart_keras.compression.calibration.hooks import forward_hooks, redirect_call
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.private_apis import flatten_layers
@@ -19,10 +19,10 @@ def recorded(model, batch, compressibles=None):
     compressibles = compressibles or find_compressible_layers(model)[0]
     told = []
 
-    def listener(place, inputs, made):
+    def hook(place, inputs, made):
         told.append((compressibles[place], np.asarray(inputs), np.asarray(made)))
 
-    with listening(copies, compressibles, listener):
+    with forward_hooks(copies, compressibles, hook):
         copy(batch, training=False)
     return told
 
@@ -129,7 +129,7 @@ def test_nothing_stays_changed(name):
     copies = every_layer(model)
     expected, before = outputs(model, batch), state(model)
     told = []
-    with listening(copies, compressibles, lambda place, *_: told.append(place)):
+    with forward_hooks(copies, compressibles, lambda place, *_: told.append(place)):
         assert state(model) != before
         # Watching does not change what is computed.
         assert_close(outputs(model, batch), expected, 0)
@@ -140,7 +140,7 @@ def test_nothing_stays_changed(name):
     assert told == []
 
 
-@pytest.mark.parametrize("where", ["listener", "body", "beginning"])
+@pytest.mark.parametrize("where", ["hook", "body", "beginning"])
 def test_nothing_stays_changed_after_an_exception(where):
     model, batch = models.build("nested_three_deep")
     compressibles = find_compressible_layers(model)[0]
@@ -149,10 +149,10 @@ def test_nothing_stays_changed_after_an_exception(where):
         del copies[id(compressibles[-1].layer)]
     before, expected = state(model), outputs(model, batch)
 
-    def listener(*_):
+    def hook(*_):
         raise KeyError("told")
 
-    with pytest.raises(KeyError), listening(copies, compressibles, listener):  # noqa: PT012
+    with pytest.raises(KeyError), forward_hooks(copies, compressibles, hook):  # noqa: PT012
         if where == "body":
             raise KeyError("body")
         model(batch)
@@ -165,8 +165,8 @@ def test_listeners_in_each_other_all_hear():
     compressibles = find_compressible_layers(model)[0]
     copies = every_layer(model)
     before, outer, inner = state(model), [], []
-    with listening(copies, compressibles, lambda place, x, y: outer.append(np.asarray(y))):
-        with listening(copies, compressibles, lambda place, x, y: inner.append(np.asarray(y))):
+    with forward_hooks(copies, compressibles, lambda place, x, y: outer.append(np.asarray(y))):
+        with forward_hooks(copies, compressibles, lambda place, x, y: inner.append(np.asarray(y))):
             model(batch)
         model(batch)
     assert len(inner) == len(compressibles)
@@ -181,12 +181,12 @@ def test_another_layer_answers():
     first, last = model.layers[0], model.layers[-1]
     other = layers.Dense(16)
     other.build((None, 12))
-    route(copies[id(first)], other)
+    redirect_call(copies[id(first)], other)
     expected = last(other(batch))
     np.testing.assert_allclose(copy(batch, training=False), expected, atol=1e-6)
     # It is no layer of the layer that it answers for.
     assert len(copies[id(first)].weights) == 2
-    route(copies[id(last)], None)
+    redirect_call(copies[id(last)], None)
     np.testing.assert_allclose(copy(batch, training=False), other(batch), atol=1e-6)
 
 
@@ -195,10 +195,10 @@ def test_a_routed_layer_can_be_listened_to():
     copy, copies = copy_model(model)
     other = layers.Dense(16, "relu")
     other.build((None, 12))
-    route(copies[id(model.layers[0])], other)
+    redirect_call(copies[id(model.layers[0])], other)
     compressibles, told = find_compressible_layers(model)[0], []
     for _ in range(2):
-        with listening(
+        with forward_hooks(
             copies, compressibles, lambda place, x, y: told.append((place, np.asarray(x)))
         ):
             copy(batch, training=False)

@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 from dart_keras.compression.calibration import partial_runs
-from dart_keras.compression.calibration.hooks import listening
+from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.partial_runs import Outputs, Runs, spans_of
 from dart_keras.compression.compressible import find_compressible_layers
@@ -33,7 +33,7 @@ def test_a_layer_is_observed_without_a_run_of_what_is_before_and_after_it():
     runs = Runs(copy, BATCHES, spans)
     called = []
     runs.forward_to(2)
-    with listening(copies, compressibles, lambda k, *_: called.append(k)):
+    with forward_hooks(copies, compressibles, lambda k, *_: called.append(k)):
         for place in range(3):
             runs.through(2, place)
     assert called == [2, 2, 2]
@@ -51,7 +51,7 @@ def test_runs_see_what_whole_runs_see(name):
 
     def seen_by(compressible, run):
         calls = []
-        with listening(
+        with forward_hooks(
             copies, [compressible], lambda _, x, y: calls.append((np.array(x), np.array(y)))
         ):
             run()

@@ -8,7 +8,7 @@ from keras import layers
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.compressible.batch_norm import fold_batch_norm, foldable_norms
 from dart_keras.compression.compressible.discovery import can_fold_batch_norm
-from dart_keras.compression.search.student import Fitter
+from dart_keras.compression.search.student import StudentBuilder
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.private_apis import flatten_layers
 from tests.compression import models
@@ -29,15 +29,15 @@ def names_of_norms(model):
 def with_norms_folded(model):
     """The model with every normalization folded in that can be."""
     compressibles, _, _ = find_compressible_layers(model)
-    fitter = Fitter(model, compressibles)
+    builder = StudentBuilder(model, compressibles)
     factorizations = [
         next(
             (each for each in options if each.kind == "folded"),
             options[-1],
         )
-        for options in fitter.factorizations
+        for options in builder.factorizations
     ]
-    return fitter.assemble(fitter.fit(factorizations))
+    return builder.assemble(builder.fit(factorizations))
 
 
 @given(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))

@@ -6,13 +6,13 @@ from keras import layers
 from dart_keras.budgets import Parameters
 from dart_keras.compression import compress
 from dart_keras.compression.calibration.batches import CalibrationBatches
-from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.calibration.layer_statistics import calibration_statistics
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.distillation.trainer import Distillation
 from dart_keras.compression.search.balanced import solve_balanced
 from dart_keras.compression.search.model_costs import choose, cost_of, parameter_costs
 from dart_keras.compression.search.solution import solve_cost
-from dart_keras.compression.search.student import Fitter
+from dart_keras.compression.search.student import StudentBuilder
 from tests.compression import models
 
 ROWS = np.random.default_rng(0).normal(size=(256, 64)).astype("float32")
@@ -29,12 +29,12 @@ def rows_for(model):
     return CalibrationBatches(model, ROWS, every_row=True)
 
 
-def fitter_of(model):
+def builder_of(model):
     compressibles, others, _ = find_compressible_layers(model)
-    return Fitter(
+    return StudentBuilder(
         model,
         compressibles,
-        Observer(model, compressibles, CalibrationBatches(model, ROWS).some, others),
+        calibration_statistics(model, compressibles, CalibrationBatches(model, ROWS).some, others),
     )
 
 
@@ -68,10 +68,10 @@ def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
 
 
 def test_balanced_tt_matrices_keep_to_the_same_limit():
-    fitter = fitter_of(network())
-    costs = parameter_costs(fitter)
-    factorizations = choose(fitter, costs, 1150)
-    balanced = solve_balanced(fitter, costs, 1150, factorizations)
+    builder = builder_of(network())
+    costs = parameter_costs(builder)
+    factorizations = choose(builder, costs, 1150)
+    balanced = solve_balanced(builder, costs, 1150, factorizations)
     assert balanced.model.count_params() <= 1150
     for factorization, new in zip(factorizations, balanced.fitted, strict=True):
         assert (
@@ -86,35 +86,35 @@ def test_balanced_tt_matrices_keep_to_the_same_limit():
     assert first.ranks[1] >= last.ranks[1] > 1
     # Nothing is to be balanced, or not within the limit.
     again = [new.factorization for new in balanced.fitted]
-    assert solve_balanced(fitter, costs, 1150, again) is None
-    assert solve_balanced(fitter, costs, 10, factorizations) is None
+    assert solve_balanced(builder, costs, 1150, again) is None
+    assert solve_balanced(builder, costs, 10, factorizations) is None
 
 
 def test_small_layers_stay_whole_beside_balanced_tt_matrices_where_they_fit():
     stack = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(3)]
     model = keras.Sequential([keras.Input((64,)), *stack])
-    fitter = fitter_of(model)
-    costs = parameter_costs(fitter)
-    last = fitter.compressibles[-1].dense
+    builder = builder_of(model)
+    costs = parameter_costs(builder)
+    last = builder.compressibles[-1].dense
     assert last.parameters < 0.01 * model.count_params()
     low = [
         next(each for each in options if each.kind == "low rank")
-        for options in fitter.factorizations
+        for options in builder.factorizations
     ]
-    room = cost_of(fitter, costs, [*low[:2], last]) + 1000
-    balanced = solve_balanced(fitter, costs, room, low)
+    room = cost_of(builder, costs, [*low[:2], last]) + 1000
+    balanced = solve_balanced(builder, costs, room, low)
     assert [new.factorization.kind for new in balanced.fitted] == ["TT matrix"] * 2 + ["dense"]
-    tight = solve_balanced(fitter, costs, costs.smallest, low)
+    tight = solve_balanced(builder, costs, costs.smallest, low)
     assert [new.factorization.kind for new in tight.fitted] == ["TT matrix"] * 3
 
 
 def test_the_closer_of_the_two_is_taken(one_rate):
     model = network()
-    fitter, distillation = fitter_of(model), Distillation(model, rows_for(model), 3)
-    costs = parameter_costs(fitter)
-    low_rank = solve_cost(fitter, costs, 2500)
+    builder, distillation = builder_of(model), Distillation(model, rows_for(model), 3)
+    costs = parameter_costs(builder)
+    low_rank = solve_cost(builder, costs, 2500)
     factorizations = [new.factorization for new in low_rank.fitted]
-    solutions = [low_rank, solve_balanced(fitter, costs, 2500, factorizations)]
+    solutions = [low_rank, solve_balanced(builder, costs, 2500, factorizations)]
     ranks = [[new.factorization.ranks for new in each.fitted] for each in solutions]
     assert ranks[0] != ranks[1]
     errors = []

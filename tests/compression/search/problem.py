@@ -8,16 +8,16 @@ from keras import layers
 
 from dart_keras.budgets import MultiplyAdds, Parameters
 from dart_keras.compression.calibration.batches import CalibrationBatches
-from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.calibration.layer_statistics import calibration_statistics
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.search.model_costs import multiply_add_costs, parameter_costs
-from dart_keras.compression.search.student import Fitter
+from dart_keras.compression.search.student import StudentBuilder
 
 COSTS = {Parameters: parameter_costs, MultiplyAdds: multiply_add_costs}
 
 
 @functools.cache
-def fitter(with_data=True):
+def builder(with_data=True):
     """Of a model with a table, and with a layer that sees several rows for one of the inputs."""
     keras.utils.set_random_seed(0)
     ids = keras.Input((4,), dtype="int32")
@@ -33,11 +33,11 @@ def fitter(with_data=True):
     rows = np.random.default_rng(0).integers(0, 50, (160, 4))
     compressibles, others, _ = find_compressible_layers(model)
     if not with_data:
-        return Fitter(model, compressibles)
-    return Fitter(
+        return StudentBuilder(model, compressibles)
+    return StudentBuilder(
         model,
         compressibles,
-        Observer(model, compressibles, CalibrationBatches(model, rows).some, others),
+        calibration_statistics(model, compressibles, CalibrationBatches(model, rows).some, others),
     )
 
 
@@ -65,9 +65,9 @@ def least_products(layer):
 
 
 def costs(kind, with_data=True):
-    return COSTS[kind](fitter(with_data))
+    return COSTS[kind](builder(with_data))
 
 
 def limits(kind, share, with_data=True):
     low = costs(kind, with_data).smallest
-    return round(low + share * (1.1 * counted(fitter().model, kind) - low))
+    return round(low + share * (1.1 * counted(builder().model, kind) - low))

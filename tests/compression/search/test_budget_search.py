@@ -7,11 +7,11 @@ from keras import layers
 
 from dart_keras.budgets import MultiplyAdds, Parameters, RelativeError
 from dart_keras.compression.calibration.batches import CalibrationBatches
-from dart_keras.compression.calibration.layer_statistics import Observer
+from dart_keras.compression.calibration.layer_statistics import calibration_statistics
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.search.budget_search import after_training, solve
-from dart_keras.compression.search.student import Fitter
-from tests.compression.search.problem import COSTS, costs, counted, fitter, limits
+from dart_keras.compression.search.student import StudentBuilder
+from tests.compression.search.problem import COSTS, builder, costs, counted, limits
 
 
 def smallest_of(error):
@@ -22,18 +22,18 @@ def smallest_of(error):
 @pytest.mark.parametrize("kind", COSTS)
 def test_an_unreachable_budget_names_one_that_is_reachable(kind):
     with pytest.raises(ValueError, match=rf"Received: {kind.__name__}\(1\)$") as error:
-        solve(fitter(), kind(1), with_balanced=False)
+        solve(builder(), kind(1), with_balanced=False)
     smallest = smallest_of(error)
     assert smallest == kind(costs(kind).smallest)
-    [solution] = solve(fitter(), smallest, with_balanced=False)
+    [solution] = solve(builder(), smallest, with_balanced=False)
     assert counted(solution.model, kind) == smallest.n
     with pytest.raises(ValueError, match=re.escape(f"at least {smallest},")):
-        solve(fitter(), kind(smallest.n - 1), with_balanced=False)
+        solve(builder(), kind(smallest.n - 1), with_balanced=False)
 
 
 def test_multiply_adds_need_to_know_how_often_layers_are_called():
     with pytest.raises(ValueError, match=r"^Expected `calibration_data`.* Received: .*=None$"):
-        solve(fitter(with_data=False), MultiplyAdds(10**6), with_balanced=False)
+        solve(builder(with_data=False), MultiplyAdds(10**6), with_balanced=False)
 
 
 def test_a_named_budget_is_reachable_where_rows_differ_in_length():
@@ -42,9 +42,9 @@ def test_a_named_budget_is_reachable_where_rows_differ_in_length():
     rng = np.random.default_rng(0)
     data = (rng.normal(size=(n, t, 8)).astype("float32") for n, t in ((3, 4), (2, 4), (2, 5)))
     compressibles, _, _ = find_compressible_layers(model)
-    known = Fitter(
-        model, compressibles, Observer(model, compressibles, CalibrationBatches(model, data).some)
-    )
+    batches = CalibrationBatches(model, data).some
+    statistics = calibration_statistics(model, compressibles, batches)
+    known = StudentBuilder(model, compressibles, statistics)
     with pytest.raises(ValueError, match=r"Received: MultiplyAdds\(1\)$") as error:
         solve(known, MultiplyAdds(1), with_balanced=False)
     solve(known, smallest_of(error), with_balanced=False)
@@ -53,7 +53,7 @@ def test_a_named_budget_is_reachable_where_rows_differ_in_length():
 @pytest.mark.parametrize("kind", COSTS)
 def test_balanced_matrices_are_a_second_solution_within_the_budget(kind):
     limit = limits(kind, 0.4)
-    first, *others = solve(fitter(), kind(limit), with_balanced=True)
+    first, *others = solve(builder(), kind(limit), with_balanced=True)
     kinds = [[new.factorization.kind for new in each.fitted] for each in (first, *others)]
     assert "low rank" in kinds[0]
     assert len(others) == 1
@@ -62,10 +62,10 @@ def test_balanced_matrices_are_a_second_solution_within_the_budget(kind):
 
 
 def test_a_tolerance_has_one_solution():
-    assert len(solve(fitter(), RelativeError(0.2), with_balanced=True)) == 1
+    assert len(solve(builder(), RelativeError(0.2), with_balanced=True)) == 1
 
 
 @pytest.mark.parametrize("budget", [Parameters(9), MultiplyAdds(9), RelativeError(0.2)])
 def test_training_does_not_change_what_budgets_without_a_file_ask_for(budget):
-    [solution] = solve(fitter(), RelativeError(0.2), with_balanced=False)
-    assert after_training(fitter(), budget, solution) is solution
+    [solution] = solve(builder(), RelativeError(0.2), with_balanced=False)
+    assert after_training(builder(), budget, solution) is solution

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dart_keras.budgets import MultiplyAdds, Parameters
 from dart_keras.compression.search.model_costs import choose
 from dart_keras.compression.search.solution import solve_cost, solve_tolerance
-from tests.compression.search.problem import COSTS, costs, counted, fitter, limits
+from tests.compression.search.problem import COSTS, builder, costs, counted, limits
 
 
 @given(st.sampled_from(list(COSTS)), st.floats(0, 1), st.booleans())
@@ -16,7 +16,7 @@ from tests.compression.search.problem import COSTS, costs, counted, fitter, limi
 def test_no_model_is_above_its_budget(kind, share, with_data):
     with_data = with_data or kind is MultiplyAdds
     limit = limits(kind, share, with_data)
-    solution = solve_cost(fitter(with_data), costs(kind, with_data), limit)
+    solution = solve_cost(builder(with_data), costs(kind, with_data), limit)
     assert counted(solution.model, kind) <= limit
     assert solution.measured is None
     # Layers that stay whole get other numbers at most where there are data and others before them.
@@ -33,32 +33,32 @@ def test_no_model_is_above_its_budget(kind, share, with_data):
 def test_outputs_come_closer_as_budgets_grow(kind):
     errors = []
     for share in (0, 0.15, 0.4, 0.85):
-        solution = solve_cost(fitter(), costs(kind), limits(kind, share))
-        errors.append(fitter().observer.error_of_model(solution.model))
+        solution = solve_cost(builder(), costs(kind), limits(kind, share))
+        errors.append(builder().statistics.error_of_model(solution.model))
     for one, other in itertools.pairwise(errors):
         assert 0 < other < 0.9 * one
 
 
 @pytest.mark.parametrize("kind", COSTS)
 def test_a_budget_that_is_large_enough_changes_nothing(kind):
-    solution = solve_cost(fitter(), costs(kind), counted(fitter().model, kind))
-    assert fitter().observer.error_of_model(solution.model) == 0
-    assert solution.model.count_params() == fitter().model.count_params()
+    solution = solve_cost(builder(), costs(kind), counted(builder().model, kind))
+    assert builder().statistics.error_of_model(solution.model) == 0
+    assert solution.model.count_params() == builder().model.count_params()
 
 
 def test_the_model_measured_best_is_taken():
     # Of the sums of losses to several powers; the first is the plain one.
     limit = limits(Parameters, 0.4)
-    plain = fitter().fit(choose(fitter(), costs(Parameters), limit))
-    solution = solve_cost(fitter(), costs(Parameters), limit)
-    least = fitter().observer.error_of_model(fitter().assemble(plain))
-    assert fitter().observer.error_of_model(solution.model) <= least * (1 + 1e-6)
+    plain = builder().fit(choose(builder(), costs(Parameters), limit))
+    solution = solve_cost(builder(), costs(Parameters), limit)
+    least = builder().statistics.error_of_model(builder().assemble(plain))
+    assert builder().statistics.error_of_model(solution.model) <= least * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("with_data", [False, True])
 @pytest.mark.parametrize("tolerance", [0.5, 0.2, 0.05])
 def test_each_error_is_within_the_tolerance(tolerance, with_data):
-    known = fitter(with_data)
+    known = builder(with_data)
     solution = solve_tolerance(known, tolerance)
     for compressible, factorizations, found in zip(
         known.compressibles, known.factorizations, solution.fitted, strict=True
@@ -75,5 +75,5 @@ def test_each_error_is_within_the_tolerance(tolerance, with_data):
             lost = np.linalg.norm(found.layer.to_tt().to_dense() - compressible.kernel)
             assert lost <= tolerance * np.linalg.norm(compressible.kernel) * (1 + 1e-5)
     if with_data:
-        assert known.observer.error_of_model(solution.model) < (3 * tolerance) ** 2
+        assert known.statistics.error_of_model(solution.model) < (3 * tolerance) ** 2
     assert solution.model.count_params() < known.model.count_params()
