@@ -6,14 +6,12 @@ from keras import layers
 from dart_keras.budgets import Parameters
 from dart_keras.compression import compress
 from dart_keras.compression.calibration.batches import CalibrationBatches
-from dart_keras.compression.calibration.layer_statistics import calibration_statistics
-from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.compression.distillation.trainer import Distillation
 from dart_keras.compression.search.balanced import solve_balanced
 from dart_keras.compression.search.model_costs import choose, cost_of, parameter_costs
 from dart_keras.compression.search.solution import solve_cost
-from dart_keras.compression.search.student import StudentBuilder
 from tests.compression import models
+from tests.compression.search.problem import builder_of
 
 ROWS = np.random.default_rng(0).normal(size=(256, 64)).astype("float32")
 
@@ -27,15 +25,6 @@ def network():
 
 def rows_for(model):
     return CalibrationBatches(model, ROWS, every_row=True)
-
-
-def builder_of(model):
-    compressibles, others, _ = find_compressible_layers(model)
-    return StudentBuilder(
-        model,
-        compressibles,
-        calibration_statistics(model, compressibles, CalibrationBatches(model, ROWS).some, others),
-    )
 
 
 def test_the_rate_is_one_that_ends_close_and_looking_for_it_leaves_the_weights():
@@ -68,7 +57,7 @@ def test_steps_take_so_many_rows(batch_size, steps, monkeypatch):
 
 
 def test_balanced_tt_matrices_keep_to_the_same_limit():
-    builder = builder_of(network())
+    builder = builder_of(network(), ROWS)
     costs = parameter_costs(builder)
     factorizations = choose(builder, costs, 1150)
     balanced = solve_balanced(builder, costs, 1150, factorizations)
@@ -93,7 +82,7 @@ def test_balanced_tt_matrices_keep_to_the_same_limit():
 def test_small_layers_stay_whole_beside_balanced_tt_matrices_where_they_fit():
     stack = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(3)]
     model = keras.Sequential([keras.Input((64,)), *stack])
-    builder = builder_of(model)
+    builder = builder_of(model, ROWS)
     costs = parameter_costs(builder)
     last = builder.compressibles[-1].dense
     assert last.parameters < 0.01 * model.count_params()
@@ -110,7 +99,7 @@ def test_small_layers_stay_whole_beside_balanced_tt_matrices_where_they_fit():
 
 def test_the_closer_of_the_two_is_taken(one_rate):
     model = network()
-    builder, distillation = builder_of(model), Distillation(model, rows_for(model), 3)
+    builder, distillation = builder_of(model, ROWS), Distillation(model, rows_for(model), 3)
     costs = parameter_costs(builder)
     low_rank = solve_cost(builder, costs, 2500)
     factorizations = [new.factorization for new in low_rank.fitted]

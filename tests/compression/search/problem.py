@@ -16,6 +16,18 @@ from dart_keras.compression.search.student import StudentBuilder
 COSTS = {Parameters: parameter_costs, MultiplyAdds: multiply_add_costs}
 
 
+def builder_of(model, data=None, chosen=None):
+    """A builder of students of a model, with what its layers do with data."""
+    compressibles, others, _ = find_compressible_layers(model, chosen)
+    if data is None:
+        return StudentBuilder(model, compressibles)
+    return StudentBuilder(
+        model,
+        compressibles,
+        calibration_statistics(model, compressibles, CalibrationBatches(model, data).some, others),
+    )
+
+
 @functools.cache
 def builder(with_data=True):
     """Of a model with a table, and with a layer that sees several rows for one of the inputs."""
@@ -31,14 +43,7 @@ def builder(with_data=True):
             u, s, v = np.linalg.svd(np.asarray(layer.weights[0]), full_matrices=False)
             layer.weights[0].assign((u * s * np.geomspace(1, 0.05, len(s))) @ v)
     rows = np.random.default_rng(0).integers(0, 50, (160, 4))
-    compressibles, others, _ = find_compressible_layers(model)
-    if not with_data:
-        return StudentBuilder(model, compressibles)
-    return StudentBuilder(
-        model,
-        compressibles,
-        calibration_statistics(model, compressibles, CalibrationBatches(model, rows).some, others),
-    )
+    return builder_of(model, rows if with_data else None)
 
 
 def counted(model, kind):

@@ -14,6 +14,7 @@ from dart_keras.compression.search.file_size import solve_file
 from dart_keras.compression.search.student import StudentBuilder
 from dart_keras.deployment import convert
 from dart_keras.deployment.file_sizes import file_sizes
+from tests.compression.search.problem import builder_of
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("tflite_micro")
@@ -29,14 +30,7 @@ def builder(with_data=True):
     keras.utils.set_random_seed(0)
     stack = [keras.Input((48,)), layers.Dense(64, "relu"), layers.Dense(10)]
     model = keras.Sequential(stack)
-    compressibles, others, _ = find_compressible_layers(model)
-    if not with_data:
-        return StudentBuilder(model, compressibles)
-    return StudentBuilder(
-        model,
-        compressibles,
-        calibration_statistics(model, compressibles, CalibrationBatches(model, ROWS).some, others),
-    )
+    return builder_of(model, ROWS if with_data else None)
 
 
 @functools.cache

@@ -3,25 +3,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dart_keras.compression.calibration.batches import CalibrationBatches
-from dart_keras.compression.calibration.layer_statistics import calibration_statistics
 from dart_keras.compression.compressible import find_compressible_layers
-from dart_keras.compression.search.student import StudentBuilder
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.private_apis import flatten_layers
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs
-
-
-def builder_of(model, data=None, chosen=None):
-    compressibles, others, _ = find_compressible_layers(model, chosen)
-    if data is None:
-        return StudentBuilder(model, compressibles)
-    return StudentBuilder(
-        model,
-        compressibles,
-        calibration_statistics(model, compressibles, CalibrationBatches(model, data).some, others),
-    )
+from tests.compression.search.problem import builder_of
 
 
 def near_low_rank(rng, n, m, rank, noise):
