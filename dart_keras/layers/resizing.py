@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from dart_keras.distribution.replicas import as_on_chief, scope_of
-from dart_keras.layers.rank_gates import RankGates
+from dart_keras.layers.core_layer import CoreLayer
 from dart_keras.private_apis import (
     Carry,
     VariableReplacement,
@@ -18,42 +17,6 @@ from dart_keras.private_apis import (
     retrace,
 )
 from dart_keras.tensor_train.rounding import BondMap, project
-
-
-class ResizableLayer(Protocol):
-    """The interface of `TTLayer` that resizing and saving use.
-
-    Attributes:
-        name: Name of the layer.
-        input_modes: Modes n_1...n_d of the rows.
-        output_modes: Modes m_1...m_d of the columns.
-        rank_gates: Rank gates, or `None`.
-        ranks_fixed: Whether the ranks are final.
-    """
-
-    name: str
-    input_modes: Any
-    output_modes: Any
-    rank_gates: RankGates | None
-    ranks_fixed: bool
-
-    @property
-    def cores(self) -> list[keras.Variable]:
-        """Variables G_1...G_d, of shape (r_{k-1}, n_k, m_k, r_k)."""
-
-    @property
-    def ranks(self) -> Any:
-        """All d + 1 present ranks."""
-
-    @property
-    def weights(self) -> list[keras.Variable]:
-        """All variables, those of the rank gates included."""
-
-    def replace_cores(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
-        """Replace the cores, and return the new variables."""
-
-    def forget_adaptation(self) -> None:
-        """Make the ranks final: drop the rank regularizer and the rank gates."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +31,7 @@ class Resizing:
         fix_ranks: Whether the ranks are final: removes the layer's rank regularizer and rank gates.
     """
 
-    layer: ResizableLayer
+    layer: CoreLayer
     cores: Sequence[np.ndarray]
     maps: Sequence[BondMap | None] | None = None
     fix_ranks: bool = False

@@ -6,14 +6,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.layers.resizing import ResizableLayer, Resizing, resize, update_owner
+from dart_keras.layers.core_layer import CoreLayer
+from dart_keras.layers.resizing import Resizing, resize, update_owner
 from dart_keras.private_apis import owners_of
 from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 _FLAGS = {"ranks_fixed", "has_rank_gates"}
 
 
-def save_variables(layer: ResizableLayer, store: Any) -> None:
+def save_variables(layer: CoreLayer, store: Any) -> None:
     """Save the layer's weights to a Keras store."""
     for variable in _variables(layer):
         store[variable.name] = ops.convert_to_numpy(variable)
@@ -21,7 +22,7 @@ def save_variables(layer: ResizableLayer, store: Any) -> None:
     store["has_rank_gates"] = np.array(layer.rank_gates is not None)
 
 
-def load_variables(layer: ResizableLayer, store: Any) -> None:
+def load_variables(layer: CoreLayer, store: Any) -> None:
     """Load the layer's weights from a Keras store, together with their ranks.
 
     Raises:
@@ -59,7 +60,7 @@ def load_variables(layer: ResizableLayer, store: Any) -> None:
         variable.assign(store[variable.name])
 
 
-def _variables(layer: ResizableLayer) -> list[keras.Variable]:
+def _variables(layer: CoreLayer) -> list[keras.Variable]:
     # The rank gates are a sublayer, whose variables Keras saves separately.
     nested = {id(v) for v in layer.rank_gates.weights} if layer.rank_gates is not None else set()
     return [variable for variable in layer.weights if id(variable) not in nested]

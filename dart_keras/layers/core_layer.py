@@ -1,0 +1,186 @@
+"""Layers with the cores of a TT matrix: their variables, ranks and rank gates."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.layers.core_initializer import initial_cores
+from dart_keras.layers.rank_gates import RankGates
+from dart_keras.private_apis import (
+    changing_state,
+    note_calling_model,
+    remove_sublayer,
+    replace_variables,
+)
+from dart_keras.tensor_train.modes import check_modes, check_same_length, complete_modes
+from dart_keras.tensor_train.ranks import Ranks, check_ranks, complete_ranks
+
+
+class CoreLayer(keras.layers.Layer):
+    """Base of `TTLayer`: a layer whose weights are cores, which can be replaced by smaller ones.
+
+    What it does changes this layer alone. `resize` adapts the models that have called it.
+
+    Attributes:
+        input_modes: Modes n_1...n_d of the rows; before the layer is built, the given ones.
+        output_modes: Modes m_1...m_d of the columns; before the layer is built, the given ones.
+        matrix_shape: Shape (N, M) of the matrix without padding, once the layer is built.
+        rank_gates: Rank gates, or `None`.
+        ranks_fixed: Whether the ranks are final.
+    """
+
+    def __init__(
+        self,
+        ranks: Ranks,
+        input_modes: Sequence[int] | None,
+        output_modes: Sequence[int] | None,
+        rank_regularizer: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        # As given until the layer is built, complete tuples from then on.
+        self._ranks: Any = check_ranks(ranks)
+        self.input_modes: Any = (
+            input_modes if input_modes is None else check_modes("input_modes", input_modes)
+        )
+        self.output_modes: Any = (
+            output_modes if output_modes is None else check_modes("output_modes", output_modes)
+        )
+        if self.input_modes is not None and self.output_modes is not None:
+            check_same_length(self.input_modes, self.output_modes)
+        self.rank_regularizer = keras.regularizers.get(rank_regularizer)
+        self.ranks_fixed = False
+        self.contraction = "auto"
+        self.warned_of_slowness = False
+        self.rank_gates: RankGates | None = None
+        self._cores: list[keras.Variable] = []
+        self.matrix_shape: Any = None  # (N, M) once the layer is built
+
+    def add_cores(
+        self, input_dim: int, output_dim: int, initializer: Any, is_table: bool = False
+    ) -> None:
+        """Complete modes and ranks, and create the cores. `build` must call this.
+
+        In a table, the core with the most rows starts with elements as small as an embedding's. Its
+        slices are used as rarely as a word occurs, so they must learn as fast.
+
+        Args:
+            input_dim: The number of rows N of the matrix.
+            output_dim: The number of columns M of the matrix.
+            initializer: A Keras initializer for a dense matrix, whose variance the cores get, or
+                `"orthogonal"`.
+            is_table: Whether rows of the matrix are looked up.
+        """
+        self.matrix_shape = (input_dim, output_dim)
+        self.input_modes, self.output_modes = complete_modes(
+            input_dim, output_dim, self.input_modes, self.output_modes
+        )
+        self._ranks = complete_ranks(self._ranks, self.input_modes, self.output_modes)
+        shape = (self.input_modes, self.output_modes, self._ranks)
+        carrier = int(np.argmax(self.input_modes)) if is_table else None
+        cores = initial_cores(initializer, *shape, self.matrix_shape, carrier)
+        self._cores = self._add_core_weights(cores)
+
+    def _add_core_weights(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
+        return [
+            self.add_weight(
+                shape=core.shape,
+                initializer=lambda shape, dtype, core=core: ops.convert_to_tensor(core, dtype),
+                regularizer=self.rank_regularizer,
+                name=f"core_{k}",
+            )
+            for k, core in enumerate(cores)
+        ]
+
+    def check_built(self) -> None:
+        """Check that the layer has cores.
+
+        Raises:
+            ValueError: If it has none, because it is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"Expected a built layer. Received: layer {self.name!r}, which has no cores yet. "
+                "Call it on data or call its `build` first"
+            )
+
+    @property
+    def cores(self) -> list[keras.Variable]:
+        """Variables G_1...G_d, of shape (r_{k-1}, n_k, m_k, r_k)."""
+        return list(self._cores)
+
+    @property
+    def ranks(self) -> Any:
+        """All d + 1 present ranks; before the layer is built, the given ranks."""
+        return self._ranks
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All state, as of any Keras layer; on JAX, also the rank regularizer's strength.
+
+        A compiled JAX function sees only changes of what is passed to it.
+        """
+        variables = super().variables
+        strength = getattr(self.rank_regularizer, "strength", None)
+        if keras.backend.backend() == "jax" and isinstance(strength, keras.Variable):
+            variables.append(strength)
+        return variables
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the cores have neither NaN nor infinite values."""
+        return all(np.all(np.isfinite(ops.convert_to_numpy(core))) for core in self._cores)
+
+    def cores_in_use(self, training: bool | None = None) -> list[Any]:
+        """Return the cores as `call` uses them: in the compute dtype, with rank gates applied.
+
+        Args:
+            training: Whether rank gates draw ranks.
+        """
+        note_calling_model(self)
+        cores = [ops.cast(core, self.compute_dtype) for core in self._cores]
+        return cores if self.rank_gates is None else self.rank_gates(cores, training=training)
+
+    def replace_cores(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
+        """Replace the cores without adapting models; use `resize` for that.
+
+        Args:
+            cores: Arrays of shape (r_{k-1}, n_k, m_k, r_k), of the layer's modes.
+
+        Returns:
+            The new variables.
+        """
+        new = replace_variables(self, self._cores, lambda: self._add_core_weights(cores))
+        with changing_state(self):
+            self._cores = new
+        self._ranks = (1, *(core.shape[3] for core in cores))
+        if (gates := self.rank_gates) is not None:
+            self._drop_rank_gates()
+            self.add_rank_gates(gates.resized(self._ranks))
+        return self.cores
+
+    def add_rank_gates(self, gates: RankGates) -> None:
+        """Let trainable gates choose the ranks, until `forget_adaptation`.
+
+        Args:
+            gates: Gates for the layer's modes and ranks.
+        """
+        with changing_state(self):
+            self.rank_gates = gates
+        if not gates.built:
+            gates.build()
+
+    def forget_adaptation(self) -> None:
+        """Make the ranks final: drop the rank regularizer and the rank gates."""
+        self.rank_regularizer = None
+        for core in self._cores:
+            core.regularizer = None
+        self._drop_rank_gates()
+        self.ranks_fixed = True
+
+    def _drop_rank_gates(self) -> None:
+        if self.rank_gates is not None:
+            remove_sublayer(self, "rank_gates")
