@@ -10,7 +10,7 @@ from dart_keras.layers.padding import first_columns, pad_columns
 from dart_keras.layers.planning import check_contraction, count_rows, plan_for
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.tensor_train.contraction import ContractionPlan, contract
-from dart_keras.tensor_train.ranks import Ranks, count_multiply_adds
+from dart_keras.tensor_train.ranks import Ranks
 
 
 class TTKernelLayer(TTLayer):
@@ -72,14 +72,6 @@ class TTKernelLayer(TTLayer):
         plan = self.contraction_plan(count, training)
         outputs = contract(pad_columns(rows, math.prod(self.input_modes)), cores, plan)
         return first_columns(outputs, self.matrix_shape[1])
-
-    def multiply_adds(self, ranks: Sequence[int]) -> int:
-        """Return the fewest multiply-adds of the kernel's product with one row, core by core.
-
-        Args:
-            ranks: All d + 1 ranks, which need not be the present ones.
-        """
-        return count_multiply_adds(self.input_modes, self.output_modes, ranks)
 
     def contraction_plan(
         self, rows: int | None = None, training: bool | None = None

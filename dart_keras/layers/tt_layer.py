@@ -13,7 +13,7 @@ from dart_keras.layers.replacement import DenseReplacement
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.layers.saving import load_variables, save_variables
 from dart_keras.private_apis import owners_of, read_state_back
-from dart_keras.tensor_train.ranks import Ranks
+from dart_keras.tensor_train.ranks import Ranks, count_multiply_adds
 from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 
@@ -79,13 +79,12 @@ class TTLayer(DenseReplacement, CoreLayer):
     def multiply_adds(self, ranks: Sequence[int]) -> int:
         """Return the multiply-adds for one row of the layer's inputs at some ranks.
 
+        The default is the fewest for a product of one row with the matrix, core by core.
+
         Args:
             ranks: All d + 1 ranks, which need not be the present ones.
-
-        Raises:
-            NotImplementedError: If the class does not override it.
         """
-        raise NotImplementedError
+        return count_multiply_adds(self.input_modes, self.output_modes, ranks)
 
     def truncate(self, ranks: Ranks) -> float:
         """Truncate the ranks by TT-rounding (Oseledets 2011, algorithm 2).
