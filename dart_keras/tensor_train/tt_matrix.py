@@ -10,13 +10,11 @@ import keras
 import numpy as np
 
 from dart_keras.tensor_train.canonical import left_factors, right_factors
-from dart_keras.tensor_train.modes import check_modes, check_same_length
 from dart_keras.tensor_train.ranks import Ranks, complete_ranks, rank_limits
 from dart_keras.tensor_train.rounding import BondMap, bond_maps, project, ranks_within
+from dart_keras.tensor_train.tt_svd import checked_matrix, exact_cores, t3f_cores
 from dart_keras.utils.representation import call_repr
 from dart_keras.utils.table import Table
-
-_SIDES = ("input_modes", "output_modes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,51 +268,18 @@ class TTMatrix:
                 "Expected `ranks` or `tolerance`, not both. "
                 f"Received: ranks={ranks!r}, tolerance={tolerance!r}"
             )
-        matrix = np.asarray(matrix, np.float64)
-        if matrix.ndim != 2:
-            raise ValueError(f"Expected a matrix. Received: an array of shape {matrix.shape}")
-        if not np.all(np.isfinite(matrix)):
-            raise ValueError("Expected a finite matrix. Received: NaN or infinite values")
-        inputs = check_modes("input_modes", input_modes)
-        outputs = check_modes("output_modes", output_modes)
-        for name, modes, dim in zip(_SIDES, (inputs, outputs), matrix.shape, strict=True):
-            if math.prod(modes) != dim:
-                raise ValueError(
-                    f"Expected `{name}` whose product is the dimension {dim}. "
-                    f"Received: {name}={modes}, whose product is {math.prod(modes)}"
-                )
-        check_same_length(inputs, outputs)
+        matrix, inputs, outputs = checked_matrix(matrix, input_modes, output_modes)
         if ranks is None:
             limits = rank_limits(inputs, outputs)
         else:
             limits = complete_ranks(ranks, inputs, outputs)
-
         if len(inputs) == 1:  # t3f needs at least two modes.
             return cls((matrix.reshape(1, *matrix.shape, 1),))
-
-        if keras.backend.backend() != "tensorflow":  # Which t3f is made of.
-            exact = cls(_exact_cores(matrix, inputs, outputs))
-            if tolerance is None:
-                return exact.round(ranks=limits)[0]
-            return exact.round(tolerance=tolerance)[0]
-
-        import t3f
-
-        # t3f accepts a tolerance but ignores it, so rounding enforces it.
-        factorized = t3f.to_tt_matrix(matrix, [list(inputs), list(outputs)], list(limits))
-        tt = cls(tuple(np.asarray(core) for core in factorized.tt_cores))
-        return tt if tolerance is None else tt.round(tolerance=tolerance)[0]
-
-
-def _exact_cores(
-    matrix: np.ndarray, inputs: Sequence[int], outputs: Sequence[int]
-) -> tuple[np.ndarray, ...]:
-    # With the largest ranks that the modes allow.
-    pairs = [axis for k in range(len(inputs)) for axis in (k, len(inputs) + k)]
-    rest = matrix.reshape(*inputs, *outputs).transpose(pairs).reshape(1, -1)
-    cores = []
-    for n, m in zip(inputs[:-1], outputs[:-1], strict=True):
-        left = len(rest)
-        q, rest = np.linalg.qr(rest.reshape(left * n * m, -1))
-        cores.append(q.reshape(left, n, m, -1))
-    return (*cores, rest.reshape(-1, inputs[-1], outputs[-1], 1))
+        if keras.backend.backend() == "tensorflow":
+            # t3f accepts a tolerance but ignores it, so rounding enforces it.
+            tt = cls(t3f_cores(matrix, inputs, outputs, limits))
+            return tt if tolerance is None else tt.round(tolerance=tolerance)[0]
+        exact = cls(exact_cores(matrix, inputs, outputs))
+        if tolerance is None:
+            return exact.round(ranks=limits)[0]
+        return exact.round(tolerance=tolerance)[0]
