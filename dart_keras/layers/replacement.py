@@ -47,6 +47,11 @@ class DenseReplacement:
     @classmethod
     def check_replaceable(cls, layer: Any) -> None:
         """Raise a ValueError unless a layer can be replaced: "Expected ... Received: ..."."""
+        if not cls.replaces:
+            raise ValueError(
+                "Expected a class that names the Keras layers it `replaces`. "
+                f"Received: {cls.__name__}, which names none"
+            )
         if not isinstance(layer, cls.replaces) or not layer.built:
             names = " or ".join(f"`{kind.__name__}`" for kind in cls.replaces)
             raise ValueError(f"Expected a built {names}. Received: {layer!r}")

@@ -6,7 +6,7 @@ import pytest
 
 import dart_keras as dk
 from dart_keras.compression import candidates, compress
-from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
+from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding, TTLayer
 from dart_keras.layers.replacement import REPLACEMENTS, looks_up_rows, replacement_for
 
 RNG = np.random.default_rng(0)
@@ -185,6 +185,12 @@ def test_other_layers_are_refused(kind, unbuilt):
         received = re.escape(f"Received: {layer!r}")
         with pytest.raises(ValueError, match=f"a built `{equivalent}`.*{received}$"):
             kind.from_dense(layer)
+
+
+def test_a_class_that_replaces_nothing_says_so():
+    with pytest.raises(ValueError, match="names the Keras layers it `replaces`") as error:
+        TTLayer.from_dense(dense())
+    assert str(error.value).endswith("Received: TTLayer, which names none")
 
 
 @pytest.mark.parametrize(
