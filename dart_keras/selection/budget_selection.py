@@ -33,7 +33,7 @@ def selection_for(given: Any) -> Selection:
         case FlashBytes() | ArenaBytes():
             return FileBudget(given)
         case RelativeError():
-            return ErrorTolerance(given.tolerance)
+            return ErrorTolerance(given)
     raise ValueError(
         "Expected a `dart_keras.selection.Selection`, such as `Threshold(0.1)`, or a budget of "
         f"`dart_keras.budgets`, such as `Parameters(100_000)`. Received: {given!r}"

@@ -4,7 +4,6 @@ from typing import Any
 
 import keras
 
-from dart_keras.budgets import ArenaBytes, FlashBytes
 from dart_keras.calibration_data import has_targets
 from dart_keras.deployment.file_sizes import check_file_budget, file_sizes
 from dart_keras.layers.resizing import Resizing, resize
@@ -13,13 +12,13 @@ from dart_keras.model_surgery.clone import copy_model
 from dart_keras.selection.importance import rank_gains
 from dart_keras.selection.layer_budget import parameters_of
 from dart_keras.selection.rank_allocation import allocate_ranks
-from dart_keras.selection.selection import Selection
+from dart_keras.selection.selection import BudgetSelection
 from dart_keras.utils.size_search import Measured, largest_within
 
 LayerRanks = list[tuple[int, ...]]
 
 
-class FileBudget(Selection):
+class FileBudget(BudgetSelection):
     """Ranks with which the model's `.tflite` file keeps to a budget.
 
     Ranks are allocated under a limit of parameters, as for `dart_keras.budgets.Parameters`; by the
@@ -29,11 +28,8 @@ class FileBudget(Selection):
     them, which can take a few bytes more.
 
     Args:
-        budget: The most bytes of the file, or of its arena.
+        budget: The most bytes of the file, or of its arena: `FlashBytes` or `ArenaBytes`.
     """
-
-    def __init__(self, budget: FlashBytes | ArenaBytes) -> None:
-        self.budget = budget
 
     def begin(
         self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None

@@ -7,11 +7,11 @@ from dart_keras.budgets import MultiplyAdds, Parameters
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.selection.importance import rank_gains
 from dart_keras.selection.rank_allocation import RankCost, allocate_ranks, cost_at_rank_one
-from dart_keras.selection.selection import Selection
+from dart_keras.selection.selection import BudgetSelection
 from dart_keras.tensor_train.ranks import count_parameters
 
 
-class LayerBudget(Selection):
+class LayerBudget(BudgetSelection):
     """Ranks with which all layers together keep to a budget, where that loses least.
 
     Without calibration data a rank gains its share of the layer's squared norm. With pairs of
@@ -24,7 +24,7 @@ class LayerBudget(Selection):
     """
 
     def __init__(self, budget: Parameters | MultiplyAdds, cost: RankCost) -> None:
-        self.budget = budget
+        super().__init__(budget)
         self._cost = cost
 
     def begin(

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.budgets import Budget
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.utils.representation import call_repr
 
@@ -86,6 +87,20 @@ class Selection(ABC):
             layers: The layers that are to be truncated, all of them built.
             epoch: The epoch that begins, from 0.
         """
+
+
+class BudgetSelection(Selection):
+    """Base of the selections that keep to a budget. They are shown as the budget.
+
+    Args:
+        budget: The budget that `RankDiscretization` or `SelectionMap` was given.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget: Any = budget
+
+    def __repr__(self) -> str:
+        return repr(self.budget)
 
 
 def effective_rank(singular_values: np.ndarray) -> float:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.selection.selection import Selection
+from dart_keras.selection.selection import BudgetSelection, Selection
 from dart_keras.tensor_train.rounding import ranks_within
 from dart_keras.utils.argument_checks import check_share
 
@@ -42,22 +42,20 @@ class Threshold(Selection):
         ]
 
 
-class ErrorTolerance(Selection):
+class ErrorTolerance(BudgetSelection):
     """The smallest ranks within a relative Frobenius error of each layer's matrix.
 
     Args:
-        tolerance: The largest error, as in `dart_keras.budgets.RelativeError`.
+        budget: The largest error, a `dart_keras.budgets.RelativeError`.
     """
-
-    def __init__(self, tolerance: float) -> None:
-        self.tolerance = tolerance
 
     def select(
         self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
     ) -> list[tuple[int, ...]]:
         """Return all d + 1 ranks of each layer."""
         return [
-            (1, *ranks_within(layer.bond_singular_values(), self.tolerance), 1) for layer in layers
+            (1, *ranks_within(layer.bond_singular_values(), self.budget.tolerance), 1)
+            for layer in layers
         ]
 
 

@@ -20,17 +20,15 @@ def test_a_selection_stays_as_it_is(given):
         (MultiplyAdds(9), LayerBudget),
         (FlashBytes(9), FileBudget),
         (ArenaBytes(9), FileBudget),
+        (RelativeError(0.25), ErrorTolerance),
     ],
 )
 def test_each_budget_has_its_selection(budget, kind):
     selection = selection_for(budget)
     assert type(selection) is kind
     assert selection.budget is budget
-
-
-def test_a_relative_error_is_a_tolerance():
-    selection = selection_for(RelativeError(0.25))
-    assert (type(selection), selection.tolerance) == (ErrorTolerance, 0.25)
+    # As the user gave it, in the repr of a `RankDiscretization` and of a `SelectionMap`, too.
+    assert repr(selection) == repr(budget)
 
 
 @pytest.mark.parametrize("given", [None, 1000, 0.5, "small", Parameters, Threshold])

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dart_keras.budgets import RelativeError
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.selection import Threshold
 from dart_keras.selection.threshold import ErrorTolerance
@@ -53,7 +54,9 @@ def test_threshold_finds_no_rank_in_a_matrix_of_zeros():
 @given(SHARES)
 def test_the_error_stays_within_the_tolerance_after_truncation(tolerance):
     found = layers()
-    for layer, ranks in zip(found, select(ErrorTolerance(tolerance), *found), strict=True):
+    for layer, ranks in zip(
+        found, select(ErrorTolerance(RelativeError(tolerance)), *found), strict=True
+    ):
         before = layer.to_dense()
         error = layer.truncate(ranks)
         assert layer.ranks == ranks
@@ -66,7 +69,7 @@ def test_the_tolerance_by_example():
     layer = with_singular_values([4.0, 2.0, 2.0, 1.0])  # of norm 5
     for tolerance, rank in ((0.59, 2), (0.61, 1), (0.21, 3), (0.19, 4)):
         expected = (1, rank, 1)
-        assert select(ErrorTolerance(tolerance), layer) == [expected]
+        assert select(ErrorTolerance(RelativeError(tolerance)), layer) == [expected]
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan"), "0.1", None, True])
