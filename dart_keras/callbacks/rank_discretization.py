@@ -59,16 +59,18 @@ class RankDiscretization(keras.callbacks.Callback):
             over after each truncation, since the best epoch of the larger model says nothing about
             the smaller one. Keras does not tell a callback of the others, so name them here. One
             that is not named goes on comparing with the larger model: the smaller one may be
-            stopped too early or never be saved.
+            stopped too early or never be saved. `best` becomes their `baseline`, `None` where they
+            have none, and their `on_train_begin` is called.
 
     Attributes:
         cuts: One dictionary a cut: `epoch`, `ranks` before and after by layer name, `error` (the
             relative Frobenius error) by layer name, `parameters` of the model before and after.
 
     Raises:
-        ValueError: If an argument is not valid; in training, if the model has no TT layers, if the
-            budget is out of reach, with the smallest that can be reached, if weights are not finite
-            or if a cut would leave no rank. The model is then as it was.
+        ValueError: If an argument is not valid; in training, if the model has no TT layers, if a
+            callback of `restarts` is not one of `fit`, if the budget is out of reach, with the
+            smallest that can be reached, if weights are not finite or if a cut would leave no rank.
+            The model is then as it was.
 
     Example:
         >>> import numpy as np, dart_keras as dk
@@ -146,6 +148,19 @@ class RankDiscretization(keras.callbacks.Callback):
         for layer in self._layers:
             add_owner(layer, model)
         self.selection.begin(model, self._open_layers(), self.calibration_data)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Check that the callbacks that restart take part in the training.
+
+        Raises:
+            ValueError: If one of them has not got the model that is trained.
+        """
+        for other in self.restarts:
+            if other.model is not self.model:
+                raise ValueError(
+                    "Expected `restarts` to hold callbacks of the same `fit`: give it to the "
+                    f"`callbacks` of `fit`, too. Received: {other!r}, which has not got the model"
+                )
 
     def get_state(self) -> dict[str, Any]:
         """Return the cuts made and how long ranks have been stable, as a JSON-serializable dict.

@@ -353,6 +353,18 @@ def test_only_callbacks_that_keep_a_best_value_can_restart(wrong):
     assert str(error.value).endswith(f"Received: {wrong!r}")
 
 
+def test_callbacks_that_restart_have_to_be_in_fit():
+    model, stopping = make_model(), keras.callbacks.EarlyStopping("loss")
+    with pytest.raises(ValueError, match="`restarts` to hold callbacks of the same `fit`") as error:
+        fit(model, RankDiscretization(CUT, epoch=1, restarts=[stopping]))
+    assert repr(stopping) in str(error.value)
+    assert ranks_of(model) == FULL
+    # Nor does it help that it was in the `fit` of another model.
+    fit(make_model(), stopping, epochs=1)
+    with pytest.raises(ValueError, match="of the same `fit`"):
+        fit(model, RankDiscretization(CUT, epoch=1, restarts=[stopping]))
+
+
 def test_resting_ranks_that_nothing_would_cut_have_not_converged():
     model = make_model()
     model.optimizer.learning_rate = 0.0
