@@ -86,8 +86,7 @@ def values_of(element: Any, specs: Sequence[InputSpec], structure: Any, name: st
         return [element]
     raise ValueError(
         f"Expected `{name}` to hold one array for each of the model's {len(specs)} inputs, as a "
-        f"tuple or as a dict. Received: {type(element).__name__} of length "
-        f"{len(element) if hasattr(element, '__len__') else 1}"
+        f"tuple or as a dict. Received: {described(element)}"
     )
 
 
@@ -111,3 +110,12 @@ def _by_key(
 def is_array(value: Any) -> bool:
     """Return whether a value is an array or tensor of any library."""
     return hasattr(value, "shape") and hasattr(value, "__array__")
+
+
+def described(element: Any) -> str:
+    """Return the type of an element, and its length if it has one, for errors."""
+    if is_array(element):
+        shape = tuple(element.shape)
+    else:
+        shape = (len(element),) if hasattr(element, "__len__") else ()
+    return type(element).__name__ + (f" of length {shape[0]}" if shape else "")

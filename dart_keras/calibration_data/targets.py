@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from dart_keras.calibration_data.forms import is_array, items_of
+from dart_keras.calibration_data.forms import described, is_array, items_of
 
 
 def has_targets(data: Any, inputs: int) -> bool:
@@ -43,7 +43,7 @@ def labelled_batches(data: Any, name: str = "calibration_data") -> Iterator[tupl
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise ValueError(
                 f"Expected batches of `{name}` to be pairs of inputs and targets. "
-                f"Received: {type(batch).__name__} of length {len(batch)}"
+                f"Received: {described(batch)}"
             )
         yield batch[0], batch[1]
 

@@ -47,7 +47,13 @@ def test_one_pair_of_arrays_is_one_batch():
 
 @pytest.mark.parametrize(
     ("data", "received"),
-    [(X, "ndarray of length 4"), ([X], "ndarray of length 4"), ([(X, Y, Y)], "tuple of length 3")],
+    [
+        (X, "ndarray of length 4"),
+        ([X], "ndarray of length 4"),
+        ([(X, Y, Y)], "tuple of length 3"),
+        ([0.5, 1.5], "float"),
+        ([np.array(0.5)], "ndarray"),
+    ],
 )
 def test_what_is_no_pair_is_refused(data, received):
     with pytest.raises(ValueError, match="pairs of inputs and targets") as error:
