@@ -4,6 +4,7 @@ from typing import Any
 import keras
 
 from dart_keras.budgets import MultiplyAdds, Parameters
+from dart_keras.calibration_data import labelled_batches
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.selection.importance import rank_gains
 from dart_keras.selection.rank_allocation import RankCost, allocate_ranks, cost_at_rank_one
@@ -30,13 +31,17 @@ class LayerBudget(BudgetSelection):
     def begin(
         self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
     ) -> None:
-        """Check that rank 1 at every bond keeps to the budget.
+        """Check the calibration data, and that rank 1 at every bond keeps to the budget.
 
         The layers of a model that is not built yet have no cores to count. `select` checks these.
 
         Raises:
-            ValueError: If it does not, with what it takes.
+            ValueError: If the first batch is no pair of inputs and targets, or the budget is out of
+                reach, with what rank 1 takes.
         """
+        if calibration_data is not None:
+            # Not only at the truncation, after many epochs.
+            next(labelled_batches(calibration_data), None)
         if not all(layer.built for layer in layers):
             return
         least = cost_at_rank_one(layers, self._cost)

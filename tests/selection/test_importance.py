@@ -113,7 +113,7 @@ def test_a_budget_within_a_map_knows_the_data():
 
 
 @pytest.mark.parametrize("data", [np.ones((2, 6)), [(np.ones((2, 6)),) * 3]])
-def test_batches_that_are_no_pairs_leave_the_model_as_it_is(data):
+def test_batches_that_are_no_pairs_are_refused_before_training(data):
     model = keras.Sequential([keras.Input((6,)), TTDense(6, 4)])
     model.compile(loss="mse")
     cut = RankDiscretization(Parameters(60), epoch=1, calibration_data=data)
@@ -121,6 +121,7 @@ def test_batches_that_are_no_pairs_leave_the_model_as_it_is(data):
     with pytest.raises(ValueError, match=r"pairs of inputs and targets. Received: .* of length"):
         model.fit(x, x, epochs=2, verbose=0, callbacks=[cut])
     assert model.layers[0].ranks == (1, 4, 1)
+    assert int(model.optimizer.iterations) == 0
 
 
 def test_it_reports_its_progress(progress_lines):
