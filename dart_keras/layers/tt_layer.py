@@ -86,7 +86,7 @@ class TTLayer(DenseReplacement, CoreLayer):
         """
         return count_multiply_adds(self.input_modes, self.output_modes, ranks)
 
-    def truncate(self, ranks: Ranks) -> float:
+    def truncate(self, ranks: Ranks, fix_ranks: bool = False) -> float:
         """Truncate the ranks by TT-rounding (Oseledets 2011, algorithm 2).
 
         The optimizer state and compiled functions of models that have called the layer are adapted.
@@ -95,6 +95,8 @@ class TTLayer(DenseReplacement, CoreLayer):
         Args:
             ranks: An integer, the d - 1 inner ranks or all d + 1. Ranks above the present ones have
                 no effect.
+            fix_ranks: Whether the ranks are final, as after the last truncation of
+                `RankDiscretization`: the rank regularizer and rank gates are dropped.
 
         Returns:
             The relative Frobenius error of the matrix, including padding.
@@ -111,7 +113,7 @@ class TTLayer(DenseReplacement, CoreLayer):
             >>> layer.ranks
             (1, 2, 1)
         """
-        resizing, error = self.plan_truncation(ranks)
+        resizing, error = self.plan_truncation(ranks, fix_ranks)
         resize([resizing])
         return error
 
@@ -120,7 +122,7 @@ class TTLayer(DenseReplacement, CoreLayer):
 
         Args:
             ranks: The ranks to keep, as for `truncate`.
-            fix_ranks: Whether the ranks are final afterwards.
+            fix_ranks: Whether the ranks are final, as for `truncate`.
 
         Raises:
             ValueError: If the layer is not built, its weights are not finite, or `ranks` is

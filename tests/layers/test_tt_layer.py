@@ -353,6 +353,19 @@ def test_final_ranks_are_final_after_loading(tmp_path):
     assert_runs_as(again, outputs_of(model))
 
 
+def test_a_truncation_can_make_the_ranks_final():
+    model = model_with(regularizer=NuclearNorm(0.1), fitted=True)
+    tokens, classes = layers_of(model)
+    tokens.truncate(2)
+    assert not tokens.ranks_fixed
+    assert len(model.losses) == len(tokens.cores)
+    tokens.truncate(2, fix_ranks=True)
+    assert (tokens.ranks_fixed, classes.ranks_fixed) == (True, False)
+    assert tokens.rank_regularizer is None
+    assert model.losses == []
+    assert_runs_as(model, outputs_of(model))
+
+
 def gated(model):
     GumbelSoftmax(strength=0.1, seed=1).begin(model, layers_of(model))
     for layer in layers_of(model):
