@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,24 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dart_keras.calibration_data import InputSpec, read_arrays, read_blocks
+from tests.py_datasets import Batches
 
 ONE = [InputSpec("x", (3, 2), "float32")]
 TWO = [InputSpec("x", (3,), "float32"), InputSpec("ids", (2,), "int32")]
 X = np.arange(30 * 6, dtype="float64").reshape(30, 3, 2)
 PAIR = (np.ones((4, 3)), np.arange(8).reshape(4, 2))
-
-
-class Batches(keras.utils.PyDataset):
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    @property
-    def num_batches(self):
-        return len(self.batches)
-
-    def __getitem__(self, k):
-        return self.batches[k]
 
 
 @pytest.mark.parametrize(

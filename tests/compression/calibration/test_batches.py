@@ -15,6 +15,7 @@ from dart_keras.compression.calibration.batches import (
     CalibrationBatches,
 )
 from tests.compression.composites import Subclassed
+from tests.py_datasets import Batches
 
 MODEL = keras.Sequential([keras.Input((3,)), layers.Dense(2)], name="small")
 
@@ -37,19 +38,6 @@ def calibration_batches(model, data, most=None):
 def numbers(batches):
     assert all(0 < len(batch) <= 256 for batch in batches)
     return np.concatenate([np.asarray(batch)[:, 0] for batch in batches])
-
-
-class Batches(keras.utils.PyDataset):
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    @property
-    def num_batches(self):
-        return len(self.batches)
-
-    def __getitem__(self, k):
-        return self.batches[k]
 
 
 @given(st.integers(1, 200), st.none() | st.integers(1, 100))
