@@ -264,6 +264,13 @@ def test_bad_arguments_are_refused(arguments, message):
         RankDiscretization(0.1, epoch=1)
 
 
+def test_data_that_can_be_gone_through_only_once_are_refused():
+    for once in (iter([]), (batch for batch in [(X, Y)]), zip([X], [Y], strict=True)):
+        with pytest.raises(ValueError, match="gone through again and again") as error:
+            RankDiscretization(Parameters(100), epoch=1, calibration_data=once)
+        assert str(error.value).endswith(f"Received: calibration_data={once!r}")
+
+
 def test_a_model_without_tt_layers_is_refused():
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, name="plain")])
     model.compile("adam", "mse")

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dart_keras.layers import TTDense, TTEmbedding
+from dart_keras.layers import TTDense, TTEmbedding, TTLayer
 from dart_keras.layers.rank_gates import RankGates
 from dart_keras.regularizers import NuclearNorm
 from dart_keras.selection import GumbelSoftmax
@@ -99,6 +99,19 @@ def test_singular_values_match_the_dense_matrix():
     table = embedding.to_dense().reshape(n1, n2, m1, m2).transpose(0, 2, 1, 3).reshape(n1 * m1, -1)
     expected = np.linalg.svd(table, compute_uv=False)[:5]
     np.testing.assert_allclose(embedding.bond_singular_values()[0], expected, rtol=1e-4)
+
+
+def test_a_class_of_ones_own_has_the_multiply_adds_of_a_product():
+    class Plain(TTLayer):
+        def build(self, input_shape):
+            self.add_cores(input_shape[-1], 12, "glorot_uniform")
+            self.built = True
+
+    layer, dense = Plain(3, (4, 6), (3, 4), None), TTDense(12, 3, (4, 6), (3, 4))
+    for each in (layer, dense):
+        each.build((None, 24))
+    for ranks in ((1, 3, 1), (1, 2, 1)):
+        assert layer.multiply_adds(ranks) == dense.multiply_adds(ranks) > 0
 
 
 def test_unbuilt_layer_is_refused():
