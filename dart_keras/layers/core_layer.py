@@ -70,8 +70,8 @@ class CoreLayer(keras.layers.Layer):
         Args:
             input_dim: The number of rows N of the matrix.
             output_dim: The number of columns M of the matrix.
-            initializer: A Keras initializer for a dense matrix, whose variance the cores get, or
-                `"orthogonal"`.
+            initializer: A Keras initializer for a dense matrix, or its name. The cores get its
+                variance; with `"orthogonal"` they are orthogonal.
             is_table: Whether rows of the matrix are looked up.
         """
         self.matrix_shape = (input_dim, output_dim)
@@ -80,6 +80,7 @@ class CoreLayer(keras.layers.Layer):
         )
         self._ranks = complete_ranks(self._ranks, self.input_modes, self.output_modes)
         shape = (self.input_modes, self.output_modes, self._ranks)
+        initializer = keras.initializers.get(initializer)
         carrier = int(np.argmax(self.input_modes)) if is_table else None
         cores = initial_cores(initializer, *shape, self.matrix_shape, carrier)
         self._cores = self._add_core_weights(cores)
