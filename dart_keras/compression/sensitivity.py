@@ -147,6 +147,7 @@ def sensitivity(
         ValueError: As from `compress`.
 
     Example:
+        >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64, name="only")])
         >>> rows = np.random.default_rng(0).normal(size=(100, 64)).astype("float32")
         >>> table = sensitivity(model, rows)
