@@ -176,8 +176,7 @@ _MICROCONTROLLER = Device(
         "dynamic": "TensorFlow Lite Micro has no kernels that multiply float activations by int8 "
         "weights"
     },
-    # Here a scale takes twelve bytes of the arena, too, and memory is what such devices have least
-    # of.
+    # Here a scale takes twelve bytes of the arena, too, which is what such devices have least of.
     scale_tolerance=1.5,
 )
 
@@ -266,8 +265,8 @@ def register(device: Device) -> None:
         device: The device.
 
     Raises:
-        ValueError: If another device has this name, a runtime is unknown, or a quantization scheme
-            is neither run nor explained.
+        ValueError: If another device has this name, a runtime is unknown, a quantization scheme is
+            neither run nor explained, or the record contradicts itself.
 
     Example:
         >>> from dataclasses import replace
@@ -283,6 +282,11 @@ def register(device: Device) -> None:
         )
     if unknown := [name for name in device.runtimes if name not in RUNTIMES]:
         raise ValueError(f"Expected runtimes among {tuple(RUNTIMES)}. Received: {unknown}")
+    if device.runs_files != bool(device.quantizations) or device.bytes_per_element < 1:
+        raise ValueError(
+            "Expected runtimes with quantization schemes, or neither of them, and "
+            f"`bytes_per_element` of at least 1. Received: {device}"
+        )
     explained = sorted([*device.quantizations, *device.unsupported])
     if explained != sorted(QUANTIZATIONS):
         raise ValueError(

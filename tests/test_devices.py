@@ -134,6 +134,11 @@ def test_a_runtime_that_is_not_installed_is_told_before_any_work(monkeypatch):
     [
         ({"name": "cpu"}, "Expected a new name.*Received: 'cpu'"),
         ({"runtimes": ("litert", "onnx")}, r"\('litert', 'tflm'\).*Received: \['onnx'\]"),
+        (
+            {"runtimes": ()},
+            r"or neither of them.*Received: .*runtimes=\(\), quantizations=\('int8',\)",
+        ),
+        ({"bytes_per_element": 0}, "at least 1. Received: .*bytes_per_element=0"),
         ({"unsupported": {}}, "either in `quantizations` or in `unsupported`"),
         ({"quantizations": QUANTIZATIONS}, "either in `quantizations` or in `unsupported`"),
     ],

@@ -295,7 +295,6 @@ class RankDiscretization(keras.callbacks.Callback):
 
 
 def _restart(monitor: Any) -> None:
-    """Have a callback that keeps a best value forget it."""
     monitor.best = getattr(monitor, "baseline", None)
     # Where these callbacks reset the weights and the patience that go with the best value.
     monitor.on_train_begin()

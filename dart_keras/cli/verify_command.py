@@ -71,7 +71,7 @@ def run_and_compare(
     from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
     from dart_keras.deployment.runtimes.untrusted_files import open_file
     from dart_keras.deployment.validation.output_errors import check, compare, in_words
-    from dart_keras.devices import find_device
+    from dart_keras.devices import find_file_device
 
     try:
         file = open_file(content, timeout)
@@ -83,7 +83,7 @@ def run_and_compare(
     _check_fit(path, file, exported)
     quantization = _quantization(content, [*file.inputs, *file.outputs])
     results = {}
-    for runtime in find_device(_target(path, content)).runtimes:
+    for runtime in find_file_device(_target(path, content), quantization).runtimes:
         # The smallest arena was found when the file was converted; here it is not asked for.
         result = file.run(runtime, arrays, LARGEST_ARENA)
         results[runtime] = compare(expected, result.outputs, exported.output_names)

@@ -243,5 +243,13 @@ def memory_of(
 
 
 def _versions(device: Device) -> dict[str, str]:
-    packages = ["tensorflow", "keras", *(RUNTIMES[runtime].package for runtime in device.runtimes)]
-    return {"dart-keras": __version__, **{name: version(name) for name in packages}}
+    import tensorflow as tf
+
+    packages = (RUNTIMES[runtime].package for runtime in device.runtimes)
+    return {
+        "dart-keras": __version__,
+        # Not by the package's name, which a nightly build has not got.
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        **{name: version(name) for name in packages},
+    }

@@ -1,4 +1,5 @@
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -261,7 +262,7 @@ def check_budget(flash_budget: Any) -> int | None:
 
 def check_min_sqnr_db(least: Any) -> None:
     """Raise a ValueError unless this can be an output's least signal-to-noise ratio."""
-    number = isinstance(least, (int, float)) and not isinstance(least, bool)
+    number = isinstance(least, numbers.Real) and not isinstance(least, bool)
     if least is not None and not (number and math.isfinite(least) and least > 0):
         raise ValueError(
             "Expected `min_sqnr_db` to be None or a positive number. Received: "

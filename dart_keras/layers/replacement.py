@@ -42,7 +42,14 @@ class DenseReplacement:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        REPLACEMENTS.update(dict.fromkeys(vars(cls).get("replaces", ()), cls))
+        replaces = vars(cls).get("replaces", ())
+        definer = next(base for base in cls.__mro__ if "build_like" in vars(base))
+        if replaces and definer is DenseReplacement:
+            raise TypeError(
+                "Expected a class that names Keras layers it `replaces` to define `build_like`. "
+                f"Received: {cls.__name__}"
+            )
+        REPLACEMENTS.update(dict.fromkeys(replaces, cls))
 
     @classmethod
     def check_replaceable(cls, layer: Any) -> None:
@@ -140,7 +147,7 @@ class DenseReplacement:
             column_bias: Whether it needs a bias with an element for each column, even where the
                 Keras layer has none.
         """
-        raise NotImplementedError(f"{cls.__name__} has no `build_like`")
+        raise NotImplementedError
 
     @classmethod
     def from_dense(

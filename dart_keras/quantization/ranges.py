@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from dart_keras.utils.optional_imports import load
+
 BITS = 8
 
 
@@ -153,15 +155,13 @@ def _quantizers() -> Any:
     """
     before = os.environ.get("TF_USE_LEGACY_KERAS")
     try:
-        from tensorflow_model_optimization.quantization.keras import quantizers
-    except ImportError as error:
-        raise ImportError(
-            "Quantization-aware training needs the extra `quantization`: "
-            "pip install dart-keras[quantization]"
-        ) from error
+        return load(
+            "tensorflow_model_optimization.quantization.keras.quantizers",
+            "tensorflow-model-optimization",
+            "quantization",
+        )
     finally:
         if before is None:
             os.environ.pop("TF_USE_LEGACY_KERAS", None)
         else:
             os.environ["TF_USE_LEGACY_KERAS"] = before
-    return quantizers

@@ -14,11 +14,11 @@ def load(module: str, package: str, extra: str = "deployment") -> ModuleType:
         extra: The extra of dart-keras that the package belongs to.
 
     Raises:
-        ImportError: If the package is not installed.
+        ImportError: If the package, or one that it needs, is not installed.
     """
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise ImportError(_HELP.format(package=package, extra=extra)) from error
 
 

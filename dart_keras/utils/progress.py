@@ -49,7 +49,7 @@ def progress_bar(description: str, total: int | None = None) -> AbstractContextM
         description: What is done, such as "fitting layers".
         total: The number of steps; `None` where it is not known.
     """
-    if issubclass(tqdm, tqdm_notebook) or sys.stderr.isatty():
+    if issubclass(tqdm, tqdm_notebook) or (sys.stderr and sys.stderr.isatty()):
         return tqdm(desc=description, total=total, leave=False, delay=_BAR_DELAY)
     return _ProgressLines(description, total)
 

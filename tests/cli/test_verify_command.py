@@ -49,6 +49,11 @@ def test_a_file_without_its_report_runs_on_litert(run, files, saved, tmp_path):
     (tmp_path / "report.json").write_text(json.dumps(report))
     code, out, _ = run("verify", *arguments)
     assert (code, "tflm" in out) == (0, False)
+    # A target without runtimes would leave nothing to compare.
+    report |= {"file_bytes": (tmp_path / "alone.tflite").stat().st_size, "target": "cpu"}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    code, _, err = run("verify", *arguments)
+    assert (code, "Received: target='cpu'" in err) == (1, True)
     (tmp_path / "report.json").write_text("{}")
     code, _, err = run("verify", *arguments)
     assert code == 1

@@ -268,7 +268,7 @@ def test_a_way_to_calibrate_must_be_known_and_of_use():
             convert(model, quantization=quantization, activation_ranges="mse", **wanted)
 
 
-@pytest.mark.parametrize("right", [None, 20, 0.5])
+@pytest.mark.parametrize("right", [None, 20, 0.5, np.float32(20)])
 def test_decibels_that_can_be_asked_for(right):
     check_min_sqnr_db(right)
 

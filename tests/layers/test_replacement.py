@@ -65,6 +65,12 @@ def batch_for(layer):
     return RNG.normal(size=(2, 5, 12)).astype("float32")
 
 
+def test_a_class_that_replaces_layers_must_say_how():
+    with pytest.raises(TypeError, match=r"define `build_like`. Received: Half"):
+        type("Half", (TTLayer,), {"replaces": (keras.layers.Conv3D,)})
+    assert keras.layers.Conv3D not in REPLACEMENTS
+
+
 def test_a_layer_takes_a_matrix_with_its_padding():
     dense = keras.layers.Dense(5)
     dense.build((None, 7))
