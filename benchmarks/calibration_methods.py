@@ -26,7 +26,7 @@ from dart_keras.deployment.build import executable
 from dart_keras.deployment.flatbuffer.passes import apply_passes
 from dart_keras.deployment.flatbuffer.serialization import pack
 from dart_keras.deployment.post_training.activation_ranges import METHODS
-from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.post_training.tflite_converter import FileConverter
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import export
@@ -121,11 +121,11 @@ def measured(
     signature = model_signature(model).resolved([rows])
     rows, test_rows = (x.astype(signature.inputs[0].dtype) for x in (rows, test_rows))
     exported = export(model, signature, DevicePlans("raspberry-pi", scheme))
-    lowering = Lowering(exported, scheme, [rows], method)
+    converter = FileConverter(exported, scheme, [rows], method)
     [expected] = exported([test_rows])
     found: dict[str, Any] = {}
     for scales, per_channel in (("per channel", True), ("per tensor", False)):
-        model = lowering.model(per_channel)
+        model = converter.model(per_channel)
         for stage in ("optimize", "strip"):
             apply_passes(model, stage, ["litert"])
         file = executable(pack(model), exported)

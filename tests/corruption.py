@@ -4,7 +4,7 @@ import random
 
 import keras
 
-from dart_keras.deployment.post_training.tflite_converter import lower
+from dart_keras.deployment.post_training.tflite_converter import convert_exported
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
@@ -30,4 +30,4 @@ def of_two_gibibytes() -> bytes:
     inputs = keras.Input((1,))
     large = keras.ops.tanh(keras.ops.broadcast_to(inputs, (1, 2**29)))
     model = keras.Model(inputs, keras.ops.sum(large, axis=1))
-    return lower(export(model, model_signature(model)), SCHEMES["float32"], ())
+    return convert_exported(export(model, model_signature(model)), SCHEMES["float32"], ())

@@ -14,7 +14,7 @@ from dart_keras.deployment.flatbuffer.passes import apply_passes
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import copy_parsed, pack
 from dart_keras.deployment.flatbuffer.size_breakdown import file_parts, size_limit
-from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.post_training.tflite_converter import FileConverter
 from dart_keras.deployment.post_training.trained_ranges import check_integers
 from dart_keras.deployment.post_training.weight_scales import (
     WeightScales,
@@ -116,14 +116,14 @@ class Builder:
         return built
 
     def _build(self, plans: DevicePlans, core_basis: str | None = None) -> Built:
-        core_basis, lowering = self._chosen(plans, core_basis)
-        exported, model = lowering.exported, self._converted(lowering)
+        core_basis, converter = self._chosen(plans, core_basis)
+        exported, model = converter.exported, self._converted(converter)
         scaled = None
         if self.scheme.learned:
             check_integers(model, exported)
             scaled = weight_scales_of(model)
         elif self.scheme.optimized:
-            coarse = self._converted(lowering, per_channel=False)
+            coarse = self._converted(converter, per_channel=False)
             # The runtime with the coarser arithmetic.
             decibels = self._decibels(exported, self.device.runtimes[-1])
             tolerance = self.device.scale_tolerance
@@ -133,11 +133,13 @@ class Builder:
         apply_passes(model, "strip", self.device.runtimes)
         return Built(pack(model), named, exported, plans, scaled, core_basis)
 
-    def _chosen(self, plans: DevicePlans, core_basis: str | None) -> tuple[str | None, Lowering]:
+    def _chosen(
+        self, plans: DevicePlans, core_basis: str | None
+    ) -> tuple[str | None, FileConverter]:
         """Return the given core basis, or the one whose worst output has the highest SQNR."""
         core_bases = core_bases_of(self.model) if self.scheme.needs_data else {AS_TRAINED: []}
-        lowerings = {
-            name: Lowering(
+        converters = {
+            name: FileConverter(
                 export(self.model, self.signature, plans, replaced),
                 self.scheme,
                 self.calibration,
@@ -147,17 +149,17 @@ class Builder:
             if core_basis in (name, None)
         }
         if len(core_bases) == 1:
-            return None, lowerings[AS_TRAINED]
+            return None, converters[AS_TRAINED]
         if core_basis is None:
             # LiteRT ranks core bases as TFLM does, and sooner.
             worst = {
                 name: min(
-                    self._decibels(lowering.exported, "litert")(pack(self._converted(lowering)))
+                    self._decibels(converter.exported, "litert")(pack(self._converted(converter)))
                 )
-                for name, lowering in lowerings.items()
+                for name, converter in converters.items()
             }
             core_basis = max(worst, key=worst.__getitem__)
-        return core_basis, lowerings[core_basis]
+        return core_basis, converters[core_basis]
 
     def _is_small(self, model: Any) -> bool:
         model = copy_parsed(model)
@@ -165,8 +167,8 @@ class Builder:
             apply_passes(model, stage, self.device.runtimes)
         return len(pack(model)) <= size_limit(model)
 
-    def _converted(self, lowering: Lowering, per_channel: bool = True) -> Any:
-        model = lowering.model(per_channel)
+    def _converted(self, converter: FileConverter, per_channel: bool = True) -> Any:
+        model = converter.model(per_channel)
         apply_passes(model, "convert", self.device.runtimes)
         return model
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import operator_name, pack, sweep, unpack
-from dart_keras.deployment.post_training.tflite_converter import lower
+from dart_keras.deployment.post_training.tflite_converter import convert_exported
 from dart_keras.deployment.runtimes.litert import run_on_litert
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA, run_on_tflm
 from dart_keras.deployment.schemes import SCHEMES
@@ -143,7 +143,7 @@ def lowered(
     rows = rows.astype(signature.inputs[0].dtype)
     scheme = SCHEMES[quantization]
     exported = export(model, signature, DevicePlans(target, scheme))
-    return lower(exported, scheme, [rows], per_channel)
+    return convert_exported(exported, scheme, [rows], per_channel)
 
 
 def changed(content: bytes, *changes: Callable[[Any], None]) -> bytes:

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from dart_keras.deployment.flatbuffer.passes.strip_metadata import strip_metadata
 from dart_keras.deployment.flatbuffer.serialization import pack, sweep, unpack
-from dart_keras.deployment.post_training.tflite_converter import Lowering, order_interface
+from dart_keras.deployment.post_training.tflite_converter import FileConverter, order_interface
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.function import export
@@ -15,7 +15,7 @@ from dart_keras.utils.quiet import quiet
 from tests.deployment import models
 
 
-def lowering(model, quantization):
+def file_converter(model, quantization):
     signature = model_signature(model)
     arrays = [
         models.IDS if spec.dtype == "int32" else models.RNG.normal(size=(16, *spec.shape))
@@ -26,7 +26,7 @@ def lowering(model, quantization):
     ]
     scheme = SCHEMES[quantization]
     exported = export(model, signature, DevicePlans("raspberry-pi", scheme))
-    return Lowering(exported, scheme, arrays)
+    return FileConverter(exported, scheme, arrays)
 
 
 def stripped(content, names):
@@ -40,12 +40,12 @@ def stripped(content, names):
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 @pytest.mark.parametrize("build", [models.tt_embedding, models.two_in_three_out])
 def test_both_halves_make_what_the_converter_makes(build, quantization):
-    halves = lowering(build(), quantization)
+    halves = file_converter(build(), quantization)
     for per_channel in (True, False):
         converter = halves._converter(per_channel)
         with quiet():
             whole = converter.convert()
-            # By the calibrator's ranges, which `Lowering.model` does not take as they are.
+            # By the calibrator's ranges, which `FileConverter.model` does not take as they are.
             measured = measure_ranges(halves._converter())
             made = quantize(measured, halves.scheme.interface, per_channel)
         names = [spec.name for spec in halves.exported.signature.inputs]
@@ -54,7 +54,7 @@ def test_both_halves_make_what_the_converter_makes(build, quantization):
 
 def test_ranges_are_those_of_the_rows():
     model = keras.Sequential([keras.Input((20,), name="features"), keras.layers.ReLU()])
-    halves = lowering(model, "int8")
+    halves = file_converter(model, "int8")
     with quiet():
         measured = measure_ranges(halves._converter())
     ranges = [
@@ -71,7 +71,9 @@ def test_a_single_scale_is_asked_for_by_a_switch_that_tensorflow_has():
     assert hasattr(converter, "_experimental_disable_per_channel")
     assert hasattr(converter, "_experimental_calibrate_only")
     for per_channel, scales in ((True, 30), (False, 1)):
-        halves = lowering(keras.Sequential([keras.Input((20,)), keras.layers.Dense(30)]), "int8")
+        halves = file_converter(
+            keras.Sequential([keras.Input((20,)), keras.layers.Dense(30)]), "int8"
+        )
         converter = halves._converter()
         set_per_channel(converter, per_channel)
         with quiet():

@@ -5,7 +5,7 @@ from typing import Self
 
 
 @dataclass(frozen=True)
-class Movement:
+class AxisPermutation:
     """What a row of reshapes and transposes does to an array, taken as one.
 
     The array's axes are split as finely as the steps ask for. A piece is told by its size and by
@@ -16,8 +16,9 @@ class Movement:
         axes: For each axis of the array as it is now, the pieces (size, stride) that it is made of.
 
     Example:
-        >>> movement = Movement.begin((2, 12)).transpose((1, 0)).reshape((3, 8)).transpose((1, 0))
-        >>> movement.single()  # of an array reshaped to (6, 4)
+        >>> begin = AxisPermutation.begin((2, 12))
+        >>> permutation = begin.transpose((1, 0)).reshape((3, 8)).transpose((1, 0))
+        >>> permutation.single()  # of an array reshaped to (6, 4)
         ((6, 4), (1, 0))
     """
 
@@ -25,16 +26,16 @@ class Movement:
 
     @classmethod
     def begin(cls, shape: Sequence[int]) -> Self:
-        """Return the movement that leaves an array of this shape as it is."""
+        """Return the permutation that leaves an array of this shape as it is."""
         strides = [math.prod(shape[place + 1 :]) for place in range(len(shape))]
         return cls(tuple(((size, stride),) for size, stride in zip(shape, strides, strict=True)))
 
     def transpose(self, order: Sequence[int]) -> Self:
-        """Return this movement with a transpose after it."""
+        """Return this permutation with a transpose after it."""
         return type(self)(tuple(self.axes[axis] for axis in order))
 
-    def reshape(self, shape: Sequence[int]) -> "Movement | None":
-        """Return this movement with a reshape after it; None where no split of the axes fits."""
+    def reshape(self, shape: Sequence[int]) -> "AxisPermutation | None":
+        """Return this permutation with a reshape after it; None where no split of the axes fits."""
         pieces = list(reversed(self._joined()))
         axes = []
         for size in shape:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dart_keras.deployment.flatbuffer.serialization import pack
-from dart_keras.deployment.post_training.tensor_values import Inspection
+from dart_keras.deployment.post_training.tensor_values import TensorValues
 
 _BINS = 2048
 # In percent, of both sides together.
@@ -149,8 +149,8 @@ def tensors_on(
     Yields:
         A tensor's place, and what it held on the row.
     """
-    inspection = Inspection(content, "builtin")
+    values = TensorValues(content, "builtin")
     for row in zip(*arrays, strict=True):
-        inspection.invoke(row)
+        values.invoke(row)
         for place in places:
-            yield place, inspection.tensor(place)
+            yield place, values.tensor(place)

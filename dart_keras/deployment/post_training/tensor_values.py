@@ -7,7 +7,7 @@ from dart_keras.utils.optional_imports import load
 from dart_keras.utils.quiet import quiet
 
 
-class Inspection:
+class TensorValues:
     """A file on LiteRT that keeps what every tensor held when it ran.
 
     Args:

@@ -26,7 +26,7 @@ _LOOPS = ["While", "StatelessWhile"]
 
 
 @dataclass(frozen=True)
-class Lowering:
+class FileConverter:
     """Files that TensorFlow's converter makes of one exported model; ranges are measured once.
 
     Attributes:
@@ -113,14 +113,14 @@ class Lowering:
         return model
 
 
-def lower(
+def convert_exported(
     exported: Exported,
     scheme: QuantizationScheme,
     arrays: Sequence[np.ndarray],
     per_channel: bool = True,
 ) -> bytes:
-    """Convert an exported model to the bytes of a `.tflite` file, as `Lowering.model` does."""
-    return pack(Lowering(exported, scheme, arrays).model(per_channel))
+    """Convert an exported model to the bytes of a `.tflite` file, as `FileConverter.model` does."""
+    return pack(FileConverter(exported, scheme, arrays).model(per_channel))
 
 
 def order_interface(model: Any, input_names: Sequence[str]) -> None:
@@ -181,7 +181,7 @@ def _explained(error: Exception, exported: Exported, scheme: QuantizationScheme)
     places = [int(place) for place in _NO_OUTPUT.findall(text)]
     if names or tensors or places:
         # Quantization got no further, but without it the same operators can be found.
-        plain = lower(exported, SCHEMES["float32"], ())
+        plain = convert_exported(exported, SCHEMES["float32"], ())
         operators = ModelFile(plain).operators
         blamed = [
             index

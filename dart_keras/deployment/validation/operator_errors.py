@@ -11,8 +11,8 @@ from dart_keras.deployment.flatbuffer.passes import apply_passes
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import copy_parsed, pack, sweep, unpack
 from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
-from dart_keras.deployment.post_training.tensor_values import Inspection
-from dart_keras.deployment.post_training.tflite_converter import Lowering, layers_at
+from dart_keras.deployment.post_training.tensor_values import TensorValues
+from dart_keras.deployment.post_training.tflite_converter import FileConverter, layers_at
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.utils.table import Table, Tabular
@@ -117,7 +117,7 @@ def operator_errors(
         exported: The function that it was made from.
         arrays: For each input an array of real values or ids of shape (rows, ...).
     """
-    plain = Lowering(exported, SCHEMES["float32"], ()).model()
+    plain = FileConverter(exported, SCHEMES["float32"], ()).model()
     apply_passes(plain, "optimize", ["litert"])
     plain_content = pack(plain)
     nodes = _nodes(unpack(content), content)
@@ -136,7 +136,7 @@ def operator_errors(
         )
         for node in nodes
     ]
-    quantized, floats = _inspected(content), Inspection(plain_content, "builtin")
+    quantized, floats = _inspected(content), TensorValues(plain_content, "builtin")
     infos = ModelFile(content).inputs([spec.name for spec in exported.signature.inputs])
     for row in zip(*arrays, strict=True):
         quantized.invoke([i.quantize(v) for i, v in zip(infos, row, strict=True)])
@@ -159,12 +159,12 @@ def operator_errors(
     return report
 
 
-def _inspected(content: bytes) -> Inspection:
+def _inspected(content: bytes) -> TensorValues:
     try:
-        return Inspection(content, "reference")
+        return TensorValues(content, "reference")
     except ValueError:
         # Of some operators, such as ELU, LiteRT has no reference kernel.
-        return Inspection(content, "builtin")
+        return TensorValues(content, "builtin")
 
 
 @dataclass(frozen=True)
@@ -233,9 +233,11 @@ class _Pair:
     def __post_init__(self) -> None:
         self._alone = None
         if self.float_node is not None and self._is_alike(self.float_node):
-            self._alone = Inspection(single_operator(self.plain, self.float_node.place), "builtin")
+            self._alone = TensorValues(
+                single_operator(self.plain, self.float_node.place), "builtin"
+            )
 
-    def compare(self, quantized: Inspection, floats: Inspection) -> None:
+    def compare(self, quantized: TensorValues, floats: TensorValues) -> None:
         """Add the errors of one row, which both files have just run on."""
         if self.float_node is None:
             return

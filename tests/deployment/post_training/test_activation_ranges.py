@@ -11,7 +11,7 @@ from dart_keras.deployment.post_training.activation_ranges import (
     Histogram,
     choose_ranges,
 )
-from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.post_training.tflite_converter import FileConverter
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
@@ -89,7 +89,7 @@ def test_the_file_gets_the_ranges_of_what_the_model_computes(method):
     hidden = keras.layers.Dense(8)(inputs)
     model = keras.Model(inputs, [hidden, keras.layers.ReLU()(hidden)])
     exported = export(model, model_signature(model).resolved(None))
-    measured = Lowering(exported, SCHEMES["int8"], [models.ROWS])._with_ranges
+    measured = FileConverter(exported, SCHEMES["int8"], [models.ROWS])._with_ranges
     file = unpack(measured)
     choose_ranges(file, method, "int8", [models.ROWS])
     tensors = file.subgraphs[0]
@@ -105,7 +105,7 @@ def test_the_file_gets_the_ranges_of_what_the_model_computes(method):
 
 def test_the_measured_file_is_left_alone_by_min_and_max():
     exported = export(models.dense(), model_signature(models.dense()).resolved(None))
-    measured = Lowering(exported, SCHEMES["int8"], [models.ROWS])._with_ranges
+    measured = FileConverter(exported, SCHEMES["int8"], [models.ROWS])._with_ranges
     file = unpack(measured)
     choose_ranges(file, "minmax", "int8", [models.ROWS])
     assert pack(file) == measured

@@ -7,8 +7,8 @@ from dart_keras.deployment import convert
 from dart_keras.deployment.flatbuffer.serialization import operator_name, pack, unpack
 from dart_keras.deployment.post_training.activation_ranges import set_true_ranges
 from dart_keras.deployment.post_training.attention_masks import clip_masks
-from dart_keras.deployment.post_training.tensor_values import Inspection
-from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.post_training.tensor_values import TensorValues
+from dart_keras.deployment.post_training.tflite_converter import FileConverter
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
@@ -31,7 +31,9 @@ def rows(count):
 
 
 def measured(model, data):
-    return Lowering(export(model, model_signature(model)), SCHEMES["int8"], [data])._with_ranges
+    return FileConverter(
+        export(model, model_signature(model)), SCHEMES["int8"], [data]
+    )._with_ranges
 
 
 @pytest.mark.parametrize("hidden", [-1e4, -1e9])
@@ -73,12 +75,12 @@ def test_a_mask_that_is_cut_off_gives_the_same_to_half_a_step(integers):
     model = attention(-1e4)
     exported = export(model, model_signature(model))
     scheme = SCHEMES["int8" if integers == "int8" else "int16x8"]
-    content = Lowering(exported, scheme, [data])._with_ranges
+    content = FileConverter(exported, scheme, [data])._with_ranges
     graph = unpack(content).subgraphs[0]
     [softmax] = [o for o in graph.operators if operator_name(unpack(content), o) == "SOFTMAX"]
     low = graph.tensors[softmax.inputs[0]].quantization.min[0]
     assert -40 < low < -5
-    seen = Inspection(content, "builtin")
+    seen = TensorValues(content, "builtin")
     for row in data:
         seen.invoke([row])
         shares = seen.tensor(int(softmax.outputs[0]))

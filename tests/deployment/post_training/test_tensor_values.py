@@ -3,7 +3,7 @@ import pytest
 
 from dart_keras.deployment import convert
 from dart_keras.deployment.flatbuffer.serialization import unpack
-from dart_keras.deployment.post_training.tensor_values import Inspection
+from dart_keras.deployment.post_training.tensor_values import TensorValues
 from tests.deployment import models
 
 
@@ -11,7 +11,7 @@ from tests.deployment import models
 def test_it_keeps_what_is_between_the_operators(kernels):
     model = models.dense()
     content = convert(model).content
-    inspection = Inspection(content, kernels)
+    inspection = TensorValues(content, kernels)
     hidden = unpack(content).subgraphs[0].operators[0].outputs[0]
     for row in models.ROWS[:4]:
         inspection.invoke([row])

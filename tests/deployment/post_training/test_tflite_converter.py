@@ -5,7 +5,11 @@ import pytest
 from dart_keras.deployment import ConversionError, convert
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import pack, unpack
-from dart_keras.deployment.post_training.tflite_converter import layers_at, lower, order_interface
+from dart_keras.deployment.post_training.tflite_converter import (
+    convert_exported,
+    layers_at,
+    order_interface,
+)
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import export
 from dart_keras.deployment.tracing.signature import model_signature
@@ -20,7 +24,7 @@ def exported(model):
 def test_operators_of_a_file_know_their_layers():
     model = models.dense()
     function = exported(model)
-    content = lower(function, SCHEMES["float32"], ())
+    content = convert_exported(function, SCHEMES["float32"], ())
     first, second = (layer.path for layer in model.layers)
     assert layers_at([0, 1], content, function) == [first, second]
 
@@ -30,7 +34,7 @@ def test_an_operation_without_a_builtin_is_named_with_its_layer():
     layer = keras.layers.Lambda(lambda x: keras.ops.erfinv(x), name="inverse")
     function = exported(keras.Model(inputs, keras.layers.Dense(2)(layer(inputs))))
     with pytest.raises(ConversionError, match="no builtin operator") as caught:
-        lower(function, SCHEMES["float32"], ())
+        convert_exported(function, SCHEMES["float32"], ())
     assert caught.value.operators == ["Erfinv"]
     assert caught.value.layers == ["inverse"]
 
@@ -38,13 +42,13 @@ def test_an_operation_without_a_builtin_is_named_with_its_layer():
 def test_an_operator_without_a_quantized_kind_is_named_with_its_layer():
     function = exported(models.embedding())
     with pytest.raises(ConversionError, match="'int16x8' does not cover") as caught:
-        lower(function, SCHEMES["int16x8"], [models.IDS])
+        convert_exported(function, SCHEMES["int16x8"], [models.IDS])
     assert caught.value.operators
     assert all("table" in layer for layer in caught.value.layers)
 
 
 def test_nothing_is_printed(capfd):
-    lower(exported(models.dense()), SCHEMES["int8"], [np.ones((4, 20), "float32")])
+    convert_exported(exported(models.dense()), SCHEMES["int8"], [np.ones((4, 20), "float32")])
     assert capfd.readouterr() == ("", "")
 
 
@@ -52,7 +56,7 @@ def test_an_output_that_has_no_quantized_kernel_is_named_with_its_layer():
     layers = [keras.layers.Dense(4), TTDense(6, 2, (2, 2), (2, 3), activation="elu", name="last")]
     function = exported(keras.Sequential([keras.Input((20,)), *layers]))
     with pytest.raises(ConversionError, match="'int16x8' does not cover") as caught:
-        lower(function, SCHEMES["int16x8"], [models.ROWS])
+        convert_exported(function, SCHEMES["int16x8"], [models.ROWS])
     assert caught.value.operators == ["ELU"]
     assert caught.value.layers == [layers[-1].path]
 

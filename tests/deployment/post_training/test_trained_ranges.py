@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError
-from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.post_training.tflite_converter import FileConverter
 from dart_keras.deployment.post_training.trained_ranges import (
     check_integers,
     rows_in_range,
@@ -23,7 +23,7 @@ def test_other_models_keep_their_scheme():
 def test_operators_left_in_float_are_named_with_their_layers():
     model = models.dense()
     function = export(model, model_signature(model).resolved(None))
-    file = Lowering(function, SCHEMES["float32"], ()).model()
+    file = FileConverter(function, SCHEMES["float32"], ()).model()
     with pytest.raises(ConversionError, match="left in float") as caught:
         check_integers(file, function)
     assert set(caught.value.operators) == {"FULLY_CONNECTED", "SOFTMAX"}

@@ -8,7 +8,7 @@ from dart_keras.deployment import convert
 from dart_keras.deployment.flatbuffer.graph import Graph
 from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.serialization import unpack
-from dart_keras.deployment.post_training.tensor_values import Inspection
+from dart_keras.deployment.post_training.tensor_values import TensorValues
 from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
 from dart_keras.deployment.validation.operator_errors import activations, single_operator
@@ -103,7 +103,7 @@ class Case:
 
 def cases(build, rows, quantization):
     artifact = convert(build(), quantization=quantization, calibration_data=rows)
-    inspection = Inspection(artifact.content, "reference")
+    inspection = TensorValues(artifact.content, "reference")
     model = unpack(artifact.content)
     main = model.subgraphs[0]
     graph = Graph(model, main)

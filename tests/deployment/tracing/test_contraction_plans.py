@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from dart_keras.deployment.flatbuffer.serialization import sweep
-from dart_keras.deployment.post_training.tflite_converter import Lowering
+from dart_keras.deployment.post_training.tflite_converter import FileConverter
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans, stored_bytes
 from dart_keras.deployment.tracing.function import export
@@ -92,7 +92,7 @@ def test_the_bytes_are_those_of_the_file(model, quantization):
         if extra:
             plans = plans.enlarged(extra)
             exported = export(model, signature, plans)
-        parsed = Lowering(exported, scheme, [rows.astype("float32")]).model()
+        parsed = FileConverter(exported, scheme, [rows.astype("float32")]).model()
         sweep(parsed)
         [graph] = parsed.subgraphs
         weights = {int(o.inputs[1]) for o in graph.operators if len(o.inputs) == 3}

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError, convert
-from dart_keras.deployment.post_training.tflite_converter import lower
+from dart_keras.deployment.post_training.tflite_converter import convert_exported
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.function import (
     AS_TRAINED,
@@ -81,7 +81,7 @@ def test_activations_with_gradients_of_their_own_can_be_converted():
     operations = function.function.graph.get_operations()
     assert "IdentityN" in [operation.type for operation in operations]
     assert not any("_gradient_op_type" in operation.node_def.attr for operation in operations)
-    content = lower(function, SCHEMES["float32"], ())
+    content = convert_exported(function, SCHEMES["float32"], ())
     assert models.decibels(content, model, models.ROWS, "litert") > 100
 
 

@@ -1,6 +1,6 @@
 from typing import Any
 
-from dart_keras.deployment.flatbuffer.axis_permutation import Movement
+from dart_keras.deployment.flatbuffer.axis_permutation import AxisPermutation
 from dart_keras.deployment.flatbuffer.graph import Graph, graphs_of
 
 # What these do to a number does not depend on its place in the array.
@@ -70,12 +70,12 @@ def _merge_moves(graph: Graph) -> None:
     seen: set[int] = set()
     for first in graph.operators(*_MOVES):
         row: list[Any] = []
-        after, movement = first, Movement.begin(graph.shape(first.inputs[0]))
-        while id(after) not in seen and (longer := _moved(graph, movement, after)) is not None:
+        after, permutation = first, AxisPermutation.begin(graph.shape(first.inputs[0]))
+        while id(after) not in seen and (longer := _moved(graph, permutation, after)) is not None:
             seen.add(id(after))
             row.append(after)
-            after, movement = graph.only_consumer(after.outputs[0]), longer
-        shape, order = movement.single()
+            after, permutation = graph.only_consumer(after.outputs[0]), longer
+        shape, order = permutation.single()
         if not row or len(order) > _MOST_AXES:
             continue
         made = _made(graph, row[0].inputs[0], row[-1].outputs[0], shape, order)
@@ -83,11 +83,11 @@ def _merge_moves(graph: Graph) -> None:
             graph.replace(row, made)
 
 
-def _moved(graph: Graph, movement: Movement, operator: Any) -> Movement | None:
+def _moved(graph: Graph, permutation: AxisPermutation, operator: Any) -> AxisPermutation | None:
     if _is_move(graph, operator, "TRANSPOSE"):
-        return movement.transpose(graph.axes(operator.inputs[1]))
+        return permutation.transpose(graph.axes(operator.inputs[1]))
     if _is_move(graph, operator, "RESHAPE"):
-        return movement.reshape(graph.shape(operator.outputs[0]))
+        return permutation.reshape(graph.shape(operator.outputs[0]))
     return None
 
 
