@@ -40,7 +40,7 @@ def replace_layers(model: keras.Model, replacement: LayerReplacement) -> keras.M
 
     Works in Sequential, functional, nested and subclassed models, and in layers that hold layers,
     such as `MultiHeadAttention` and wrappers. Layers that are shared, or called several times, stay
-    so. The copy can be saved to a `.keras` file and loaded with `dart_keras` imported.
+    so. The copy can be saved to a `.keras` file and loaded with `dart_keras.load_model`.
 
     Args:
         model: A built model that Keras can save. It is left as it is.
