@@ -22,6 +22,12 @@ def copy_model(model: keras.Model) -> tuple[keras.Model, dict[int, keras.Layer]]
 
     Raises:
         ValueError: If the config rebuilds something else than the model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="logits")])
+        >>> copy, copies = copy_model(model)
+        >>> copies[id(model.layers[0])] is copy.layers[0]
+        True
     """
     config = keras.saving.serialize_keras_object(model)
     config["compile_config"] = None

@@ -43,18 +43,21 @@ def fit(model, *callbacks, epochs=2):
     return model.fit(X, Y, batch_size=32, epochs=epochs, verbose=0, callbacks=list(callbacks))
 
 
-def size_of(model, options, kind=FlashBytes):
-    file = convert(model, **options, calibration_data=X)
+def size_of(file, kind):
     return file.size if kind is FlashBytes else file.arena_size
 
 
 @functools.cache
-def sizes(options, kind=FlashBytes):
-    """Of the files with rank 1 everywhere and with all ranks, of the untrained model."""
+def extreme_files(**options):
+    """Those with rank 1 everywhere and with all ranks, of the untrained model."""
     model = problem()
     layers = [layer for layer in model.layers if hasattr(layer, "ranks")]
     smallest = truncated_copy(model, layers, [(1, 1, 1)] * len(layers))
-    return [size_of(each, dict(options), kind) for each in (smallest, model)]
+    return [convert(each, **options, calibration_data=X) for each in (smallest, model)]
+
+
+def sizes(kind, options):
+    return [size_of(file, kind) for file in extreme_files(**options)]
 
 
 @pytest.mark.parametrize(
@@ -63,13 +66,13 @@ def sizes(options, kind=FlashBytes):
     ids=["flash, float", "flash, int8", "arena"],
 )
 def test_a_file_in_training_keeps_to_the_limit_and_makes_use_of_it(kind, options):
-    least, most = sizes(tuple(options.items()), kind)
+    least, most = sizes(kind, options)
     budget = kind((least + most) // 2, **options)
     model = problem()
     # No training follows, so that the file is that of the weights that were measured.
     cut = RankDiscretization(budget, epoch=1, calibration_data=X)
     fit(model, cut, epochs=1)
-    size = size_of(model, options, kind)
+    size = size_of(convert(model, **options, calibration_data=X), kind)
     assert size <= budget.n
     assert size > 0.8 * budget.n
     [entry] = cut.cuts
@@ -90,7 +93,7 @@ def test_an_impossible_budget_names_the_smallest_before_training(kind):
         fit(model, RankDiscretization(kind(9), epoch=1, calibration_data=X))
     assert str(error.value).endswith(f"Received: {kind(9)}")
     named = int(re.search(r"at least ([\d_]+) bytes", str(error.value))[1])
-    assert named == sizes(tuple(MICRO.items()), kind)[0]
+    assert named == sizes(kind, MICRO)[0]
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -112,7 +115,7 @@ class Fixed(Selection):
 
 
 def test_measuring_changes_nothing_of_the_training():
-    least, most = sizes(tuple(FLOAT_PI.items()))
+    least, most = sizes(FlashBytes, FLOAT_PI)
     measured = problem()
     budget = FlashBytes((least + most) // 2, **FLOAT_PI)
     cut = RankDiscretization(budget, epoch=2)
