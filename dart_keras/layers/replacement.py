@@ -5,6 +5,7 @@ Keras layers that some class `replaces`. Nothing else in the library names the c
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -43,8 +44,7 @@ class DenseReplacement:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         replaces = vars(cls).get("replaces", ())
-        definer = next(base for base in cls.__mro__ if "build_like" in vars(base))
-        if replaces and definer is DenseReplacement:
+        if replaces and getattr(cls.build_like, "__isabstractmethod__", False):
             raise TypeError(
                 "Expected a class that names Keras layers it `replaces` to define `build_like`. "
                 f"Received: {cls.__name__}"
@@ -124,6 +124,7 @@ class DenseReplacement:
         return new
 
     @classmethod
+    @abstractmethod
     def build_like(
         cls,
         layer: Any,
@@ -147,7 +148,6 @@ class DenseReplacement:
             column_bias: Whether it needs a bias with an element for each column, even where the
                 Keras layer has none.
         """
-        raise NotImplementedError
 
     @classmethod
     def from_dense(

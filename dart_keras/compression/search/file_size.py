@@ -32,7 +32,7 @@ class _FileSearch:
     """Solutions for different estimates of the file, of which the best is kept."""
 
     def __init__(self, builder: StudentBuilder, budget: FlashBytes | ArenaBytes) -> None:
-        self._fitter = builder
+        self._builder = builder
         self._budget = budget
         self._costs = file_byte_costs(builder)
         self._data = _rows_for_files(builder)
@@ -42,13 +42,13 @@ class _FileSearch:
 
     def solution(self) -> Solution:
         """Return the best solution whose file keeps to the budget."""
-        check_file_budget(self._fitter.model, self._budget, self._data)
-        whole = self._measure(solution_of(self._fitter, _whole(self._fitter)))
+        check_file_budget(self._builder.model, self._budget, self._data)
+        whole = self._measure(solution_of(self._builder, _whole(self._builder)))
         if whole.size <= self._budget.n:
             assert self._best is not None
             return self._best._replace(reason="the file keeps to the budget with it")
-        cheapest = choose(self._fitter, self._costs, self._costs.smallest)
-        smallest = self._measure(solution_of(self._fitter, cheapest))
+        cheapest = choose(self._builder, self._costs, self._costs.smallest)
+        smallest = self._measure(solution_of(self._builder, cheapest))
         if self._best is None:
             least = min(whole.size, smallest.size)
             raise ValueError(
@@ -61,16 +61,16 @@ class _FileSearch:
 
     def _find(self, guess: int) -> list[Factorization]:
         if self._exponent is None:
-            self._first = solve_cost(self._fitter, self._costs, guess)
+            self._first = solve_cost(self._builder, self._costs, guess)
             self._exponent = self._first.exponent
             return _factorizations(self._first)
-        return choose(self._fitter, self._costs, guess, self._exponent)
+        return choose(self._builder, self._costs, guess, self._exponent)
 
     def _measure_found(self, factorizations: list[Factorization]) -> tuple[int, int]:
         solution, self._first = self._first, None
         if solution is None or _factorizations(solution) != factorizations:
             assert self._exponent is not None
-            solution = solution_of(self._fitter, factorizations, self._exponent)
+            solution = solution_of(self._builder, factorizations, self._exponent)
         _, cost, size = self._measure(solution)
         return cost, size
 
@@ -79,7 +79,7 @@ class _FileSearch:
         if sizes.limited_by(self._budget) <= self._budget.n:
             self._best = solution._replace(measured=sizes)
         factorizations = _factorizations(solution)
-        cost = cost_of(self._fitter, self._costs, factorizations)
+        cost = cost_of(self._builder, self._costs, factorizations)
         return Measured(factorizations, cost, sizes.limited_by(self._budget))
 
 
