@@ -81,8 +81,8 @@ def main() -> None:
             losses.append(chosen[1] / chosen[0])
         print(
             f"{layers} layers, losses to the power of {power}: "
-            f"milp takes {np.median(times):.1f} times as long "
-            f"({min(times):.1f} to {max(times):.1f}); its loss over ours "
+            f"milp takes {np.median(times):.2g} times as long "
+            f"({min(times):.2g} to {max(times):.2g}); its loss over ours "
             f"{np.median(losses):.6g} ({min(losses):.6g} to {max(losses):.6g})",
             flush=True,
         )
