@@ -1,5 +1,3 @@
-import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +9,17 @@ from dart_keras.calibration_data import read_arrays
 from dart_keras.deployment.artifact import Artifact
 from dart_keras.deployment.build import Builder, describe, executable, memory_of
 from dart_keras.deployment.errors import ConversionError, InaccurateError
-from dart_keras.deployment.post_training.activation_ranges import METHODS
 from dart_keras.deployment.post_training.trained_ranges import rows_in_range, with_learned_ranges
 from dart_keras.deployment.schemes import SCHEMES, QuantizationScheme
 from dart_keras.deployment.tracing.function import in_float32
 from dart_keras.deployment.tracing.signature import ModelSignature, model_signature
+from dart_keras.deployment.validation.conversion_arguments import (
+    check_activation_ranges,
+    check_budget,
+    check_min_sqnr_db,
+)
 from dart_keras.deployment.validation.target_check import judge, keras_outputs
 from dart_keras.devices import RUNTIMES, Device, find_file_device
-from dart_keras.utils.argument_checks import is_integer
 from dart_keras.utils.keras_backend import require_tensorflow
 
 # Enough to see the range of every activation; more only makes calibration slower.
@@ -244,46 +245,3 @@ def _evenly_spaced(arrays: Sequence[np.ndarray], most: int) -> list[np.ndarray]:
     count = len(arrays[0])
     kept = np.linspace(0, count - 1, min(most, count)).astype(int)
     return [array[kept] for array in arrays]
-
-
-def check_budget(flash_budget: Any) -> int | None:
-    """Return a file's most bytes as a Python integer, which JSON can hold.
-
-    Raises:
-        ValueError: If it is neither None nor a positive integer.
-    """
-    if flash_budget is not None and (not is_integer(flash_budget) or flash_budget <= 0):
-        raise ValueError(
-            "Expected `flash_budget` to be None or a positive number of bytes. Received: "
-            f"flash_budget={flash_budget!r}"
-        )
-    return None if flash_budget is None else int(flash_budget)
-
-
-def check_min_sqnr_db(least: Any) -> None:
-    """Raise a ValueError unless this can be an output's least signal-to-noise ratio."""
-    number = isinstance(least, numbers.Real) and not isinstance(least, bool)
-    if least is not None and not (number and math.isfinite(least) and least > 0):
-        raise ValueError(
-            "Expected `min_sqnr_db` to be None or a positive number. Received: "
-            f"min_sqnr_db={least!r}"
-        )
-
-
-def check_activation_ranges(activation_ranges: Any, scheme: QuantizationScheme) -> None:
-    """Raise a ValueError unless ranges can be found this way for the quantization scheme."""
-    if activation_ranges not in METHODS:
-        raise ValueError(
-            f"Expected `activation_ranges` to be one of {list(METHODS)}. Received: "
-            f"activation_ranges={activation_ranges!r}"
-        )
-    if activation_ranges != "minmax" and not scheme.needs_data:
-        reason = (
-            "this model has learned its ranges"
-            if scheme.learned
-            else f"quantization={scheme.name!r} needs no ranges"
-        )
-        raise ValueError(
-            f"Expected `activation_ranges` to be left out, because {reason}. "
-            f"Received: activation_ranges={activation_ranges!r}"
-        )
