@@ -144,6 +144,7 @@ class Builder:
                 self.scheme,
                 self.calibration,
                 self.method,
+                self.scheme.scales_dense_by_channel(self.device.runtimes),
             )
             for name, replaced in core_bases.items()
             if core_basis in (name, None)

@@ -53,7 +53,8 @@ def convert(
     single scales together lower the signal-to-noise ratio of no output by more than 0.5 dB, or
     1.5 dB on a microcontroller, where each scale also takes working memory. One decibel more is
     allowed if the file would otherwise be larger than the sum of 1.25 times its weights, its
-    biases and 2 KiB.
+    biases and 2 KiB. In int16x8 files for a microcontroller, FULLY_CONNECTED always has a single
+    scale and sums of 64 bits: CMSIS-NN, whose kernels most boards use, knows no others.
 
     Integer inputs, and float inputs that go straight into an embedding, are int32 in the file.
     All other inputs are float32, int8 or int16, as the quantization scheme says.

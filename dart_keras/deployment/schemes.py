@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,15 @@ class QuantizationScheme:
         """Return the scheme for a model whose graph holds the ranges of its activations."""
         # The set of integer operators alone is refused without calibration data.
         return replace(self, operator_sets=("TFLITE_BUILTINS",), learned=True)
+
+    def scales_dense_by_channel(self, runtimes: Sequence[str]) -> bool:
+        """Return whether weights of FULLY_CONNECTED may have a scale for each channel.
+
+        Args:
+            runtimes: The runtimes that the file is for, such as `("litert", "tflm")`.
+        """
+        # On boards CMSIS-NN takes the place of TFLM's own kernels. With int16 it has one scale.
+        return not (self.interface == "int16" and "tflm" in runtimes)
 
     def bytes_per_weight(self, elements: int) -> int:
         """Return the bytes of one weight of a constant with that number of elements."""

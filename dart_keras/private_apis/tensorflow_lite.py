@@ -29,13 +29,16 @@ def measure_ranges(converter: Any) -> bytes:
     return converter.convert()
 
 
-def quantize(measured: bytes, interface: str, per_channel: bool = True) -> bytes:
+def quantize(
+    measured: bytes, interface: str, per_channel: bool = True, per_channel_dense: bool = True
+) -> bytes:
     """Quantize a file by the ranges that its tensors carry.
 
     Args:
         measured: What `measure_ranges` has made.
         interface: The dtype of activations, inputs and outputs: `"int8"` or `"int16"`.
         per_channel: Whether each channel of the weights has a scale of its own.
+        per_channel_dense: Whether that holds for FULLY_CONNECTED, too.
     """
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
@@ -44,7 +47,11 @@ def quantize(measured: bytes, interface: str, per_channel: bool = True) -> bytes
     dtype = tf.as_dtype(interface)
     if dtype == tf.int8:
         return mlir_quantize(
-            measured, not per_channel, input_data_type=dtype, output_data_type=dtype
+            measured,
+            not per_channel,
+            input_data_type=dtype,
+            output_data_type=dtype,
+            disable_per_channel_for_dense_layers=not per_channel_dense,
         )
     # The other quantizer measures by itself, but given no rows it keeps what it finds.
     return Calibrator(measured).calibrate_and_quantize(
@@ -55,4 +62,5 @@ def quantize(measured: bytes, interface: str, per_channel: bool = True) -> bytes
         activations_type=dtype,
         bias_type=tf.int64,
         disable_per_channel=not per_channel,
+        disable_per_channel_quantization_for_dense_layers=not per_channel_dense,
     )

@@ -26,3 +26,9 @@ def test_bytes_of_a_weight():
     assert sizes == {"float32": 4, "dynamic": 1, "int8": 1, "int16x8": 1}
     sizes = {name: scheme.bytes_per_weight(1023) for name, scheme in SCHEMES.items()}
     assert sizes == {"float32": 4, "dynamic": 4, "int8": 1, "int16x8": 1}
+
+
+def test_products_of_int16_have_one_scale_on_boards():
+    for name, scheme in SCHEMES.items():
+        assert scheme.scales_dense_by_channel(("litert",))
+        assert scheme.scales_dense_by_channel(("litert", "tflm")) is (name != "int16x8")

@@ -52,6 +52,21 @@ def test_both_halves_make_what_the_converter_makes(build, quantization):
         assert stripped(made, names) == stripped(whole, names)
 
 
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+def test_dense_layers_alone_have_a_single_scale_if_asked_for(quantization):
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(5)]
+    halves = file_converter(keras.Sequential([keras.Input((6, 6, 2)), *layers]), quantization)
+    with quiet():
+        made = quantize(halves._with_ranges, halves.scheme.interface, per_channel_dense=False)
+    [graph] = unpack(made).subgraphs
+    scales = {
+        tuple(tensor.shape): len(tensor.quantization.scale)
+        for tensor in graph.tensors
+        if tensor.quantization is not None and tensor.quantization.scale is not None
+    }
+    assert (scales[4, 3, 3, 2], scales[5, 64]) == (4, 1)
+
+
 def test_ranges_are_those_of_the_rows():
     model = keras.Sequential([keras.Input((20,), name="features"), keras.layers.ReLU()])
     halves = file_converter(model, "int8")

@@ -34,18 +34,21 @@ class FileConverter:
         scheme: How to quantize it.
         arrays: The calibration rows, one array for each input.
         method: How ranges follow from the rows, one of `activation_ranges.METHODS`.
+        per_channel_dense: Whether the weights of FULLY_CONNECTED may have several scales.
     """
 
     exported: Exported
     scheme: QuantizationScheme
     arrays: Sequence[np.ndarray]
     method: str = "minmax"
+    per_channel_dense: bool = True
 
     def model(self, per_channel: bool = True) -> Any:
         """Convert to a parsed `.tflite` file.
 
         Args:
-            per_channel: Whether each channel of quantized weights has a scale of its own.
+            per_channel: Whether each channel of quantized weights has a scale of its own. In
+                int16x8 files with a DEPTHWISE_CONV_2D, convolutions have these in any case.
 
         Returns:
             A `ModelT`; its inputs and outputs are in the Keras model's order.
@@ -55,7 +58,9 @@ class FileConverter:
         """
         if self.scheme.needs_data:
             integers = self.scheme.interface
-            return self._try(partial(quantize, self._with_ranges, integers, per_channel))
+            dense = per_channel and self.per_channel_dense
+            convolutions = per_channel or (integers == "int16" and self._is_depthwise)
+            return self._try(partial(quantize, self._with_ranges, integers, convolutions, dense))
         return self._try(lambda: self._converter(per_channel).convert())
 
     @cached_property
@@ -67,6 +72,11 @@ class FileConverter:
         clip_masks(model, integers, self.arrays)
         choose_ranges(model, self.method, integers, self.arrays)
         return pack(model)
+
+    @cached_property
+    def _is_depthwise(self) -> bool:
+        # Of which TensorFlow's int16 quantizer cannot give the weights a single scale.
+        return "DEPTHWISE_CONV_2D" in ModelFile(self._with_ranges).operator_counts
 
     def _converter(self, per_channel: bool = True, count: int | None = None) -> Any:
         import tensorflow as tf

@@ -39,15 +39,17 @@ class WeightScales:
 
 
 def weight_scales_of(model: Any) -> WeightScales:
-    """Return how the weights of a `ModelT` are scaled."""
-    single = [
-        _count_scales(tensor) == 1 < _count_channels(tensor)
+    """Return how the weights of a `ModelT` are scaled, of those that have several channels."""
+    counts = [
+        _count_scales(tensor)
         for graph in model.subgraphs
         for operator in graph.operators
         if operator_name(model, operator) in _WEIGHTED
         for tensor in [graph.tensors[operator.inputs[1]]]
+        if _count_scales(tensor) and _count_channels(tensor) > 1
     ]
-    return WeightScales(len(single) - sum(single), sum(single))
+    single = counts.count(1)
+    return WeightScales(len(counts) - single, single)
 
 
 def choose_scales(
@@ -99,7 +101,8 @@ def choose_scales(
         # Rounding errors may also make up for each other, so a larger count may be better.
         more = (count for count in counts[enough:] if good(count, tolerance + EXTRA_TOLERANCE))
         fine = next(more, fine)
-    return mixed(fine), WeightScales(len(weights) - fine, fine)
+    chosen = mixed(fine)
+    return chosen, weight_scales_of(chosen)
 
 
 def _by_added_error(model: Any, other: Any) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import convert
+from dart_keras.deployment.flatbuffer.graph import Graph
 from dart_keras.deployment.flatbuffer.serialization import pack, unpack
 from dart_keras.deployment.post_training.weight_scales import EXTRA_TOLERANCE, choose_scales
 from tests.deployment import models
@@ -150,3 +151,46 @@ def test_the_artifact_tells():
     assert artifact.weight_scales in str(artifact)
     assert convert(models.dense()).weight_scales is None
     assert "scales" not in repr(convert(models.dense()))
+
+
+def all_kinds():
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(8, 3, bias_initializer="normal", activation="relu")(image)
+    x = keras.layers.DepthwiseConv2D(3, bias_initializer="normal")(x)
+    x = keras.layers.Conv2DTranspose(6, 2, bias_initializer="normal", activation="relu")(x)
+    x = keras.layers.Flatten()(x)
+    model = keras.Model(image, keras.layers.Dense(32, bias_initializer="normal")(x))
+    for layer in model.layers[1:]:
+        if layer.weights:
+            # Channels that a single scale would do harm to.
+            kernel = np.array(layer.kernel)
+            axis = {4: 2, 2: 1}[kernel.ndim] if "depthwise" in layer.name else -1
+            axis = 2 if "transpose" in layer.name else axis
+            sizes = [1] * kernel.ndim
+            sizes[axis] = -1
+            layer.kernel.assign(kernel * np.logspace(0, -2, kernel.shape[axis]).reshape(sizes))
+    return model
+
+
+@pytest.mark.parametrize("target", ["raspberry-pi", "microcontroller"])
+def test_int16_products_have_the_sums_and_scales_of_the_target(target):
+    rows = models.RNG.normal(size=(16, 8, 8, 3)).astype("float32")
+    artifact = convert(all_kinds(), target, quantization="int16x8", calibration_data=rows)
+    parsed = unpack(artifact.content)
+    graph = Graph(parsed, parsed.subgraphs[0])
+    found = {}
+    for operator in parsed.subgraphs[0].operators:
+        if (name := graph.name(operator)) != "RESHAPE":
+            _, weights, *_, bias = operator.inputs
+            many = len(graph.quantization(weights).scale) > 1
+            found[name] = "many scales" if many else "one scale", graph.dtype(bias)
+    boards = target == "microcontroller"
+    # CMSIS-NN has one scale and 64 bits for a product, many scales and 64 bits for a convolution.
+    dense = ("one scale", "INT64") if boards else ("many scales", "INT32")
+    assert found == {
+        "CONV_2D": ("many scales", "INT64"),
+        "DEPTHWISE_CONV_2D": ("many scales", "INT64"),
+        "TRANSPOSE_CONV": ("many scales", "INT64"),
+        "FULLY_CONNECTED": dense,
+    }
+    assert artifact.report["weight_scales"] == {"per-channel": 4 - boards, "per-tensor": boards}

@@ -89,8 +89,27 @@ class Case:
         if bias:
             values = data[bias[0].buffer]
             sums += values.view(f"int{8 * len(values) // len(kernel)}")
+        return self.scaled(sums, weights, given, output, quantization, rescale)
+
+    def product_on_boards(self):
+        """What CMSIS-NN's kernel gives for a FULLY_CONNECTED of int16.
+
+        It reads the bias as 64 bits wide, whatever the file says of it, and a single scale.
+        """
+        main = self.model.subgraphs[0]
+        given, weights, *bias = (main.tensors[i] for i in self.operator.inputs if i >= 0)
+        [output] = (main.tensors[i] for i in self.operator.outputs)
+        kernel = self.model.buffers[weights.buffer].data.view("int8").reshape(weights.shape)
+        sums = self.inputs[0].reshape(-1, kernel.shape[1]).astype("int64") @ kernel.T.astype(int)
+        if bias:
+            read = self.model.buffers[bias[0].buffer].data.view("int64")
+            sums += np.resize(read, len(kernel))
+        weights.quantization.scale = weights.quantization.scale[:1]
+        return self.scaled(sums, weights, given, output, "int16x8", rounded_after_15_bits)
+
+    def scaled(self, sums, weights, given, output, quantization, rescale):
         into, out = (np.float64(t.quantization.scale[0]) for t in (given, output))
-        scales = np.broadcast_to(weights.quantization.scale.astype("float64"), len(kernel))
+        scales = np.broadcast_to(weights.quantization.scale.astype("float64"), sums.shape[1])
         columns = [
             rescale(column, *_fixed_point(into * scale / out))
             for column, scale in zip(sums.T, scales, strict=True)
@@ -101,8 +120,8 @@ class Case:
         return np.clip(np.stack(columns, 1) + zero, max(least, -limit), limit - 1)
 
 
-def cases(build, rows, quantization):
-    artifact = convert(build(), quantization=quantization, calibration_data=rows)
+def cases(build, rows, quantization, target="raspberry-pi"):
+    artifact = convert(build(), target, quantization=quantization, calibration_data=rows)
     inspection = TensorValues(artifact.content, "reference")
     model = unpack(artifact.content)
     main = model.subgraphs[0]
@@ -127,6 +146,12 @@ def _fixed_point(scale):
 def rounded_once(sums, multiplier, exponent):
     shift = 31 - exponent
     return (sums * multiplier + (1 << (shift - 1))) >> shift
+
+
+def rounded_after_15_bits(sums, multiplier, exponent):
+    """As CMSIS-NN's `arm_nn_requantize_s64` does, and TFLM with sums of 64 bits."""
+    reduced = (multiplier + (1 << 15)) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF
+    return ((sums * reduced >> (14 - exponent)) + 1) >> 1
 
 
 def rounded_twice(sums, multiplier, exponent):
@@ -178,3 +203,32 @@ def test_int16_operators_agree_bit_for_bit_but_for_products():
         else:
             np.testing.assert_array_equal(reference, xnnpack, err_msg=case.name)
             np.testing.assert_array_equal(reference, tflm, err_msg=case.name)
+
+
+def biased():
+    """Channels of different sizes, and biases that are not small."""
+    model = models.three_cores()
+    rng = np.random.default_rng(1)
+    dense = keras.layers.Dense(9, activation="relu")
+    model = keras.Sequential([*model.layers, dense, keras.layers.Dense(5)])
+    model.build((None, 60))
+    dense.kernel.assign(rng.normal(size=dense.kernel.shape) * np.logspace(0, -1, 9))
+    for layer in model.layers:
+        layer.bias.assign(rng.normal(size=layer.bias.shape))
+    return model
+
+
+def test_int16_products_are_what_boards_make_of_them():
+    products = [
+        case
+        for case in cases(biased, LONG, "int16x8", "microcontroller")
+        if case.name == "FULLY_CONNECTED"
+    ]
+    assert sum(case.operator.inputs[-1] >= 0 for case in products) >= 2
+    for case in products:
+        on_boards = case.product_on_boards()
+        np.testing.assert_array_equal(case.on_tflm().reshape(on_boards.shape), on_boards)
+        # LiteRT multiplies by 31 bits.
+        for kernels in KERNELS:
+            received = case.on_litert(kernels).reshape(on_boards.shape).astype("int64")
+            assert np.abs(received - on_boards).max() <= 1

@@ -6,7 +6,10 @@ from typing import Any, Literal
 
 from dart_keras.deployment.flatbuffer.passes.fold_transposes import fold_transposes
 from dart_keras.deployment.flatbuffer.passes.int8_tables import narrow_tables
-from dart_keras.deployment.flatbuffer.passes.int8_weights import narrow_weights
+from dart_keras.deployment.flatbuffer.passes.int8_weights import (
+    narrow_weights,
+    narrow_weights_to_one_scale,
+)
 from dart_keras.deployment.flatbuffer.passes.int32_accumulators import narrow_accumulators
 from dart_keras.deployment.flatbuffer.passes.relu6 import keep_relu6_scales
 from dart_keras.deployment.flatbuffer.passes.strip_metadata import strip_metadata
@@ -26,19 +29,26 @@ class Pass:
             `"optimize"`, after the scales of the weights are chosen; or `"strip"`, after which
             operators cannot be traced to their layers.
         runtime: The runtime that needs it, `None` for all.
+        unless: The runtime that cannot do with it, `None` for none.
     """
 
     change: Callable[[Any], None]
     stage: Stage
     runtime: str | None = None
+    unless: str | None = None
+
+    def is_for(self, runtimes: Sequence[str]) -> bool:
+        """Return whether files for these runtimes go through it."""
+        return self.unless not in runtimes and (self.runtime is None or self.runtime in runtimes)
 
 
 PASSES = (
-    Pass(narrow_weights, "convert"),
+    Pass(narrow_weights, "convert", unless="tflm"),
+    Pass(narrow_weights_to_one_scale, "convert", "tflm"),
     Pass(keep_relu6_scales, "convert", "tflm"),
     Pass(narrow_tables, "convert", "tflm"),
     Pass(fold_transposes, "optimize"),
-    Pass(narrow_accumulators, "optimize"),
+    Pass(narrow_accumulators, "optimize", unless="tflm"),
     Pass(strip_metadata, "strip"),
     Pass(strip_names, "strip", "tflm"),
 )
@@ -53,6 +63,6 @@ def apply_passes(model: Any, stage: Stage, runtimes: Sequence[str]) -> None:
         runtimes: The runtimes that the file is for, such as `("litert", "tflm")`.
     """
     for each in PASSES:
-        if each.stage == stage and (each.runtime is None or each.runtime in runtimes):
+        if each.stage == stage and each.is_for(runtimes):
             each.change(model)
     sweep(model)

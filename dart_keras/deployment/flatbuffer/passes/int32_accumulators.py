@@ -16,6 +16,9 @@ def narrow_accumulators(model: Any) -> None:
     The converter asks for 64 bits everywhere, for which LiteRT has its reference kernel alone. The
     outputs stay the same up to the rounding of each product's result, by a step of int16 or two.
 
+    Not for boards: CMSIS-NN adds up in 64 bits whatever the file asks for, and reads biases of 32
+    bits as ones of 64.
+
     Args:
         model: A `ModelT`, changed in place.
     """

@@ -19,17 +19,29 @@ def narrow_weights(model: Any) -> None:
         model: A `ModelT`, changed in place.
     """
     for graph in graphs_of(model):
-        _narrow(graph)
+        _narrow(graph, 1)
 
 
-def _narrow(graph: Graph) -> None:
+def narrow_weights_to_one_scale(model: Any) -> None:
+    """Give products weights of int8 as `narrow_weights` does, all channels with the same scale.
+
+    CMSIS-NN's kernel, which takes the place of TensorFlow Lite Micro's on boards, knows no other.
+
+    Args:
+        model: A `ModelT`, changed in place.
+    """
+    for graph in graphs_of(model):
+        _narrow(graph, None)
+
+
+def _narrow(graph: Graph, axis: int | None) -> None:
     for product in graph.operators("FULLY_CONNECTED"):
         wide = int(product.inputs[1])
         values = graph.constant(wide)
         if values is None or graph.bias(product) >= 0 or graph.dtype(wide) != "INT16":
             continue
         rows = values.view("int16").reshape(graph.shape(wide)).astype("float64")
-        steps = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1.0) / _LARGEST
+        steps = np.maximum(np.abs(rows).max(axis=axis, keepdims=True), 1.0) / _LARGEST
         small = np.round(rows / steps).astype("int8").ravel()
         narrow = graph.add_int8(wide, steps.ravel() * graph.scale(wide), small)
         graph.rewire(product, [int(product.inputs[0]), narrow, *product.inputs[2:]])

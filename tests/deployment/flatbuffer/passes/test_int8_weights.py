@@ -21,19 +21,23 @@ def tied(input_modes, output_modes):
     return keras.Model(inputs, table(x, reverse=True))
 
 
-def dtypes_of_weights(content):
+def weights(content):
+    """Type and number of scales of each product's weights."""
     model = unpack(content)
     graph = Graph(model, model.subgraphs[0])
-    return [graph.dtype(product.inputs[1]) for product in graph.operators("FULLY_CONNECTED")]
+    found = [int(product.inputs[1]) for product in graph.operators("FULLY_CONNECTED")]
+    return [(graph.dtype(tensor), len(graph.quantization(tensor).scale)) for tensor in found]
 
 
 @pytest.mark.parametrize("modes", [((10, 20), (4, 4)), ((5, 5, 8), (2, 2, 4))])
 def test_a_table_that_makes_logits_runs_in_int16x8_everywhere(modes):
     wide = models.lowered(tied(*modes), "int16x8", IDS)
-    assert "INT16" in dtypes_of_weights(wide)
+    assert "INT16" in dict(weights(wide))
     for target in ("raspberry-pi", "microcontroller"):
         artifact = convert(tied(*modes), target, quantization="int16x8", calibration_data=IDS)
-        assert set(dtypes_of_weights(artifact.content)) == {"INT8"}
+        dtypes, counts = zip(*weights(artifact.content), strict=True)
+        assert set(dtypes) == {"INT8"}
+        assert (max(counts) == 1) is (target == "microcontroller")
         for distances in artifact.verify(IDS).values():
             assert distances[0]["sqnr_db"] > 25
 
