@@ -5,6 +5,7 @@ from typing import Any
 
 from dart_keras.cli.arguments import add_calibration_data, add_model, positive_number
 from dart_keras.cli.model_files import load_model_file, load_rows
+from dart_keras.utils.manifest import check_manifest
 
 
 def add_parser(commands: Any) -> None:
@@ -41,6 +42,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     path = arguments.file / "model.tflite" if arguments.file.is_dir() else arguments.file
     content = path.read_bytes()
+    check_manifest(path, content)
     model = load_model_file(arguments.model)
     signature = model_signature(model)
     rows = load_rows(arguments.calibration_data)
@@ -117,6 +119,7 @@ def _target(path: Path, content: bytes) -> str:
     report_file = path.with_name("report.json")
     if not report_file.exists():
         return "raspberry-pi"
+    check_manifest(report_file, report_file.read_bytes())
     try:
         report = json.loads(report_file.read_bytes())
         # The report of another file says nothing of this one.

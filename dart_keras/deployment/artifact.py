@@ -187,14 +187,17 @@ class Artifact:
     def save(self, folder: str | Path) -> None:
         """Write the file, its report and, for a microcontroller, its C++ source.
 
-        Either all files are written or none: `model.tflite`, `report.json` and
-        `examples.npz` (the examples, as `inputs/NAME` and `outputs/NAME`); for a microcontroller
-        also `model.h` and `model.cc` (the file as an array and the arena size), `op_resolver.h`
-        (the registration of the operators), `tensors.h` (types, shapes and quantization of the
-        inputs and outputs), `examples.h` and `examples.cc` (the examples as arrays).
+        Either all files are written or none, also when this is interrupted, fails, or runs in two
+        processes at once: `model.tflite`, `report.json` and `examples.npz` (the examples, as
+        `inputs/NAME` and `outputs/NAME`); for a microcontroller also `model.h` and `model.cc` (the
+        file as an array and the arena size), `op_resolver.h` (the registration of the operators),
+        `tensors.h` (types, shapes and quantization of the inputs and outputs), `examples.h` and
+        `examples.cc` (the examples as arrays). `SHA256SUMS` lists their hashes, so that files of
+        two artifacts are not taken for one.
 
         Args:
-            folder: Where to write; made if it does not exist.
+            folder: Where to write; made if it does not exist. Files of an artifact that was saved
+                there before and that this one has not are removed, unless they were changed.
 
         Raises:
             OSError: If the folder cannot be written to.
@@ -213,7 +216,7 @@ class Artifact:
                 self.outputs,
                 self.examples,
             )
-        write_files(Path(folder), files)
+        write_files(Path(folder), files, manifest=True)
 
     def __repr__(self) -> str:
         scales = {} if self.weight_scales is None else {"weight_scales": self.weight_scales}

@@ -60,6 +60,17 @@ def test_a_file_without_its_report_runs_on_litert(run, files, saved, tmp_path):
     assert f"Received: {tmp_path / 'report.json'}" in err
 
 
+def test_a_folder_of_two_saves_is_refused(run, files, saved, tmp_path):
+    for name in ("report.json", "model.tflite"):
+        folder = shutil.copytree(saved, tmp_path / name)
+        (folder / name).write_bytes((saved / name).read_bytes() + b" ")
+        code, out, err = run(
+            "verify", folder, files / "model.h5", "--calibration-data", files / "rows.npy"
+        )
+        assert (code, out) == (1, "")
+        assert f"Expected {name} as SHA256SUMS beside it lists it. Received: " in err
+
+
 @pytest.mark.parametrize("quantization", ["float32", "dynamic", "int8", "int16x8"])
 def test_the_file_of_another_model_fails_with_its_distances(run, files, tmp_path, quantization):
     rows = np.load(files / "rows.npy")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from errors import RefusedError
+from manifest import check_manifest
 
 _IDENTIFIER = b"TFL3"
 # Memory limit of the interpreter in bytes: far more than models for a board need. It may hold
@@ -116,6 +117,7 @@ def _check_file(path: Path) -> None:
             f"Expected a .tflite file, with {_IDENTIFIER.decode()} in bytes 4 to 7. "
             f"Received: {path}, which starts with {start!r}"
         )
+    check_manifest(path)
 
 
 def _memory_limit(path: Path) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from arguments import add_command, child, integer, positive_float
 from arrays import load_arrays
 from errors import RefusedError
+from manifest import check_manifest
 from tensors import Tensor
 
 
@@ -44,6 +45,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    check_manifest(arguments.expected)
     expected = load_arrays(arguments.expected)
     outputs = _starting_with("outputs/", expected)
     received, answer = child(arguments).run(_starting_with("inputs/", expected), as_in_file=True)

@@ -1,3 +1,4 @@
+import zlib
 from collections.abc import Sequence
 
 from dart_keras.deployment.c_source.example_arrays import examples_header, examples_source
@@ -6,6 +7,15 @@ from dart_keras.deployment.c_source.op_resolver import resolver_header
 from dart_keras.deployment.c_source.tensors import tensors_header
 from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 from dart_keras.deployment.runtimes.result import Examples
+
+_MODEL_ID = """
+// Tells the files of one model from those of another when they are compiled.
+#define DART_KERAS_MODEL_ID {:#010x}
+"""
+_CHECK = """
+#include "model.h"
+static_assert(DART_KERAS_MODEL_ID == {:#010x}, "model.h and {} are of different models");
+"""
 
 
 def files(
@@ -28,7 +38,8 @@ def files(
 
     Returns:
         The content of each file by its name: `model.h`, `model.cc`, `op_resolver.h`, `tensors.h`,
-        `examples.h` and `examples.cc`.
+        `examples.h` and `examples.cc`. They compile only together, not with those of another
+        model.
     """
     texts = {
         "model.h": model_header(len(content), arena_size),
@@ -38,4 +49,8 @@ def files(
         "examples.h": examples_header(examples),
         "examples.cc": examples_source(examples),
     }
+    model_id = zlib.crc32("".join(texts.values()).encode())
+    texts["model.h"] += _MODEL_ID.format(model_id)
+    for name in texts.keys() - {"model.h"}:
+        texts[name] += _CHECK.format(model_id, name)
     return {name: text.encode() for name, text in texts.items()}

@@ -4,6 +4,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from dart_keras.utils.manifest import manifest_of
 from tests.tflite.microcontroller.build import (
     APPLICATION,
     HERE,
@@ -88,6 +89,38 @@ def test_application_is_built_with_a_source_tree(model, tmp_path):
     )
     [arena] = [line.split() for line in listed.stdout.splitlines() if "5arenaE" in line]
     assert int(arena[1], 16) == 16 + 512
+
+
+def test_a_folder_of_two_saves_is_refused(model, tmp_path):
+    folder = tmp_path / "model"
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "SHA256SUMS").write_bytes(manifest_of(files))
+    done = configure(tmp_path, model)
+    assert done.returncode == 0, done.stderr
+    (folder / "examples.cc").write_bytes(files["examples.cc"] + b"\n")
+    # Also when it is built again, without being configured by hand.
+    again = subprocess.run(
+        ["cmake", "--build", tmp_path / "build"], capture_output=True, text=True, check=False
+    )
+    assert again.returncode != 0
+    said = " ".join(again.stderr.split())
+    assert f"Expected {folder}/examples.cc as SHA256SUMS beside it lists it. Received: " in said
+    (folder / "examples.cc").unlink()
+    done = configure(tmp_path, model)
+    assert "beside it lists it. Received: no such file." in " ".join(done.stderr.split())
+
+
+def test_files_of_two_models_do_not_compile_together(model, tmp_path):
+    for name in ("tensors.h", "examples.h", "examples.cc", "op_resolver.h", "model.cc"):
+        write_examples(tmp_path / "model", [ROWS + 1], [ROWS])
+        other = (tmp_path / "model" / name).read_bytes()
+        write_examples(tmp_path / "model", [ROWS], [ROWS])
+        (tmp_path / "model" / name).write_bytes(other)
+        source = tmp_path / "model" / name
+        command = ["g++", "-std=c++17", f"-I{HERE / 'tflm_declarations'}", "-fsyntax-only", source]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert f"model.h and {name} are of different models" in done.stderr
 
 
 @pytest.mark.parametrize("option", ["MODEL_DIR", "TFLM_SOURCE_DIR"])

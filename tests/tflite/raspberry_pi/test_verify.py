@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -22,6 +23,20 @@ def test_examples_of_several_inputs_and_of_ids_agree(kit, saved, kind, target):
     outputs = json.loads(done.out)["outputs"]
     assert [output["name"] for output in outputs] == [info.name for info in artifact.outputs]
     assert all(output["steps"] <= 1 for output in outputs)
+
+
+def test_files_of_two_saves_are_refused(kit, saved, tmp_path):
+    folder, _ = saved("dense")
+    other, _ = saved("dense", "float32")
+    mixed = shutil.copytree(folder, tmp_path / "mixed")
+    command = ["verify", mixed / "model.tflite", "--expected", mixed / "examples.npz"]
+    for name in ("examples.npz", "model.tflite"):
+        shutil.copy(other / name, mixed)
+        done = kit(*command)
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith(f"Expected {mixed / name} as SHA256SUMS beside it lists it. ")
+        shutil.copy(folder / name, mixed)
+    assert kit(*command).code == 0
 
 
 def changed(folder, path, by):
