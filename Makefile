@@ -10,7 +10,7 @@ VERSIONS := tests/private_apis tests/layers tests/selection tests/tensor_train t
 WITHOUT_TENSORFLOW := tests/test_without_tensorflow.py tests/callbacks/test_convergence.py \
 	tests/callbacks/test_strength_schedule.py tests/layers/test_einsum_axes.py tests/layers/test_replacement.py
 
-.PHONY: check demo test lint docs versions without-tensorflow clean
+.PHONY: check demo test coverage lint docs versions without-tensorflow clean
 
 check: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
@@ -19,6 +19,10 @@ demo: $(VENV)/installed
 	$(BIN)/python -m examples.fashion_mnist.demo
 
 test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Apart from `make test`, because the tracer makes TensorFlow's tracing a third slower.
+coverage: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
 
 lint: $(VENV)/installed

@@ -6,7 +6,6 @@ from pathlib import Path
 # Before TensorFlow is imported by anything.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import coverage
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -125,19 +124,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(folder == item.path or folder in item.path.parents for folder in folders):
             item.add_marker(pytest.mark.slow)
-
-
-# What they test is not in the report, and the tracer makes TensorFlow's tracing 30 % slower.
-_UNTRACED = tuple(Path(__file__).parent / name for name in ("examples", "benchmarks"))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    tracer = coverage.Coverage.current()
-    if tracer is None or not any(folder in item.path.parents for folder in _UNTRACED):
-        return (yield)
-    tracer.stop()
-    try:
-        return (yield)
-    finally:
-        tracer.start()
