@@ -1,0 +1,1 @@
+"""One module for each kind of situation; each function is one."""
