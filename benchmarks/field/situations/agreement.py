@@ -69,7 +69,7 @@ def verify_for_scripts(folder):
 
 
 @situation(
-    "converts to int16x8 with features of very different scale behind a Normalization",
+    "converts to int16x8 with features of very different scale after a Normalization",
     refused="scale|dB",
 )
 def features_of_different_scale(folder):

@@ -23,12 +23,12 @@ def all_ranks_one(folder):
     fit(tt_model(), Cut(Threshold(0.999), epoch=1))
 
 
-@situation("trains with a strength that is too small to change a rank", warned="strength")
+@situation("fits with a strength that is too small to change a rank", warned="strength")
 def strength_without_effect(folder):
     fit(tt_model(strength=1e-7), Cut(Threshold(1e-6), epoch=2))
 
 
-@situation("trains with a strength that leaves nothing of the loss's own", warned="strength|loss")
+@situation("fits with a strength that leaves nothing of the loss's own", warned="strength|loss")
 def strength_that_ruins(folder):
     fit(tt_model(strength=1000.0), Cut(Threshold(0.1), epoch=2), epochs=4)
 
@@ -84,7 +84,7 @@ def frozen_layer(folder):
     assert max(frozen.ranks) == 4, f"cut to {frozen.ranks}"
 
 
-@situation("trains on a single batch that is NaN, then cuts", refused="finite")
+@situation("fits on a single batch that is NaN, then cuts", refused="finite")
 def nan_training(folder):
     model = tt_model()
     x = np.full((8, 16), np.nan, "float32")
@@ -132,7 +132,7 @@ def layers_of_one_name(folder):
     assert len(cut.cuts[0]["ranks"]) == 2, cut.cuts[0]["ranks"]
 
 
-@situation("trains the model that the demo recommends, and is not told that it is slow")
+@situation("fits the model that the demo recommends, and is not told that it is slow")
 def no_warning_without_need(folder):
     from examples.fashion_mnist.experiment import PLANS
     from examples.fashion_mnist.experiment import tt_model as recommended

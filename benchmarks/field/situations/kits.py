@@ -43,7 +43,7 @@ def single_sigmoid(folder):
     assert "no" in ended.out, ended.out
 
 
-@situation("gives an id out of range on the board", needs=("ai_edge_litert",))
+@situation("passes an id out of range on the board", needs=("ai_edge_litert",))
 def id_out_of_range(folder):
     model = keras.Sequential([keras.Input((4,), dtype="int32"), keras.layers.Embedding(20, 8)])
     ids = np.random.default_rng(0).integers(0, 20, (8, 4))

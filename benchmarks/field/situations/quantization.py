@@ -20,19 +20,19 @@ def _trains(*layers):
     dk.deployment.convert(aware, quantization="int8", calibration_data=x)
 
 
-@situation("trains Conv, BatchNormalization, ReLU as integers")
+@situation("fits Conv, BatchNormalization, ReLU as integers")
 def conv_norm_relu(folder):
     norm, relu = keras.layers.BatchNormalization(), keras.layers.ReLU()
     _trains(keras.layers.Conv2D(4, 3), norm, relu)
 
 
-@situation("trains DepthwiseConv, BatchNormalization, ReLU as integers")
+@situation("fits DepthwiseConv, BatchNormalization, ReLU as integers")
 def depthwise_norm_relu(folder):
     norm, relu = keras.layers.BatchNormalization(), keras.layers.ReLU()
     _trains(keras.layers.DepthwiseConv2D(3), norm, relu)
 
 
-@situation("trains Conv with its activation, then BatchNormalization, as integers")
+@situation("fits Conv with its activation, then BatchNormalization, as integers")
 def norm_after_activation(folder):
     _trains(keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.BatchNormalization())
 
