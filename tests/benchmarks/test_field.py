@@ -61,7 +61,7 @@ def test_errors_of_tensorflow_are_raw(tmp_path):
 
 
 def test_situation_without_an_end_is_ended():
-    assert process.run_alone("layers.cloned", seconds=0.01)["outcome"] == "hangs"
+    assert process.run_alone("data.empty", seconds=0.01)["outcome"] == "hangs"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs Linux's /proc")
@@ -82,16 +82,16 @@ def test_processes_that_are_left_are_found():
 
 def test_command_prints_saves_and_resumes(tmp_path, capsys):
     path = tmp_path / "field.json"
-    only = ["--only", "layers.cloned", "--output", str(path)]
+    only = ["--only", "data.empty", "--output", str(path)]
     assert command.main(only) == 0
     [cell] = json.loads(path.read_text())["cells"]
-    assert (cell["situation"], cell["outcome"]) == ("layers.cloned", "works")
+    assert (cell["situation"], cell["outcome"]) == ("data.empty", "refused")
     cell["outcome"] = "hangs"
     path.write_text(json.dumps({"cells": [cell]}))
     capsys.readouterr()
     # Nothing is run again, so that what the file says still counts.
     assert command.main([*only, "--resume"]) == 1
-    assert '"not good": [\n    "layers.cloned"\n  ]' in capsys.readouterr().out
+    assert '"not good": [\n    "data.empty"\n  ]' in capsys.readouterr().out
 
 
 def test_there_are_at_least_sixty_situations(capsys):
