@@ -72,8 +72,9 @@ def run_and_compare(
     from dart_keras.deployment.errors import ConversionError
     from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
     from dart_keras.deployment.runtimes.untrusted_files import open_file
-    from dart_keras.deployment.validation.output_errors import check, compare, in_words
+    from dart_keras.deployment.validation.output_errors import check, compare
     from dart_keras.devices import find_file_device
+    from dart_keras.utils.output_agreement import in_words
 
     try:
         file = open_file(content, timeout)

@@ -13,6 +13,7 @@ from dart_keras.compression.search.budget_search import after_training, solve
 from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import StudentBuilder
 from dart_keras.compression.sensitivity import Sensitivity, measured_losses
+from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.utils.argument_checks import is_integer
 
 
@@ -63,8 +64,9 @@ def compress(
 
     Raises:
         ValueError: If an argument is not valid; if the model is not a built one, cannot be rebuilt,
-            has no layer to replace or weights that are not finite, or the data do not fit it; or if
-            the budget is out of reach, with the smallest that can be reached.
+            has no layer to replace, weights that are NaN or a layer to replace with infinite ones;
+            if the data do not fit it, or its outputs for them are not finite; or if the budget is
+            out of reach, with the smallest that can be reached.
 
     Example:
         >>> import dart_keras as dk, numpy as np
@@ -85,6 +87,7 @@ def compress(
             f"Received: recovery_epochs={recovery_epochs!r}"
         )
     compressibles, others, found = find_compressible_layers(model, layers)
+    check_no_nans(model)
     if recovery_epochs and calibration_data is None:
         raise ValueError(
             "Expected `calibration_data` to recover on. Received: calibration_data=None with "

@@ -18,6 +18,7 @@ from dart_keras.compression.compressible import (
 )
 from dart_keras.compression.search.student import MeasuredLoss, StudentBuilder
 from dart_keras.compression.sensitivity_plot import draw_heat_map
+from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.utils.progress import progress
 from dart_keras.utils.table import Table, Tabular
 
@@ -155,6 +156,7 @@ def sensitivity(
         True
     """
     compressibles, _, _ = find_compressible_layers(model, layers)
+    check_no_nans(model)
     data = CalibrationBatches(model, calibration_data)
     statistics = calibration_statistics(model, compressibles, data.some)
     builder = StudentBuilder(model, compressibles, statistics)

@@ -14,9 +14,11 @@ from dart_keras.deployment.runtimes.profiling import Measurements, measure
 from dart_keras.deployment.runtimes.result import Examples
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.deployment.validation.operator_errors import OperatorErrors, operator_errors
-from dart_keras.deployment.validation.output_errors import check, compare, in_words
+from dart_keras.deployment.validation.output_errors import check, compare
+from dart_keras.deployment.validation.precision import LEAST_SQNR_DB
 from dart_keras.devices import find_device
 from dart_keras.utils.atomic_write import write_files
+from dart_keras.utils.output_agreement import in_words
 from dart_keras.utils.representation import call_repr, preformatted_html
 
 
@@ -99,8 +101,8 @@ class Artifact:
             For each runtime, the distance of each output as in the report.
 
         Raises:
-            ConversionError: If an output is not finite, or so far off that `convert` would
-                have refused it.
+            ConversionError: If an output is not finite, of the file or of the Keras model, or so
+                far off that `convert` would have refused it.
         """
         arrays = self._collected(calibration_data, "calibration_data")
         expected = self._reference(arrays)
@@ -108,7 +110,9 @@ class Artifact:
         results = {}
         for runtime in find_device(self.target).runtimes:
             results[runtime] = compare(expected, self._run(arrays, runtime), names)
-            check(results[runtime], self.quantization, runtime)
+            # The file may have been taken at less.
+            least = min(LEAST_SQNR_DB, self.report["min_sqnr_db"] or LEAST_SQNR_DB)
+            check(results[runtime], self.quantization, runtime, least)
         return results
 
     def measure(self, runs: int = 50) -> Measurements:

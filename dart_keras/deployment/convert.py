@@ -1,30 +1,20 @@
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
-from dart_keras.calibration_data import read_arrays
 from dart_keras.deployment.artifact import Artifact
 from dart_keras.deployment.build import Builder, describe, executable, memory_of
 from dart_keras.deployment.errors import ConversionError, InaccurateError
-from dart_keras.deployment.post_training.trained_ranges import rows_in_range, with_learned_ranges
 from dart_keras.deployment.schemes import SCHEMES, QuantizationScheme
-from dart_keras.deployment.tracing.function import in_float32
-from dart_keras.deployment.tracing.signature import ModelSignature, model_signature
-from dart_keras.deployment.validation.conversion_arguments import (
-    check_activation_ranges,
-    check_budget,
-    check_min_sqnr_db,
+from dart_keras.deployment.validation.conversion_request import (
+    ConversionRequest,
+    conversion_request,
+    evenly_spaced,
 )
-from dart_keras.deployment.validation.target_check import judge, keras_outputs
-from dart_keras.devices import RUNTIMES, Device, find_file_device
-from dart_keras.utils.keras_backend import require_tensorflow
+from dart_keras.deployment.validation.precision import imprecision_reason, judge_precision
+from dart_keras.deployment.validation.target_check import judge
+from dart_keras.model_surgery.finite_weights import bad_weights
 
-# Enough to see the range of every activation; more only makes calibration slower.
-_MOST_ROWS = 1024
-_COMPARED_ROWS = 64
 _RECORDED_ROWS = 4
 
 
@@ -83,17 +73,18 @@ def convert(
             `"int16x8"`, of models that have not learned their ranges.
         min_sqnr_db: The least signal-to-noise ratio that every output must have on the compared
             rows and on the target's own runtime. A file that has less is refused; in place of an
-            `"int8"` file comes an `"int16x8"` one, if that has enough.
+            `"int8"` file comes an `"int16x8"` one, if that has enough. None refuses files below
+            6 dB and warns of those below 15 dB, with the reason where it is known.
 
     Returns:
         The file with what is known about it.
 
     Raises:
-        ValueError: If an argument is not one of the above, the model is not built, or the
-            data are missing, empty, not finite or of a wrong shape.
+        ValueError: If an argument is not one of the above, the model is not built or has weights
+            that are NaN, or the data are missing, empty, not finite or of a wrong shape.
         ConversionError: If the model cannot run on the target, with the operators and the
-            layers to blame, if its outputs there are not the model's or too far off, or if no file
-            is small enough, with the size of the smallest.
+            layers to blame, if its outputs are not finite, with the rows, or on the target not the
+            model's or too far off, or if no file is small enough, with the size of the smallest.
         ImportError: If a package of the extra `deployment` is missing.
 
     Example:
@@ -109,38 +100,29 @@ def convert(
         >>> artifact.predict(rows, runtime="tflm").shape
         (32, 2)
     """
-    device = find_file_device(target, quantization)
-    require_tensorflow("conversion")
-    flash_budget = check_budget(flash_budget)
-    check_min_sqnr_db(min_sqnr_db)
-    # Before the work whose result they would run.
-    for name in device.runtimes:
-        RUNTIMES[name].require()
-    signature = model_signature(model)
-    scheme = with_learned_ranges(SCHEMES[quantization], model, device.name)
-    check_activation_ranges(activation_ranges, scheme)
-    arrays = _calibration_rows(calibration_data, signature, scheme)
-    signature = signature.resolved(arrays)
-    if arrays is None:
-        compared = signature.random_rows()
-        if scheme.learned:
-            compared = rows_in_range(model, signature.inputs, compared)
-    else:
-        arrays = [a.astype(s.dtype) for a, s in zip(arrays, signature.inputs, strict=True)]
-        compared = _evenly_spaced(arrays, _COMPARED_ROWS)
-
-    request = _Request(
-        model, device, signature, arrays, compared, flash_budget, activation_ranges, min_sqnr_db
+    request, scheme = conversion_request(
+        model,
+        target,
+        quantization,
+        calibration_data,
+        flash_budget,
+        activation_ranges,
+        min_sqnr_db,
     )
+    if min_sqnr_db is None:
+        artifact = _convert(request, scheme)
+        runtime = request.device.runtimes[-1]
+        reason = imprecision_reason(
+            artifact.inputs, request.arrays, scheme.name, bad_weights(model)
+        )
+        outputs = artifact.report["runtimes"][runtime]["outputs"]
+        judge_precision(outputs, runtime, scheme.name, reason)
+        return artifact
     try:
         return _convert(request, scheme)
     except InaccurateError as error:
         finer = SCHEMES["int16x8"]
-        if (
-            min_sqnr_db is None
-            or scheme != SCHEMES["int8"]
-            or finer.name not in device.quantizations
-        ):
+        if scheme != SCHEMES["int8"] or finer.name not in request.device.quantizations:
             raise
         refused = error
     try:
@@ -159,21 +141,25 @@ def convert(
     return artifact
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What a file is wanted of, whatever the quantization scheme."""
+def convert_unjudged(
+    model: keras.Model, target: str, quantization: str, calibration_data: Any
+) -> Artifact:
+    """Do what `convert` does for a file that is only measured, however imprecise it is.
 
-    model: keras.Model
-    device: Device
-    signature: ModelSignature
-    arrays: list[np.ndarray] | None
-    compared: list[np.ndarray]
-    flash_budget: int | None
-    activation_ranges: str
-    min_sqnr_db: float | None
+    Args:
+        model: As for `convert`.
+        target: As for `convert`.
+        quantization: As for `convert`.
+        calibration_data: As for `convert`.
+
+    Raises:
+        ValueError: As from `convert`.
+        ConversionError: As from `convert`; of outputs, if they are weaker than their errors.
+    """
+    return _convert(*conversion_request(model, target, quantization, calibration_data))
 
 
-def _convert(request: _Request, scheme: QuantizationScheme) -> Artifact:
+def _convert(request: ConversionRequest, scheme: QuantizationScheme) -> Artifact:
     model, device, signature = request.model, request.device, request.signature
     arrays, compared = request.arrays, request.compared
     builder = Builder(
@@ -181,8 +167,6 @@ def _convert(request: _Request, scheme: QuantizationScheme) -> Artifact:
     )
     built = builder.build(request.flash_budget)
     file = executable(built.content, built.exported)
-    with in_float32(model):
-        expected = keras_outputs(signature, compared)
     runtimes, arena_size = judge(
         file,
         built.named,
@@ -190,11 +174,11 @@ def _convert(request: _Request, scheme: QuantizationScheme) -> Artifact:
         device,
         scheme,
         compared,
-        expected,
+        request.expected,
         request.min_sqnr_db,
     )
     # The last runtime is the device's own.
-    recorded = _evenly_spaced(compared, _RECORDED_ROWS)
+    recorded = evenly_spaced(compared, _RECORDED_ROWS)
     examples = file.record(device.runtimes[-1], recorded, arena_size)
     report = describe(built, file, device, scheme) | {
         "model": model.name,
@@ -224,25 +208,3 @@ def _convert(request: _Request, scheme: QuantizationScheme) -> Artifact:
         _reference=built.exported,
         _named=built.named,
     )
-
-
-def _calibration_rows(
-    data: Any, signature: ModelSignature, scheme: QuantizationScheme
-) -> list[np.ndarray] | None:
-    if data is not None:
-        structure = signature.structure
-        return read_arrays(data, signature.inputs, structure=structure, max_rows=_MOST_ROWS)
-    if scheme.needs_data:
-        shapes = {spec.name: ("rows", *spec.shape) for spec in signature.inputs}
-        raise ValueError(
-            f"Expected `calibration_data` of the shapes {shapes}, because "
-            f"quantization={scheme.name!r} needs the ranges of the activations. Received: "
-            "calibration_data=None"
-        )
-    return None
-
-
-def _evenly_spaced(arrays: Sequence[np.ndarray], most: int) -> list[np.ndarray]:
-    count = len(arrays[0])
-    kept = np.linspace(0, count - 1, min(most, count)).astype(int)
-    return [array[kept] for array in arrays]

@@ -3,7 +3,7 @@ from typing import Any, NamedTuple
 import keras
 
 from dart_keras.budgets import ArenaBytes, FlashBytes
-from dart_keras.deployment.convert import convert
+from dart_keras.deployment.convert import convert_unjudged
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.quantization.quantized_models import quantized_layers
 
@@ -45,12 +45,7 @@ def file_sizes(
         ValueError: As from `convert`.
         ConversionError: If the model cannot be converted.
     """
-    artifact = convert(
-        model,
-        budget.target,
-        quantization=budget.quantization,
-        calibration_data=calibration_data,
-    )
+    artifact = convert_unjudged(model, budget.target, budget.quantization, calibration_data)
     return FileSizes(artifact.size, artifact.arena_size)
 
 

@@ -73,8 +73,12 @@ class TTLayer(DenseReplacement, CoreLayer):
         return dense.astype(keras.backend.standardize_dtype(self.variable_dtype))
 
     def bond_singular_values(self) -> tuple[np.ndarray, ...]:
-        """Return the descending singular values of each of the d - 1 bonds, including padding."""
-        return self.to_tt().bond_singular_values()
+        """Return the descending singular values of each of the d - 1 bonds, including padding.
+
+        Raises:
+            ValueError: If the layer is not built, or its weights are not finite.
+        """
+        return self._finite_tt().bond_singular_values()
 
     def multiply_adds(self, ranks: Sequence[int]) -> int:
         """Return the multiply-adds for one row of the layer's inputs at some ranks.
@@ -128,14 +132,18 @@ class TTLayer(DenseReplacement, CoreLayer):
             ValueError: If the layer is not built, its weights are not finite, or `ranks` is
                 invalid.
         """
+        rounded, maps, error = self._finite_tt().round_with_maps(ranks)
+        return Resizing(self, rounded.cores, maps, fix_ranks), error
+
+    def _finite_tt(self) -> TTMatrix:
+        # First, because it reads back the state of a training that runs.
         tt = self.to_tt()
         if not self.is_finite:
             raise ValueError(
                 f"Expected finite weights. Received: layer {self.name!r} with NaN or infinite "
                 "values in its cores. Its ranks are unchanged"
             )
-        rounded, maps, error = tt.round_with_maps(ranks)
-        return Resizing(self, rounded.cores, maps, fix_ranks), error
+        return tt
 
     def save_own_variables(self, store: Any) -> None:
         """Save cores and bias by name, and whether the ranks are final."""

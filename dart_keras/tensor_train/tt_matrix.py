@@ -148,6 +148,7 @@ class TTMatrix:
 
     @cached_property
     def _bond_singular_values(self) -> tuple[np.ndarray, ...]:
+        self._check_finite()
         pairs = zip(left_factors(self.cores), right_factors(self.cores), strict=True)
         return tuple(np.linalg.svd(left @ right, compute_uv=False) for left, right in pairs)
 
@@ -192,7 +193,8 @@ class TTMatrix:
             norm.
 
         Raises:
-            ValueError: Unless exactly one of `ranks` and `tolerance` is given, and it is valid.
+            ValueError: Unless exactly one of `ranks` and `tolerance` is given, and it is valid, or
+                if the cores are not finite.
 
         Example:
             >>> rng = np.random.default_rng(0)
@@ -223,10 +225,18 @@ class TTMatrix:
         """
         complete = complete_ranks(ranks, self.input_modes, self.output_modes)
         target = [min(new, old) for new, old in zip(complete, self.ranks, strict=True)]
+        self._check_finite()
         maps = bond_maps(self.cores, target)
         rounded = TTMatrix(project(self.cores, maps))
         norm = self.norm()
         return rounded, maps, (self - rounded).norm() / norm if norm else 0.0
+
+    def _check_finite(self) -> None:
+        for k, core in enumerate(self.cores):
+            if not np.all(np.isfinite(core)):
+                raise ValueError(
+                    f"Expected finite cores. Received: NaN or infinite values in core {k}"
+                )
 
     @classmethod
     def from_dense(

@@ -10,6 +10,7 @@ from keras import layers
 
 from dart_keras.budgets import MultiplyAdds, Parameters, RelativeError
 from dart_keras.compression import compress, sensitivity
+from dart_keras.layers import TTDense
 from dart_keras.selection import Threshold
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs
@@ -59,6 +60,28 @@ def test_a_filter_that_chooses_nothing_is_refused(chosen):
 def test_a_filter_of_another_kind_is_refused(chosen):
     model, batch = models.build("sequential")
     assert_refused(model, batch, "Received: layers=", Parameters(100), layers=chosen)
+
+
+def test_a_layer_that_stays_may_not_be_nan_either():
+    stack = [layers.Dense(16, name="hidden"), TTDense(4, ranks=2, name="cores")]
+    model = keras.Sequential([keras.Input((16,)), *stack])
+    core = model.layers[-1].cores[0]
+    core.assign(np.full(core.shape, np.nan))
+    for data in (None, np.ones((8, 16), "float32")):
+        with pytest.raises(ValueError, match=r"NaN in '.*' of layer 'cores'"):
+            compress(model, Parameters(300), data)
+    with pytest.raises(ValueError, match=r"NaN in '.*' of layer 'cores'"):
+        sensitivity(model, np.ones((8, 16), "float32"))
+
+
+def test_outputs_that_are_not_finite_are_named_with_their_rows():
+    x = keras.Input((16,))
+    hidden = layers.Dense(16)(x)
+    model = keras.Model(x, [hidden, keras.ops.sqrt(x)])
+    rows = np.ones((300, 16), "float32")
+    rows[257] = -1
+    with pytest.raises(ValueError, match=r"'sqrt' of the model .* rows \(257\) of a batch"):
+        compress(model, Parameters(200), rows)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -166,6 +166,8 @@ def test_layer_with_non_finite_weights_is_unchanged(value):
         ValueError, match=r"finite weights. Received: layer 'classes' with NaN or inf"
     ):
         layer.truncate(1)
+    with pytest.raises(ValueError, match=r"finite weights\. Received: layer 'classes'"):
+        layer.bond_singular_values()
     assert layer.ranks == ranks
     assert [id(core) for core in layer.cores] == [id(core) for core in cores]
     for old, new in zip(before, layer.get_weights(), strict=True):

@@ -184,6 +184,18 @@ def test_prime_dimensions_and_one_core(shape):
     assert low_rank.ranks == (1, min(shape), 1)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_cores_that_are_not_finite_have_no_singular_values(value):
+    tt = TTMatrix((np.ones((1, 2, 2, 2)), np.full((2, 2, 2, 1), value)))
+    for work in (
+        lambda: tt.round(ranks=1),
+        lambda: tt.round(tolerance=0.1),
+        tt.bond_singular_values,
+    ):
+        with pytest.raises(ValueError, match=r"Expected finite cores.* in core 1"):
+            work()
+
+
 def test_tt_svd_refuses_invalid_arguments():
     matrix = np.ones((6, 4))
     with pytest.raises(ValueError, match=r"not both. Received: ranks=2, tolerance=0.1$"):

@@ -5,6 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
+
+from dart_keras.utils.output_agreement import output_names, rows_not_finite
 
 
 def infer(model: keras.Model, batch: Any) -> Any:
@@ -31,6 +35,28 @@ def infer_checked(model: keras.Model, batch: Any) -> Any:
             f"Expected `calibration_data` that the model {model.name!r} takes. Received: inputs of "
             f"shape {shapes}, of which it says: {error}"
         ) from error
+
+
+def check_finite_outputs(model: keras.Model, outputs: Any, first_row: int) -> None:
+    """Check what a model has made of a batch.
+
+    Args:
+        model: The model.
+        outputs: Its outputs.
+        first_row: The place of the batch's first row among those of the data that are used.
+
+    Raises:
+        ValueError: If an output is not finite, with the rows.
+    """
+    arrays = [ops.convert_to_numpy(y) for y in keras.tree.flatten(outputs)]
+    for name, array in zip(output_names(model, len(arrays)), arrays, strict=True):
+        numbers = np.arange(first_row, first_row + len(array))
+        if (rows := rows_not_finite(array, numbers)) is not None:
+            raise ValueError(
+                f"Expected output {name!r} of the model {model.name!r} to be finite. Received: "
+                f"{rows} of a batch of `calibration_data`. Leave out all rows of this kind, such "
+                "as rows of padding only, or have the model give numbers for them"
+            )
 
 
 @contextmanager

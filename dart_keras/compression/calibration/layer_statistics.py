@@ -11,7 +11,7 @@ from keras import ops
 
 from dart_keras.compression.calibration.gauss_newton import gauss_newton_matrices
 from dart_keras.compression.calibration.hooks import forward_hooks
-from dart_keras.compression.calibration.inference import infer
+from dart_keras.compression.calibration.inference import check_finite_outputs, infer
 from dart_keras.compression.calibration.output_loss import OutputStatistics, end_error
 from dart_keras.compression.calibration.partial_runs import Outputs, Runs, Spans, spans_of
 from dart_keras.compression.compressible import CompressibleLayer
@@ -207,9 +207,11 @@ def _count_calls(
 
     with forward_hooks(copies, compressibles, count):
         outputs = Outputs(model, batches)
-    for place in range(len(batches)):
+    samples = 0
+    for place, batch in enumerate(batches):
+        check_finite_outputs(model, outputs(place), samples)
         statistics.add(outputs(place))
-    samples = sum(len(keras.tree.flatten(batch)[0]) for batch in batches)
+        samples += len(keras.tree.flatten(batch)[0])
     return _Calls(
         outputs,
         statistics,

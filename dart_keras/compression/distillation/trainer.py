@@ -14,7 +14,7 @@ from dart_keras.compression.calibration.batches import (
     CalibrationBatches,
     batch_size_of,
 )
-from dart_keras.compression.calibration.inference import infer, infer_checked
+from dart_keras.compression.calibration.inference import check_finite_outputs, infer, infer_checked
 from dart_keras.compression.calibration.output_loss import (
     LEAST_PROBABILITY,
     are_probabilities,
@@ -22,6 +22,7 @@ from dart_keras.compression.calibration.output_loss import (
     float_outputs,
 )
 from dart_keras.model_surgery.clone import states_of
+from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.private_apis import flatten_layers
 from dart_keras.utils.progress import progress, progress_bar
 
@@ -72,6 +73,10 @@ class Distillation:
                 "Expected outputs that are floats, which training could change. Received: "
                 f"{original.name!r} with {[y.dtype for y in keras.tree.flatten(outputs[0])]}"
             )
+        row = 0
+        for batch, given in zip(batches, outputs, strict=True):
+            check_finite_outputs(original, given, row)
+            row += len(keras.tree.flatten(batch)[0])
         self._original = original
         judged = -(-MOST_ROWS // len(keras.tree.flatten(batches[0])[0]))
         self._judged, self._expected = batches[:judged], outputs[:judged]
@@ -87,6 +92,7 @@ class Distillation:
         """Raise a ValueError if a model is not one that could have been made of the original."""
         if not isinstance(student, keras.Model) or not student.built:
             raise ValueError(f"Expected `small` to be a built Keras model. Received: {student!r}")
+        check_no_nans(student)
         expected, received = self._expected[0], infer(student, self._judged[0])
         shapes = [[tuple(y.shape) for y in keras.tree.flatten(x)] for x in (expected, received)]
         if shapes[0] != shapes[1]:

@@ -15,6 +15,7 @@ from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import flatten_layers, freeze
 from dart_keras.tensor_train.core_bases import balanced, rotated
+from dart_keras.utils.output_agreement import output_names
 from dart_keras.utils.quiet import quiet
 
 AS_TRAINED = "as trained"
@@ -105,10 +106,7 @@ def export(
             ) from error
     with quiet():
         frozen = freeze(function)
-    names = getattr(model, "output_names", None) or []
-    if len(set(names)) != len(frozen.outputs):
-        names = [f"output_{index}" for index in range(len(frozen.outputs))]
-    return Exported(frozen, signature, tuple(names), scopes)
+    return Exported(frozen, signature, output_names(model, len(frozen.outputs)), scopes)
 
 
 def core_bases_of(model: keras.Model) -> dict[str, Replaced]:
@@ -123,6 +121,8 @@ def core_bases_of(model: keras.Model) -> dict[str, Replaced]:
     """
     layers = [layer for layer in flatten_layers(model) if isinstance(layer, TTLayer)]
     layers = [layer for layer in layers if layer.rank_gates is None and max(layer.ranks) > 1]
+    # Infinite cores may do no harm to the outputs, but have no singular values.
+    layers = [layer for layer in layers if layer.is_finite]
     found: dict[str, Replaced] = {AS_TRAINED: []}
     for name, rebased in CORE_BASES.items():
         replaced: Replaced = []

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from dart_keras.deployment.errors import ConversionError, InaccurateError
+from dart_keras.utils.output_agreement import OutputDistance, rows_not_finite
 
 # A float file computes what Keras does, but for the order of its sums.
 FLOAT_TOLERANCE = 1e-3
@@ -20,14 +21,10 @@ def compare(
         names: What the outputs are called.
 
     Returns:
-        For each output a dict that JSON can hold: `max_abs_error`, `mean_abs_error`,
-        `relative_error` (the largest error over the largest magnitude), `sqnr_db` (the
-        signal's power over the error's in decibels; None if either is zero), and, for
-        outputs of shape (rows, classes), `argmax_agreement` (the share of rows with the same
-        largest class). Of integers, only `equal`, the share of equal values.
+        For each output a dict that JSON can hold, as `OutputDistance.as_dict` describes it.
 
     Raises:
-        ConversionError: If a shape differs, or a value is not finite where Keras's is.
+        ConversionError: If a shape differs, or a value is not finite.
     """
     results = []
     for name, want, got in zip(names, expected, received, strict=True):
@@ -36,16 +33,44 @@ def compare(
                 f"Expected output {name!r} to have the shape that Keras gives it, {want.shape}. "
                 f"Received: {got.shape}."
             )
-        if want.dtype.kind in "iub":
-            results.append({"name": name, "equal": float(np.mean(want == got))})
-            continue
-        if (np.isfinite(want) & ~np.isfinite(got)).any():
+        check_reference(want, name)
+        if (rows := rows_not_finite(got)) is not None:
             raise ConversionError(
                 f"Expected output {name!r} to be finite, as in Keras: check for values that "
-                "float32 cannot hold. Received: NaN or infinity."
+                f"float32 cannot hold. Received: {rows}."
             )
-        results.append({"name": name, **_errors(want.astype("float64"), got.astype("float64"))})
+        distance = OutputDistance(name)
+        distance.add(want, got)
+        results.append(distance.as_dict())
     return results
+
+
+def check_reference(
+    values: np.ndarray, name: str, numbers: np.ndarray | None = None, advice: str | None = None
+) -> None:
+    """Check that an output of the Keras model is finite, so that something can be compared to it.
+
+    Args:
+        values: The output, of shape (rows, ...).
+        name: What it is called.
+        numbers: What the rows are called, as for `rows_not_finite`.
+        advice: What to do, a sentence, where more is known of the model.
+
+    Raises:
+        ConversionError: If it is not, with the rows.
+    """
+    if (rows := rows_not_finite(values, numbers)) is None:
+        return
+    if advice is None and " in all " in rows:
+        advice = "Look for what makes them, such as a division by zero or a logarithm."
+    raise ConversionError(
+        f"Expected output {name!r} of the Keras model to be finite. Received: {rows}. "
+        + (
+            advice
+            or "Leave out all rows of this kind, such as rows of padding only, or have the model "
+            "give numbers for them."
+        )
+    )
 
 
 def check(
@@ -53,6 +78,7 @@ def check(
     quantization: str,
     runtime: str,
     min_sqnr_db: float | None = None,
+    reason: str | None = None,
 ) -> None:
     """Refuse outputs that cannot be the model's.
 
@@ -65,10 +91,12 @@ def check(
         quantization: The scheme's name.
         runtime: Where it was found.
         min_sqnr_db: The least signal-to-noise ratio that an output may have.
+        reason: Why outputs are imprecise and what to do about it, in sentences, if that is known.
 
     Raises:
         InaccurateError: If an output is refused.
     """
+    explained = "" if reason is None else f" {reason}"
     for result in results:
         relative, decibels = result.get("relative_error", 0.0), result.get("sqnr_db")
         if quantization == "float32" and relative > FLOAT_TOLERANCE:
@@ -84,7 +112,7 @@ def check(
                 f"Expected output {result['name']!r} on {runtime} to be stronger than its error: "
                 "give `calibration_data` like the real inputs, or choose a finer `quantization`. "
                 f"Received: a signal-to-noise ratio of {decibels:.1f} dB with "
-                f"quantization={quantization!r}.",
+                f"quantization={quantization!r}.{explained}",
                 runtime,
                 results,
             )
@@ -93,37 +121,8 @@ def check(
             raise InaccurateError(
                 f"Expected output {result['name']!r} on {runtime} to have a signal-to-noise ratio "
                 f"of at least {min_sqnr_db:g} dB: lower `min_sqnr_db`, or choose a finer "
-                f"`quantization`. Received: {decibels:.1f} dB with quantization={quantization!r}.",
+                f"`quantization`. Received: {decibels:.1f} dB with quantization={quantization!r}."
+                f"{explained}",
                 runtime,
                 results,
             )
-
-
-def in_words(result: dict[str, Any]) -> str:
-    """Return what `compare` found for one output as a line of text."""
-    if "equal" in result:
-        return f"{result['name']}: {result['equal']:.1%} of the integers as in Keras"
-    text = f"{result['name']}: largest error {result['max_abs_error']:.3g}"
-    if result["sqnr_db"] is not None:
-        text += f", {result['sqnr_db']:.1f} dB"
-    if "argmax_agreement" in result:
-        text += f", {result['argmax_agreement']:.1%} of the rows with the same argmax"
-    return text
-
-
-def _errors(want: np.ndarray, got: np.ndarray) -> dict[str, Any]:
-    same = ~np.isfinite(want)
-    error = np.where(same, 0.0, np.abs(got - np.where(same, 0.0, want)))
-    signal = np.where(same, 0.0, want)
-    peak = float(np.max(np.abs(signal), initial=0.0))
-    power, noise = float(np.mean(signal**2)), float(np.mean(error**2))
-    largest = float(np.max(error, initial=0.0))
-    results: dict[str, Any] = {
-        "max_abs_error": largest,
-        "mean_abs_error": float(np.mean(error)),
-        "relative_error": largest / peak if peak else largest,
-        "sqnr_db": 10 * float(np.log10(power / noise)) if power and noise else None,
-    }
-    if want.ndim == 2 and want.shape[1] > 1:
-        results["argmax_agreement"] = float(np.mean(want.argmax(1) == got.argmax(1)))
-    return results

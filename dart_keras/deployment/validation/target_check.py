@@ -13,6 +13,7 @@ from dart_keras.deployment.schemes import QuantizationScheme
 from dart_keras.deployment.tracing.function import Exported
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.deployment.validation.output_errors import check, compare
+from dart_keras.deployment.validation.precision import drowned_inputs
 from dart_keras.devices import Device
 from dart_keras.layers.planning import device_planning
 
@@ -64,6 +65,7 @@ def judge(
     """
     report: dict[str, Any] = {}
     arena_size = None
+    drowned = drowned_inputs(file.inputs, arrays)
     for runtime in device.runtimes:
         try:
             result = file.run(runtime, arrays, minimum_runs=_TIMED_RUNS)
@@ -76,7 +78,7 @@ def judge(
         report[runtime] = _reported(file, result, expected)
         own = runtime == device.runtimes[-1]
         least = min_sqnr_db if own else None
-        check(report[runtime]["outputs"], scheme.name, runtime, least)
+        check(report[runtime]["outputs"], scheme.name, runtime, least, drowned)
         arena_size = arena_size or result.arena_size
     # It is told for comparison, and judges no file.
     with suppress(ConversionError):

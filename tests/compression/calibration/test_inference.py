@@ -3,7 +3,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dart_keras.compression.calibration.inference import infer, infer_checked
+from dart_keras.compression.calibration.inference import (
+    check_finite_outputs,
+    infer,
+    infer_checked,
+)
 
 ROWS = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
 
@@ -32,6 +36,14 @@ def test_only_what_is_checked_blames_the_data():
         infer_checked(model, ROWS)
     with pytest.raises(Exception, match=r"^(?!Expected `calibration_data`)"):
         infer(model, ROWS)
+
+
+def test_outputs_that_are_not_finite_are_named_with_their_rows():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, name="last")], name="small")
+    check_finite_outputs(model, np.ones((3, 2)), 32)
+    outputs = np.where([[False], [True], [False]], np.nan, np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"'output_0' of the model 'small' .* 1 of 3 rows \(33\)"):
+        check_finite_outputs(model, outputs, 32)
 
 
 @pytest.mark.parametrize("filtered", [True, False])

@@ -227,6 +227,17 @@ def test_outputs_of_which_none_is_a_float_are_refused():
         recover(small, model, ROWS)
 
 
+def test_a_model_that_is_nan_cannot_be_trained_nor_learned_from():
+    model = regression()
+    small = compressed(model)
+    weight = small.weights[0]
+    weight.assign(np.full(weight.shape, np.nan))
+    with pytest.raises(ValueError, match="whose weights are numbers"):
+        recover(small, model, ROWS, 1)
+    with pytest.raises(ValueError, match=r"of the model .* to be finite"):
+        recover(model, small, ROWS, 1)
+
+
 def test_one_batch_for_one_epoch_trains(one_rate):
     model = regression()
     small = compressed(model)

@@ -64,5 +64,8 @@ def test_impossible_outputs_are_refused():
         compare([want], [np.ones((2, 3))], ["y"])
     with pytest.raises(ConversionError, match="Expected output 'y' to be finite"):
         compare([want], [want * np.nan], ["y"])
-    (result,) = compare([want * np.inf], [want], ["y"])
-    assert result["max_abs_error"] == 0
+    with pytest.raises(ConversionError, match=r"'y' of the Keras model .* all 2 rows"):
+        compare([want * np.inf], [want], ["y"])
+    # No figures of the outputs that are finite.
+    with pytest.raises(ConversionError, match=r"'z' of the Keras model .* 1 of 2 rows \(1\)"):
+        compare([want, want * [[1], [np.nan]]], [want, want], ["y", "z"])
