@@ -1,6 +1,8 @@
 """The forms that data may have."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import inspect
+import itertools
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 import keras
@@ -22,22 +24,56 @@ def is_whole(data: Any, specs: Sequence[InputSpec] | None) -> bool:
         leaves = keras.tree.flatten(data)
         is_nested = len(leaves) == len(specs) and all(map(is_array, leaves))
         return is_nested or not isinstance(data[0], list)
+    if isinstance(data[0], list) and data[0] and is_array(data[0][0]):
+        # Rows that are lists of arrays; else batches, such as those of torch's loader.
+        return len(data[0][0].shape) < len(specs[0].shape)
     if not is_array(data[0]):
         return True
     return len(data) == 1 and len(data[0].shape) > len(specs[0].shape)
 
 
+def has_length(data: Any) -> bool:
+    """Return whether data tell how many batches or rows they have, and so that they end."""
+    if isinstance(data, keras.utils.PyDataset):
+        return data.num_batches is not None
+    try:
+        # A `tf.data.Dataset` without end, or of unknown length, raises; so does torch's loader.
+        return isinstance(data, Sized) and len(data) >= 0
+    except TypeError:
+        return False
+
+
+def made(data: Any) -> Any:
+    """Return what a function without arguments returns, such as a generator; else the data."""
+    if not callable(data) or isinstance(data, type | keras.Layer):
+        return data
+    try:
+        inspect.signature(data).bind()
+    except (TypeError, ValueError):
+        return data
+    return data()
+
+
 def items_of(data: Any, name: str) -> Iterator[Any]:
     """Yield the batches or rows of data that are no arrays."""
+    data = made(data)
     if isinstance(data, keras.utils.PyDataset):
-        yield from (data[k] for k in range(data.num_batches or 0))
-    elif isinstance(data, Iterable) and not isinstance(data, str | bytes):
-        yield from data
-    else:
-        raise ValueError(
-            f"Expected `{name}` to be an array, a list, tuple or dict of arrays, or an iterable of "
-            f"batches or rows. Received: {name}={data!r}"
-        )
+        known = data.num_batches
+        yield from (data[k] for k in (itertools.count() if known is None else range(known)))
+        return
+    if not isinstance(data, str | bytes):
+        if isinstance(data, Iterable):
+            yield from data
+            return
+        # One of torch's data sets.
+        if isinstance(data, Sized) and hasattr(data, "__getitem__"):
+            yield from (data[k] for k in range(len(data)))
+            return
+    raise ValueError(
+        f"Expected `{name}` to be an array, a list, tuple or dict of arrays, an iterable of "
+        "batches or rows, or a function without arguments that returns one of these. "
+        f"Received: {name}={data!r}"
+    )
 
 
 def elements_of(data: Any, specs: Sequence[InputSpec] | None, name: str) -> Iterator[Any]:
@@ -52,7 +88,7 @@ def elements_of(data: Any, specs: Sequence[InputSpec] | None, name: str) -> Iter
         yield from items_of(data, name)
     elif isinstance(data, list) and specs is not None:
         # Rows of numbers, where they are not arrays for the inputs.
-        yield tuple(data) if len(specs) > 1 or is_array(data[0]) else np.asarray(data)
+        yield tuple(data) if len(specs) > 1 or is_array(data[0]) else _stacked(data)
     else:
         yield data
 
@@ -75,11 +111,10 @@ def values_of(element: Any, specs: Sequence[InputSpec], structure: Any, name: st
         leaves = keras.tree.flatten(element)
         if len(leaves) == len(specs) and all(map(is_array, leaves)):
             return leaves
-        if len(element) in (2, 3) and isinstance(element[0], tuple | list | dict):
+        if len(element) in (2, 3) and _is_structure(element[0]) and not _is_batch(element, specs):
             return values_of(element[0], specs, structure, name)
         if len(specs) == 1:
-            is_labelled = isinstance(element, tuple) and 1 <= len(element) <= 3
-            return [element[0] if is_labelled else np.asarray(element)]
+            return [element[0] if _has_label(element, specs[0]) else _stacked(element)]
         if len(element) in (len(specs), len(specs) + 1):
             return list(element[: len(specs)])
     elif len(specs) == 1:
@@ -88,6 +123,43 @@ def values_of(element: Any, specs: Sequence[InputSpec], structure: Any, name: st
         f"Expected `{name}` to hold one array for each of the model's {len(specs)} inputs, as a "
         f"tuple or as a dict. Received: {described(element)}"
     )
+
+
+def _is_structure(value: Any) -> bool:
+    """Return whether a value holds arrays, and is none."""
+    if isinstance(value, tuple | list):
+        return all(map(is_array, keras.tree.flatten(value)))
+    return isinstance(value, dict)
+
+
+def _is_batch(element: Any, specs: Sequence[InputSpec]) -> bool:
+    """Return whether a list holds rows that are lists of arrays."""
+    first = element[0]
+    if not isinstance(element, list) or not isinstance(first, list) or len(specs) > 1:
+        return False
+    return not first or len(first[0].shape) < len(specs[0].shape)
+
+
+def _has_label(element: Any, spec: InputSpec) -> bool:
+    """Return whether a sequence holds inputs and labels, and not the numbers or rows themselves."""
+    if len(element) not in (1, 2, 3):
+        return False
+    axes, wanted = np.ndim(element[0]), len(spec.shape)
+    if isinstance(element, tuple):
+        return axes > 0 or wanted == 0
+    # Torch's loader has lists where others have tuples.
+    if not is_array(element[0]) or axes not in (wanted, wanted + 1):
+        return False
+    return axes > wanted or np.shape(element[-1]) != np.shape(element[0])
+
+
+def _stacked(rows: Any) -> np.ndarray:
+    try:
+        return np.asarray(rows)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected rows of one shape. Received: {described(rows)}, of which NumPy says: {error}"
+        ) from error
 
 
 def _by_key(

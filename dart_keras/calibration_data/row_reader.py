@@ -5,15 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from dart_keras.calibration_data.forms import elements_of, is_whole, values_of
+from dart_keras.calibration_data.forms import elements_of, has_length, is_whole, made, values_of
+from dart_keras.calibration_data.row_blocks import (
+    Block,
+    first_rows,
+    rows_in,
+    together,
+    until_end,
+)
 from dart_keras.calibration_data.row_checks import check_counts, checked_input, checked_structure
 from dart_keras.calibration_data.specs import InputSpec
 
-# The arrays of some rows: one for each input, or in the structure given where inputs are not known.
-Block = Any
-
-# Single rows are put together to blocks of so many.
-_ROWS_TOGETHER = 32
+# Rows and small batches are put together to so many, or a model would run once for each.
+_ROWS_TOGETHER = 256
 
 
 def read_blocks(
@@ -22,6 +26,8 @@ def read_blocks(
     *,
     structure: Any = None,
     name: str = "calibration_data",
+    max_rows: int | None = None,
+    rows_together: int = _ROWS_TOGETHER,
 ) -> Iterator[Block]:
     """Yield checked arrays of some rows each, in their order.
 
@@ -31,6 +37,10 @@ def read_blocks(
             that the model takes, alone or as the first of a tuple.
         structure: How the model takes its inputs: a tensor, list or dict; `None` for a list.
         name: What the caller calls `data`, for the errors.
+        max_rows: Nothing is read of batches or rows once there are so many rows. `None` reads
+            all, or 65,536 rows with a warning where the data do not tell that they end.
+        rows_together: What yields batches or rows is put together to blocks of a multiple of this
+            number of rows, but for the last block and those before other shapes.
 
     Yields:
         For each input an array of shape (rows, *shape); without `specs` the structure given.
@@ -38,33 +48,16 @@ def read_blocks(
     Raises:
         ValueError: If the data are of another form, of a wrong shape or dtype, or not finite.
     """
-    rows: list[Block] = []
-    for element in elements_of(data, specs, name):
-        if specs is None:
-            inputs = element[0] if isinstance(element, tuple) and element is not data else element
-            yield checked_structure(inputs, name)
-            continue
-        values = values_of(element, specs, structure, name)
-        arrays = [
-            checked_input(value, spec, name) for value, spec in zip(values, specs, strict=True)
-        ]
-        block = [
-            array if array.ndim > len(spec.shape) else array[None]
-            for array, spec in zip(arrays, specs, strict=True)
-        ]
-        check_counts([spec.name for spec in specs], block, name)
-        is_row = all(a.ndim == len(s.shape) for a, s in zip(arrays, specs, strict=True))
-        if rows and (
-            not is_row or len(rows) == _ROWS_TOGETHER or _shapes(rows[0]) != _shapes(block)
-        ):
-            yield _together(rows)
-            rows = []
-        if is_row:
-            rows.append(block)
-        else:
-            yield block
-    if rows:
-        yield _together(rows)
+    data = made(data)
+    blocks = _checked(data, specs, structure, name)
+    if is_whole(data, specs):
+        yield from blocks
+        return
+    if max_rows is None and not has_length(data):
+        blocks = until_end(blocks, name)
+    elif max_rows is not None:
+        blocks = first_rows(blocks, max_rows)
+    yield from together(blocks, rows_together)
 
 
 def read_arrays(
@@ -96,13 +89,10 @@ def read_arrays(
         [array([[1., 2.],
                [3., 4.]], dtype=float32)]
     """
+    data = made(data)
     whole = is_whole(data, specs)
-    blocks, count = [], 0
-    for block in read_blocks(data, specs, structure=structure, name=name):
-        blocks.append(block)
-        count += len(block[0])
-        if max_rows is not None and count >= max_rows and not whole:
-            break
+    blocks = list(read_blocks(data, specs, structure=structure, name=name, max_rows=max_rows))
+    count = sum(map(rows_in, blocks))
     if not count:
         raise ValueError(f"Expected `{name}` to hold at least one row. Received: no rows")
     arrays = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
@@ -112,9 +102,22 @@ def read_arrays(
     return arrays
 
 
-def _shapes(block: Block) -> list[tuple[int, ...]]:
-    return [array.shape for array in block]
-
-
-def _together(blocks: Sequence[Block]) -> Block:
-    return [np.concatenate(arrays) for arrays in zip(*blocks, strict=True)]
+def _checked(
+    data: Any, specs: Sequence[InputSpec] | None, structure: Any, name: str
+) -> Iterator[Block]:
+    """Yield what each element holds; a single row is a block of one."""
+    for element in elements_of(data, specs, name):
+        if specs is None:
+            inputs = element[0] if isinstance(element, tuple) and element is not data else element
+            yield checked_structure(inputs, name)
+            continue
+        values = values_of(element, specs, structure, name)
+        arrays = [
+            checked_input(value, spec, name) for value, spec in zip(values, specs, strict=True)
+        ]
+        block = [
+            array if array.ndim > len(spec.shape) else array[None]
+            for array, spec in zip(arrays, specs, strict=True)
+        ]
+        check_counts([spec.name for spec in specs], block, name)
+        yield block

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from dart_keras.private_apis import recorded_shapes
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -24,11 +26,23 @@ class InputSpec:
 
 
 def input_specs(model: keras.Model) -> list[InputSpec] | None:
-    """Return the inputs of a Sequential or functional model, of any dtype; else `None`."""
+    """Return the inputs of a model, of any dtype.
+
+    Of a subclassed model that was built with a single tensor, only how many axes it has is known.
+    `None` for other subclassed models.
+    """
     tensors = keras.tree.flatten(getattr(model, "inputs", None) or [])
-    if not tensors:
+    if tensors:
+        return [InputSpec(tensor.name, tuple(tensor.shape[1:]), None) for tensor in tensors]
+    [(name, shape), *others] = (recorded_shapes(model) or {"": None}).items()
+    if others or not _is_shape(shape):
         return None
-    return [InputSpec(tensor.name, tuple(tensor.shape[1:]), None) for tensor in tensors]
+    return [InputSpec(name.removesuffix("_shape"), (None,) * (len(shape) - 1), None)]
+
+
+def _is_shape(value: Any) -> bool:
+    is_sequence = isinstance(value, tuple | list) and len(value) > 0
+    return is_sequence and all(size is None or isinstance(size, int) for size in value)
 
 
 def identifier(name: str) -> str:

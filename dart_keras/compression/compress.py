@@ -8,7 +8,7 @@ from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import calibration_statistics
 from dart_keras.compression.compressible import LayerFilter, find_compressible_layers
 from dart_keras.compression.compression_report import CompressionReport, make_report
-from dart_keras.compression.distillation.trainer import Distillation, check_repeatable
+from dart_keras.compression.distillation.trainer import Distillation
 from dart_keras.compression.search.budget_search import after_training, solve
 from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import StudentBuilder
@@ -45,9 +45,10 @@ def compress(
         budget: A limit of `dart_keras.budgets`: `Parameters` or `MultiplyAdds` of the whole model,
             `FlashBytes` or `ArenaBytes` of its file after conversion, or a `RelativeError` of each
             layer, of its outputs on the calibration data or without these of its matrix.
-        calibration_data: Inputs that the model may meet, some hundred rows: as `model.predict`
-            takes them, or batches of inputs or of pairs (inputs, labels). At most 4096 rows are
-            used, 16,384 where they are vectors.
+        calibration_data: Inputs that the model may meet, some hundred rows, in any form: arrays, a
+            tuple or dict of them, a `tf.data.Dataset`, a `PyDataset`, or anything else that yields
+            batches or single rows, also in pairs (inputs, labels), or a function that returns one
+            of these. At most 4096 rows are used, 16,384 where they are vectors.
         layers: Which layers may be replaced: a pattern for the names that lead to a layer, such as
             "encoder/*", a type, a function of the layer, or a sequence of such; `None` for all.
         sensitivity: What `dart_keras.compression.sensitivity` measured. The budget is then
@@ -93,8 +94,6 @@ def compress(
             "Expected `calibration_data` to recover on. Received: calibration_data=None with "
             f"recovery_epochs={recovery_epochs}"
         )
-    if recovery_epochs:
-        check_repeatable(calibration_data)
     data = statistics = None
     if calibration_data is not None:
         data = CalibrationBatches(model, calibration_data, every_row=recovery_epochs > 0)

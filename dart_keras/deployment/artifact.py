@@ -95,7 +95,8 @@ class Artifact:
         The Keras model is the one that was converted, with the weights that it had then.
 
         Args:
-            calibration_data: Rows, in any form that `convert` takes; all of them are used.
+            calibration_data: Rows, in any form that `convert` takes. All of them are used, or the
+                first 65,536 of data that do not tell that they end.
 
         Returns:
             For each runtime, the distance of each output as in the report.
@@ -154,7 +155,8 @@ class Artifact:
         operator on the dequantized inputs of the quantized one.
 
         Args:
-            calibration_data: Rows, in any form that `convert` takes; all of them are used.
+            calibration_data: Rows, in any form that `convert` takes. All of them are used, or the
+                first 65,536 of data that do not tell that they end.
 
         Returns:
             The operators in their order, with `.worst`, the one that adds most; it prints itself.

@@ -60,8 +60,9 @@ def convert(
             activations, inputs and outputs included.
         calibration_data: Rows that the model may meet, to find the ranges of the
             activations: one array of shape (rows, *input shape) for each input (in a tuple, or
-            in a dict by input name), or an iterable of such batches or of single rows, for
-            instance a generator or a `tf.data.Dataset`. At most 1024 rows are used. Needed for
+            in a dict by input name), an iterable of such batches or of single rows, for
+            instance a generator or a `tf.data.Dataset`, or a function that returns one, such as
+            TFLite's `representative_dataset`. At most 1024 rows are used. Needed for
             `"int8"` and `"int16x8"`, but not for a model of `quantize_aware`, which has learned
             its ranges. The outputs are compared on them; without them, on random inputs.
         flash_budget: The most bytes that the file may take. What the smaller file leaves of them

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.calibration_data import labelled_batches
+from dart_keras.calibration_data import input_specs, labelled_batches
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import read_state_back
 from dart_keras.selection.gradients import loss_gradients
@@ -78,7 +78,8 @@ def importances(
     # A bond is seen from the core to its left.
     cores = [core for layer in layers for core in layer.cores[:-1]]
     values = [_unfolded(core) for core in cores]
-    steps = progress(labelled_batches(batches), "measuring rank importance", length_hint(batches))
+    pairs = labelled_batches(batches, input_specs(model))
+    steps = progress(pairs, "measuring rank importance", length_hint(batches))
     for gradients in loss_gradients(model, cores, steps):
         changes = iter(zip(values, map(_unfolded, gradients), strict=True))
         for bonds, totals in zip(bases, sums, strict=True):

@@ -1,10 +1,14 @@
+import functools
+import itertools
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dart_keras.calibration_data import InputSpec, read_arrays, read_blocks
+from dart_keras.calibration_data import InputSpec, read_arrays, read_blocks, row_blocks
 from tests.py_datasets import Batches
 
 ONE = [InputSpec("x", (3, 2), "float32")]
@@ -31,12 +35,64 @@ PAIR = (np.ones((4, 3)), np.arange(8).reshape(4, 2))
         lambda: tf.constant(X),
         lambda: tf.data.Dataset.from_tensor_slices(X),
         lambda: tf.data.Dataset.from_tensor_slices((X, np.zeros(30))).batch(8),
+        # Functions, as TFLite has its `representative_dataset`.
+        lambda: lambda: X,
+        lambda: lambda: (X, np.zeros(30)),
+        lambda: lambda: ([row[None].astype("float32")] for row in X),
+        lambda: functools.partial(lists_of, X),
+        lambda: lambda: ({"x": row[None]} for row in X),
+        lambda: [[row[None]] for row in X],
+        lambda: ((row.tolist(), 1) for row in X),
+        lambda: [row.tolist() for row in X],
+        # Torch's loader has lists of inputs and labels; its data sets are not iterable.
+        lambda: [[X[:20], np.zeros(20)], [X[20:], np.zeros(10)]],
+        lambda: [[row, np.array(1)] for row in X],
+        lambda: iter([[X[:20], X[:20]], [X[20:], X[20:]]]),
+        lambda: Rows(),
+        lambda: Batches([[X[:20], np.zeros(20)], [X[20:], np.zeros(10)]]),
+        # Batches that are lists of rows.
+        lambda: [list(X[:2]), list(X[2:])],
+        lambda: (X[i : i + 2].tolist() for i in range(0, 30, 2)),
+        lambda: ([list(row) for row in X[i : i + 3]] for i in range(0, 30, 3)),
     ],
 )
 def test_all_forms_of_the_same_rows_are_the_same(make):
     (got,) = read_arrays(make(), ONE, name="data")
     np.testing.assert_array_equal(got, X)
     assert got.dtype == "float32"
+
+
+def lists_of(rows):
+    for row in rows:
+        yield [row]
+
+
+class Rows:
+    """A data set with a length and items, as torch's."""
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, k):
+        return X[k], 1
+
+
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=12),
+    has_axis=st.booleans(),
+    labelled=st.sampled_from([None, tuple, list]),
+    source=st.sampled_from([list, iter, lambda items: lambda: iter(items), Batches]),
+)
+def test_the_same_rows_come_out_of_every_form(sizes, has_axis, labelled, source):
+    ends = np.cumsum(sizes)
+    x = np.arange(ends[-1] * 6, dtype="float32").reshape(-1, 3, 2)
+    parts = np.split(x, ends[:-1]) if has_axis else list(x)
+    # Integers are labels of rows, and not of batches.
+    items = [part if labelled is None else labelled([part, np.zeros(len(part))]) for part in parts]
+    if not items or not len(x):
+        return
+    (got,) = read_arrays(source(items), ONE)
+    np.testing.assert_array_equal(got, x)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +108,12 @@ def test_all_forms_of_the_same_rows_are_the_same(make):
         lambda: [{"x": PAIR[0], "ids": PAIR[1]}],
         lambda: [PAIR, PAIR][:1],
         lambda: Batches([(PAIR, np.zeros(4))]),
+        lambda: lambda: map(list, zip(*PAIR, strict=True)),
+        lambda: lambda: ([x[None], ids[None]] for x, ids in zip(*PAIR, strict=True)),
+        lambda: [[list(PAIR), np.zeros(4)]],
+        lambda: ((x.tolist(), ids.tolist()) for x, ids in zip(*PAIR, strict=True)),
+        lambda: lambda: PAIR,
+        lambda: lambda: {"ids": PAIR[1], "x": PAIR[0]},
     ],
 )
 def test_several_inputs(make):
@@ -82,6 +144,10 @@ def test_no_more_rows_than_asked_for(rows, most):
         (np.full((2, 3, 2), np.inf), ONE, "finite.*Received: 12 values"),
         (np.full((2, 3, 2), "a"), ONE, "numbers.*Received: dtype"),
         (3.0, ONE, "iterable.*Received: data=3.0"),
+        (len, ONE, "function without arguments.*Received: data=<built-in"),
+        (dict, ONE, "function without arguments.*Received: data=<class"),
+        (keras.layers.Identity(), ONE, "function without arguments.*Received: data=<Identity"),
+        ([[X[0], 1], [X[1], 1, 2, 3]], ONE, "rows of one shape.*Received: list of length 4"),
         ("text", ONE, "iterable.*Received: data='text'"),
         ({"y": X}, ONE, r"\['x'\].*Received: the keys \['y'\]"),
         ((PAIR[0], PAIR[1][:2]), TWO, "same number of rows.*'x': 4, 'ids': 2"),
@@ -122,18 +188,28 @@ def test_nested_inputs_are_not_taken_for_labels():
         assert [int(each[0, 0]) for each in read_arrays(data, specs)] == [0, 1, 2]
 
 
-def test_single_rows_are_put_together():
-    blocks = list(read_blocks(iter(np.ones((70, 3))), [InputSpec("x", (3,), None)]))
-    assert [len(block[0]) for block in blocks] == [32, 32, 6]
+def test_rows_and_small_batches_are_put_together():
+    specs = [InputSpec("x", (3,), None)]
+    for data in (iter(np.ones((600, 3))), np.split(np.ones((600, 3)), 150)):
+        blocks = list(read_blocks(data, specs))
+        assert [len(block[0]) for block in blocks] == [256, 256, 88]
+    blocks = list(read_blocks([np.ones((7, 3)), np.ones((30, 3))], specs, rows_together=10))
+    assert [len(block[0]) for block in blocks] == [30, 7]
     # Those of one length, where it is free.
     rows = [np.ones((length, 3)) for length in (4, 4, 5, 4)]
     blocks = list(read_blocks(rows, [InputSpec("x", (None, 3), None)]))
     assert [block[0].shape for block in blocks] == [(2, 4, 3), (1, 5, 3), (1, 4, 3)]
 
 
-def test_batches_stay_as_they_are():
-    blocks = list(read_blocks([X[:1], X[1:2], X[2:9]], ONE))
-    assert [len(block[0]) for block in blocks] == [1, 1, 7]
+def test_all_rows_of_data_without_end_are_a_limited_number(monkeypatch):
+    monkeypatch.setattr(row_blocks, "_MOST_ROWS", 10)
+    with pytest.warns(UserWarning, match="`data` do not say where they end: the first 10 rows"):
+        (got,) = read_arrays(itertools.repeat(X[0]), ONE, name="data")
+    assert got.shape == (10, 3, 2)
+    # What ends there is used whole, and what says that it ends, too.
+    for data in (iter(X[:10]), list(X)):
+        (got,) = read_arrays(data, ONE)
+        assert len(got) == len(X[:10] if isinstance(data, type(iter(X))) else X)
 
 
 def test_rows_are_evenly_spaced_in_arrays_and_the_first_of_batches():

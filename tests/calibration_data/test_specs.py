@@ -17,7 +17,14 @@ def test_a_subclassed_model_does_not_say_its_inputs():
         def call(self, inputs):
             return inputs
 
-    assert input_specs(Plain()) is None
+    model = Plain()
+    assert input_specs(model) is None
+    # Built, it knows how many axes a single input has.
+    model(keras.ops.zeros((2, 3, 4)))
+    assert input_specs(model) == [InputSpec("input", (None, None), None)]
+    two = Plain()
+    two([keras.ops.zeros((2, 3)), keras.ops.zeros((2, 3))])
+    assert input_specs(two) is None
 
 
 def test_an_identifier_has_no_other_characters():

@@ -178,13 +178,6 @@ def test_data_that_do_not_fit_to_each_other_or_to_all_inputs_are_refused(name, d
     assert_refused(model, batch, "`calibration_data`", RelativeError(0.5), data)
 
 
-def test_recovery_on_what_can_be_gone_through_once_is_refused_before_any_work():
-    model, batch = models.build("sequential")
-    rows = iter([batch])
-    assert_refused(model, batch, "more than once", Parameters(100), rows, recovery_epochs=2)
-    assert next(rows) is batch
-
-
 def test_recovery_without_data_is_refused():
     model, batch = models.build("sequential")
     message = "Received: calibration_data=None with recovery_epochs=2"

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.calibration_data import input_specs, is_whole, read_blocks
+from dart_keras.calibration_data import input_specs, is_whole, made, read_blocks, rows_in
 from dart_keras.compression.calibration.inference import infer_checked
 from dart_keras.private_apis import input_structure
 
@@ -33,7 +33,8 @@ class CalibrationBatches:
         model: A built model.
         data: The data, in any form that `dart_keras.calibration_data` names. A model that is
             neither Sequential nor functional gets them in the structure given.
-        every_row: Whether all rows are read, for `every`.
+        every_row: Whether all rows are read, for `every`; of data that do not tell that they end,
+            as many as `read_blocks` reads.
 
     Attributes:
         some: Batches of at most 16,384 vectors or 4096 other rows: evenly spaced ones of arrays,
@@ -49,17 +50,28 @@ class CalibrationBatches:
     """
 
     def __init__(self, model: keras.Model, data: Any, every_row: bool = False) -> None:
+        data = made(data)
         specs = input_specs(model)
-        structure = None if specs is None else input_structure(model)
+        structure = input_structure(model) if getattr(model, "inputs", None) else None
         vectors = _takes_vectors(model)
         self._is_whole = is_whole(data, specs)
         self._bound = batch_size_of(model)
         self._size = self._bound or (_VECTORS_IN_BATCH if vectors else BATCH)
         self._most = MOST_VECTORS if vectors else MOST_ROWS
-        blocks: Iterable[Any] = (
-            block if specs is None else keras.tree.pack_sequence_as(structure, block)
-            for block in read_blocks(data, specs, structure=structure)
+
+        def packed(block: Any) -> Any:
+            if structure is not None:
+                return keras.tree.pack_sequence_as(structure, block)
+            return block if specs is None else block[0]
+
+        read = read_blocks(
+            data,
+            specs,
+            structure=structure,
+            max_rows=None if every_row else self._most,
+            rows_together=self._size,
         )
+        blocks = map(packed, read)
         # What is read row by row is not kept twice.
         self._blocks = list(blocks) if every_row else []
         self.some, given = self._batches(self._blocks or blocks, self._most)
@@ -69,7 +81,7 @@ class CalibrationBatches:
                 f"Expected `calibration_data` of {least} or more. Received: {given or 'none'}"
             )
         infer_checked(model, self.some[0])
-        if not every_row or sum(map(_count, self._blocks)) <= self._most:
+        if not every_row or sum(map(rows_in, self._blocks)) <= self._most:
             self._blocks = []
 
     @property
@@ -82,7 +94,7 @@ class CalibrationBatches:
         batches: list[Any] = []
         left, given = most_rows, 0
         for block in blocks:
-            rows = _count(block)
+            rows = rows_in(block)
             taken = int(min(rows, left))
             kept = np.arange(taken)
             if self._is_whole:
@@ -101,10 +113,6 @@ def _cut(block: Any, rows: np.ndarray, size: int) -> Iterator[Any]:
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         yield keras.tree.map_structure(lambda x, part=part: ops.convert_to_tensor(x[part]), block)
-
-
-def _count(block: Any) -> int:
-    return len(keras.tree.flatten(block)[0])
 
 
 def batch_size_of(model: keras.Model) -> int | None:

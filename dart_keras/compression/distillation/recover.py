@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from dart_keras.compression.calibration.batches import BATCH, CalibrationBatches
-from dart_keras.compression.distillation.trainer import Distillation, check_repeatable
+from dart_keras.compression.distillation.trainer import Distillation
 from dart_keras.utils.argument_checks import is_integer
 
 
@@ -33,8 +33,8 @@ def recover(
     Args:
         small: The compressed model. Its trainable weights change.
         original: The model that it was made of. It is left as it is.
-        calibration_data: Inputs that the models take, as for `compress`, but not a generator, which
-            cannot be gone through twice. All rows are used.
+        calibration_data: Inputs that the models take, as for `compress`. All rows are used, or the
+            first 65,536 of data that do not tell that they end.
         epochs: How often to go through them.
         learning_rate: The peak relative step size. `None` for the one of 0.0003, 0.001, 0.003 and
             0.01 with which a fifth of the training comes closest.
@@ -73,7 +73,6 @@ def recover(
             "Expected `learning_rate` to be a finite number above 0, or `None`. "
             f"Received: learning_rate={learning_rate!r}"
         )
-    check_repeatable(calibration_data)
     data = CalibrationBatches(original, calibration_data, every_row=True)
     distillation = Distillation(original, data, epochs, batch_size)
     distillation.check(small)

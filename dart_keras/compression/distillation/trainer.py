@@ -1,7 +1,7 @@
 """Training a model on the outputs of another."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -35,15 +35,6 @@ _LEAST_STEPS = 100
 _RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 # At 1 doubtful rows alone make the gradient; softer ones also say what else a sure row resembles.
 _TEMPERATURES = (1, 4)
-
-
-def check_repeatable(data: Any) -> None:
-    """Raise a ValueError if data cannot be gone through more than once."""
-    if isinstance(data, Iterator):
-        raise ValueError(
-            "Expected `calibration_data` that can be gone through more than once, such as arrays "
-            f"or a `tf.data.Dataset`. Received: {data!r}"
-        )
 
 
 class Distillation:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
+from dart_keras.calibration_data import row_blocks
 from dart_keras.compression.calibration import batches as module
 from dart_keras.compression.calibration.batches import (
     MOST_ROWS,
@@ -77,7 +78,17 @@ def test_all_rows_of_an_iterable_are_read_if_they_are_asked_for():
 def test_single_rows_make_full_batches():
     for data in (list(numbered(70)), numbered(70).tolist(), data_set([numbered(70)]).unbatch()):
         np.testing.assert_array_equal(numbers(calibration_batches(MODEL, data)), np.arange(70))
-    assert [len(batch) for batch in calibration_batches(MODEL, iter(numbered(70)))] == [32, 32, 6]
+    assert [len(batch) for batch in calibration_batches(MODEL, iter(numbered(300)))] == [256, 44]
+
+
+def test_small_batches_make_full_ones():
+    ones = np.split(numbered(300), 300)
+    for data in (ones, iter(ones), Batches(ones), data_set(ones)):
+        assert [len(batch) for batch in calibration_batches(MODEL, data)] == [256, 44]
+    model = keras.Sequential([keras.Input(batch_shape=(5, 3)), layers.Dense(2)])
+    # No row of a batch is left out because the model takes fewer.
+    batches = calibration_batches(model, np.split(numbered(30), [7, 14, 21, 28]))
+    assert [len(batch) for batch in batches] == [5] * 6
 
 
 @pytest.mark.parametrize(
@@ -134,6 +145,32 @@ def test_no_more_is_taken_from_a_generator_without_end_than_is_used():
     endless = (numbered(10) for _ in count)
     assert len(numbers(calibration_batches(MODEL, endless, 35))) == 35
     assert next(count) == 4
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        lambda: data_set([numbered(100)]).repeat(),
+        lambda: EndlessBatches([numbered(100)]),
+        lambda: itertools.repeat(numbered(100)),
+        lambda: lambda: itertools.repeat(numbered(1)),
+    ],
+    ids=["tf.data", "PyDataset", "generator", "generator function"],
+)
+def test_data_without_end_come_to_one_with_a_warning(endless, monkeypatch):
+    monkeypatch.setattr(row_blocks, "_MOST_ROWS", 250)
+    batches = CalibrationBatches(MODEL, endless())
+    assert len(numbers(batches.some)) == MOST_VECTORS
+    with pytest.warns(UserWarning, match=r"do not say where they end: the first (250|300) rows"):
+        batches = CalibrationBatches(MODEL, endless(), every_row=True)
+    assert 250 <= len(numbers(batches.every)) <= 300
+
+
+class EndlessBatches(Batches):
+    num_batches = None
+
+    def __getitem__(self, k):
+        return self.batches[0]
 
 
 def two_inputs(names=("a", "b")):
@@ -211,6 +248,9 @@ def test_a_model_that_does_not_know_its_inputs_is_asked():
     model(np.zeros((1, 2, 8), "float32"))
     rows = np.repeat(numbered(4)[:, None, :1], 8, axis=2)
     assert len(numbers(calibration_batches(model, rows))) == 4
+    for data in (list(rows), iter(rows), lambda: ([row[None]] for row in rows)):
+        [batch] = calibration_batches(model, data)
+        np.testing.assert_array_equal(batch, rows)
     with pytest.raises(ValueError, match=r"(?s)^Expected .*Received: .*\(None, 1, 5\).*it says"):
         calibration_batches(model, rows[..., :5])
 

@@ -52,6 +52,26 @@ def test_recovery_comes_closer_to_the_original_and_leaves_it_alone(build):
     assert_unchanged(model, weights)
 
 
+def test_rows_that_come_once_and_one_by_one_train_as_an_array_does():
+    model = regression()
+    models.randomize(model)
+
+    def representative_dataset():
+        for row in ROWS:
+            yield [row[None]]
+
+    found = []
+    for data in (ROWS, representative_dataset):
+        keras.utils.set_random_seed(0)
+        small, _ = compress(model, RelativeError(0.3), data, recovery_epochs=1)
+        found.append(small.get_weights())
+    assert_close(*found, 1e-5)
+    small = compressed(model)
+    weights = small.get_weights()
+    recover(small, model, iter(ROWS), epochs=1, learning_rate=1e-2)
+    assert not np.array_equal(small.get_weights()[0], weights[0])
+
+
 @pytest.mark.parametrize(
     "name",
     [
