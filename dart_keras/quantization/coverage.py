@@ -4,12 +4,20 @@ from typing import Any
 
 import keras
 
+from dart_keras.layers.channel_scaling import ChannelScaling
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.layers.replacement import looks_up_rows
 
 # Layers of Keras with weights; a TT layer says for itself whether it is covered.
-_KERNELS = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_KERNELS = (
+    ChannelScaling,
+    keras.layers.Conv2D,
+    keras.layers.Dense,
+    keras.layers.DepthwiseConv2D,
+)
 _TABLES = (keras.layers.Embedding,)
+# Others are put in the place of these.
+REWRITTEN = (keras.layers.BatchNormalization, keras.layers.SeparableConv2D)
 # Their outputs have the numbers of their inputs, or means of them in the same range.
 MOVING = (
     keras.layers.AveragePooling2D,
@@ -54,7 +62,7 @@ def _is_quantizable(layer: Any) -> bool:
 def check_layers(model: Any) -> None:
     """Raise a ValueError if a layer is unsupported or its ranks are not final."""
     layers = _layers(model)
-    kinds = (*_KERNELS, *_TABLES, *MOVING, *COMPUTING)
+    kinds = (*_KERNELS, *_TABLES, *REWRITTEN, *MOVING, *COMPUTING)
     others = [
         f"{x.name} ({type(x).__name__})"
         for x in layers
@@ -64,18 +72,20 @@ def check_layers(model: Any) -> None:
         names = sorted(kind.__name__ for kind in kinds)
         raise ValueError(
             "Expected TT layers that are `quantizable`, or layers of the kinds "
-            f"{', '.join(names)}. Received: {', '.join(others)}"
+            f"{', '.join(names)}. Received: {', '.join(others)}. Build the model with those, or "
+            "convert the model itself with `dart_keras.deployment.convert` and calibration data"
         )
     halves = [x.name for x in layers if x.compute_dtype != "float32"]
     if halves:
         raise ValueError(
-            f"Expected layers that compute in float32. Received: others in {', '.join(halves)}"
+            f"Expected layers that compute in float32. Received: others in {', '.join(halves)}. "
+            "Build the model with dtype='float32' and copy the weights with `set_weights`"
         )
     gated = [x.name for x in layers if getattr(x, "rank_gates", None) is not None]
     if gated:
         raise ValueError(
             "Expected layers with final ranks. Received: rank gates, before their truncation, in "
-            f"{', '.join(gated)}"
+            f"{', '.join(gated)}. Train with `RankDiscretization` until it has truncated them"
         )
 
 
@@ -93,7 +103,8 @@ def check_operation(operation: Any, given: Any) -> None:
     if type(operation).__name__ in _SHARING_OPERATIONS:
         raise ValueError(
             f"Expected operations other than {', '.join(_SHARING_OPERATIONS)}. Received: "
-            f"{operation.name}"
+            f"{operation.name}. Add or multiply in its place, or convert the model itself with "
+            "calibration data"
         )
     # The intermediate results of more than two tensors would have no range.
     if isinstance(operation, COMPUTING) and isinstance(given, list | tuple) and len(given) > 2:

@@ -3,9 +3,11 @@ from typing import Any
 import keras
 
 from dart_keras.devices import find_file_device
+from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.layers.replacement import looks_up_rows
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.private_apis import is_looked_up, is_reversed, nodes_of
+from dart_keras.private_apis import flatten_layers, is_looked_up, is_reversed, nodes_of
+from dart_keras.quantization.batch_norm_folding import with_norms_folded
 from dart_keras.quantization.coverage import (
     COMPUTING,
     MOVING_OPERATIONS,
@@ -13,12 +15,14 @@ from dart_keras.quantization.coverage import (
     check_operation,
     has_kernel,
 )
+from dart_keras.quantization.fused_activations import fused_activations
 from dart_keras.quantization.quantized_embedding import QuantizedEmbedding
 from dart_keras.quantization.quantized_layer import (
     QuantizedLayer,
     QuantizedOutput,
     range_of_input,
 )
+from dart_keras.quantization.separable_convolutions import split_separable_convolution
 from dart_keras.utils.keras_backend import require_tensorflow
 
 
@@ -35,6 +39,10 @@ def quantize_aware(
     the ranges of the results, so `dart_keras.deployment.convert` needs no calibration data. The
     quantizers are those of tensorflow-model-optimization.
 
+    Batch normalizations are folded first, as by `fold_batch_norm`: there are none to train. A
+    `SeparableConv2D` becomes its two convolutions. A `ReLU` after a layer with weights becomes a
+    part of it, as in the file.
+
     Use this when the ranks are final, after `RankDiscretization` has truncated them.
 
     Args:
@@ -44,7 +52,7 @@ def quantize_aware(
 
     Returns:
         An uncompiled functional model with the same weights. A layer with weights is the `layer` of
-        a wrapper of the same name.
+        a wrapper of the same name; a `SeparableConv2D` is two of these.
 
     Raises:
         ValueError: If an argument is invalid, or layers are unsupported; the message names all of
@@ -73,10 +81,22 @@ def quantize_aware(
             f"Expected a built Sequential or functional Keras model. Received: {model!r}"
         )
     check_layers(model)
-    copier = _Copier(target, _embedding_shapes(model))
+    model = _without_norms(model)
+    copier = _Copier(target, _embedding_shapes(model), *fused_activations(model))
     aware = copier.copy(model, round_inputs=True)
     copier.copy_weights()
     return aware
+
+
+def _without_norms(model: keras.Model) -> keras.Model:
+    """Return the model if it has no batch normalizations, else a copy with these folded."""
+    if keras.layers.BatchNormalization not in map(type, flatten_layers(model)):
+        return model
+    folded, kept = with_norms_folded(model)
+    if kept:
+        named = "; ".join(f"{path}: {reason}" for path, reason in kept.items())
+        raise ValueError(f"Expected normalizations that can be folded. Received: {named}")
+    return folded
 
 
 class _Copier:
@@ -85,11 +105,21 @@ class _Copier:
     Args:
         target: Name of the device.
         embedding_shapes: Input shapes of embeddings, by the `id` of the embedding.
+        activations: Activations that layers take over from others, by the `id` of the layer.
+        given_away: The `id`s of these others.
     """
 
-    def __init__(self, target: str, embedding_shapes: dict[int, dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        target: str,
+        embedding_shapes: dict[int, dict[str, Any]],
+        activations: dict[int, Any],
+        given_away: set[int],
+    ) -> None:
         self._target = target
         self._embedding_shapes = embedding_shapes
+        self._activations = activations
+        self._given_away = given_away
         self._copies: dict[int, Any] = {}
         # Each layer with weights, and its copy.
         self._pairs: list[tuple[Any, Any]] = []
@@ -110,6 +140,9 @@ class _Copier:
 
         def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
             check_operation(operation, args[0])
+            # Layers that are replaced may have taken a mask where wrappers do not.
+            if kwargs.get("mask", args) is None:
+                del kwargs["mask"]
             given = keras.tree.map_structure(lambda x: rounded.get(id(x), x), (args, kwargs))
             return _with_range(operation, operation(*given[0], **given[1]))
 
@@ -141,11 +174,27 @@ class _Copier:
             wrapper: Any = QuantizedEmbedding(copy, self._target, **named)
         elif has_kernel(layer):
             copy = type(layer).from_config({**config, "activation": "linear"})
-            wrapper = QuantizedLayer(copy, layer.activation, self._target, **named)
+            activation = self._activations.get(id(layer), layer.activation)
+            wrapper = QuantizedLayer(copy, activation, self._target, **named)
+        elif id(layer) in self._given_away:
+            return FoldedBatchNormalization(**named)
+        elif isinstance(layer, keras.layers.SeparableConv2D):
+            return self._copy_separable(layer)
         else:
             return type(layer).from_config(config)
         self._pairs.append((layer, copy))
         return wrapper
+
+    def _copy_separable(self, layer: Any) -> Any:
+        depthwise, pointwise = split_separable_convolution(layer)
+        activation = self._activations.get(id(layer), layer.activation)
+        # Both hold their weights already.
+        stack = [
+            QuantizedLayer(part, after, self._target, name=part.name, trainable=layer.trainable)
+            for part, after in ((depthwise, "linear"), (pointwise, activation))
+        ]
+        inputs = keras.Input(batch_shape=layer.get_build_config()["input_shape"])
+        return keras.Sequential([inputs, *stack], name=layer.name)
 
 
 def _embedding_shapes(model: Any) -> dict[int, dict[str, Any]]:

@@ -83,6 +83,29 @@ def layers_that_move():
     return keras.Model(inputs, x)
 
 
+def mobile_blocks():
+    """A small MobileNet, with a normalization that is not after a linear layer, too."""
+    x = inputs = keras.Input((12, 12, 3))
+
+    def block(layer, activation, x):
+        return activation(layers.BatchNormalization()(layer(x)))
+
+    x = block(layers.Conv2D(8, 3, 2, "same", use_bias=False), layers.ReLU(6.0), x)
+    whole = block(layers.DepthwiseConv2D(3, padding="same"), layers.ReLU(), x)
+    x = block(layers.Conv2D(8, 1, use_bias=False), layers.Activation("linear"), whole)
+    x = layers.Add()([x, whole])
+    x = block(layers.SeparableConv2D(12, 3, use_bias=False), layers.Activation("relu"), x)
+    x = layers.BatchNormalization()(layers.Conv2D(10, 1, activation="relu")(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.BatchNormalization()(layers.Dense(16, activation="tanh")(x))
+    model = keras.Model(inputs, layers.Dense(4, "softmax")(x))
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, size=w.shape) for w in layer.weights])
+    return model
+
+
 def layers_that_compute():
     inputs = keras.Input((12,))
     a, b = layers.LeakyReLU(0.2)(layers.Dense(8)(inputs)), layers.Dense(8, "relu")(inputs)
@@ -134,6 +157,7 @@ NETWORKS = {
         operations_and_a_shared_layer,
         nested,
         layers_that_move,
+        mobile_blocks,
         layers_that_compute,
         lookups,
         tied_logits_of_a_low_rank_table,

@@ -4,6 +4,7 @@ import pytest
 from keras import layers
 
 import dart_keras as dk
+from dart_keras import quantization
 from dart_keras.deployment import convert
 from dart_keras.deployment.flatbuffer.serialization import operator_name, unpack
 from dart_keras.layers import TTDense, TTEmbedding
@@ -102,7 +103,9 @@ def test_original_is_unchanged_and_names_and_sharing_are_kept(name):
     assert kept <= {layer.name for layer in flatten_layers(aware)}
     kinds = QuantizedLayer, QuantizedEmbedding
     wrapped = [layer for layer in flatten_layers(aware) if isinstance(layer, kinds)]
-    assert len(wrapped) == sum(bool(layer.weights) for layer in _single(model))
+    folded = quantization.fold_batch_norm(model) if name == "mobile_blocks" else model
+    held = [type(layer) for layer in _single(folded) if layer.weights]
+    assert len(wrapped) == len(held) + held.count(layers.SeparableConv2D)
     assert not model.compiled
 
 
@@ -224,6 +227,10 @@ def uncut():
     return model
 
 
+def norm_of_rows():
+    return keras.Sequential([keras.Input((4, 3)), layers.BatchNormalization(axis=1, name="rows")])
+
+
 def subclassed():
     class Model(keras.Model):
         def call(self, inputs):
@@ -246,7 +253,8 @@ def subclassed():
         (lambda: merged(layers.Average, 2), {}, r"merged \(Average\)"),
         (lambda: merged(layers.Concatenate, 2), {}, r"merged \(Concatenate\)"),
         (larger_of_two, {}, "maximum"),
-        (uncut, {}, "rank gates.* first"),
+        (uncut, {}, "rank gates.* `RankDiscretization`"),
+        (norm_of_rows, {}, "can be folded.*rows: it normalizes axis 1"),
         (subclassed, {}, "functional"),
         (lambda: "model", {}, "model"),
     ],
@@ -255,6 +263,35 @@ def test_unsupported_layers_are_refused(build, options, message):
     with pytest.raises(ValueError, match=r"^Expected (.|\n)*Received: ") as error:
         quantize_aware(build(), **options)
     assert error.match(message)
+
+
+def test_a_small_mobile_net_is_trained_for_its_file():
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 256)
+    templates = rng.normal(size=(4, 12, 12, 3))
+    x = (templates[labels] + rng.normal(size=(256, 12, 12, 3))).astype("float32")
+    model = NETWORKS["mobile_blocks"]()
+    model.compile(keras.optimizers.Adam(1e-2), "sparse_categorical_crossentropy")
+    model.fit(x, labels, batch_size=32, epochs=4, verbose=0)
+    aware = quantize_aware(model)
+    aware.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    aware.fit(x, labels, batch_size=32, epochs=2, verbose=0)
+    artifact = convert(aware, quantization="int8")
+    assert artifact.report["calibration_rows"] == 0
+    # Every activation after a product is a part of it.
+    assert {"RELU", "RELU6"}.isdisjoint(artifact.operators)
+    given, expected, received = (
+        each.argmax(axis=1)
+        for each in (
+            model.predict(x, verbose=0),
+            aware.predict(x, verbose=0),
+            artifact.predict(x),
+        )
+    )
+    assert np.mean(given == labels) > 0.9
+    assert np.mean(received == labels) > 0.9
+    assert np.mean(received == expected) > 0.97
 
 
 def test_flash_budget_does_not_change_trained_weights():

@@ -8,13 +8,13 @@ import numpy as np
 from keras import ops
 
 from dart_keras.compression.compressible.base import CompressibleLinear, Factorization
-from dart_keras.compression.compressible.batch_norm import fold_batch_norm
 from dart_keras.compression.factorization.convolution import (
     convolution_options,
     factorize_convolution,
     patch_rows,
 )
 from dart_keras.compression.factorization.moments import Moments
+from dart_keras.model_surgery.batch_norm import fold_into_matrix
 
 # How many elements patches may hold at a time: a quarter of a gigabyte in double precision.
 _MOST_ELEMENTS = 2**25
@@ -30,7 +30,7 @@ class CompressibleConv2D(CompressibleLinear):
         bias = None
         if dense.use_bias:
             bias = np.asarray(ops.convert_to_numpy(dense.bias), np.float64)
-        self.kernel, self.bias = fold_batch_norm(kernel.reshape(-1, dense.filters), bias, norm)
+        self.kernel, self.bias = fold_into_matrix(kernel.reshape(-1, dense.filters), bias, norm)
         self._folded = dense
         if norm is not None:
             assert self.bias is not None

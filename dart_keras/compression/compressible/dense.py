@@ -8,11 +8,11 @@ import keras
 import numpy as np
 
 from dart_keras.compression.compressible.base import CompressibleLinear, Factorization, rank_ladder
-from dart_keras.compression.compressible.batch_norm import fold_batch_norm
 from dart_keras.compression.factorization.moments import Moments
 from dart_keras.compression.factorization.tt_decomposition import decompose, two_core_errors
 from dart_keras.layers.replacement import replacement_for
 from dart_keras.layers.resizing import Resizing, resize
+from dart_keras.model_surgery.batch_norm import fold_into_matrix
 from dart_keras.tensor_train import (
     TTMatrix,
     automatic_modes,
@@ -87,7 +87,7 @@ class CompressibleDense(CompressibleLinear):
         self._has_other_bias = bias is None and self.layer.bias is not None
         if bias is not None:
             bias = np.asarray(bias, np.float64)
-        self.kernel, self.bias = fold_batch_norm(kernel, bias, norm)
+        self.kernel, self.bias = fold_into_matrix(kernel, bias, norm)
 
     @classmethod
     def reason_to_keep(cls, layer: keras.Layer) -> str | None:

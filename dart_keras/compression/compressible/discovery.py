@@ -9,11 +9,11 @@ import numpy as np
 from keras import ops
 
 from dart_keras.compression.compressible.base import CompressibleLayer
-from dart_keras.compression.compressible.batch_norm import foldable_norms
 from dart_keras.compression.compressible.conv2d import CompressibleConv2D
 from dart_keras.compression.compressible.dense import CompressibleDense
 from dart_keras.compression.compressible.embedding import CompressibleEmbedding
 from dart_keras.layers.replacement import replacement_for
+from dart_keras.model_surgery.batch_norm import foldable_norms
 from dart_keras.model_surgery.replace import layers_with_paths
 from dart_keras.private_apis import flatten_layers
 

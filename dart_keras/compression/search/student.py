@@ -9,7 +9,7 @@ import keras
 from dart_keras.compression.calibration.hooks import redirect_call
 from dart_keras.compression.calibration.layer_statistics import CalibrationStatistics
 from dart_keras.compression.compressible import CompressibleLayer, Factorization
-from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
+from dart_keras.model_surgery.batch_norm import placeholder_for
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.model_surgery.replace import replace_layers
 from dart_keras.utils.progress import progress
@@ -147,9 +147,7 @@ class StudentBuilder:
             if found.layer is not None:
                 replacements[id(compressible.layer)] = found.layer
                 if compressible.norm is not None:
-                    folded = FoldedBatchNormalization(dtype=compressible.norm.dtype_policy)
-                    folded.build(None)
-                    replacements[id(compressible.norm)] = folded
+                    replacements[id(compressible.norm)] = placeholder_for(compressible.norm)
         return replace_layers(self.model, lambda layer: replacements.get(id(layer)))
 
     def end_errors(

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from keras import layers
 
 from dart_keras.compression.compressible import find_compressible_layers
-from dart_keras.compression.compressible.batch_norm import fold_batch_norm, foldable_norms
 from dart_keras.compression.compressible.discovery import can_fold_batch_norm
 from dart_keras.compression.search.student import StudentBuilder
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
+from dart_keras.model_surgery.batch_norm import fold_into_matrix, foldable_norms
 from dart_keras.private_apis import flatten_layers
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs, saved_and_loaded
@@ -50,9 +50,9 @@ def test_matrix_and_bias_do_what_both_did(scale, center, use_bias, seed):
     kernel, bias = rng.normal(size=(4, 5)), rng.normal(size=5) if use_bias else None
     rows = rng.normal(size=(8, 4))
     expected = norm(rows @ kernel + (0 if bias is None else bias), training=False)
-    folded, shift = fold_batch_norm(kernel, bias, norm)
+    folded, shift = fold_into_matrix(kernel, bias, norm)
     np.testing.assert_allclose(rows @ folded + shift, expected, atol=1e-4)
-    same, unchanged = fold_batch_norm(kernel, bias, None)
+    same, unchanged = fold_into_matrix(kernel, bias, None)
     assert same is kernel
     assert unchanged is bias
 
