@@ -88,7 +88,7 @@ def mobile_blocks():
     x = inputs = keras.Input((12, 12, 3))
 
     def block(layer, activation, x):
-        return activation(layers.BatchNormalization()(layer(x)))
+        return activation(layers.BatchNormalization(momentum=0.8)(layer(x)))
 
     x = block(layers.Conv2D(8, 3, 2, "same", use_bias=False), layers.ReLU(6.0), x)
     whole = block(layers.DepthwiseConv2D(3, padding="same"), layers.ReLU(), x)
