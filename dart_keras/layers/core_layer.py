@@ -173,6 +173,8 @@ class CoreLayer(keras.layers.Layer):
             self.rank_gates = gates
         if not gates.built:
             gates.build()
+        if not self.trainable:
+            gates.trainable = False
 
     def forget_adaptation(self) -> None:
         """Make the ranks final: drop the rank regularizer and the rank gates."""

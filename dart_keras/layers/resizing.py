@@ -1,6 +1,6 @@
 """Replace the cores of layers by cores of other ranks, with all state that depends on them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -11,6 +11,7 @@ from dart_keras.layers.core_layer import CoreLayer
 from dart_keras.private_apis import (
     Carry,
     VariableReplacement,
+    known_variables,
     owners_of,
     read_state_back,
     rebuild_optimizer,
@@ -46,28 +47,49 @@ def resize(resizings: Sequence[Resizing]) -> None:
     for model in models.values():
         read_state_back(model)
     replacements: dict[int, VariableReplacement] = {}
+    before: list[keras.Variable] = []
     for each in resizings:
         old = each.layer.cores
+        before += each.layer.variables
         if each.fix_ranks:
             each.layer.forget_adaptation()
         with scope_of(models.values()):
             # In a strategy's scope, variables start on all workers with the chief's values.
             new = each.layer.replace_cores(each.cores)
         maps = as_on_chief(models.values(), each.maps)
-        for k, (before, after) in enumerate(zip(old, new, strict=True)):
-            replacements[id(before)] = VariableReplacement(
-                after, _carrier(tuple(before.shape), maps, k)
+        for k, (core, after) in enumerate(zip(old, new, strict=True)):
+            replacements[id(core)] = VariableReplacement(
+                after, _carrier(tuple(core.shape), maps, k)
             )
+    removed = {id(v) for v in before} - {id(v) for each in resizings for v in each.layer.variables}
     for model in models.values():
-        update_owner(model, replacements)
+        update_owner(model, replacements, removed)
 
 
-def update_owner(model: keras.Model, replacements: dict[int, VariableReplacement]) -> None:
-    """Rebuild the model's optimizer for its present variables, and its compiled functions."""
+def update_owner(
+    model: keras.Model,
+    replacements: Mapping[int, VariableReplacement],
+    removed: Collection[int] = (),
+) -> None:
+    """Rebuild the model's optimizer for its present variables, and its compiled functions.
+
+    Args:
+        model: The model.
+        replacements: By the `id` of a variable that is gone, its replacement.
+        removed: The ids of all variables that are gone.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    # What is frozen stays known, so that it can be trained once it is unfrozen. So do variables of
+    # others that are trained together with the model.
+    known = [
+        replacements[id(v)].variable if id(v) in replacements else v
+        for v in known_variables(optimizer)
+        if id(v) in replacements or id(v) not in removed
+    ]
+    left = {id(v): v for v in [*model.trainable_variables, *known]}
+    ordered = [left.pop(id(v)) for v in model.variables if id(v) in left]
     with scope_of([model]):
-        rebuild_optimizer(
-            getattr(model, "optimizer", None), list(model.trainable_variables), replacements
-        )
+        rebuild_optimizer(optimizer, [*ordered, *left.values()], replacements)
     retrace(model)
 
 

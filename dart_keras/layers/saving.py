@@ -52,9 +52,11 @@ def load_variables(layer: CoreLayer, store: Any) -> None:
     if TTMatrix(tuple(cores)).ranks != layer.ranks:
         resize([Resizing(layer, cores, fix_ranks=fixed)])
     elif fixed and not layer.ranks_fixed:
+        before = {id(variable) for variable in layer.variables}
         layer.forget_adaptation()
+        removed = before - {id(variable) for variable in layer.variables}
         for model in owners_of(layer):
-            update_owner(model, {})
+            update_owner(model, {}, removed)
     layer.ranks_fixed = fixed
     for variable in _variables(layer):
         variable.assign(store[variable.name])

@@ -22,7 +22,12 @@ from dart_keras.private_apis.keras_models import (
     recorded_shapes,
     retrace,
 )
-from dart_keras.private_apis.keras_optimizers import Carry, VariableReplacement, rebuild_optimizer
+from dart_keras.private_apis.keras_optimizers import (
+    Carry,
+    VariableReplacement,
+    known_variables,
+    rebuild_optimizer,
+)
 from dart_keras.private_apis.keras_sublayers import (
     describes_its_layers,
     replace_sublayers,
@@ -57,6 +62,7 @@ __all__ = [
     "input_structure",
     "is_looked_up",
     "is_reversed",
+    "known_variables",
     "measure_ranges",
     "nodes_of",
     "note_calling_model",

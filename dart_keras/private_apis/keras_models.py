@@ -1,13 +1,25 @@
 """Which models run a layer, and what these compiled from its variables."""
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
 
+from dart_keras.private_apis.keras_optimizers import known_variables
+
 _owners: "weakref.WeakKeyDictionary[keras.Layer, weakref.WeakSet[keras.Model]]" = (
     weakref.WeakKeyDictionary()
+)
+
+
+# What a training step on JAX takes and returns.
+_JAX_STATE = (
+    "trainable_variables",
+    "non_trainable_variables",
+    "optimizer_variables",
+    "metrics_variables",
 )
 
 
@@ -31,8 +43,12 @@ def owners_of(layer: keras.Layer) -> list[keras.Model]:
 
 def read_state_back(model: keras.Model) -> None:
     """Bring variables up to date where the backend trains on copies of them, as JAX does."""
-    if hasattr(model, "jax_state_sync"):
+    if _trains_copies(model):
         model.jax_state_sync()
+
+
+def _trains_copies(model: keras.Model) -> bool:
+    return hasattr(model, "jax_state_sync")
 
 
 def retrace(model: keras.Model) -> None:
@@ -46,8 +62,37 @@ def retrace(model: keras.Model) -> None:
         model._track_variables()
     if model.train_function is not None:
         model.make_train_function(force=True)
+        model.train_function = _explaining_unknown_variables(model, model.train_function)
     model.test_function = None
     model.predict_function = None
+
+
+def _explaining_unknown_variables(
+    model: keras.Model, function: Callable[..., Any]
+) -> Callable[..., Any]:
+    def train(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except ValueError as error:
+            trained = {id(v): v.path for v in model.trainable_variables}
+            known = {id(v): v.path for v in known_variables(model.optimizer)}
+            # Those that are frozen need not be known, and on JAX they must not be.
+            unexpected = known.keys() - trained.keys() if _trains_copies(model) else set()
+            paths = [trained[key] for key in trained if key not in known]
+            paths += [known[key] for key in known if key in unexpected]
+            if not paths or not model.optimizer.built:
+                raise
+            if _trains_copies(model):
+                # `fit` takes the values from the variables, and leaves them without on an error.
+                model._jax_state = dict(zip(_JAX_STATE, args[0], strict=True))
+                model.jax_state_sync()
+            raise ValueError(
+                "Expected `compile` to be called after layers have been frozen or unfrozen. "
+                f"Received: model {model.name!r}, whose optimizer was built for other variables "
+                f"than are trainable now; they differ in {paths}. Call `model.compile` again"
+            ) from error
+
+    return train
 
 
 def compiled_loss(model: keras.Model, targets: Any, outputs: Any) -> Any:

@@ -28,9 +28,16 @@ class VariableReplacement:
 Carry = Callable[[np.ndarray, bool, tuple[int, ...]], np.ndarray | None]
 
 
+def known_variables(optimizer: keras.optimizers.Optimizer | None) -> list[keras.Variable]:
+    """Return the variables that an optimizer is built for; none if it is not built."""
+    if optimizer is None or not optimizer.built:
+        return []
+    return list(optimizer._trainable_variables)
+
+
 def rebuild_optimizer(
     optimizer: keras.optimizers.Optimizer,
-    trainable_variables: list[keras.Variable],
+    variables: list[keras.Variable],
     replacements: Mapping[int, VariableReplacement],
 ) -> None:
     """Build the optimizer again for other variables and hand its state over.
@@ -42,7 +49,7 @@ def rebuild_optimizer(
 
     Args:
         optimizer: The optimizer of a model; nothing happens if it is not built yet.
-        trainable_variables: All variables to train from now on, in the model's order.
+        variables: All variables that it is to know from now on, in the model's order.
         replacements: By the `id` of a variable that is gone, its replacement.
     """
     if optimizer is None or not optimizer.built:
@@ -55,7 +62,7 @@ def rebuild_optimizer(
     states = [_take_state(each) for each in nested]
     for each in nested:
         _unbuild(each, replacements)
-    optimizer.build(trainable_variables)
+    optimizer.build(variables)
     optimizer.built = True
     for each, (scalars, slots, old_variables) in zip(nested, states, strict=True):
         _restore_scalars(each, scalars)

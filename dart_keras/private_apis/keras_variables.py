@@ -48,18 +48,22 @@ def replace_variables(
         The new variables.
     """
     gone = {id(variable) for variable in old}
+    # A frozen layer's variables are not trainable now, and yet belong to the trainable ones.
     kept = [
-        variable
-        for variable in [*layer._trainable_variables, *layer._non_trainable_variables]
+        (store, variable)
+        for store in ("trainable_variables", "non_trainable_variables")
+        for variable in layer._tracker.config[store][1]
         if id(variable) not in gone
     ]
     with changing_state(layer):
-        for variable in [*old, *kept]:
+        for variable in [*old, *(variable for _, variable in kept)]:
             layer._untrack_variable(variable)
         new = list(make_new())
         for before, after in zip(old, new, strict=True):
             # Made outside the model's name scopes; optimizers may choose variables by path.
             after._path = before.path
-        for variable in kept:
-            layer._track_variable(variable)
+            after.trainable = before.trainable
+        for store, variable in kept:
+            layer._tracker.add_to_store(store, variable)
+            layer._post_track_variable(variable)
     return new

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dart_keras.layers import TTDense
+from dart_keras.layers.rank_gates import RankGates
 from dart_keras.layers.resizing import Resizing, resize, update_owner
 from dart_keras.private_apis import add_owner
 from dart_keras.tensor_train.rounding import bond_maps, project
@@ -124,3 +125,94 @@ def test_several_truncations_in_sequence():
         assert np.isfinite(model.train_on_batch(X, X))
         assert layer.ranks == (1, rank, 1)
     assert int(model.optimizer.iterations) == 5
+
+
+def moved(model, layer):
+    before = [np.array(weight) for weight in layer.get_weights()]
+    model.train_on_batch(X, X)
+    return [np.any(a != b) for a, b in zip(before, layer.get_weights(), strict=True)]
+
+
+def test_a_layer_cut_while_frozen_trains_bias_and_cores_once_it_is_unfrozen():
+    model = model_with()
+    layer = model.get_layer("a")
+    layer.trainable = False
+    model.compile("adam", "mse", run_eagerly=True)
+    model.train_on_batch(X, X)
+    layer.truncate(2)
+    assert layer.trainable_weights == []
+    assert moved(model, layer) == [False, False, False]
+    layer.trainable = True
+    assert [v.name for v in layer.trainable_weights] == ["core_0", "core_1", "bias"]
+    model.compile("adam", "mse", run_eagerly=True)
+    assert moved(model, layer) == [True, True, True]
+
+
+def test_a_core_that_is_frozen_by_itself_stays_so():
+    model = model_with()
+    layer = model.get_layer("a")
+    layer.cores[1].trainable = False
+    layer.bias.trainable = False
+    layer.truncate(2)
+    assert [v.name for v in layer.trainable_weights] == ["core_0"]
+
+
+def test_what_was_trained_before_it_was_frozen_can_be_trained_again_with_its_state():
+    model = model_with()
+    a, b = model.layers
+    cut, expected = cut_of(a, 3), moments(model, b)
+    expected = [*project(moments(model, a), cut.maps), *expected]
+    a.trainable = b.trainable = False
+    resize([cut])
+    a.trainable = b.trainable = True
+    for carried, wanted in zip(moments(model, a) + moments(model, b), expected, strict=True):
+        np.testing.assert_allclose(carried, wanted, rtol=1e-5, atol=1e-9)
+    assert moved(model, a) == [True, True, True]
+
+
+def test_variables_trained_beside_the_model_stay_with_its_optimizer():
+    model = model_with()
+    beside = keras.Variable(1.0)
+    model.optimizer.built = False
+    model.optimizer.build([*model.trainable_variables, beside])
+    model.get_layer("a").truncate(2)
+    variables = [*model.trainable_variables, beside]
+    model.optimizer.apply([keras.ops.ones_like(v) for v in variables], variables)
+    assert float(beside) < 1
+
+
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_unfreezing_after_a_cut_says_to_compile_again(run_eagerly):
+    model = model_with()
+    layer = model.get_layer("a")
+    layer.trainable = False
+    model.compile("adam", "mse", run_eagerly=run_eagerly)
+    model.train_on_batch(X, X)
+    layer.truncate(2)
+    layer.trainable = True
+    with pytest.raises(ValueError, match=r"Received: model .*a/core_0.*Call `model.compile` again"):
+        model.train_on_batch(X, X)
+    model.compile("adam", "mse", run_eagerly=run_eagerly)
+    assert moved(model, layer) == [True, True, True]
+
+
+def test_an_error_of_another_cause_is_passed_on():
+    def loss(y, z):
+        raise ValueError("of another cause")
+
+    model = model_with()
+    model.compile("adam", loss, run_eagerly=True)
+    model.make_train_function()
+    model.get_layer("a").truncate(2)
+    with pytest.raises(ValueError, match="of another cause"):
+        model.train_on_batch(X, X)
+
+
+def test_gates_added_to_a_frozen_layer_are_frozen():
+    model = model_with()
+    layer = model.get_layer("a")
+    layer.trainable = False
+    layer.add_rank_gates(RankGates(layer.ranks, (4, 4), (4, 4), 0.1, 1.0))
+    assert not any("logits" in v.path for v in model.trainable_variables)
+    layer.trainable = True
+    assert any("logits" in v.path for v in model.trainable_variables)
