@@ -39,6 +39,11 @@ from dart_keras.private_apis.keras_variables import (
     remove_sublayer,
     replace_variables,
 )
+from dart_keras.private_apis.keras_weight_files import (
+    current_load,
+    is_rehearsing,
+    rehearse,
+)
 from dart_keras.private_apis.tensorflow_graphs import compiling_with_xla, freeze
 from dart_keras.private_apis.tensorflow_lite import (
     measure_ranges,
@@ -55,12 +60,14 @@ __all__ = [
     "changing_state",
     "compiled_loss",
     "compiling_with_xla",
+    "current_load",
     "deduplicating_builder",
     "describes_its_layers",
     "flatten_layers",
     "freeze",
     "input_structure",
     "is_looked_up",
+    "is_rehearsing",
     "is_reversed",
     "known_variables",
     "measure_ranges",
@@ -71,6 +78,7 @@ __all__ = [
     "read_state_back",
     "rebuild_optimizer",
     "recorded_shapes",
+    "rehearse",
     "remove_sublayer",
     "replace_sublayers",
     "replace_variables",
