@@ -52,10 +52,32 @@ def share(text: str) -> float:
     return value
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def whole_share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    value = finite_number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1. Received: {text}")
+    return value
+
+
+def finite_number(text: str) -> float:
+    """Read a number that is finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number. Received: {text}")
+    return value
+
+
+def add_model(parser: argparse.ArgumentParser, meaning: str = "") -> None:
     """Add the Keras model, which every subcommand takes."""
     parser.add_argument(
-        "model", metavar="MODEL", type=file_ending(".keras", ".h5"), help="a .keras or .h5 file"
+        "model",
+        metavar="MODEL",
+        type=file_ending(".keras", ".h5"),
+        help=f"{meaning}a .keras or .h5 file",
     )
 
 

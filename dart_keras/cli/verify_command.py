@@ -3,7 +3,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dart_keras.cli.arguments import add_calibration_data, add_model, positive_number
+from dart_keras.cli.arguments import (
+    add_calibration_data,
+    add_model,
+    file_ending,
+    finite_number,
+    positive_number,
+    whole_share,
+)
+from dart_keras.cli.file_comparison import RuntimeOutputs, compare_file
+from dart_keras.cli.labels import accuracy, load_labels
 from dart_keras.cli.model_files import load_model_file, load_rows
 from dart_keras.utils.manifest import check_manifest
 
@@ -12,9 +21,10 @@ def add_parser(commands: Any) -> None:
     """Add `dart-keras verify`."""
     parser = commands.add_parser(
         "verify",
-        help="run a .tflite file and compare it with the Keras model",
+        help="run a .tflite file and compare it with the original Keras model",
         description="Runs a .tflite file on its target's runtimes, prints how far its outputs are "
-        "from the Keras model's, and fails where `convert` would have refused it.",
+        "from the Keras model's, and fails where they agree too little. Give the original model, "
+        "not the one that `compress` made of it: one that is no good agrees with its own file.",
     )
     parser.add_argument(
         "file",
@@ -23,8 +33,31 @@ def add_parser(commands: Any) -> None:
         help="a folder that `convert` wrote, or the .tflite file; one without its report.json "
         "beside it is run on LiteRT alone",
     )
-    add_model(parser)
-    add_calibration_data(parser, "the rows to compare on", required=True)
+    add_model(parser, "the original, from before compression: ")
+    add_calibration_data(
+        parser, "the rows to compare on; without, random inputs, which say little of real ones"
+    )
+    parser.add_argument(
+        "--min-agreement",
+        metavar="SHARE",
+        type=whole_share,
+        help="the least share of rows with the same argmax, from 0 to 1 (0.9; of outputs that are "
+        "no probabilities, that or the ratio is enough, unless you give this)",
+    )
+    parser.add_argument(
+        "--min-sqnr-db",
+        metavar="DB",
+        type=finite_number,
+        help="the least signal-to-noise ratio (15; of probabilities none, unless you give it)",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="LABELS",
+        type=file_ending(".npy", ".npz"),
+        help="the rows' classes, to measure the accuracy of both: a .npy file, or a .npz file with "
+        "one array for each output by its name",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON in place of text")
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
@@ -36,7 +69,6 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from dart_keras.calibration_data import read_arrays
     from dart_keras.deployment.tracing.function import export
     from dart_keras.deployment.tracing.signature import model_signature
 
@@ -45,87 +77,94 @@ def _run(arguments: argparse.Namespace) -> None:
     check_manifest(path, content)
     model = load_model_file(arguments.model)
     signature = model_signature(model)
-    rows = load_rows(arguments.calibration_data)
-    structure = signature.structure
-    arrays = read_arrays(rows, signature.inputs, structure=structure, name="--calibration-data")
-    exported = export(model, signature)
+    arrays, source = _rows(arguments, model, signature)
+    exported = export(model, signature.resolved(arrays))
     expected = exported(arrays)
-    run_and_compare(path, content, exported, arrays, expected, arguments.timeout)
-
-
-def run_and_compare(
-    path: Path, content: bytes, exported: Any, arrays: Any, expected: Any, timeout: float
-) -> None:
-    """Run a file, which may be damaged, on its target's runtimes, and print the distances.
-
-    Args:
-        path: Where the file is from; beside it may be its report.
-        content: The file.
-        exported: The Keras model.
-        arrays: The rows, one array for each input.
-        expected: What the Keras model gives for them.
-        timeout: The most seconds that a runtime may take.
-
-    Raises:
-        ValueError: If the file cannot be read or run, does not fit the model, or is too far off.
-    """
-    from dart_keras.deployment.errors import ConversionError
-    from dart_keras.deployment.runtimes.tflm import LARGEST_ARENA
-    from dart_keras.deployment.runtimes.untrusted_files import open_file
-    from dart_keras.deployment.validation.output_errors import check, compare
-    from dart_keras.devices import find_file_device
-    from dart_keras.utils.output_agreement import in_words
-
-    try:
-        file = open_file(content, timeout)
-    except ConversionError:
-        # It took too long.
-        raise
-    except ValueError as error:
-        raise ValueError(f"Expected a .tflite file. Received: {path}: {error}") from error
-    _check_fit(path, file, exported)
-    quantization = _quantization(content, [*file.inputs, *file.outputs])
-    results = {}
-    for runtime in find_file_device(_target(path, content), quantization).runtimes:
-        # The smallest arena was found when the file was converted; here it is not asked for.
-        result = file.run(runtime, arrays, LARGEST_ARENA)
-        results[runtime] = compare(expected, result.outputs, exported.output_names)
-        print(f"{runtime}: {result.microseconds:,.1f} microseconds a row")
-        print(*(f"  {in_words(distance)}" for distance in results[runtime]), sep="\n")
-    for runtime, distances in results.items():
-        check(distances, quantization, runtime)
-
-
-def _check_fit(path: Path, file: Any, exported: Any) -> None:
-    """Raise a ValueError if this is no file for a model of these inputs and outputs."""
-    wanted = [(1, *spec.shape) for spec in exported.signature.inputs]
-    shapes = [info.shape for info in file.inputs]
-    if (shapes, len(file.outputs)) != (wanted, len(exported.output_names)):
+    names = exported.output_names
+    labels = {}
+    if arguments.labels is not None:
+        labels = load_labels(arguments.labels, names, len(arrays[0]))
+    results = compare_file(path, content, exported, arrays, expected, arguments.timeout)
+    report = _report(arguments, names, labels, expected, results)
+    report["rows"] = {"count": len(arrays[0]), "source": source}
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print(report)
+    if report["failures"]:
         raise ValueError(
-            f"Expected a file with the inputs {wanted} and {len(exported.output_names)} output(s), "
-            f"as the model has. Received: {path} with {shapes} and {len(file.outputs)}"
+            f"Expected {path} to do what {arguments.model} does. Received: "
+            f"{'; '.join(report['failures'])}. Give a larger budget or a finer quantization, or "
+            "other limits: --min-agreement, --min-sqnr-db"
         )
 
 
-def _quantization(content: bytes, interface: list[Any]) -> str:
-    from dart_keras.deployment.flatbuffer.reader import ModelFile
+def _rows(arguments: argparse.Namespace, model: Any, signature: Any) -> tuple[list[Any], str]:
+    """Return an array for each input, and where the rows are from."""
+    from dart_keras.calibration_data import read_arrays
+    from dart_keras.deployment.post_training.trained_ranges import rows_in_range
+    from dart_keras.quantization.quantized_models import quantized_layers
 
-    integers = {info.dtype for info in interface if info.scale is not None}
-    if integers:
-        return "int16x8" if "int16" in integers else "int8"
-    return "dynamic" if "int8" in ModelFile(content).weight_bytes else "float32"
+    if arguments.calibration_data is None:
+        known = signature.resolved(None)
+        rows = known.random_rows()
+        if quantized_layers(model):
+            rows = rows_in_range(model, known.inputs, rows)
+        return rows, "random inputs"
+    rows = load_rows(arguments.calibration_data)
+    structure = signature.structure
+    arrays = read_arrays(rows, signature.inputs, structure=structure, name="--calibration-data")
+    return arrays, str(arguments.calibration_data)
 
 
-def _target(path: Path, content: bytes) -> str:
-    report_file = path.with_name("report.json")
-    if not report_file.exists():
-        return "raspberry-pi"
-    check_manifest(report_file, report_file.read_bytes())
-    try:
-        report = json.loads(report_file.read_bytes())
-        # The report of another file says nothing of this one.
-        return report["target"] if report["file_bytes"] == len(content) else "raspberry-pi"
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"Expected a report as `dart-keras convert` writes it. Received: {report_file}"
-        ) from error
+def _report(
+    arguments: argparse.Namespace,
+    names: Any,
+    labels: dict[str, Any],
+    expected: list[Any],
+    results: dict[str, RuntimeOutputs],
+) -> dict[str, Any]:
+    """Return all that was found out, as JSON can hold it."""
+    from dart_keras.utils.output_agreement import MIN_AGREEMENT, MIN_SQNR_DB, shortfall
+
+    references = dict(zip(names, expected, strict=True))
+    limits = {"min_agreement": arguments.min_agreement, "min_sqnr_db": arguments.min_sqnr_db}
+    runtimes, failures = {}, []
+    for runtime, result in results.items():
+        outputs = []
+        for distance, output in zip(result.distances, result.outputs, strict=True):
+            name = distance["name"]
+            if (text := shortfall(distance, **limits)) is not None:
+                failures.append(f"{runtime}: {text}")
+            if name in labels:
+                right = accuracy(output, labels[name], references[name])
+                distance = {**distance, "accuracy": right}
+            outputs.append(distance)
+        runtimes[runtime] = {"microseconds": result.microseconds, "outputs": outputs}
+    defaults = {"min_agreement": MIN_AGREEMENT, "min_sqnr_db": MIN_SQNR_DB}
+    return {
+        "file": str(arguments.file),
+        "model": str(arguments.model),
+        "limits": {name: defaults[name] if v is None else v for name, v in limits.items()},
+        "model_accuracy": {
+            name: accuracy(references[name], array, references[name])
+            for name, array in labels.items()
+        },
+        "runtimes": runtimes,
+        "failures": failures,
+    }
+
+
+def _print(report: dict[str, Any]) -> None:
+    from dart_keras.utils.output_agreement import in_words
+
+    rows = report["rows"]
+    hint = "; give real ones by --calibration-data" if rows["source"] == "random inputs" else ""
+    print(f"compared with {report['model']} on {rows['count']:,} rows of {rows['source']}{hint}")
+    for name, share in report["model_accuracy"].items():
+        print(f"  {name}: {share:.1%} right in Keras")
+    for runtime, result in report["runtimes"].items():
+        print(f"{runtime}: {result['microseconds']:,.1f} microseconds a row")
+        for output in result["outputs"]:
+            right = f", {output['accuracy']:.1%} right" if "accuracy" in output else ""
+            print(f"  {in_words(output)}{right}")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from dart_keras.compression.calibration.agreement import Agreement
 from dart_keras.compression.compressible import Candidate, Factorization
 from dart_keras.compression.report_plot import Row, draw_report
 from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import Fitted, StudentBuilder
 from dart_keras.model_surgery.replace import own_weights
+from dart_keras.utils.output_agreement import in_words
 from dart_keras.utils.table import Table, Tabular
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class CompressionReport(Tabular):
             squares; `None` without these.
         measured: What a file made of the model takes: "flash_bytes" and, for a microcontroller,
             "arena_bytes"; empty where the budget asks for neither.
+        agreement: How far the outputs agree with the original's on calibration rows, after any
+            recovery; `None` without these: then nobody knows.
     """
 
     model: str
@@ -83,6 +87,7 @@ class CompressionReport(Tabular):
     bytes_after: int
     end_error: float | None
     measured: dict[str, int]
+    agreement: Agreement | None = None
 
     def as_table(self) -> Table:
         """Return one row for each layer, and the whole model's."""
@@ -107,10 +112,22 @@ class CompressionReport(Tabular):
                 _share(self.end_error),
             ),
             notes=[
+                *self._agreement_notes(),
                 *(f"{name.replace('_', ' ')}: {size:,}" for name, size in self.measured.items()),
                 *(f"{layer.name} stays: {layer.reason}" for layer in kept),
             ],
         )
+
+    def _agreement_notes(self) -> list[str]:
+        if self.agreement is None:
+            return [
+                "agreement with the original: unknown, because there were no calibration data. "
+                "Nobody knows how good this model is: give some (`calibration_data`, "
+                "`--calibration-data`), or compare it with the original on real inputs "
+                "(`dart-keras verify` with the original does so for the converted file)"
+            ]
+        place = f"agreement with the original on {self.agreement.rows:,} calibration rows"
+        return [f"{place}: {in_words(output)}" for output in self.agreement.outputs]
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-serializable dict of the report."""

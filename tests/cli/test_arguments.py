@@ -19,6 +19,8 @@ def test_choices_are_those_of_the_converter():
             {"0.25": 0.25, "3": 3.0, "20": 20.0},
             ["0", "-1", "inf", "nan", "much", "loud"],
         ),
+        (arguments.whole_share, {"0": 0.0, "1": 1.0, "0.9": 0.9}, ["1.1", "-0.1", "nan", "most"]),
+        (arguments.finite_number, {"-3": -3.0, "0": 0.0, "15": 15.0}, ["inf", "nan", "loud", ""]),
         (arguments.share, {"0.25": 0.25}, ["0", "1", "-0.1", "nan", "much"]),
     ],
 )

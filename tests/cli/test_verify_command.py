@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import keras
@@ -27,7 +28,10 @@ def test_a_folder_runs_on_the_runtimes_of_its_target(run, files, saved):
             "verify", name, files / "model.h5", "--calibration-data", files / "rows.npy"
         )
         assert code == 0, err
-        litert, litert_distance, tflm, tflm_distance = out.splitlines()
+        compared, litert, litert_distance, tflm, tflm_distance = out.splitlines()
+        assert compared == (
+            f"compared with {files / 'model.h5'} on 48 rows of {files / 'rows.npy'}"
+        )
         assert litert.startswith("litert: ")
         assert tflm.startswith("tflm: ")
         for line in (litert_distance, tflm_distance):
@@ -81,8 +85,82 @@ def test_the_file_of_another_model_fails_with_its_distances(run, files, tmp_path
     )
     assert code == 1
     assert "largest error" in out
-    expected = "agree with Keras" if quantization == "float32" else f"{quantization=}"
-    assert expected in err
+    assert "same argmax (limit 90.0%) and " in err
+    assert "dB (limit 15 dB)" in err
+
+
+def test_the_file_of_a_destroyed_model_agrees_with_that_and_not_with_the_original(
+    run, files, tmp_path
+):
+    small, rows = tmp_path / "small.keras", ("--calibration-data", files / "rows.npy")
+    budget = ("--parameters", 2500)
+    result = run("compress", files / "model.keras", *budget, "--output", small)
+    assert result.code == 0
+    assert "agreement with the original: unknown" in result.out
+    assert "dart-keras verify" in result.out
+    convert(keras.saving.load_model(small)).save(tmp_path / "out")
+    assert run("verify", tmp_path / "out", small, *rows).code == 0
+    code, out, err = run("verify", tmp_path / "out", files / "model.keras", *rows)
+    assert code == 1
+    assert re.search(r"litert: output 'output_0' has .* same argmax .* and .* dB", err)
+    assert "same argmax" in out
+    # Whoever knows better says so.
+    limits = ("--min-agreement", 0, "--min-sqnr-db", -20)
+    assert run("verify", tmp_path / "out", files / "model.keras", *rows, *limits).code == 0
+
+
+def test_limits_of_ones_own(run, files, saved):
+    rows = ("--calibration-data", files / "rows.npy")
+    code, _, err = run("verify", saved, files / "model.keras", *rows, "--min-sqnr-db", 200)
+    assert code == 1
+    assert re.search(r"litert: output .* dB \(limit 200 dB\); tflm: output", err)
+
+
+def test_json_is_all_of_stdout_also_where_it_fails(run, files, saved):
+    arguments = (saved, files / "model.keras", "--calibration-data", files / "rows.npy", "--json")
+    code, out, _ = run("verify", *arguments)
+    report = json.loads(out)
+    assert (code, report["failures"]) == (0, [])
+    assert report["rows"] == {"count": 48, "source": str(files / "rows.npy")}
+    assert report["limits"] == {"min_agreement": 0.9, "min_sqnr_db": 15.0}
+    assert list(report["runtimes"]) == ["litert", "tflm"]
+    [output] = report["runtimes"]["tflm"]["outputs"]
+    assert output["sqnr_db"] > 15
+    code, out, err = run("verify", *arguments, "--min-sqnr-db", 200)
+    report = json.loads(out)
+    assert code == 1
+    assert len(report["failures"]) == 2
+    assert report["failures"][0] in err
+    assert report["limits"]["min_sqnr_db"] == 200
+
+
+def test_labels_give_the_accuracy_of_both(run, files, saved, tmp_path):
+    model = keras.saving.load_model(files / "model.keras")
+    classes = model.predict(np.load(files / "rows.npy"), verbose=0).argmax(1)
+    classes[:12] = (classes[:12] + 1) % 4
+    np.save(tmp_path / "labels.npy", classes)
+    arguments = (saved, files / "model.keras", "--calibration-data", files / "rows.npy")
+    labels = ("--labels", tmp_path / "labels.npy")
+    code, out, err = run("verify", *arguments, *labels)
+    assert code == 0, err
+    assert "output_0: 75.0% right in Keras" in out
+    assert len(re.findall(r"same argmax, [\d.]+% right", out)) == 2
+    report = json.loads(run("verify", *arguments, *labels, "--json").out)
+    assert report["model_accuracy"] == {"output_0": 0.75}
+    assert 0.6 < report["runtimes"]["litert"]["outputs"][0]["accuracy"] < 0.9
+    np.save(tmp_path / "labels.npy", classes[:7])
+    code, out, err = run("verify", *arguments, *labels)
+    assert (code, out) == (1, "")
+    assert "for each of the 48 rows" in err
+
+
+def test_without_rows_it_says_what_they_were(run, files, saved, tmp_path):
+    code, out, err = run("verify", saved, files / "model.keras")
+    assert code == 0, err
+    assert "on 32 rows of random inputs; give real ones by --calibration-data" in out
+    convert(keras.saving.load_model(files / "ids.keras")).save(tmp_path)
+    result = run("verify", tmp_path, files / "ids.keras", "--json")
+    assert json.loads(result.out)["rows"] == {"count": 32, "source": "random inputs"}
 
 
 def test_several_inputs(run, files, tmp_path):
@@ -121,7 +199,3 @@ def test_files_that_do_not_fit(run, files, saved, tmp_path):
         code, out, err = run("verify", file, files / model, "--calibration-data", files / rows)
         assert (code, out) == (1, "")
         assert message in err
-
-
-def test_rows_are_needed(run):
-    assert run("verify", "out", "model.keras").code == 2

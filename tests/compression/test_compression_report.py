@@ -1,10 +1,13 @@
 import dataclasses
 import json
+import warnings
 
+import keras
+import numpy as np
 import pytest
 
-from dart_keras.budgets import Parameters
-from dart_keras.compression import CompressionReport, LayerReport, compress
+from dart_keras.budgets import Parameters, RelativeError
+from dart_keras.compression import Agreement, CompressionReport, LayerReport, compress
 from tests.compression import models
 
 
@@ -71,6 +74,36 @@ def test_it_prints_what_a_file_takes_and_why_layers_stay(report):
         "head stays: it is a test",
         "norm stays: of type Norm",
     ]
+
+
+def test_it_prints_how_far_it_agrees_with_the_original(report):
+    [unknown] = [line for line in str(report).splitlines() if "agreement" in line]
+    assert "unknown" in unknown
+    assert "Nobody knows how good this model is" in unknown
+    output = {"name": "y", "max_abs_error": 2.0, "sqnr_db": 3.4, "argmax_agreement": 0.27}
+    known = dataclasses.replace(report, agreement=Agreement(1000, (output,)))
+    assert "unknown" not in str(known)
+    assert (
+        "agreement with the original on 1,000 calibration rows: y: largest error 2, 3.4 dB, "
+        "27.0% of the rows with the same argmax"
+    ) in str(known).splitlines()
+    assert known.as_dict()["agreement"] == {"rows": 1000, "outputs": [output]}
+    assert report.as_dict()["agreement"] is None
+
+
+def test_a_destroyed_model_is_warned_of_and_a_good_one_is_not():
+    hidden = keras.layers.Dense(32, activation="relu")
+    model = keras.Sequential([keras.Input((32,)), hidden, keras.layers.Dense(8)])
+    batch = np.random.default_rng(0).normal(size=(300, 32)).astype("float32")
+    with pytest.warns(UserWarning, match=r"argmax .*dB.*a larger budget than Param") as caught:
+        _, destroyed = compress(model, Parameters(250), batch)
+    [warning] = [each for each in caught if "what the original does" in str(each.message)]
+    assert warning.filename == __file__
+    assert destroyed.agreement.shortfalls()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        _, good = compress(model, RelativeError(0.05), batch)
+    assert good.agreement.shortfalls() == []
 
 
 def test_nothing_is_printed_of_what_is_not_known(report):

@@ -1,0 +1,79 @@
+"""How far a compressed model agrees with the original."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from dart_keras.compression.calibration.inference import infer
+from dart_keras.utils.output_agreement import (
+    OutputDistance,
+    output_names,
+    rows_not_finite,
+    shortfall,
+)
+
+# A share of them is known to two percent or so, whatever it is.
+_MOST_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a model makes of rows, compared with what it was made of.
+
+    Attributes:
+        rows: How many rows were compared.
+        outputs: For each output a dict as `Artifact.verify` gives one for a file: with
+            "argmax_agreement", the share of rows with the same largest class, where the last axis
+            has more than one element, and "sqnr_db", the power of the original's output over that
+            of the difference, in decibels.
+    """
+
+    rows: int
+    outputs: tuple[dict[str, Any], ...]
+
+    def shortfalls(self) -> list[str]:
+        """Return in words in which outputs the models agree too little, and what the limits are."""
+        return [text for text in map(shortfall, self.outputs) if text is not None]
+
+
+def measure_agreement(
+    original: keras.Model, small: keras.Model, batches: Sequence[Any]
+) -> Agreement:
+    """Return how far a model agrees with the one that it was made of.
+
+    Args:
+        original: The one that it was made of.
+        small: The model.
+        batches: Batches that both take, of which some are used, evenly spaced. The original's
+            outputs for them are finite.
+
+    Raises:
+        ValueError: If an output of the model is not finite.
+    """
+    rows = sum(map(_count, batches))
+    batches = batches[:: -(-rows // _MOST_ROWS)]
+    distances: list[OutputDistance] = []
+    for batch in batches:
+        expected, received = (_arrays(infer(model, batch)) for model in (original, small))
+        names = output_names(original, len(expected))
+        distances = distances or [OutputDistance(name) for name in names]
+        for name, distance, want, got in zip(names, distances, expected, received, strict=True):
+            if (bad := rows_not_finite(got)) is not None:
+                raise ValueError(
+                    f"Expected output {name!r} of the compressed model {small.name!r} to be finite "
+                    f"where the original's is: give a larger budget. Received: {bad} of a batch"
+                )
+            distance.add(want, got)
+    results = tuple(distance.as_dict() for distance in distances)
+    return Agreement(sum(map(_count, batches)), results)
+
+
+def _count(batch: Any) -> int:
+    return len(keras.tree.flatten(batch)[0])
+
+
+def _arrays(outputs: Any) -> list[Any]:
+    return [ops.convert_to_numpy(y) for y in keras.tree.flatten(outputs)]
