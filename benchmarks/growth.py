@@ -108,10 +108,12 @@ def _draw_one(axis: Any, growing: str, cells: list[dict[str, Any]]) -> None:
 def main() -> None:
     grid = Grid("growth", __doc__, {"growing": tuple(GROWING)})
     environment.prepare()
+    picture = None if grid.path is None else PICTURES / f"{grid.path.stem}.png"
     results = Results(
         "Microseconds of TTDense as one of rank, dimension and batch grows",
         ["growing", *FIXED, "kind", "plan", "predicted", "TTDense", "Dense"],
         grid.path,
+        picture,
     )
     for (growing,) in grid:
         for value in GROWING[growing]:
@@ -120,8 +122,8 @@ def main() -> None:
                 results.add({"growing": growing, **point, **measured})
             gc.collect()
     results.finish({"prediction / measured": accuracy(results.cells)})
-    if grid.path is not None:
-        draw(results.cells, PICTURES / f"{grid.path.stem}.png")
+    if picture is not None:
+        draw(results.cells, picture)
 
 
 def accuracy(cells: list[dict[str, Any]]) -> dict[str, float]:

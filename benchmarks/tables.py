@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import environment
+from dart_keras.utils.atomic_write import check_writable
+from dart_keras.utils.plots import require_matplotlib
 
 RESULTS = Path(__file__).parent / "results"
 # The pictures that the studies show.
@@ -20,9 +22,22 @@ class Results:
         title: Title of the table, printed first.
         columns: Columns to print. A cell may hold more.
         path: JSON file, or `None` to print only.
+        picture: The picture that is drawn of the cells at the end; `None` for none.
+
+    Raises:
+        OSError: If one of the two cannot be written.
+        ImportError: If the picture cannot be drawn.
     """
 
-    def __init__(self, title: str, columns: Sequence[str], path: Path | None) -> None:
+    def __init__(
+        self, title: str, columns: Sequence[str], path: Path | None, picture: Path | None = None
+    ) -> None:
+        # What would fail after hours fails now.
+        for each in (path, picture):
+            if each is not None:
+                check_writable(each.parent, [each.name])
+        if picture is not None:
+            require_matplotlib()
         self.path = path
         self.content: dict[str, Any] = {
             "title": title,

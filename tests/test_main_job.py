@@ -77,4 +77,5 @@ def test_from_fit_with_tf_data_to_the_microcontroller(build, tmp_path):
         "examples.cc",
         "report.json",
         "examples.npz",
+        "SHA256SUMS",
     }

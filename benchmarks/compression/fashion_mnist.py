@@ -139,10 +139,12 @@ def main() -> None:
     images = data.load()
     if len(images.train_images) != 60_000:
         sys.exit("Expected all of Fashion-MNIST in TFDS_DATA_DIR. Received: the included part only")
+    picture = PICTURES / "compression_fashion_mnist.png"
     results = Results(
         "Accuracy of int8 files of a compressed 784-1024-1024-10 network on Fashion-MNIST",
         ["method", "setting", "epochs", "file bytes", "gzipped bytes", "accuracy"],
         RESULTS / "compression_fashion_mnist.json",
+        picture,
     )
     benchmark = Benchmark(images, results)
     model = benchmark.model
@@ -158,7 +160,7 @@ def main() -> None:
         # Zeros and repeated values shrink a file only when it is gzipped.
         benchmark.add_file(method, str(value), content, EPOCHS, "gzipped bytes")
     results.finish(benchmark.summary())
-    pareto.draw(results.cells, PICTURES / "compression_fashion_mnist.png")
+    pareto.draw(results.cells, picture)
 
 
 if __name__ == "__main__":

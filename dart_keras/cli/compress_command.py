@@ -13,8 +13,10 @@ from dart_keras.cli.arguments import (
     positive,
     share,
 )
+from dart_keras.cli.file_access import check_inputs, check_outputs, write
 from dart_keras.cli.model_files import load_model_file, load_rows
 from dart_keras.devices import QUANTIZATIONS
+from dart_keras.utils.plots import require_matplotlib
 
 
 def add_parser(commands: Any) -> None:
@@ -68,7 +70,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--picture", metavar="REPORT.png", type=file_ending(".png"), help="draw the report here"
     )
-    parser.set_defaults(run=partial(_run, parser))
+    parser.set_defaults(check=_check, run=partial(_run, parser))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    check_inputs(arguments.model, arguments.calibration_data)
+    check_outputs(arguments.output, arguments.report, arguments.picture)
+    if arguments.picture:
+        require_matplotlib()
 
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -86,8 +95,16 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
         layers=arguments.layers,
         recovery_epochs=arguments.recovery_epochs,
     )
-    _write(arguments, small, report)
     print(report)
+    # The model first: it took the longest, whatever comes of the others.
+    with tempfile.TemporaryDirectory() as folder:
+        small.save(Path(folder, "model.keras"))
+        write(arguments.output, Path(folder, "model.keras").read_bytes())
+        if arguments.report:
+            write(arguments.report, (json.dumps(report.as_dict(), indent=2) + "\n").encode())
+        if arguments.picture:
+            report.plot(Path(folder, "picture.png"))
+            write(arguments.picture, Path(folder, "picture.png").read_bytes())
 
 
 def _budget(arguments: argparse.Namespace) -> Any:
@@ -104,21 +121,3 @@ def _budget(arguments: argparse.Namespace) -> Any:
     if arguments.flash_bytes:
         return budgets.FlashBytes(arguments.flash_bytes, **options)
     return budgets.ArenaBytes(arguments.arena_bytes, **options)
-
-
-def _write(arguments: argparse.Namespace, small: Any, report: Any) -> None:
-    from dart_keras.utils.atomic_write import write_files
-
-    files: dict[Path, bytes] = {}
-    # All that can fail in making them comes before the first of them is put in its place.
-    with tempfile.TemporaryDirectory() as folder:
-        model_file, picture = Path(folder, "model.keras"), Path(folder, "picture.png")
-        small.save(model_file)
-        files[arguments.output] = model_file.read_bytes()
-        if arguments.report:
-            files[arguments.report] = (json.dumps(report.as_dict(), indent=2) + "\n").encode()
-        if arguments.picture:
-            report.plot(picture)
-            files[arguments.picture] = picture.read_bytes()
-    for path, content in files.items():
-        write_files(path.parent, {path.name: content})

@@ -11,8 +11,11 @@ from dart_keras.cli.arguments import (
     positive,
     positive_number,
 )
+from dart_keras.cli.file_access import check_inputs, print_written
 from dart_keras.cli.model_files import load_model_file, load_rows
 from dart_keras.devices import QUANTIZATIONS
+from dart_keras.utils.atomic_write import check_writable
+from dart_keras.utils.manifest import MANIFEST, unchanged_files
 
 
 def add_parser(commands: Any) -> None:
@@ -53,7 +56,12 @@ def add_parser(commands: Any) -> None:
         help="the least signal-to-noise ratio of every output; where int8 has less, the file is "
         "int16x8",
     )
-    parser.set_defaults(run=partial(_run, parser))
+    parser.set_defaults(check=_check, run=partial(_run, parser))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    check_inputs(arguments.model, arguments.calibration_data)
+    check_writable(arguments.output, ["model.tflite"])
 
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -77,3 +85,5 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     )
     artifact.save(arguments.output)
     print(artifact)
+    names = [*unchanged_files(arguments.output), MANIFEST]
+    print_written(*(arguments.output / name for name in names))

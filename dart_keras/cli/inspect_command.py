@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dart_keras.cli.arguments import add_model
+from dart_keras.cli.file_access import check_inputs
 from dart_keras.cli.model_files import load_model_file
 
 
@@ -17,7 +18,11 @@ def add_parser(commands: Any) -> None:
     )
     add_model(parser)
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(check=_check, run=_run)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    check_inputs(arguments.model)
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from dart_keras._version import __version__
 from dart_keras.cli import compress_command, convert_command, inspect_command, verify_command
 
 
@@ -18,16 +19,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, or 1 if the operation failed, with the reason on stderr.
 
     Raises:
-        SystemExit: With code 2 if the command line is wrong, and with 0 after `--help`.
+        SystemExit: With code 2 if the command line is wrong, and with 0 after `--help` and
+            `--version`.
     """
     parser = argparse.ArgumentParser(
         prog="dart-keras", description="Makes Keras models small enough for small devices."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (inspect_command, compress_command, convert_command, verify_command):
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:
+        # What can fail early does, before TensorFlow starts, which takes seconds.
+        arguments.check(arguments)
         _run(arguments)
     except (ValueError, OSError, ImportError) as error:
         print(f"dart-keras: error: {error}", file=sys.stderr)

@@ -36,8 +36,8 @@ def load_rows(path: Path | None) -> Any:
     """Load rows as the functions of dart_keras take them.
 
     Args:
-        path: A `.npy` file of one array, or a `.npz` file of one array or of one for each input by
-            its name; None for no rows.
+        path: A `.npy` file of one array, or a `.npz` file of an array for each input by its name; a
+            single array may be called `arr_0`, as NumPy calls it. None for no rows.
 
     Returns:
         An array, a dict of arrays, or None.
@@ -61,5 +61,5 @@ def load_rows(path: Path | None) -> Any:
             f"Expected a {path.suffix} file of arrays of numbers. Received: {path}, which NumPy "
             "cannot read as such"
         ) from error
-    # The name of a single array is often the one that NumPy gives, `arr_0`.
-    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+    # NumPy gives this name to an array that has none.
+    return arrays["arr_0"] if list(arrays) == ["arr_0"] else arrays

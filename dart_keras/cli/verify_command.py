@@ -11,6 +11,7 @@ from dart_keras.cli.arguments import (
     positive_number,
     whole_share,
 )
+from dart_keras.cli.file_access import check_inputs
 from dart_keras.cli.file_comparison import RuntimeOutputs, compare_file
 from dart_keras.cli.labels import accuracy, load_labels
 from dart_keras.cli.model_files import load_model_file, load_rows
@@ -65,14 +66,24 @@ def add_parser(commands: Any) -> None:
         default=60.0,
         help="the most seconds that each of the runtimes may take (60)",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(check=_check, run=_run)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    inputs = (arguments.model, arguments.calibration_data, arguments.labels)
+    check_inputs(_file(arguments), *inputs)
+
+
+def _file(arguments: argparse.Namespace) -> Path:
+    is_folder = arguments.file.is_dir()
+    return arguments.file / "model.tflite" if is_folder else arguments.file
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from dart_keras.deployment.tracing.function import export
     from dart_keras.deployment.tracing.signature import model_signature
 
-    path = arguments.file / "model.tflite" if arguments.file.is_dir() else arguments.file
+    path = _file(arguments)
     content = path.read_bytes()
     check_manifest(path, content)
     model = load_model_file(arguments.model)

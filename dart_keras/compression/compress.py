@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from dart_keras.budgets import Budget
+from dart_keras.budgets import ArenaBytes, Budget, FlashBytes
 from dart_keras.compression.calibration.agreement import measure_agreement
 from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import calibration_statistics
@@ -16,6 +16,7 @@ from dart_keras.compression.search.budget_search import after_training, solve
 from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import StudentBuilder
 from dart_keras.compression.sensitivity import Sensitivity, measured_losses
+from dart_keras.deployment.file_sizes import check_file_budget
 from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.utils.argument_checks import is_integer
 
@@ -74,6 +75,7 @@ def compress(
             has no layer to replace, weights that are NaN or a layer to replace with infinite ones;
             if the data do not fit it, or its outputs for them are not finite; or if the budget is
             out of reach, with the smallest that can be reached.
+        ImportError: If a package of the extra `deployment` is missing, for a budget of a file.
 
     Example:
         >>> import dart_keras as dk, numpy as np
@@ -100,6 +102,8 @@ def compress(
             "Expected `calibration_data` to recover on. Received: calibration_data=None with "
             f"recovery_epochs={recovery_epochs}"
         )
+    if isinstance(budget, FlashBytes | ArenaBytes):
+        check_file_budget(model, budget, calibration_data)
     data = statistics = None
     if calibration_data is not None:
         data = CalibrationBatches(model, calibration_data, every_row=recovery_epochs > 0)

@@ -5,6 +5,7 @@ import keras
 from dart_keras.budgets import ArenaBytes, FlashBytes
 from dart_keras.deployment.convert import convert_unjudged
 from dart_keras.deployment.schemes import SCHEMES
+from dart_keras.devices import RUNTIMES, find_file_device
 from dart_keras.quantization.quantized_models import quantized_layers
 
 
@@ -52,11 +53,14 @@ def file_sizes(
 def check_file_budget(
     model: keras.Model, budget: FlashBytes | ArenaBytes, calibration_data: Any
 ) -> None:
-    """Check that a file can be made for a budget.
+    """Check that a file can be made for a budget, before the work that leads to it.
 
     Raises:
         ValueError: If the quantization needs calibration data and there are none.
+        ImportError: If a runtime of the budget's target is not installed.
     """
+    for name in find_file_device(budget.target, budget.quantization).runtimes:
+        RUNTIMES[name].require()
     needs_data = SCHEMES[budget.quantization].calibrated and not quantized_layers(model)
     if needs_data and calibration_data is None:
         raise ValueError(

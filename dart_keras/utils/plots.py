@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dart_keras.utils.optional_imports import load
+from dart_keras.utils.optional_imports import load, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,6 +48,15 @@ _STYLE = {
     "legend.fontsize": 9,
     "lines.solid_capstyle": "round",
 }
+
+
+def require_matplotlib() -> None:
+    """Check that figures can be drawn, before the work that is to be shown in them.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    require("matplotlib", "matplotlib", extra="plots")
 
 
 @contextmanager

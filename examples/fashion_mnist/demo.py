@@ -10,6 +10,8 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import dart_keras as dk
+from dart_keras.utils.atomic_write import check_writable
+from dart_keras.utils.plots import require_matplotlib
 from dart_keras.utils.table import Table
 from examples.fashion_mnist import data
 from examples.fashion_mnist.experiment import PLANS, Outcome, Row, run
@@ -20,6 +22,9 @@ def main() -> None:
     parser.add_argument("--folder", default="build/demo", help="output folder")
     parser.add_argument("--download", action="store_true", help="download all of Fashion-MNIST")
     arguments = parser.parse_args()
+    # What would fail after the training fails now.
+    check_writable(Path(arguments.folder), ["model.keras"])
+    require_matplotlib()
     images = data.load(arguments.download)
     print(f"Data: {images.name}, {len(images.train_images):,} training images")
     plan = PLANS["all" if len(images.train_images) == 60_000 else "part"]
@@ -33,10 +38,9 @@ def main() -> None:
 
 def write(outcome: Outcome, folder: Path, threshold: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    outcome.model.save(folder / "model.keras")
     for target, artifact in outcome.artifacts.items():
         artifact.save(folder / target)
-    outcome.monitor.plot(folder / "singular_values.png", threshold)
-    outcome.model.save(folder / "model.keras")
     (folder / "table.md").write_text(table(outcome.rows) + "\n")
     results = {
         "rows": [asdict(row) for row in outcome.rows],
@@ -44,6 +48,7 @@ def write(outcome: Outcome, folder: Path, threshold: float) -> None:
         "history": outcome.history,
     }
     (folder / "results.json").write_text(json.dumps(results, indent=2, default=float) + "\n")
+    outcome.monitor.plot(folder / "singular_values.png", threshold)
 
 
 def written(folder: Path) -> list[str]:

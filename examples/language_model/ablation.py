@@ -21,6 +21,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
+from dart_keras.utils.atomic_write import check_writable
+from dart_keras.utils.plots import require_matplotlib
 from examples.language_model.arguments import run_parser, settings_from
 from examples.language_model.baselines import (
     dense_equivalent,
@@ -117,6 +119,8 @@ STUDIES: dict[str, Callable[[Settings, Finish], Runs]] = {
     "baselines": baselines,
 }
 
+_ENDS = (".csv", "_means.csv", ".png")
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = run_parser(__doc__, "build/ablation")
@@ -131,6 +135,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _sweep(parsed: argparse.Namespace) -> None:
+    # What would fail after a study fails now.
+    check_writable(parsed.results, [f"{study}{end}" for study in parsed.study for end in _ENDS])
+    require_matplotlib()
     corpus = load_corpus(parsed.dataset, parsed.data_dir)
     base = settings_from(parsed, len(corpus.vocabulary))
 

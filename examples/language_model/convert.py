@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 import dart_keras as dk
+from dart_keras.utils.atomic_write import check_writable
 from dart_keras.utils.table import Table
 from examples.language_model import command
 from examples.language_model.corpus import END_OF_LINE, Corpus
@@ -90,6 +91,8 @@ def _convert(parsed: argparse.Namespace) -> None:
             "Expected KERAS_BACKEND=tensorflow, which conversion needs. Received: "
             f"{keras.backend.backend()}"
         )
+    # What would fail after the conversions fails now.
+    check_writable(parsed.folder, ["vocabulary.txt", "results.json"])
     corpus = trained.corpus(trained.settings.dataset, parsed.data_dir)
     words = {"raspberry-pi": parsed.words, "microcontroller": parsed.tflm_words}
     results = []

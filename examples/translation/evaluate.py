@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
+from dart_keras.utils.atomic_write import check_writable, write_files
 from examples.language_model import command
 from examples.language_model.checkpoint import read_state
 from examples.language_model.run_results import sizes_of
@@ -29,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
+    if parsed.output:
+        check_writable(parsed.output.parent, [parsed.output.name])
     model, subwords = load_model(parsed.model)
     pairs = load_corpus(parsed.data_dir).test
     start = time.perf_counter()
@@ -49,7 +52,8 @@ def _evaluate(parsed: argparse.Namespace) -> None:
             **sizes_of(model),
             "settings": read_state(parsed.model)["settings"],
         }
-        parsed.output.write_text(json.dumps(results, indent=1) + "\n")
+        content = (json.dumps(results, indent=1) + "\n").encode()
+        write_files(parsed.output.parent, {parsed.output.name: content})
 
 
 def load_model(path: Path) -> tuple[keras.Model, Subwords]:

@@ -1,6 +1,7 @@
 """Command line and results files of the benchmarks."""
 
 import json
+import sys
 
 import pytest
 
@@ -61,3 +62,15 @@ def test_environment_has_processor_and_versions():
     assert set(described) >= {"processor", "cores", "threads", "python", "versions"}
     assert "keras" in described["versions"]
     json.dumps(described)
+
+
+def test_what_would_fail_at_the_end_fails_before_the_first_cell(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    wrong, right = tmp_path / "file" / "x", tmp_path / "x"
+    for paths in ((wrong, None), (right, wrong)):
+        with pytest.raises(OSError, match="Cannot save to the folder: Not a directory"):
+            Results("Title", ["a"], *paths)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"dart-keras\[plots\]"):
+        Results("Title", ["a"], right, right)
+    assert Results("Title", ["a"], right).cells == []

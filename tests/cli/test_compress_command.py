@@ -1,8 +1,11 @@
 import json
+import sys
 
 import keras
 import numpy as np
 import pytest
+
+import dart_keras as dk
 
 
 @pytest.fixture
@@ -28,6 +31,8 @@ def test_the_smaller_model_and_its_report_are_written(compress, files, tmp_path,
     assert isinstance(json.loads(report.read_text()), dict)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "hidden" in out
+    wrote = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in (output, report, picture)]
+    assert out.splitlines()[-3:] == wrote
 
 
 @pytest.mark.parametrize(
@@ -67,6 +72,46 @@ def test_a_failure_leaves_the_files_as_they_were(compress, tmp_path):
     assert err.startswith("dart-keras: error: Expected a budget of at least")
     assert output.read_bytes() == b"before"
     assert [path.name for path in tmp_path.iterdir()] == ["small.keras"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--output", "a_file/small.keras"],
+            "Cannot save to the folder: Not a directory: 'a_file'",
+        ),
+        (["--output", "a_folder.keras"], "a_folder.keras is a folder"),
+        (["--output", "/proc/none/small.keras"], "Cannot save to the folder: No such file"),
+        (["--report", "a_file/new/report.json"], "Cannot save to the folder: Not a directory"),
+        (["--picture", "a_file/report.png"], "Cannot save to the folder: Not a directory"),
+        (["--picture", "report.png"], 'Install it with `pip install "dart-keras[plots]"`.'),
+        (["--calibration-data", "none.npy"], "No such file or directory: 'none.npy'"),
+    ],
+)
+def test_what_fails_at_the_end_fails_at_the_beginning(
+    compress, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_file").write_bytes(b"")
+    (tmp_path / "a_folder.keras").mkdir()
+    monkeypatch.setattr("dart_keras.cli.main._run", lambda arguments: 1 / 0)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    (code, out, err), _ = compress("--tolerance", 0.5, *options)
+    assert (code, out) == (1, "")
+    assert message in err
+    assert {path.name for path in tmp_path.iterdir()} == {"a_file", "a_folder.keras"}
+
+
+def test_the_model_is_written_whatever_comes_of_the_picture(compress, tmp_path, monkeypatch):
+    def plot(report, path):
+        raise ValueError("no colours")
+
+    monkeypatch.setattr(dk.compression.CompressionReport, "plot", plot)
+    (code, out, err), output = compress("--parameters", 12_000, "--picture", tmp_path / "a.png")
+    assert (code, err) == (1, "dart-keras: error: no colours\n")
+    assert keras.saving.load_model(output).count_params() < 128 * 128
+    assert out.endswith(f"wrote {output} ({output.stat().st_size:,} bytes)\n")
 
 
 @pytest.mark.parametrize(

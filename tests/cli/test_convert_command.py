@@ -31,6 +31,8 @@ def test_files_for_a_microcontroller_from_h5(run, files, tmp_path):
     assert (out / "model.cc").exists()
     assert f"file       {report['file_bytes']:,} bytes" in printed
     assert "tflm" in printed
+    wrote = [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in out.iterdir()]
+    assert sorted(printed.splitlines()[-len(wrote) :]) == sorted(wrote)
 
 
 def test_ranges_and_decibels_are_for_the_caller_to_say(run, files, tmp_path):
@@ -80,6 +82,11 @@ def test_a_quantization_aware_model_needs_no_rows(run, tmp_path):
             ["--calibration-data", "two.npz"],
             "to hold an array for each of the inputs ['features']",
         ),
+        # Also of a single array: it may be another one than was meant.
+        (
+            ["--calibration-data", "labels.npz"],
+            "to hold an array for each of the inputs ['features']",
+        ),
         (["--calibration-data", "ids.npy"], "to have shape (rows, 128)"),
         (["--flash-budget", 100], "the smallest file with quantization='float32', which takes"),
         (["--target", "microcontroller", "--quantization", "dynamic"], "no kernels"),
@@ -87,10 +94,19 @@ def test_a_quantization_aware_model_needs_no_rows(run, tmp_path):
 )
 def test_a_failure_writes_nothing(run, files, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(files)
+    np.savez("labels.npz", labels=np.load("rows.npy"))
     code, out, err = run("convert", "model.keras", "--output", tmp_path / "out", *arguments)
     assert (code, out) == (1, "")
     assert message in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_known_before(run, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("dart_keras.cli.main._run", lambda arguments: 1 / 0)
+    (tmp_path / "file").write_bytes(b"")
+    code, _, err = run("convert", files / "model.keras", "--output", tmp_path / "file" / "out")
+    assert code == 1
+    assert "Cannot save to the folder: Not a directory" in err
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import configparser
 import importlib
+import os
 import subprocess
 import sys
 import warnings
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dart_keras._version import __version__
 from dart_keras.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,38 @@ def test_help_does_not_wait_for_tensorflow():
     )
     assert "--flash-budget" in result.stdout
     assert result.stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "none.keras"],
+        ["compress", "none.keras", "--output", "small.keras", "--tolerance", "0.1"],
+        ["convert", "none.keras", "--output", "out"],
+        ["verify", "none.tflite", "none.keras", "--calibration-data", "none.npy"],
+    ],
+)
+def test_a_missing_file_does_not_wait_for_tensorflow(tmp_path, arguments):
+    code = (
+        "import sys\n"
+        "from dart_keras.cli.main import main\n"
+        "code = main(sys.argv[1:])\n"
+        "print(code, [m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert "No such file or directory: 'none." in result.stderr
+    assert result.stdout == "1 []\n"
+
+
+def test_the_version(run):
+    assert run("--version") == (0, f"dart-keras {__version__}\n", "")
 
 
 def test_a_process_prints_the_result_and_nothing_else(files, tmp_path):

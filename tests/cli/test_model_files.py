@@ -51,6 +51,8 @@ def test_rows(files):
     rows = load_rows(files / "rows.npy")
     assert rows.shape == (48, 128)
     np.testing.assert_array_equal(load_rows(files / "rows.npz"), rows)
+    np.savez(files / "named.npz", features=rows)
+    assert list(load_rows(files / "named.npz")) == ["features"]
     assert {name: array.shape for name, array in load_rows(files / "two.npz").items()} == {
         "a_second": (32, 7),
         "z_first": (32, 5),

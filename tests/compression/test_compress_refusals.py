@@ -1,6 +1,7 @@
 """Models, budgets and data that `compress` refuses."""
 
 import re
+import sys
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dart_keras.budgets import MultiplyAdds, Parameters, RelativeError
+from dart_keras.budgets import FlashBytes, MultiplyAdds, Parameters, RelativeError
 from dart_keras.compression import compress, sensitivity
 from dart_keras.layers import TTDense
 from dart_keras.selection import Threshold
@@ -48,6 +49,19 @@ def test_an_unreachable_budget_names_the_smallest_that_can_be_reached(name, kind
 def test_multiply_adds_are_not_known_without_data():
     model, batch = models.build("sequential")
     assert_refused(model, batch, "calibration_data=None", MultiplyAdds(100))
+
+
+def test_a_file_without_its_runtime_or_data_is_refused_before_the_work(monkeypatch):
+    model, batch = models.build("sequential")
+    # The package has a function of the module's name.
+    module = sys.modules["dart_keras.compression.compress"]
+    monkeypatch.setattr(module, "calibration_statistics", None)
+    assert_refused(model, batch, "calibration_data=None", FlashBytes(1000))
+    monkeypatch.setitem(sys.modules, "tflite_micro", None)
+    with pytest.raises(
+        ImportError, match=r"tflite-micro.*pip install \"dart-keras\[deployment\]\""
+    ):
+        compress(model, FlashBytes(1000), batch)
 
 
 @pytest.mark.parametrize("chosen", ["nowhere/*", layers.Embedding, lambda layer: False, []])

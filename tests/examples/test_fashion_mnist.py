@@ -1,6 +1,8 @@
 import json
+import sys
 
 import numpy as np
+import pytest
 
 from examples.fashion_mnist import data, demo, experiment
 
@@ -42,3 +44,16 @@ def test_short_demo_run_writes_all_files(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     assert [row["accuracy"] for row in results["rows"]] == [row.accuracy for row in outcome.rows]
     assert len((tmp_path / "table.md").read_text().splitlines()) == 7
+
+
+def test_what_would_fail_after_the_training_fails_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", None)
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr("sys.argv", ["demo", "--folder", str(tmp_path / "file" / "out")])
+    with pytest.raises(OSError, match="Cannot save to the folder: Not a directory"):
+        demo.main()
+    monkeypatch.setattr("sys.argv", ["demo", "--folder", str(tmp_path / "out")])
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"dart-keras\[plots\]"):
+        demo.main()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -11,7 +11,7 @@ from dart_keras.compression.compressible import Factorization
 from dart_keras.compression.search.model_costs import choose, cost_of, file_byte_costs
 from dart_keras.compression.search.solution import Solution, solution_of, solve_cost
 from dart_keras.compression.search.student import StudentBuilder
-from dart_keras.deployment.file_sizes import check_file_budget, file_sizes
+from dart_keras.deployment.file_sizes import file_sizes
 from dart_keras.utils.size_search import Measured, largest_within
 
 
@@ -42,7 +42,6 @@ class _FileSearch:
 
     def solution(self) -> Solution:
         """Return the best solution whose file keeps to the budget."""
-        check_file_budget(self._builder.model, self._budget, self._data)
         whole = self._measure(solution_of(self._builder, _whole(self._builder)))
         if whole.size <= self._budget.n:
             assert self._best is not None

@@ -79,7 +79,7 @@ def test_a_model_that_fits_is_left_whole(kind):
 def test_integers_need_calibration_data():
     for quantization in ("int8", "int16x8"):
         budget = FlashBytes(10**6, quantization=quantization)
-        with pytest.raises(ValueError, match=rf"^Expected .*='{quantization}'\. Received: .*=None"):
+        with pytest.raises(ValueError, match=rf"='{quantization}'.*Received: .*=None"):
             solve_file(builder(with_data=False), budget)
 
 

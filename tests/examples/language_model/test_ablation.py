@@ -1,4 +1,5 @@
 import csv
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +43,17 @@ def test_dense_equivalent_does_not_depend_on_the_truncation(base):
     assert dense == others
     assert (dense.architecture.layers, dense.seed) == ("dense", 1)
     assert ablation.dense_comparison(base, None)["dense"] == replace(dense, seed=base.seed)
+
+
+def test_what_would_fail_after_a_study_fails_before(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ablation, "load_corpus", None)
+    (tmp_path / "file").write_bytes(b"")
+    results = ["--data-dir", str(tmp_path), "--results", str(tmp_path / "file" / "results")]
+    assert ablation.main([*RUN, *results]) == 1
+    assert "Cannot save to the folder: Not a directory" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert ablation.main([*RUN, *results[:3], str(tmp_path / "results")]) == 1
+    assert 'pip install "dart-keras[plots]"' in capsys.readouterr().err
 
 
 def test_sweep_writes_results_and_does_not_repeat_runs(tmp_path, monkeypatch):

@@ -49,6 +49,13 @@ def test_both_files_predict_as_keras_does(run, tmp_path, capsys):
     assert "tflm" in capsys.readouterr().out
 
 
+def test_a_folder_that_cannot_be_written_is_known_before(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(convert, "convert_for", None)
+    (tmp_path / "file").write_bytes(b"")
+    assert convert.main(arguments(*run, "--folder", str(tmp_path / "file" / "out"))) == 1
+    assert "Cannot save to the folder: Not a directory" in capsys.readouterr().err
+
+
 def test_contexts_are_the_words_before_each_word():
     rows, labels = contexts(np.arange(1, 6, dtype="int32"), 3, 4, 0)
     assert rows.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3]]

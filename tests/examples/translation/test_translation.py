@@ -50,6 +50,14 @@ def test_model_learns_the_language(data, tmp_path, capsys):
         assert results["ranks"] == {}
 
 
+def test_an_output_that_cannot_be_written_is_known_before(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "load_model", None)
+    (tmp_path / "file").write_bytes(b"")
+    options = {"data-dir": data, "model": tmp_path, "output": tmp_path / "file" / "bleu.json"}
+    assert evaluate.main([w for name, v in options.items() for w in (f"--{name}", str(v))]) == 1
+    assert "Cannot save to the folder: Not a directory" in capsys.readouterr().err
+
+
 def test_model_is_truncated_and_other_settings_are_refused_in_its_folder(data, tmp_path, capsys):
     toy.write(tmp_path / "data", train=600)
     options = {
