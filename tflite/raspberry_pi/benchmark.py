@@ -1,8 +1,11 @@
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from arguments import add_command, child, integer
+from arrays import load_arrays, starting_with
+from manifest import check_manifest
 
 
 def add_parser(commands: Any) -> None:
@@ -10,7 +13,7 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands,
         "benchmark",
-        "Time a file on random rows, with and without XNNPACK.",
+        "Time a file on the rows of examples.npz beside it, with and without XNNPACK.",
         _run,
         _as_text,
     )
@@ -20,17 +23,28 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    recorded = _recorded(arguments.model.with_name("examples.npz"))
     return {
         "file_bytes": arguments.model.stat().st_size,
         "threads": arguments.threads,
         "rows": arguments.rows,
-        "with_xnnpack": _figures(arguments, xnnpack=True),
-        "without_xnnpack": _figures(arguments, xnnpack=False),
+        "recorded_rows": max(map(len, recorded.values()), default=0),
+        "with_xnnpack": _figures(arguments, recorded, xnnpack=True),
+        "without_xnnpack": _figures(arguments, recorded, xnnpack=False),
     }
 
 
-def _figures(arguments: argparse.Namespace, xnnpack: bool) -> dict[str, Any]:
-    answer = child(arguments).benchmark(arguments.rows, xnnpack)
+def _recorded(examples: Path) -> dict[str, np.ndarray]:
+    if not examples.exists():
+        return {}
+    check_manifest(examples)
+    return starting_with("inputs/", load_arrays(examples))
+
+
+def _figures(
+    arguments: argparse.Namespace, recorded: dict[str, np.ndarray], xnnpack: bool
+) -> dict[str, Any]:
+    answer = child(arguments).benchmark(recorded, arguments.rows, xnnpack)
     seconds = answer["seconds"]
     figures = {
         "load": answer["load"],
@@ -45,8 +59,10 @@ def _figures(arguments: argparse.Namespace, xnnpack: bool) -> dict[str, Any]:
 
 
 def _as_text(report: dict[str, Any]) -> str:
+    recorded = report["recorded_rows"]
+    rows = f"{recorded} recorded rows" if recorded else "a random row"
     lines = [
-        f"{report['file_bytes']:,} bytes, {report['rows']} inferences, "
+        f"{report['file_bytes']:,} bytes, {report['rows']} inferences of {rows}, "
         f"{report['threads']} thread(s)",
         f"{'':29}{'with XNNPACK':>14}{'without':>14}",
     ]

@@ -60,10 +60,11 @@ class Child:
             with np.load(folder / "outputs.npz", allow_pickle=False) as file:
                 return dict(file), answer
 
-    def benchmark(self, rows: int, xnnpack: bool) -> dict[str, Any]:
-        """Time inferences on random rows.
+    def benchmark(self, inputs: dict[str, np.ndarray], rows: int, xnnpack: bool) -> dict[str, Any]:
+        """Time inferences.
 
         Args:
+            inputs: Recorded rows in the file's own dtypes by input name; none for random ones.
             rows: Number of inferences.
             xnnpack: Whether to use XNNPACK.
 
@@ -72,6 +73,7 @@ class Child:
             (`seconds`), and `peak_memory_bytes`.
         """
         with tempfile.TemporaryDirectory() as name:
+            np.savez(Path(name) / "inputs.npz", **inputs)
             return self._ask(_SPAWN, Path(name), task="benchmark", xnnpack=xnnpack, rows=rows)
 
     def _ask(self, context: Any, folder: Path, **request: Any) -> dict[str, Any]:

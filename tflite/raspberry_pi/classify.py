@@ -33,13 +33,15 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     labels = load_labels(arguments.labels) if arguments.labels else None
     outputs, _ = child(arguments).run(load_arrays(arguments.inputs))
     shapes = [array.shape[1:] for array in outputs.values()]
-    if len(shapes) != 1 or len(shapes[0]) != 1 or not shapes[0][0]:
+    if len(shapes) != 1 or len(shapes[0]) > 1 or 0 in shapes[0]:
         raise RefusedError(
             f"Expected a model with one output, of shape (classes,). Received: {shapes}"
         )
     [scores] = outputs.values()
     if not np.isfinite(scores).all():
         raise RefusedError("Expected finite scores. Received: NaN or infinity")
+    if scores.size == len(scores):
+        scores = _of_two_classes(scores.reshape(-1))
     if labels is not None and len(labels) != scores.shape[1]:
         raise RefusedError(
             f"Expected a label for each of {scores.shape[1]} classes. "
@@ -56,6 +58,17 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
             for row, classes in zip(scores, best, strict=True)
         ]
     }
+
+
+def _of_two_classes(probabilities: np.ndarray) -> np.ndarray:
+    """Return the scores of both classes, of which a sigmoid gives that of class 1."""
+    beyond = probabilities[(probabilities < 0) | (probabilities > 1)]
+    if beyond.size:
+        raise RefusedError(
+            "Expected a single output to be the probability of class 1, as a sigmoid gives it. "
+            f"Received: {beyond[0]:.4g}. The command `run` writes the outputs of any model"
+        )
+    return np.stack([1 - probabilities, probabilities], axis=1)
 
 
 def _as_text(report: dict[str, Any]) -> str:

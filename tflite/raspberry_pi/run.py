@@ -1,5 +1,6 @@
 import argparse
 import statistics
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,15 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
-    outputs, answer = child(arguments).run(load_arrays(arguments.inputs))
+    inputs = load_arrays(arguments.inputs)
+    # What would fail after the work fails now.
+    if arguments.outputs.is_dir():
+        raise RefusedError(
+            f"Expected a file for the outputs. Received: {arguments.outputs}, a folder"
+        )
+    with tempfile.TemporaryFile(dir=arguments.outputs.parent):
+        pass
+    outputs, answer = child(arguments).run(inputs)
     if arguments.outputs.suffix == ".npz":
         np.savez(arguments.outputs, **outputs)
     elif len(outputs) == 1:

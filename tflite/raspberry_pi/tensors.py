@@ -28,6 +28,11 @@ class Tensor:
     scale: float | None
     zero_point: int
 
+    @property
+    def takes_ids(self) -> bool:
+        """Whether its integers are ids, rather than quantized values."""
+        return self.scale is None and np.dtype(self.dtype).kind in "iu"
+
     def quantized(self, rows: np.ndarray) -> np.ndarray:
         """Convert rows of real values, or of ids, to the file's dtype."""
         if self.scale is None:
@@ -52,10 +57,9 @@ class Tensor:
         if rows.ndim == 0 or rows.shape[1:] != self.shape or not len(rows):
             wanted = ", ".join(("rows", *map(str, self.shape)))
             raise RefusedError(f"Expected {self.name} of shape ({wanted}). Received: {rows.shape}")
-        takes_integers = self.scale is None and np.dtype(self.dtype).kind in "iu"
         if as_in_file:
             fits, wanted = rows.dtype == self.dtype, self.dtype
-        elif takes_integers:
+        elif self.takes_ids:
             fits, wanted = rows.dtype.kind in "iu", "integers"
         else:
             fits, wanted = rows.dtype.kind in "fiub", "numbers"
@@ -65,6 +69,8 @@ class Tensor:
             )
         if not np.isfinite(rows).all():
             raise RefusedError(f"Expected {self.name} to be finite. Received: NaN or infinity")
+        if self.takes_ids and (beyond := rows[rows != rows.astype(self.dtype)]).size:
+            raise RefusedError(f"Expected {self.name} of {self.dtype}. Received: {beyond[0]}")
 
 
 def tensor_from_details(detail: dict[str, Any], name: str) -> Tensor:
@@ -93,12 +99,13 @@ def order_arrays(
     """Return arrays in the order of a file's inputs.
 
     Args:
-        arrays: Arrays by name. A single one may have any name.
+        arrays: Arrays by name. NumPy calls one that has none `arr_0`.
         tensors: The inputs.
         named: Whether the file has input names. If not, the arrays keep their order.
     """
     names = [tensor.name for tensor in tensors]
-    if len(arrays) == len(names) and (len(names) == 1 or not named):
+    without_name = len(names) == 1 and list(arrays) == ["arr_0"]
+    if len(arrays) == len(names) and (without_name or not named):
         return list(arrays.values())
     if set(arrays) != set(names):
         raise RefusedError(f"Expected one array for each of {names}. Received: {list(arrays)}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from arguments import add_command, child, integer, positive_float
-from arrays import load_arrays
+from arrays import load_arrays, starting_with
 from errors import RefusedError
 from manifest import check_manifest
 from tensors import Tensor
@@ -47,8 +47,8 @@ def add_parser(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     check_manifest(arguments.expected)
     expected = load_arrays(arguments.expected)
-    outputs = _starting_with("outputs/", expected)
-    received, answer = child(arguments).run(_starting_with("inputs/", expected), as_in_file=True)
+    outputs = starting_with("outputs/", expected)
+    received, answer = child(arguments).run(starting_with("inputs/", expected), as_in_file=True)
     if len(outputs) != len(received):
         raise RefusedError(
             f"Expected outputs/NAME for each of {len(received)} outputs. Received: {list(expected)}"
@@ -65,12 +65,6 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
         "rows": len(answer["seconds"]),
         "agrees": all(result["agrees"] for result in results),
         "outputs": results,
-    }
-
-
-def _starting_with(start: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {
-        name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
     }
 
 

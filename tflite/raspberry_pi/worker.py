@@ -9,12 +9,14 @@ import os
 import resource
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from errors import RefusedError
+from ids import check_ids
 from tensors import Tensor, order_arrays, tensor_from_details
 
 _WARM_UPS = 10
@@ -68,24 +70,31 @@ def _invoke(interpreter: Any, row: list[np.ndarray]) -> float:
     return time.perf_counter() - start
 
 
+def _runs(interpreter: Any, row: list[np.ndarray]) -> bool:
+    try:
+        _invoke(interpreter, row)
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
 def _run(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Run the rows of `inputs.npz`."""
     interpreter, _ = _load(request)
     inputs, outputs, named = _interface(interpreter)
     as_in_file = request["as_in_file"]
-    with np.load(folder / "inputs.npz", allow_pickle=False) as file:
-        arrays = order_arrays(dict(file), inputs, named)
-    for tensor, array in zip(inputs, arrays, strict=True):
-        tensor.check(array, as_in_file)
-    lengths = [len(array) for array in arrays]
-    if len(set(lengths)) > 1:
-        raise RefusedError(f"Expected as many rows for each input. Received: {lengths}")
+    arrays = _given(folder, inputs, named, as_in_file)
     if not as_in_file:
         arrays = [t.quantized(array) for t, array in zip(inputs, arrays, strict=True)]
     gives = [detail["index"] for detail in interpreter.get_output_details()]
     results, times = [], []
-    for row in range(lengths[0]):
-        times.append(_invoke(interpreter, [array[row : row + 1] for array in arrays]))
+    for number in range(len(arrays[0])):
+        row = [array[number : number + 1] for array in arrays]
+        try:
+            times.append(_invoke(interpreter, row))
+        except (RuntimeError, ValueError):
+            check_ids(partial(_runs, interpreter), row, inputs, number)
+            raise
         results.append([interpreter.get_tensor(index) for index in gives])
     stacked = [np.stack(parts) for parts in zip(*results, strict=True)]
     # Drop the file's own batch dimension of size 1; a scalar has none.
@@ -99,23 +108,49 @@ def _run(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": times, "outputs": [asdict(tensor) for tensor in outputs]}
 
 
+def _given(folder: Path, inputs: list[Tensor], named: bool, as_in_file: bool) -> list[np.ndarray]:
+    with np.load(folder / "inputs.npz", allow_pickle=False) as file:
+        arrays = order_arrays(dict(file), inputs, named)
+    for tensor, array in zip(inputs, arrays, strict=True):
+        tensor.check(array, as_in_file)
+    lengths = [len(array) for array in arrays]
+    if len(set(lengths)) > 1:
+        raise RefusedError(f"Expected as many rows for each input. Received: {lengths}")
+    return arrays
+
+
 def _benchmark(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Time inferences on random rows."""
+    """Time inferences on the rows of `inputs.npz`, or on a random one if it has none."""
     interpreter, load = _load(request)
-    inputs, _, _ = _interface(interpreter)
-    random = np.random.default_rng(0)
-    # Ids are zero, which is valid for every table.
-    row = [
-        (tensor.quantized(random.normal(size=(1, *tensor.shape))))
-        if tensor.scale is not None or tensor.dtype.startswith("float")
-        else np.zeros((1, *tensor.shape), tensor.dtype)
-        for tensor in inputs
-    ]
-    first, *_ = [_invoke(interpreter, row) for _ in range(1 + _WARM_UPS)]
-    times = [_invoke(interpreter, row) for _ in range(request["rows"])]
+    inputs, _, named = _interface(interpreter)
+    with np.load(folder / "inputs.npz", allow_pickle=False) as file:
+        is_recorded = bool(file.files)
+    arrays = _given(folder, inputs, named, as_in_file=True) if is_recorded else _random(inputs)
+    rows = [[array[k : k + 1] for array in arrays] for k in range(len(arrays[0]))]
+    try:
+        first, *_ = [_invoke(interpreter, rows[k % len(rows)]) for k in range(1 + _WARM_UPS)]
+    except (RuntimeError, ValueError) as error:
+        if is_recorded:
+            raise
+        raise RefusedError(
+            f"Expected examples.npz, as artifact.save wrote it, beside {request['model']}, which "
+            f"fails on a random row. Received: {' '.join(str(error).split())}"
+        ) from error
+    times = [_invoke(interpreter, rows[k % len(rows)]) for k in range(request["rows"])]
     # Linux reports KiB.
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"load": load, "first": first, "seconds": times, "peak_memory_bytes": peak}
+
+
+def _random(inputs: list[Tensor]) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    # Ids are zero, which is valid for every table, though it may be padding.
+    return [
+        np.zeros((1, *tensor.shape), tensor.dtype)
+        if tensor.takes_ids or tensor.dtype == "bool"
+        else tensor.quantized(random.normal(size=(1, *tensor.shape)))
+        for tensor in inputs
+    ]
 
 
 def answer(folder: Path) -> None:

@@ -60,7 +60,7 @@ def saved(tmp_path_factory):
     @functools.cache
     def save(kind, quantization="int8", target="raspberry-pi"):
         keras.utils.set_random_seed(0)
-        model, rows = {"dense": _dense, "ids": _ids, "pairs": _pairs}[kind]()
+        model, rows = _KINDS[kind]()
         artifact = dk.deployment.convert(
             model, target, quantization=quantization, calibration_data=rows
         )
@@ -91,3 +91,39 @@ def _pairs():
     hidden = keras.layers.Concatenate()(inputs)
     outputs = [keras.layers.Dense(3, name="z_out")(hidden), keras.layers.Dense(2)(hidden)]
     return keras.Model(inputs, outputs), PAIRS
+
+
+def _masked():
+    # In integers, the average of padding alone is a division by zero.
+    table = keras.layers.Embedding(50, 8, mask_zero=True)
+    layers = [table, keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(4)]
+    model = keras.Sequential([keras.Input((6,), dtype="int32", name="ids"), *layers])
+    return model, np.maximum(IDS, 1)
+
+
+def _sigmoid():
+    layers = [keras.layers.Dense(1, activation="sigmoid")]
+    return keras.Sequential([keras.Input((16,), name="features"), *layers]), ROWS
+
+
+def _regression():
+    return keras.Sequential([keras.Input((16,), name="features"), keras.layers.Dense(1)]), ROWS
+
+
+def _named_ids():
+    rows = {"words": IDS, "letters": IDS % 20}
+    inputs = [keras.Input((6,), dtype="int32", name=name) for name in rows]
+    tables = [dk.layers.TTEmbedding(50, 8, ranks=2), keras.layers.Embedding(20, 8)]
+    looked_up = [table(ids) for table, ids in zip(tables, inputs, strict=True)]
+    return keras.Model(inputs, keras.layers.Flatten()(keras.layers.Add()(looked_up))), rows
+
+
+_KINDS = {
+    "dense": _dense,
+    "ids": _ids,
+    "pairs": _pairs,
+    "masked": _masked,
+    "sigmoid": _sigmoid,
+    "regression": _regression,
+    "named_ids": _named_ids,
+}

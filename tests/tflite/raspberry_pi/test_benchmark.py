@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_times_are_ordered(kit, saved, kind):
 def test_text_table(kit, saved):
     folder, artifact = saved("dense", "float32")
     lines = kit("benchmark", folder / "model.tflite", "--rows", 5).out.splitlines()
-    assert lines[0] == f"{artifact.size:,} bytes, 5 inferences, 1 thread(s)"
+    assert lines[0] == f"{artifact.size:,} bytes, 5 inferences of 4 recorded rows, 1 thread(s)"
     assert [line.split("  ")[0] for line in lines[2:]] == [
         "load microseconds",
         "first microseconds",
@@ -32,3 +33,22 @@ def test_text_table(kit, saved):
         "min microseconds",
         "peak memory bytes",
     ]
+
+
+def test_recorded_rows_are_timed(kit, saved, tmp_path):
+    # A row of padding only, as of zeros, ends this model.
+    folder, _ = saved("masked")
+    done = kit("benchmark", folder / "model.tflite", "--rows", 5, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["recorded_rows"] == 4
+    shutil.copy(folder / "model.tflite", tmp_path)
+    done = kit("benchmark", tmp_path / "model.tflite")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("Expected examples.npz, as artifact.save wrote it, beside ")
+
+
+def test_a_random_row_is_timed_where_none_is_recorded(kit, saved, tmp_path):
+    shutil.copy(saved("dense")[0] / "model.tflite", tmp_path)
+    done = kit("benchmark", tmp_path / "model.tflite", "--rows", 5)
+    assert done.code == 0, done.err
+    assert "5 inferences of a random row, " in done.out

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from tests.tflite.raspberry_pi.conftest import ROWS
 
@@ -56,3 +57,22 @@ def test_model_that_is_no_classifier_is_refused(kit, saved):
     done = kit("classify", folder / "model.tflite", folder / "rows.npz")
     assert done.code == 1
     assert "one output, of shape (classes,). Received: [(3,), (2,)]" in done.err
+
+
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+def test_a_single_sigmoid_tells_two_classes(kit, saved, tmp_path, quantization):
+    folder, artifact = saved("sigmoid", quantization)
+    (tmp_path / "labels.txt").write_text("no\nyes\n")
+    command = ["classify", folder / "model.tflite", folder / "rows.npy", "--json"]
+    rows = json.loads(kit(*command, "--labels", tmp_path / "labels.txt").out)["rows"]
+    for row, [probability] in zip(rows, artifact.predict(ROWS), strict=True):
+        scores = {each["label"]: each["score"] for each in row}
+        assert scores == pytest.approx({"yes": probability, "no": 1 - probability}, abs=1e-6)
+        assert row[0]["label"] == ("yes" if probability > 0.5 else "no")
+
+
+def test_a_single_output_beyond_probabilities_is_refused(kit, saved):
+    folder, _ = saved("regression", "float32")
+    done = kit("classify", folder / "model.tflite", folder / "rows.npy")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("Expected a single output to be the probability of class 1")

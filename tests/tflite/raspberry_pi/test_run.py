@@ -42,6 +42,38 @@ def test_ids_stay_integers(kit, saved, tmp_path):
     assert done.err == "Expected ids of integers. Received: an array of float64\n"
 
 
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("words", 50, "Expected ids from 0 to 49 in words. Received: 50 in row 3"),
+        ("words", 2**31 - 1, "Expected ids from 0 to 49 in words. Received: 2147483647 in row 3"),
+        ("letters", 33, "Expected ids from 0 to 19 in letters. Received: 33 in row 3"),
+        ("words", -2, "Expected ids of 0 or more in words. Received: -2 in row 3"),
+        ("letters", 2**32, "Expected letters of int32. Received: 4294967296"),
+    ],
+)
+def test_ids_out_of_range_are_named(kit, saved, tmp_path, quantization, name, wrong, message):
+    folder, _ = saved("named_ids", quantization)
+    rows = {key: array.astype("int64") for key, array in np.load(folder / "rows.npz").items()}
+    rows[name][3, 2] = wrong
+    np.savez(tmp_path / "rows.npz", **rows)
+    done = kit("run", folder / "model.tflite", tmp_path / "rows.npz", tmp_path / "outputs.npy")
+    assert (done.code, done.out, done.err) == (1, "", message + "\n")
+
+
+def test_the_only_input_goes_by_its_name_too(kit, saved, tmp_path):
+    folder, _ = saved("dense")
+    model, outputs = folder / "model.tflite", tmp_path / "outputs.npy"
+    for name in ("features", "arr_0"):
+        np.savez(tmp_path / "rows.npz", **{name: ROWS})
+        assert kit("run", model, tmp_path / "rows.npz", outputs).code == 0
+    np.savez(tmp_path / "rows.npz", labels=ROWS)
+    done = kit("run", model, tmp_path / "rows.npz", outputs)
+    assert done.code == 1
+    assert done.err == "Expected one array for each of ['features']. Received: ['labels']\n"
+
+
 @pytest.mark.parametrize("target", ["raspberry-pi", "microcontroller"])
 def test_several_inputs_and_outputs_by_name(kit, saved, tmp_path, target):
     folder, artifact = saved("pairs", target=target)
@@ -106,7 +138,8 @@ def test_errors_name_unreadable_and_unwritable_files(kit, saved, tmp_path):
     for arguments in (
         ("missing.tflite", rows, tmp_path / "o.npy"),
         (model, "missing.npy", tmp_path / "o.npy"),
-        (model, rows, tmp_path / "missing" / "o.npy"),
+        # Known before a model runs.
+        (rows, rows, tmp_path / "missing" / "o.npy"),
     ):
         done = kit("run", *arguments)
         assert done.code == 1
