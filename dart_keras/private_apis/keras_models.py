@@ -7,7 +7,9 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
+from dart_keras.private_apis.keras_layers import flatten_layers
 from dart_keras.private_apis.keras_optimizers import known_variables
+from dart_keras.private_apis.keras_variables import track_parameters
 
 _owners: "weakref.WeakKeyDictionary[keras.Layer, weakref.WeakSet[keras.Model]]" = (
     weakref.WeakKeyDictionary()
@@ -58,8 +60,8 @@ def retrace(model: keras.Model) -> None:
     made by `evaluate` and `predict` where they are missing. On PyTorch nothing is compiled, but
     gradients are set to zero for the parameters that the model has listed.
     """
-    if hasattr(model, "torch_params"):
-        model._track_variables()
+    for layer in (model, *flatten_layers(model)):
+        track_parameters(layer)
     if model.train_function is not None:
         model.make_train_function(force=True)
         model.train_function = _explaining_unknown_variables(model, model.train_function)

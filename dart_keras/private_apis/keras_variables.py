@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 
@@ -63,7 +64,25 @@ def replace_variables(
             # Made outside the model's name scopes; optimizers may choose variables by path.
             after._path = before.path
             after.trainable = before.trainable
+            _keep_parameter(before, after)
         for store, variable in kept:
             layer._tracker.add_to_store(store, variable)
             layer._post_track_variable(variable)
+    track_parameters(layer)
     return new
+
+
+def track_parameters(layer: keras.Layer) -> None:
+    """Have the layer list its present variables as parameters for PyTorch, and no others."""
+    if hasattr(layer, "_track_variables"):
+        layer._track_variables()
+
+
+def _keep_parameter(before: keras.Variable, after: keras.Variable) -> None:
+    # PyTorch's optimizers, and all modules around a layer, hold its parameters themselves.
+    if keras.backend.backend() != "torch":
+        return
+    parameter: Any = before._value
+    parameter.grad = None
+    parameter.data = after._value.data
+    after._value = parameter
