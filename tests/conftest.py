@@ -109,6 +109,7 @@ SLOW = (
     "test_import.py",
     "test_main_job.py",
     "test_no_jolt.py",
+    "test_other_backends.py",
     "test_planted_ranks.py",
     "test_regularizers.py",
     "test_without_tensorflow.py",

@@ -36,10 +36,10 @@ def ranks_of(model):
 
 
 def assert_trains(model):
-    before = [np.array(v) for v in model.trainable_variables]
+    before = [v.numpy() for v in model.trainable_variables]
     model.train_on_batch(X, X)
     for old, new in zip(before, model.trainable_variables, strict=True):
-        assert np.any(old != np.array(new))
+        assert np.any(old != new.numpy())
 
 
 @pytest.mark.parametrize("called", [False, True])
@@ -54,8 +54,8 @@ def test_an_optimizer_that_is_built_takes_over_the_state_of_the_file(called, pat
     again.train_on_batch(X, X)
     again.load_weights(path)
     for ours, theirs in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(model(X), again(X))
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    np.testing.assert_array_equal(model.predict(X, verbose=0), again.predict(X, verbose=0))
     assert_trains(model)
 
 

@@ -252,7 +252,7 @@ def test_state_goes_through_the_carry_of_the_replacement():
     new = keras.Variable(np.ones(3))
     optimizer = optimizers.Adam(0.01)
     optimizer.build([old, kept])
-    optimizer.apply([np.arange(4.0) - 1, np.ones(2)])
+    optimizer.apply([keras.ops.arange(4.0) - 1, keras.ops.ones(2)])
     momentum = optimizer._momentums[0].numpy()
     asked = []
 
@@ -270,7 +270,7 @@ def test_a_carry_may_let_the_state_begin_anew():
     old, new = keras.Variable(np.ones(4)), keras.Variable(np.ones(3))
     optimizer = optimizers.Adagrad(0.01, initial_accumulator_value=0.25)
     optimizer.build([old])
-    optimizer.apply([np.ones(4)])
+    optimizer.apply([keras.ops.ones(4)])
     rebuild_optimizer(optimizer, [new], {id(old): VariableReplacement(new, lambda *_: None)})
     np.testing.assert_array_equal(optimizer._accumulators[0].numpy(), np.full(3, 0.25))
 
