@@ -52,9 +52,11 @@ class Parameters(_Count):
 
 @dataclass(frozen=True, repr=False)
 class MultiplyAdds(_Count):
-    """A limit of multiply-adds, each a multiplication by a weight and an addition.
+    """A limit of multiply-adds, each a multiplication and an addition.
 
-    In `dart_keras.compression.compress` it holds for the whole model and one row of its inputs. In
+    In `dart_keras.compression.compress` it holds for the whole model and one row of its inputs: for
+    products of matrices, convolutions and attention, in recurrent layers as often as there are
+    steps. Multiplications element by element, as of a normalization, do not count. In
     `dart_keras.callbacks.RankDiscretization` it holds for the contractions of the TT layers that it
     truncates, added up, with one row of inputs for each layer.
 

@@ -66,6 +66,7 @@ SLOW = (
     "cli/test_main.py",
     "cli/test_verify_command.py",
     "cli/test_verify_damaged.py",
+    "compression/calibration/test_counts_on_other_backends.py",
     "compression/calibration/test_layer_statistics.py",
     "compression/calibration/test_partial_runs.py",
     "compression/distillation",

@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
     for name, meaning in (
         ("--parameters", "the most parameters that the model may hold"),
         ("--flash-bytes", "the most bytes that the .tflite file may take"),
-        ("--multiply-adds", "the most products by weights that one row may take"),
+        ("--multiply-adds", "the most multiply-adds that one row may take"),
         ("--arena-bytes", "the most bytes of working memory that one row may take"),
     ):
         budget.add_argument(name, metavar="N", type=positive, help=meaning)

@@ -10,10 +10,11 @@ from dart_keras.compression.calibration.agreement import measure_agreement
 from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import calibration_statistics
 from dart_keras.compression.compressible import LayerFilter, find_compressible_layers
-from dart_keras.compression.compression_report import CompressionReport, make_report
+from dart_keras.compression.compression_report import CompressionReport
 from dart_keras.compression.distillation.trainer import Distillation
 from dart_keras.compression.search.budget_search import after_training, solve
 from dart_keras.compression.search.solution import Solution
+from dart_keras.compression.search.solution_report import make_report
 from dart_keras.compression.search.student import StudentBuilder
 from dart_keras.compression.sensitivity import Sensitivity, measured_losses
 from dart_keras.deployment.file_sizes import check_file_budget
@@ -73,8 +74,9 @@ def compress(
     Raises:
         ValueError: If an argument is not valid; if the model is not a built one, cannot be rebuilt,
             has no layer to replace, weights that are NaN or a layer to replace with infinite ones;
-            if the data do not fit it, or its outputs for them are not finite; or if the budget is
-            out of reach, with the smallest that can be reached.
+            if the data do not fit it, or its outputs for them are not finite; if the budget is out
+            of reach, with the smallest that can be reached and the layers that nothing makes
+            smaller; or if it is one of multiply-adds and a layer's cannot be counted.
         ImportError: If a package of the extra `deployment` is missing, for a budget of a file.
 
     Example:
@@ -95,7 +97,7 @@ def compress(
             "Expected `recovery_epochs` to be an integer of 0 or more. "
             f"Received: recovery_epochs={recovery_epochs!r}"
         )
-    compressibles, others, found = find_compressible_layers(model, layers)
+    compressibles, found = find_compressible_layers(model, layers)
     check_no_nans(model)
     if recovery_epochs and calibration_data is None:
         raise ValueError(
@@ -107,7 +109,7 @@ def compress(
     data = statistics = None
     if calibration_data is not None:
         data = CalibrationBatches(model, calibration_data, every_row=recovery_epochs > 0)
-        statistics = calibration_statistics(model, compressibles, data.some, others)
+        statistics = calibration_statistics(model, compressibles, data.some, found)
     measured = None if sensitivity is None else measured_losses(sensitivity, compressibles)
     builder = StudentBuilder(model, compressibles, statistics, measured)
     solutions = solve(builder, budget, with_balanced=recovery_epochs > 0)

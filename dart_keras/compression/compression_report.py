@@ -1,19 +1,11 @@
 import json
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
-
 from dart_keras.compression.calibration.agreement import Agreement
-from dart_keras.compression.compressible import Candidate, Factorization
 from dart_keras.compression.report_plot import Row, draw_report
-from dart_keras.compression.search.solution import Solution
-from dart_keras.compression.search.student import Fitted, StudentBuilder
-from dart_keras.model_surgery.replace import own_weights
 from dart_keras.utils.output_agreement import in_words
 from dart_keras.utils.table import Table, Tabular
 
@@ -37,8 +29,8 @@ class LayerReport:
         parameters_after: How many it has now.
         bytes_before: Bytes of its parameters before, in the layer's dtype.
         bytes_after: Bytes of its parameters now.
-        multiply_adds_before: Products by its weights for one row of the model's inputs; `None` for
-            layers that compression does not replace.
+        multiply_adds_before: Its multiply-adds for one row of the model's inputs; `None` without
+            calibration data, and where they cannot be counted.
         multiply_adds_after: The same now.
         error: The relative error, a root of mean squares, of its outputs on the calibration data,
             or without these of its matrix.
@@ -71,12 +63,17 @@ class CompressionReport(Tabular):
         parameters_after: How many it has now.
         bytes_before: Bytes of its parameters before.
         bytes_after: Bytes of its parameters now.
+        multiply_adds_before: Multiply-adds of the model for one row of its inputs, those of
+            attention between activations included; `None` without calibration data, and where they
+            cannot be counted.
+        multiply_adds_after: The same now.
         end_error: The relative error of the model's outputs on the calibration data, a root of mean
             squares; `None` without these.
         measured: What a file made of the model takes: "flash_bytes" and, for a microcontroller,
             "arena_bytes"; empty where the budget asks for neither.
         agreement: How far the outputs agree with the original's on calibration rows, after any
             recovery; `None` without these: then nobody knows.
+        uncounted: Layers whose multiply-adds cannot be counted, each with its type.
     """
 
     model: str
@@ -85,9 +82,12 @@ class CompressionReport(Tabular):
     parameters_after: int
     bytes_before: int
     bytes_after: int
+    multiply_adds_before: int | None
+    multiply_adds_after: int | None
     end_error: float | None
     measured: dict[str, int]
     agreement: Agreement | None = None
+    uncounted: tuple[str, ...] = ()
 
     def as_table(self) -> Table:
         """Return one row for each layer, and the whole model's."""
@@ -106,13 +106,14 @@ class CompressionReport(Tabular):
                 f"{self.parameters_after:,}",
                 f"{self.bytes_before:,}",
                 f"{self.bytes_after:,}",
-                _products_cell(layer.multiply_adds_before for layer in self.layers),
-                _products_cell(layer.multiply_adds_after for layer in self.layers),
+                _count(self.multiply_adds_before),
+                _count(self.multiply_adds_after),
                 "",
                 _share(self.end_error),
             ),
             notes=[
                 *self._agreement_notes(),
+                *self._products_notes(),
                 *(f"{name.replace('_', ' ')}: {size:,}" for name, size in self.measured.items()),
                 *(f"{layer.name} stays: {layer.reason}" for layer in kept),
             ],
@@ -128,6 +129,13 @@ class CompressionReport(Tabular):
             ]
         place = f"agreement with the original on {self.agreement.rows:,} calibration rows"
         return [f"{place}: {in_words(output)}" for output in self.agreement.outputs]
+
+    def _products_notes(self) -> list[str]:
+        if self.uncounted:
+            return [f"multiply-adds that cannot be counted: {', '.join(self.uncounted)}"]
+        in_layers = sum(layer.multiply_adds_before or 0 for layer in self.layers)
+        elsewhere = (self.multiply_adds_before or 0) - in_layers
+        return [f"multiply-adds outside of these layers: {elsewhere:,}"] if elsewhere > 0 else []
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-serializable dict of the report."""
@@ -173,115 +181,16 @@ def _row(layer: LayerReport) -> tuple[str, ...]:
         f"{layer.parameters_after:,}",
         f"{layer.bytes_before:,}",
         f"{layer.bytes_after:,}",
-        _products_cell([layer.multiply_adds_before]),
-        _products_cell([layer.multiply_adds_after]),
+        _count(layer.multiply_adds_before),
+        _count(layer.multiply_adds_after),
         "" if unchanged else _share(layer.error),
         "" if unchanged else _share(layer.end_error),
     )
 
 
-def _products_cell(counts: Any) -> str:
-    known = [count for count in counts if count is not None]
-    return f"{sum(known):,}" if known else ""
+def _count(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
 
 
 def _share(error: float | None) -> str:
     return "" if error is None or math.isnan(error) else f"{error:.2%}"
-
-
-def make_report(
-    found: Sequence[Candidate],
-    builder: StudentBuilder,
-    solution: Solution,
-    ends: Sequence[float] | None,
-) -> CompressionReport:
-    """Return the report on a model and what has been made of it.
-
-    Args:
-        found: The original's layers with weights.
-        builder: What fitted the layers.
-        solution: What has been made of the model.
-        ends: As from `builder.end_errors` before any recovery; `None` without calibration data.
-    """
-    model, small, fitted = builder.model, solution.model, solution.fitted
-    by_path = {each.path: k for k, each in enumerate(builder.compressibles)}
-    taken_in = {
-        id(each.norm)
-        for each, new in zip(builder.compressibles, fitted, strict=True)
-        if each.norm is not None and new.layer is not None
-    }
-    rows = []
-    for path, layer, reason in found:
-        if path in by_path:
-            k = by_path[path]
-            end = None if ends is None else math.sqrt(ends[k])
-            rows.append(_layer_row(builder, k, fitted[k], end, solution.reason))
-        elif id(layer) not in taken_in:
-            count, size = _sizes(own_weights(layer))
-            rows.append(
-                LayerReport(path, "", (), reason, count, count, size, size, None, None, 0.0, None)
-            )
-    statistics = builder.statistics
-    return CompressionReport(
-        model.name,
-        tuple(rows),
-        model.count_params(),
-        small.count_params(),
-        _sizes(model.weights)[1],
-        _sizes(small.weights)[1],
-        None if statistics is None else math.sqrt(statistics.error_of_model(small)),
-        {} if solution.measured is None else solution.measured.as_dict(),
-    )
-
-
-def _layer_row(
-    builder: StudentBuilder, k: int, fitted: Fitted, end_error: float | None, reason: str
-) -> LayerReport:
-    compressible = builder.compressibles[k]
-    stays = fitted.layer is None
-    is_refitted = fitted.factorization.is_exact and fitted.error > 0
-    # A normalization that was not folded in has a row of its own.
-    held = (
-        compressible.layer.weights
-        if stays or compressible.norm is None
-        else compressible.layer.weights + compressible.norm.weights
-    )
-    before, size = _sizes(held)
-    after, size_after = before, size
-    if not stays:
-        after = fitted.factorization.parameters
-        size_after = after * _width(compressible.layer.variable_dtype)
-    if len(builder.factorizations[k]) == 1:
-        reason = "no factorization of it has fewer parameters"
-    return LayerReport(
-        compressible.path,
-        "refitted" if is_refitted else fitted.factorization.kind,
-        fitted.factorization.ranks,
-        reason if fitted.factorization.kind == "dense" else None,
-        before,
-        after,
-        size,
-        size_after,
-        _products(compressible.dense, builder, k),
-        _products(fitted.factorization, builder, k),
-        math.sqrt(fitted.error),
-        end_error,
-    )
-
-
-def _products(factorization: Factorization, builder: StudentBuilder, k: int) -> int | None:
-    rows = builder.statistics.rows[k] if builder.statistics else None
-    return None if rows is None else round(factorization.multiply_adds * rows)
-
-
-def _sizes(weights: Sequence[keras.Variable]) -> tuple[int, int]:
-    """Return how many elements some weights hold, and their bytes."""
-    counts = [math.prod(v.shape) for v in weights]
-    widths = [_width(v.dtype) for v in weights]
-    return sum(counts), sum(n * width for n, width in zip(counts, widths, strict=True))
-
-
-def _width(dtype: str) -> int:
-    """Return the bytes of an element of a Keras dtype, whose name ends in its bits."""
-    bits = re.search(r"\d+$", keras.backend.standardize_dtype(dtype))
-    return int(bits.group()) // 8 if bits else 1

@@ -155,10 +155,10 @@ def sensitivity(
         >>> table.of("only")[0].end_error > table.of("only")[-1].end_error
         True
     """
-    compressibles, _, _ = find_compressible_layers(model, layers)
+    compressibles, found = find_compressible_layers(model, layers)
     check_no_nans(model)
     data = CalibrationBatches(model, calibration_data)
-    statistics = calibration_statistics(model, compressibles, data.some)
+    statistics = calibration_statistics(model, compressibles, data.some, found)
     builder = StudentBuilder(model, compressibles, statistics)
     rows = []
     work = [

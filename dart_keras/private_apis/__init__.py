@@ -28,6 +28,7 @@ from dart_keras.private_apis.keras_optimizers import (
     known_variables,
     rebuild_optimizer,
 )
+from dart_keras.private_apis.keras_products import tell_product, telling_products
 from dart_keras.private_apis.keras_sublayers import (
     describes_its_layers,
     replace_sublayers,
@@ -87,4 +88,6 @@ __all__ = [
     "set_per_channel",
     "sublayer_at",
     "sublayers",
+    "tell_product",
+    "telling_products",
 ]

@@ -1,3 +1,4 @@
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +10,12 @@ from dart_keras.deployment.file_sizes import check_file_budget, file_sizes
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.model_surgery.clone import copy_model
+from dart_keras.model_surgery.replace import layers_with_paths, own_weights
 from dart_keras.selection.importance import rank_gains
 from dart_keras.selection.layer_budget import parameters_of
 from dart_keras.selection.rank_allocation import allocate_ranks
 from dart_keras.selection.selection import BudgetSelection
+from dart_keras.utils.listing import largest_first
 from dart_keras.utils.size_search import Measured, largest_within
 
 LayerRanks = list[tuple[int, ...]]
@@ -78,9 +81,17 @@ class FileBudget(BudgetSelection):
         ranks: LayerRanks = [(1,) * len(layer.ranks) for layer in layers]
         size = self._size(model, layers, ranks, calibration_data)
         if size > self.budget.n:
+            cut = set(map(id, layers))
+            others = {
+                path: sum(math.prod(weight.shape) for weight in own_weights(layer))
+                for path, layer in layers_with_paths(model)
+                if id(layer) not in cut
+            }
+            found = largest_first(others)
+            listed = found and f". Layers that are not truncated have parameters: {found}"
             raise ValueError(
                 f"Expected a budget of at least {size:_} bytes, which the model takes with rank 1 "
-                f"at every bond. Received: {self.budget}"
+                f"at every bond{listed}. Received: {self.budget}"
             )
         return Measured(ranks, _parameters(layers, ranks), size)
 

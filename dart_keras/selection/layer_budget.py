@@ -10,6 +10,7 @@ from dart_keras.selection.importance import rank_gains
 from dart_keras.selection.rank_allocation import RankCost, allocate_ranks, cost_at_rank_one
 from dart_keras.selection.selection import BudgetSelection
 from dart_keras.tensor_train.ranks import count_parameters
+from dart_keras.utils.listing import largest_first
 
 
 class LayerBudget(BudgetSelection):
@@ -46,9 +47,10 @@ class LayerBudget(BudgetSelection):
             return
         least = cost_at_rank_one(layers, self._cost)
         if least > self.budget.n:
+            of_layers = {layer.name: cost_at_rank_one([layer], self._cost) for layer in layers}
             raise ValueError(
                 f"Expected a budget of at least {type(self.budget)(least)}, which rank 1 takes at "
-                f"every bond. Received: {self.budget}"
+                f"every bond: {largest_first(of_layers)}. Received: {self.budget}"
             )
 
     def select(

@@ -42,8 +42,53 @@ def test_an_unreachable_budget_names_the_smallest_that_can_be_reached(name, kind
     message = f"at least {re.escape(str(smallest))}, .*{re.escape(str(below))}$"
     assert_refused(model, batch, message, below, batch)
     small, report = compress(model, smallest, batch)
-    products = sum(row.multiply_adds_after or 0 for row in report.layers)
-    assert (small.count_params() if kind is Parameters else products) == smallest.n
+    taken = small.count_params() if kind is Parameters else report.multiply_adds_after
+    assert taken == smallest.n
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (Parameters, "'steps/lstm_cell' 680, 'depthwise' 18"),
+        (
+            MultiplyAdds,
+            "'steps/lstm_cell' 10,240, 'products outside of layers with weights' 5,120, "
+            "'depthwise' 288",
+        ),
+    ],
+)
+def test_an_unreachable_budget_names_the_layers_that_nothing_makes_smaller(kind, expected):
+    x = keras.Input((18, 3))
+    h = layers.DepthwiseConv1D(3, use_bias=False, depth_multiplier=2, name="depthwise")(x)
+    h = layers.LSTM(10, return_sequences=True, name="steps")(h)
+    h = layers.Dense(40, name="head")(layers.Attention()([h, h]))
+    model, rows = keras.Model(x, h), np.ones((20, 18, 3), "float32")
+    total = 16 * (18 + 640 + 2 * 16 * 10 + 400)
+    assert compress(model, Parameters(10**6), rows)[1].multiply_adds_before == total
+    assert_refused(model, rows, f"nothing makes them smaller: {expected}. Received", kind(9), rows)
+
+
+class Hidden(layers.Layer):
+    """Multiplies without Keras's operations."""
+
+    def build(self, shape):
+        self.w = self.add_weight((shape[-1], 16))
+
+    def call(self, x):
+        return tf.matmul(x, self.w.value)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], 16)
+
+
+def test_multiply_adds_that_cannot_be_counted_are_no_budget():
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(16), Hidden(name="hidden")])
+    rows = np.random.default_rng(0).normal(size=(40, 16)).astype("float32")
+    assert_refused(model, rows, r"Received: hidden \(Hidden\)\. Use", MultiplyAdds(500), rows)
+    _, report = compress(model, Parameters(model.count_params() - 50), rows)
+    assert report.multiply_adds_before is report.multiply_adds_after is None
+    assert report.layers[1].multiply_adds_before is None
+    assert "\nmultiply-adds that cannot be counted: hidden (Hidden)\n" in str(report)
 
 
 def test_multiply_adds_are_not_known_without_data():

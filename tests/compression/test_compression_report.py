@@ -37,7 +37,18 @@ def report():
         layer("norm", "", (), "of type Norm", products_before=None, products_after=None),
     )
     measured = {"flash_bytes": 43_210, "arena_bytes": 9_876}
-    return CompressionReport("small one", rows, 50_000, 15_000, 200_000, 60_000, 0.0625, measured)
+    return CompressionReport(
+        model="small one",
+        layers=rows,
+        parameters_before=50_000,
+        parameters_after=15_000,
+        bytes_before=200_000,
+        bytes_after=60_000,
+        multiply_adds_before=21_000_800,
+        multiply_adds_after=6_000_800,
+        end_error=0.0625,
+        measured=measured,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +72,15 @@ def test_it_prints_each_layer_with_its_figures(report):
     assert "7,000,000" not in norm
     [whole] = [line for line in lines if line.startswith("whole model")]
     assert whole.split() == [
-        "whole", "model", "50,000", "15,000", "200,000", "60,000", "21,000,000", "6,000,000",
+        "whole", "model", "50,000", "15,000", "200,000", "60,000", "21,000,800", "6,000,800",
         "6.25%",
     ]  # fmt: skip
 
 
 def test_it_prints_what_a_file_takes_and_why_layers_stay(report):
-    tail = str(report).splitlines()[-4:]
+    tail = str(report).splitlines()[-5:]
     assert tail == [
+        "multiply-adds outside of these layers: 800",
         "flash bytes: 43,210",
         "arena bytes: 9,876",
         "head stays: it is a test",
@@ -111,9 +123,18 @@ def test_nothing_is_printed_of_what_is_not_known(report):
         dataclasses.replace(row, multiply_adds_before=None, multiply_adds_after=None)
         for row in report.layers
     ]
-    known = dataclasses.replace(report, layers=tuple(rows), end_error=None, measured={})
+    known = dataclasses.replace(
+        report,
+        layers=tuple(rows),
+        multiply_adds_before=None,
+        multiply_adds_after=None,
+        end_error=None,
+        measured={},
+        uncounted=("norm (Norm)",),
+    )
     text = str(known)
     assert "None" not in text
+    assert "\nmultiply-adds that cannot be counted: norm (Norm)\n" in text
     assert "flash" not in text
     [whole] = [line for line in text.splitlines() if line.startswith("whole model")]
     assert whole.split()[2:] == ["50,000", "15,000", "200,000", "60,000"]

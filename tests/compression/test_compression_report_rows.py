@@ -14,6 +14,7 @@ from tests.compression.helpers import outputs
 from tests.compression.planting import matrix_of, plant_rank_one
 
 RNG = np.random.default_rng(0)
+ROWS_OF_SEQUENCES = np.random.default_rng(1).normal(size=(20, 8, 4)).astype("float32")
 ROWS = RNG.normal(size=(200, 16)).astype("float32")
 
 
@@ -195,12 +196,37 @@ def test_products_of_convolutions_counted_by_hand():
         assert row.multiply_adds_after == expected
 
 
-def test_lookups_multiply_nothing_and_nothing_is_known_without_data():
+def test_products_of_lookups_counted_by_hand():
     model, batch = models.build("only_an_embedding")
     plant_rank_one(model)
-    for data, expected in ((batch, 0), (None, None)):
-        [row] = compress(model, RelativeError(1e-6), data)[1].layers
-        assert (row.multiply_adds_before, row.multiply_adds_after) == (expected, expected)
+    [row] = compress(model, RelativeError(1e-6), batch)[1].layers
+    # A table that is held as it is multiplies nothing.
+    assert row.multiply_adds_before == 0
+    assert row.multiply_adds_after == batch.shape[1] * row.ranks[1] * model.output_shape[-1]
+    [row] = compress(model, RelativeError(1e-6))[1].layers
+    assert row.multiply_adds_before is row.multiply_adds_after is None
+
+
+def test_products_of_all_other_layers_are_in_the_report():
+    x = keras.Input((8, 4))
+    h = layers.Conv1D(6, 3, name="convolution")(x)
+    h = layers.LSTM(5, return_sequences=True, name="steps")(h)
+    h = layers.BatchNormalization(name="norm")(layers.Attention()([h, h]))
+    model = keras.Model(x, layers.Dense(16, name="head")(layers.Flatten()(h)))
+    _, report = compress(model, Parameters(model.count_params() - 100), ROWS_OF_SEQUENCES)
+    rows = {row.name: row for row in report.layers}
+    counts = {
+        "convolution": 6 * 3 * 4 * 6,
+        "steps/lstm_cell": 6 * 4 * (6 + 5) * 5,
+        "norm": 0,
+        "head": 30 * 16,
+    }
+    assert {name: row.multiply_adds_before for name, row in rows.items()} == counts
+    assert report.multiply_adds_before == sum(counts.values()) + 2 * 6 * 6 * 5
+    saved = rows["head"].multiply_adds_before - rows["head"].multiply_adds_after
+    assert saved > 0
+    assert report.multiply_adds_after == report.multiply_adds_before - saved
+    assert "\nmultiply-adds outside of these layers: 360\n" in str(report)
 
 
 def test_errors_at_the_end_are_those_of_the_model_with_the_layers_so_far():

@@ -28,7 +28,7 @@ def names_of_norms(model):
 
 def with_norms_folded(model):
     """The model with every normalization folded in that can be."""
-    compressibles, _, _ = find_compressible_layers(model)
+    compressibles, _ = find_compressible_layers(model)
     builder = StudentBuilder(model, compressibles)
     factorizations = [
         next(

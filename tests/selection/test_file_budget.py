@@ -94,6 +94,9 @@ def test_an_impossible_budget_names_the_smallest_before_training(kind):
     assert str(error.value).endswith(f"Received: {kind(9)}")
     named = int(re.search(r"at least ([\d_]+) bytes", str(error.value))[1])
     assert named == sizes(kind, MICRO)[0]
+    others = [layer for layer in model.layers if layer.weights and not hasattr(layer, "cores")]
+    for other in others:
+        assert f"{other.name!r} {other.count_params():,}" in str(error.value)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 

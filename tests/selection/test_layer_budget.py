@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -78,6 +80,10 @@ def test_a_budget_below_that_names_the_least_before_training(kind):
         make_model().fit(X, Y, epochs=2, verbose=0, callbacks=[cut])
     assert f"at least {kind(limit)}," in str(error.value)
     assert str(error.value).endswith(f"Received: {kind(limit - 1)}")
+    # Each layer with what it takes.
+    listed = re.search(r"every bond: (.*)\. Received", str(error.value))[1]
+    assert sum(int(size) for size in re.findall(r"' (\d+)", listed.replace(",", ""))) == limit
+    assert listed.count("'") == 2 * 2
     model = make_model()
     cut = RankDiscretization(kind(limit), epoch=1)
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[cut])

@@ -14,7 +14,8 @@ from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import check_finite_outputs, infer
 from dart_keras.compression.calibration.output_loss import OutputStatistics, end_error
 from dart_keras.compression.calibration.partial_runs import Outputs, Runs, Spans, spans_of
-from dart_keras.compression.compressible import CompressibleLayer
+from dart_keras.compression.calibration.product_counts import ProductCounts, count_products
+from dart_keras.compression.compressible import Candidate, CompressibleLayer, Factorization
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.utils.progress import progress
 
@@ -39,7 +40,7 @@ class CalibrationStatistics:
             known.
         rows: For each layer, how many rows its matrix is multiplied by for one row of the model's
             inputs.
-        other_multiply_adds: Products by the matrices of the other layers for one row.
+        products: Multiply-adds of the whole model.
     """
 
     batches: Sequence[Any]
@@ -47,7 +48,7 @@ class CalibrationStatistics:
     order: Sequence[int]
     weights: Sequence[float]
     rows: Sequence[float]
-    other_multiply_adds: float
+    products: ProductCounts
     _compressibles: Sequence[CompressibleLayer]
     _reference: keras.Model
     _copies: dict[int, keras.Layer]
@@ -100,6 +101,17 @@ class CalibrationStatistics:
         """Return the relative squared error of the outputs of another model."""
         return self.error_of(lambda place: infer(student, self.batches[place]))
 
+    def multiply_adds(self, k: int, factorization: Factorization) -> float:
+        """Return the multiply-adds of a layer in a factorization for one row of the model's inputs.
+
+        Args:
+            k: The layer's place.
+            factorization: One that the layer can take.
+        """
+        compressible = self._compressibles[k]
+        counted = self.products.of_layers[id(compressible.layer)]
+        return compressible.multiply_adds(factorization, self.rows[k], counted)
+
     def _calls_in(
         self, k: int, place: int, runs: Runs, copies: dict[int, keras.Layer]
     ) -> list[tuple[Any, Any]]:
@@ -121,7 +133,7 @@ def calibration_statistics(
     model: keras.Model,
     compressibles: Sequence[CompressibleLayer],
     batches: Sequence[Any],
-    others: Sequence[CompressibleLayer] = (),
+    found: Sequence[Candidate],
 ) -> CalibrationStatistics:
     """Return what calibration batches show of a model, which is run on them several times.
 
@@ -129,31 +141,28 @@ def calibration_statistics(
         model: A built model. It is left as it is.
         compressibles: Compressible layers of it.
         batches: Calibration batches, one or more.
-        others: Layers whose products are counted, too.
+        found: The layers of the model that have weights.
     """
     reference, copies = copy_model(model)
-    calls = _count_calls(reference, copies, [*compressibles, *others], batches)
-    rows = calls.rows[: len(compressibles)]
-    other_multiply_adds = sum(
-        each.dense.multiply_adds * count
-        for each, count in zip(others, calls.rows[len(compressibles) :], strict=True)
-    )
+    calls = _count_calls(reference, copies, compressibles, batches)
+    rows = calls.rows
     spans = spans_of(reference, copies, compressibles, batches[0])
     if spans.keys() < {k for k, count in enumerate(rows) if count}:
         spans = {}  # the first batch does not show where all of them are
-    places = range(len(compressibles))
-    called = [k for k in calls.order if k in places]
     # Runs go forward only, and some layers begin before others whose outputs are told earlier.
     order = sorted(
-        [*called, *(k for k in places if k not in called)], key=lambda k: spans.get(k, (0, 0))[0]
+        [*calls.order, *(k for k in range(len(rows)) if k not in calls.order)],
+        key=lambda k: spans.get(k, (0, 0))[0],
     )
     variances = calls.output_statistics.variances()
-    found = gauss_newton_matrices(reference, copies, compressibles, batches, variances)
-    evidence = _collect(reference, copies, compressibles, batches, found, calls.steps)
+    sensitivities = gauss_newton_matrices(reference, copies, compressibles, batches, variances)
+    evidence = _collect(reference, copies, compressibles, batches, sensitivities, calls.steps)
     evidence = [known if count else None for known, count in zip(evidence, rows, strict=True)]
     weights = [
         1.0 if known is None else each.variance(seen, known) * count
-        for each, seen, known, count in zip(compressibles, evidence, found, rows, strict=True)
+        for each, seen, known, count in zip(
+            compressibles, evidence, sensitivities, rows, strict=True
+        )
     ]
     return CalibrationStatistics(
         batches,
@@ -161,7 +170,7 @@ def calibration_statistics(
         order,
         weights,
         rows,
-        other_multiply_adds,
+        count_products(reference, copies, found, batches),
         compressibles,
         reference,
         copies,

@@ -20,7 +20,8 @@ class Factorization(NamedTuple):
         ranks: The d + 1 ranks of a TT matrix, (r_in, r_out) of convolutions, empty for "dense".
         modes: Input and output modes of a TT matrix, empty for others.
         parameters: How many parameters the layer then has, with its normalization if any.
-        multiply_adds: Products for one row of the layer's matrix, on average.
+        multiply_adds: Products for one row of the layer's matrix, on average; of a table, for one
+            lookup.
         error: With evidence the expected squared error of the layer's outputs, relative to their
             variance; without, the squared relative Frobenius error of its matrix.
     """
@@ -84,6 +85,16 @@ class CompressibleLayer(ABC):
         if self.norm is not None:
             parameters += self.norm.count_params()
         return Factorization("dense", (), (), parameters, self.kernel.size, 0.0)
+
+    def multiply_adds(self, factorization: Factorization, rows: float, counted: float) -> float:
+        """Return the multiply-adds in a factorization for one row of the model's inputs.
+
+        Args:
+            factorization: One of the layer's.
+            rows: How many rows of outputs it gives for one row of the model's inputs.
+            counted: Its multiply-adds as it is for one row of the model's inputs.
+        """
+        return counted / self.kernel.size * factorization.multiply_adds
 
     def is_forward(self, inputs: Any, outputs: Any) -> bool:
         """Return whether outputs are those of the matrix, not of its transpose."""

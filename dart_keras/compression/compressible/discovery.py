@@ -19,8 +19,6 @@ from dart_keras.private_apis import flatten_layers
 
 LayerFilter = str | type | Callable[[keras.Layer], bool]
 
-_NOT_CHOSEN = "not chosen by `layers`"
-
 # Layers of Keras that no TT layer replaces.
 _KERAS_LAYERS: dict[Any, type[CompressibleLayer]] = {keras.layers.Conv2D: CompressibleConv2D}
 
@@ -75,8 +73,8 @@ def candidates(
 
 def find_compressible_layers(
     model: keras.Model, layers: LayerFilter | Sequence[LayerFilter] | None = None
-) -> tuple[list[CompressibleLayer], list[CompressibleLayer], list[Candidate]]:
-    """Return the compressible layers that may be replaced, the others, and all candidates.
+) -> tuple[list[CompressibleLayer], list[Candidate]]:
+    """Return the compressible layers that may be replaced, and all candidates.
 
     Raises:
         ValueError: If there are none, or weights that are not finite, or as from `candidates`.
@@ -97,14 +95,11 @@ def find_compressible_layers(
                     "Expected finite weights, which compression could keep. Received: layer "
                     f"{path!r} with NaN or infinite values in {weight.name!r}"
                 )
-
-    def seen(path: str, layer: keras.Layer, norm: keras.Layer | None = None) -> CompressibleLayer:
+    compressibles = []
+    for path, layer, _ in chosen:
         compressible: Any = _compressible_class(layer)
-        return compressible(path, layer, norm)
-
-    compressibles = [seen(path, layer, norms.get(id(layer))) for path, layer, _ in chosen]
-    others = [seen(path, layer) for path, layer, reason in found if reason == _NOT_CHOSEN]
-    return compressibles, others, found
+        compressibles.append(compressible(path, layer, norms.get(id(layer))))
+    return compressibles, found
 
 
 def _filters(layers: Any) -> list[Callable[[str, keras.Layer], bool]]:
@@ -174,4 +169,4 @@ def _reason(
         return "has LoRA weights"
     if (reason := compressible.reason_to_keep(layer)) is not None:
         return reason
-    return None if any(fits(path, layer) for fits in filters) else _NOT_CHOSEN
+    return None if any(fits(path, layer) for fits in filters) else "not chosen by `layers`"

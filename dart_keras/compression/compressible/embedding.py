@@ -17,6 +17,7 @@ from dart_keras.compression.factorization.two_core_svd import truncation_errors,
 from dart_keras.layers.replacement import replacement_for
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.tensor_train import TTMatrix, count_parameters
+from dart_keras.tensor_train.ranks import count_multiply_adds
 
 
 class Frequencies:
@@ -66,6 +67,15 @@ class CompressibleEmbedding(CompressibleLayer):
         """The table as it is. A lookup multiplies nothing."""
         return super().dense._replace(multiply_adds=0)
 
+    def multiply_adds(self, factorization: Factorization, rows: float, counted: float) -> float:
+        """Return the multiply-adds of the lookups, and of products with the transposed table."""
+        products = counted / self.kernel.size
+        if factorization.kind == "dense":
+            return products * self.kernel.size
+        inputs, outputs = factorization.modes
+        transposed = count_multiply_adds(outputs, inputs, full_ranks(factorization))
+        return rows * factorization.multiply_adds + products * transposed
+
     def is_forward(self, inputs: Any, outputs: Any) -> bool:
         """Return whether outputs are rows of the table, not products with all of them."""
         return len(outputs.shape) == len(inputs.shape) + 1
@@ -111,7 +121,10 @@ class CompressibleEmbedding(CompressibleLayer):
                 first, last = two_core_svd(self.kernel, *modes, max(ranks)).cores
                 lost = np.array([self._lost(first[..., :r], last[:r], weights) for r in ranks])
             factorizations += two_core_factorizations(modes, ranks, lost / norm, 0)
-        return self._saving(each._replace(multiply_adds=0) for each in factorizations)
+        smaller = self._saving(each._replace(multiply_adds=0) for each in factorizations)
+        # A row is the product of a slice of each core.
+        width = self.kernel.shape[1]
+        return [each._replace(multiply_adds=full_ranks(each)[1] * width) for each in smaller]
 
     def build(
         self, factorization: Factorization, evidence: Frequencies | None = None

@@ -10,7 +10,12 @@ from dart_keras.budgets import (
 )
 from dart_keras.compression.search.balanced import solve_balanced
 from dart_keras.compression.search.file_size import remeasured, solve_file
-from dart_keras.compression.search.model_costs import Costs, multiply_add_costs, parameter_costs
+from dart_keras.compression.search.model_costs import (
+    Costs,
+    multiply_add_costs,
+    parameter_costs,
+    unchangeable_part,
+)
 from dart_keras.compression.search.solution import Solution, solve_cost, solve_tolerance
 from dart_keras.compression.search.student import StudentBuilder
 
@@ -52,8 +57,8 @@ def _within(
     if costs.smallest > budget.n:
         raise ValueError(
             f"Expected a budget of at least {type(budget)(costs.smallest)}, which the smallest "
-            "factorizations of all layers and the rest of the model take. "
-            f"Received: {budget}"
+            "factorizations of all layers and the rest of the model take"
+            f"{unchangeable_part(costs)}. Received: {budget}"
         )
     solution = solve_cost(builder, costs, budget.n)
     if not with_balanced:

@@ -8,7 +8,13 @@ import numpy as np
 from dart_keras.budgets import ArenaBytes, FlashBytes
 from dart_keras.compression.calibration.batches import MOST_ROWS
 from dart_keras.compression.compressible import Factorization
-from dart_keras.compression.search.model_costs import choose, cost_of, file_byte_costs
+from dart_keras.compression.search.model_costs import (
+    choose,
+    cost_of,
+    file_byte_costs,
+    parameter_costs,
+    unchangeable_part,
+)
 from dart_keras.compression.search.solution import Solution, solution_of, solve_cost
 from dart_keras.compression.search.student import StudentBuilder
 from dart_keras.deployment.file_sizes import file_sizes
@@ -52,7 +58,8 @@ class _FileSearch:
             least = min(whole.size, smallest.size)
             raise ValueError(
                 f"Expected a budget of at least {least:_} bytes, which the smaller of the files "
-                "takes with all layers as they are and with the smallest factorizations of all. "
+                "takes with all layers as they are and with the smallest factorizations of all"
+                f"{unchangeable_part(parameter_costs(self._builder), ' parameters')}. "
                 f"Received: {self._budget}"
             )
         largest_within(self._budget.n, smallest, whole, self._find, self._measure_found)

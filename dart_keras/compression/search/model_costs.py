@@ -4,9 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import keras
+
 from dart_keras.compression.compressible import Factorization
 from dart_keras.compression.search.knapsack import Option, allocate
 from dart_keras.compression.search.student import StudentBuilder
+from dart_keras.model_surgery.replace import layers_with_paths, own_weights
+from dart_keras.utils.listing import largest_first
 
 # What a file holds for each product beside its weights, which take a byte: the operator, the
 # tensors around it and their scales. Files of 10 to 20 products have 700 to 900 for each.
@@ -19,10 +23,12 @@ class Costs(NamedTuple):
     Attributes:
         of_layers: For each compressible layer the costs of its factorizations, in their order.
         of_rest: The cost of everything else.
+        unchangeable: What cannot be made smaller, by the names that lead to each layer.
     """
 
     of_layers: Sequence[Sequence[float]]
     of_rest: float
+    unchangeable: dict[str, float]
 
     @property
     def smallest(self) -> int:
@@ -46,25 +52,62 @@ def _counted(builder: StudentBuilder, of_product: int) -> Costs:
         for options in builder.factorizations
     ]
     dense = sum(layer.dense.parameters for layer in builder.compressibles)
-    return Costs(counts, builder.model.count_params() - dense)
+    others = {
+        path: sum(math.prod(weight.shape) for weight in own_weights(layer))
+        for path, layer in _others(builder)
+    }
+    fixed = {**others, **_fixed(builder, counts)}
+    return Costs(counts, builder.model.count_params() - dense, fixed)
 
 
 def multiply_add_costs(builder: StudentBuilder) -> Costs:
     """Return costs in multiply-adds for one row of the model's inputs.
 
     Raises:
-        ValueError: If there are no calibration data.
+        ValueError: If there are no calibration data, or products of the model cannot be counted.
     """
     if builder.statistics is None:
         raise ValueError(
             "Expected `calibration_data`, which show how often each layer is called, for a budget "
             "of multiply-adds. Received: calibration_data=None"
         )
+    products = builder.statistics.products
+    if products.uncounted:
+        raise ValueError(
+            "Expected a model whose products are made by layers of Keras or `keras.ops`, which can "
+            "be counted, for a budget of multiply-adds. Received: "
+            f"{', '.join(products.uncounted)}. Use functions such as `keras.ops.matmul` there, or "
+            "give a budget of `Parameters`"
+        )
     counts = [
-        [each.multiply_adds * rows for each in options]
-        for options, rows in zip(builder.factorizations, builder.statistics.rows, strict=True)
+        [builder.statistics.multiply_adds(k, each) for each in options]
+        for k, options in enumerate(builder.factorizations)
     ]
-    return Costs(counts, builder.statistics.other_multiply_adds)
+    others = {path: products.of_layers.get(id(layer), 0.0) for path, layer in _others(builder)}
+    elsewhere = {"products outside of layers with weights": products.elsewhere}
+    rest = products.total - sum(options[-1] for options in counts)
+    return Costs(counts, rest, {**others, **elsewhere, **_fixed(builder, counts)})
+
+
+def _others(builder: StudentBuilder) -> list[tuple[str, keras.Layer]]:
+    """Return the layers with weights that are not compressible, by their paths."""
+    known = {id(part) for each in builder.compressibles for part in (each.layer, each.norm)}
+    return [each for each in layers_with_paths(builder.model) if id(each[1]) not in known]
+
+
+def _fixed(builder: StudentBuilder, costs: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Return the costs of the compressible layers that none of their factorizations lowers."""
+    return {
+        each.path: options[-1]
+        for each, options in zip(builder.compressibles, costs, strict=True)
+        if min(options) >= options[-1]
+    }
+
+
+def unchangeable_part(costs: Costs, unit: str = "") -> str:
+    """Return a part of a message on what cannot be made smaller, empty where everything can."""
+    found = largest_first(costs.unchangeable)
+    return found and f". Of these, as nothing makes them smaller: {found}{unit}"
 
 
 def choose(

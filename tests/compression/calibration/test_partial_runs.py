@@ -18,7 +18,7 @@ def stack(*each):
 
 def prepared(model, batches):
     """A copy, and what `Runs` needs of it."""
-    compressibles, _, _ = find_compressible_layers(model)
+    compressibles, _ = find_compressible_layers(model)
     copy, copies = copy_model(model)
     return copy, copies, compressibles, spans_of(copy, copies, compressibles, batches[0])
 

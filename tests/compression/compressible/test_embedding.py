@@ -7,6 +7,7 @@ from keras import layers
 from dart_keras.compression.compressible.dense import shapes_of, two_core_factorizations
 from dart_keras.compression.compressible.embedding import CompressibleEmbedding, Frequencies
 from dart_keras.layers import TTEmbedding
+from dart_keras.tensor_train.ranks import count_multiply_adds
 
 EVERY = np.arange(30)
 
@@ -62,7 +63,12 @@ def test_factorizations_are_what_they_say(kind, with_data):
         layer, error = compressible.build(factorization, evidence)
         assert isinstance(layer, TTEmbedding)
         assert layer.count_params() == factorization.parameters < 30 * 12
-        assert factorization.multiply_adds == 0
+        assert factorization.multiply_adds == layer.multiply_adds(layer.ranks)
+        # A table that was multiplied by twice, and looked up in three times.
+        assert compressible.multiply_adds(factorization, 3, 2 * 30 * 12) == (
+            3 * layer.multiply_adds(layer.ranks)
+            + 2 * count_multiply_adds(layer.output_modes, layer.input_modes, layer.ranks)
+        )
         assert error == factorization.error
         if factorization.kind == "low rank" or not with_data:
             lost = weights @ np.sum((np.asarray(layer(EVERY)) - compressible.kernel) ** 2, axis=1)
@@ -110,6 +116,7 @@ def test_lookups_are_told_from_products_with_the_table():
     rows = np.zeros((2, 12), "float32")
     assert not compressible.is_forward(rows, compressible.layer(rows, reverse=True))
     assert compressible.dense.multiply_adds == 0
+    assert compressible.multiply_adds(compressible.dense, 3, 2 * 30 * 12) == 2 * 30 * 12
     assert compressible.output_rows(np.zeros((2, 5, 12))).shape == (10, 12)
 
 

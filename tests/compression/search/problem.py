@@ -18,13 +18,13 @@ COSTS = {Parameters: parameter_costs, MultiplyAdds: multiply_add_costs}
 
 def builder_of(model, data=None, chosen=None):
     """A builder of students of a model, with what its layers do with data."""
-    compressibles, others, _ = find_compressible_layers(model, chosen)
+    compressibles, found = find_compressible_layers(model, chosen)
     if data is None:
         return StudentBuilder(model, compressibles)
     return StudentBuilder(
         model,
         compressibles,
-        calibration_statistics(model, compressibles, CalibrationBatches(model, data).some, others),
+        calibration_statistics(model, compressibles, CalibrationBatches(model, data).some, found),
     )
 
 
@@ -50,7 +50,8 @@ def counted(model, kind):
     """What a small model takes, by the arrays that its layers hold."""
     if kind is Parameters:
         return sum(int(np.prod(weight.shape)) for weight in model.weights)
-    total = 0
+    table = model.get_layer("table")
+    total = 0 if isinstance(table, layers.Embedding) else 4 * table.ranks[1] * 16
     for name, rows in (("positions", 4), ("last", 1)):
         layer = model.get_layer(name)
         if isinstance(layer, layers.Dense):

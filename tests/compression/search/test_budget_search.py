@@ -41,9 +41,9 @@ def test_a_named_budget_is_reachable_where_rows_differ_in_length():
     model = keras.Model(x, layers.Dense(8)(layers.Dense(8)(x)))
     rng = np.random.default_rng(0)
     data = (rng.normal(size=(n, t, 8)).astype("float32") for n, t in ((3, 4), (2, 4), (2, 5)))
-    compressibles, _, _ = find_compressible_layers(model)
+    compressibles, found = find_compressible_layers(model)
     batches = CalibrationBatches(model, data).some
-    statistics = calibration_statistics(model, compressibles, batches)
+    statistics = calibration_statistics(model, compressibles, batches, found)
     known = StudentBuilder(model, compressibles, statistics)
     with pytest.raises(ValueError, match=r"Received: MultiplyAdds\(1\)$") as error:
         solve(known, MultiplyAdds(1), with_balanced=False)

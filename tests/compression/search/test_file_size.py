@@ -92,8 +92,10 @@ def test_files_of_several_inputs_are_calibrated_by_all_of_them(structure):
     data = {"a": 100 * ROWS[:, :4], "b": ROWS[:, :6]}
     if structure == "list":
         data = list(data.values())
-    compressibles, _, _ = find_compressible_layers(model)
-    statistics = calibration_statistics(model, compressibles, CalibrationBatches(model, data).some)
+    compressibles, found = find_compressible_layers(model)
+    statistics = calibration_statistics(
+        model, compressibles, CalibrationBatches(model, data).some, found
+    )
     solution = solve_file(
         StudentBuilder(model, compressibles, statistics), FlashBytes(10**6, **PI_INT8)
     )
