@@ -26,7 +26,7 @@ from dart_keras.utils.representation import call_repr, preformatted_html
 class Artifact:
     """A model as a file for a device, which has run on that device's runtimes.
 
-    `dart_keras.deployment.convert` makes it.
+    `dart_keras.deployment.convert` makes it. It can be copied and pickled, without the Keras model.
 
     Attributes:
         content: The bytes of the `.tflite` file.

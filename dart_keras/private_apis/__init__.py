@@ -45,7 +45,7 @@ from dart_keras.private_apis.keras_weight_files import (
     is_rehearsing,
     rehearse,
 )
-from dart_keras.private_apis.tensorflow_graphs import compiling_with_xla, freeze
+from dart_keras.private_apis.tensorflow_graphs import add_functions, compiling_with_xla, freeze
 from dart_keras.private_apis.tensorflow_lite import (
     measure_ranges,
     quantize,
@@ -56,6 +56,7 @@ __all__ = [
     "Carry",
     "GraphRun",
     "VariableReplacement",
+    "add_functions",
     "add_owner",
     "can_be_stepped",
     "changing_state",

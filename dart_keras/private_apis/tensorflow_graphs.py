@@ -1,5 +1,7 @@
 """What TensorFlow does not say of its graphs, or lets nobody change."""
 
+import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -33,3 +35,33 @@ def freeze(function: Any) -> Any:
             # TensorFlow has no public way to take an attribute from an operation.
             operation._clear_attr("_gradient_op_type")
     return frozen
+
+
+def add_functions(graph: Any) -> None:
+    """Make the functions that a graph calls known to TensorFlow, such as the bodies of its loops.
+
+    `tf.graph_util.import_graph_def` leaves that to its caller. The functions get names that no
+    other function has, also in the graph: TensorFlow counts in every process from the same number.
+
+    Args:
+        graph: A `tf.compat.v1.GraphDef`, which is changed.
+    """
+    from tensorflow.python.eager import context
+
+    functions = graph.library.function
+    names = {each.signature.name: f"{each.signature.name}_{uuid.uuid4().hex}" for each in functions}
+    _rename_called(graph.node, names)
+    for each in functions:
+        each.signature.name = names[each.signature.name]
+        _rename_called(each.node_def, names)
+    for each in functions:
+        context.context().add_function_def(each)
+
+
+def _rename_called(nodes: Iterable[Any], names: dict[str, str]) -> None:
+    for node in nodes:
+        node.op = names.get(node.op, node.op)
+        for attribute in node.attr.values():
+            for called in (attribute.func, *attribute.list.func):
+                if called.name in names:
+                    called.name = names[called.name]

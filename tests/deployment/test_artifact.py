@@ -1,7 +1,10 @@
+import copy
 import html
 import json
+import pickle
 import shutil
 import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -70,6 +73,46 @@ def test_data_may_have_the_keys_by_which_the_model_takes_its_inputs():
     artifact = convert(model, calibration_data=rows)
     np.testing.assert_allclose(artifact.predict(rows), model.predict(rows, verbose=0), atol=1e-5)
     assert artifact.verify(rows)
+    assert copy.deepcopy(artifact).verify(rows) == artifact.verify(rows)
+
+
+def pickled(artifact):
+    return pickle.loads(pickle.dumps(artifact))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+def test_a_copy_is_as_good(artifact, tmp_path, copied):
+    # Also one of a copy.
+    other = copied(copied(artifact))
+    assert other == artifact
+    assert str(other) == str(artifact)
+    np.testing.assert_array_equal(other.predict(models.ROWS), artifact.predict(models.ROWS))
+    assert other.verify(models.ROWS) == artifact.verify(models.ROWS)
+    errors = [str(each.operator_errors(models.ROWS)) for each in (other, artifact)]
+    assert errors[0] == errors[1]
+    for name, each in (("other", other), ("artifact", artifact)):
+        each.save(tmp_path / name)
+    for path in (tmp_path / "artifact").iterdir():
+        assert (tmp_path / "other" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_another_process_loads_a_pickled_artifact(tmp_path):
+    # A loop, and layers that a graph does not name.
+    sequences = models.RNG.normal(size=(4, 5, 3)).astype("float32")
+    model = keras.Sequential([keras.Input((5, 3)), keras.layers.LSTM(4), keras.layers.Dense(2)])
+    artifact = convert(model, calibration_data=sequences)
+    (tmp_path / "artifact.pickle").write_bytes(pickle.dumps((artifact, sequences)))
+    code = (
+        "import pickle, sys\n"
+        "with open(sys.argv[1], 'rb') as file: artifact, rows = pickle.load(file)\n"
+        "assert artifact.verify(rows)\n"
+        "print(artifact.predict(rows).tolist())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "artifact.pickle"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == artifact.predict(sequences).tolist()
 
 
 def test_saved_files_are_the_artifact(artifact, tmp_path):

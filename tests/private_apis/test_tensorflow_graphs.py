@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from dart_keras.private_apis import compiling_with_xla, freeze
+from dart_keras.private_apis import add_functions, compiling_with_xla, freeze
 
 
 class Recorder(keras.layers.Layer):
@@ -59,6 +59,39 @@ def test_loops_stay_loops():
     frozen = freeze(tf.function(count).get_concrete_function(tf.TensorSpec((2,))))
     kinds = {operation.type for operation in frozen.graph.get_operations()}
     assert kinds & {"While", "StatelessWhile"}
+
+
+def test_functions_of_a_graph_are_added_under_names_of_their_own():
+    def step(y):
+        [z] = tf.while_loop(lambda z: z[0] < 3, lambda z: (z + 1,), (y,))
+        return (y + z,)
+
+    def count(x):
+        return tf.while_loop(lambda y: tf.reduce_sum(y) < 9, step, (x,))
+
+    spec = tf.TensorSpec((2,))
+    frozen = freeze(tf.function(count).get_concrete_function(spec))
+    content, names, results = frozen.graph.as_graph_def().SerializeToString(), set(), []
+    for _ in range(2):
+        graph = tf.compat.v1.GraphDef.FromString(content)
+        before = {each.signature.name for each in graph.library.function}
+        add_functions(graph)
+        names |= {each.signature.name for each in graph.library.function} - before
+        # Also where the functions of the process that wrote it are not known.
+        assert not any(f'"{name}"' in str(graph) for name in before)
+        results.append(_imported(graph, frozen, spec)(tf.ones(2)))
+    # The condition and the body of either loop, twice.
+    assert len(names) == 8
+    for [result] in results:
+        np.testing.assert_array_equal(result, frozen(tf.ones(2))[0])
+
+
+def _imported(graph, function, spec):
+    def infer(x):
+        given, outputs = {function.inputs[0].name: x}, [function.outputs[0].name]
+        return tf.graph_util.import_graph_def(graph, given, outputs, name="")
+
+    return tf.function(infer, autograph=False).get_concrete_function(spec)
 
 
 def test_custom_gradients_are_dropped():

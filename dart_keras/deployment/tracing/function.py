@@ -13,7 +13,7 @@ from dart_keras.deployment.tracing.activations import in_bounded_form
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.private_apis import flatten_layers, freeze
+from dart_keras.private_apis import add_functions, flatten_layers, freeze
 from dart_keras.tensor_train.core_bases import balanced, rotated
 from dart_keras.utils.output_agreement import output_names
 from dart_keras.utils.quiet import quiet
@@ -63,6 +63,42 @@ class Exported:
         """Return the paths of the layers that made TensorFlow operations of these types."""
         names = [op.name for op in self.function.graph.get_operations() if op.type in kinds]
         return [path for path in map(self.layer_of, names) if path]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to pickle and copy it, with neither the model nor TensorFlow's objects."""
+        graph, structure = self.function.graph.as_graph_def(), self.signature.structure
+        signature = {
+            "inputs": self.signature.inputs,
+            "id_bound": self.signature.id_bound,
+            # Of a dict, all that its reader needs is the keys.
+            "structure": dict.fromkeys(structure) if isinstance(structure, dict) else None,
+        }
+        names = [[t.name for t in each] for each in (self.function.inputs, self.function.outputs)]
+        parts = (graph.SerializeToString(), *names, signature, self.output_names, self.scopes)
+        return _restored, parts
+
+
+def _restored(
+    graph_bytes: bytes,
+    inputs: list[str],
+    outputs: list[str],
+    signature: dict[str, Any],
+    output_names: tuple[str, ...],
+    scopes: dict[str, str],
+) -> Exported:
+    import tensorflow as tf
+
+    graph = tf.compat.v1.GraphDef.FromString(graph_bytes)
+    add_functions(graph)
+
+    def infer(*tensors: Any) -> list[Any]:
+        given = dict(zip(inputs, tensors, strict=True))
+        return tf.graph_util.import_graph_def(graph, given, outputs, name="")
+
+    specs = [tf.TensorSpec((1, *s.shape), s.dtype, name=s.name) for s in signature["inputs"]]
+    function = tf.function(infer, autograph=False).get_concrete_function(*specs)
+    known = ModelSignature(call=lambda values: list(function(*values)), **signature)
+    return Exported(function, known, output_names, scopes)
 
 
 def export(
