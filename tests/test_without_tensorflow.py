@@ -53,6 +53,22 @@ difference = dk.load_model(path).predict(x, verbose=0) - model.predict(x, verbos
 trained = keras.Sequential([keras.Input((16,)), keras.layers.Dense(64), keras.layers.Dense(16)])
 limit = dk.budgets.Parameters(1000)
 small, _ = dk.compression.compress(trained, limit, calibration_data=x)
+stack = [keras.layers.Dense(8), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+stack += [keras.layers.BatchNormalization(), keras.layers.Dense(16, activation="relu")]
+normed = keras.Sequential([keras.Input((16,)), *stack])
+normed.compile("adam", "mse")
+normed.fit(x, y, epochs=2, verbose=0)
+folded = dk.quantization.fold_batch_norm(normed)
+unfolded = normed.predict(x, verbose=0)
+apart = [float(abs(folded.predict(x, verbose=0) - unfolded).max())]
+# Training one must not take the weights of the other.
+from_last = dk.layers.TTDense.from_dense(stack[-1])
+copy = keras.Sequential([keras.Input((8,)), from_last])
+copy.compile("adam", "mse")
+copy.fit(x[:, :8], y, verbose=0)
+folded.compile("adam", "mse")
+folded.fit(x, y, verbose=0)
+apart.append(float(abs(normed.predict(x, verbose=0) - unfolded).max()))
 print(json.dumps({
     "backend": keras.backend.backend(),
     "ranks": [tt.ranks, cut.ranks],
@@ -63,6 +79,7 @@ print(json.dumps({
     "parameters": history.history["parameters"],
     "difference": float(abs(difference).max()),
     "compressed": small.count_params(),
+    "apart": apart,
     "refused": [
         error_of(dk.deployment.convert, model, target="raspberry-pi"),
         error_of(dk.quantization.quantize_aware, model),
@@ -109,6 +126,12 @@ def test_a_model_trains_is_truncated_and_saved(seen):
 
 def test_a_model_is_compressed(seen):
     assert seen["compressed"] <= 1000
+
+
+def test_copies_are_the_same_and_of_their_own(seen):
+    of_the_folded, after_training_copies = seen["apart"]
+    assert of_the_folded < 1e-5
+    assert after_training_copies == 0
 
 
 def test_the_rest_says_what_is_missing(seen):

@@ -175,5 +175,6 @@ class TTDense(TTKernelLayer):
         tt = cls(layer.units, ranks, input_modes, output_modes, **arguments)
         tt.build((None, layer.kernel.shape[0]))
         if layer.use_bias:
-            tt.bias.assign(layer.bias)
+            # A copy: JAX shares an array that is assigned.
+            tt.bias.assign(keras.ops.copy(layer.bias))
         return tt

@@ -252,7 +252,8 @@ class TTEinsumDense(TTKernelLayer):
         tt = cls(layer.equation, shape, ranks, input_modes, output_modes, **arguments)
         tt.build(layer.get_build_config()["input_shape"])
         if layer.bias is not None:
-            tt.bias.assign(layer.bias)
+            # A copy: JAX shares an array that is assigned.
+            tt.bias.assign(keras.ops.copy(layer.bias))
         return tt
 
 

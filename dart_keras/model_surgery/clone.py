@@ -1,5 +1,6 @@
 import tempfile
 import warnings
+from typing import Any
 
 import keras
 
@@ -47,7 +48,7 @@ def copy_model(model: keras.Model) -> tuple[keras.Model, dict[int, keras.Layer]]
     if [v.shape for v in model.variables] != [v.shape for v in copy.variables]:
         raise _not_rebuilt(model)
     for before, after in zip(model.variables, copy.variables, strict=True):
-        after.assign(before)
+        after.assign(_own(before))
     for old, new in pairs:
         _copy_other_state(old, new)
     return copy, copies
@@ -79,16 +80,21 @@ def states_of(layer: keras.Layer) -> list[keras.Variable]:
 
 def _copy_other_state(old: keras.Layer, new: keras.Layer) -> None:
     for before, after in zip(states_of(old), states_of(new), strict=True):
-        after.assign(before)
+        after.assign(_own(before))
     # What is no variable: vocabularies, and what layers work out when their weights are loaded.
     store: dict = {}
     old.save_own_variables(store)
     if store:
-        new.load_own_variables(store)
+        new.load_own_variables({name: _own(value) for name, value in store.items()})
     if hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)
             new.load_assets(folder)
+
+
+def _own(value: Any) -> Any:
+    # JAX shares an array that is assigned, and training ends the life of those that it was given.
+    return keras.ops.copy(value) if isinstance(value, keras.Variable) else value
 
 
 def _not_rebuilt(layer: keras.Layer) -> ValueError:
