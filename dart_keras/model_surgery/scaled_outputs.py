@@ -38,10 +38,14 @@ def can_scale_channels(layer: Any) -> bool:
         and layer.built
         and layer.activation is keras.activations.linear
         and getattr(layer, "data_format", "channels_last") == "channels_last"
-        # Its weights are codes, or not all of them.
-        and getattr(layer, "quantization_mode", None) is None
-        and not getattr(layer, "lora_enabled", False)
+        and has_plain_weights(layer)
     )
+
+
+def has_plain_weights(layer: Any) -> bool:
+    """Return whether the weights of a layer are numbers, and all of them."""
+    is_quantized = getattr(layer, "quantization_mode", None) is not None
+    return not is_quantized and not getattr(layer, "lora_enabled", False)
 
 
 def scale_channels(layer: Any, scale: np.ndarray, shift: np.ndarray) -> keras.Layer:
@@ -55,24 +59,36 @@ def scale_channels(layer: Any, scale: np.ndarray, shift: np.ndarray) -> keras.La
     Returns:
         A built layer of the same class and config, with a bias.
     """
-    new = type(layer).from_config({**layer.get_config(), "use_bias": True})
-    new.build(layer.get_build_config()["input_shape"])
     factors = scale
     if isinstance(layer, _DEPTHWISE):
         factors = scale.reshape(layer.kernel.shape[-2:])
     elif isinstance(layer, _TRANSPOSED):
         factors = scale[:, None]
-    bias = _values(layer.bias) if layer.use_bias else 0.0
-    changed = {
-        _KERNELS[type(layer)]: _values(getattr(layer, _KERNELS[type(layer)])) * factors,
-        "bias": bias * scale + shift,
-    }
+    name = _KERNELS[type(layer)]
+    changed = {name: in_float64(getattr(layer, name)) * factors}
     if isinstance(layer, layers.SeparableConv1D | layers.SeparableConv2D):
-        changed["depthwise_kernel"] = _values(layer.depthwise_kernel)
-    for name, value in changed.items():
+        changed["depthwise_kernel"] = in_float64(layer.depthwise_kernel)
+    return layer_like(layer, changed | {"bias": bias_of(layer) * scale + shift})
+
+
+def layer_like(layer: Any, weights: dict[str, np.ndarray]) -> Any:
+    """Return a built layer of the same class and config with a bias and other weights.
+
+    Args:
+        layer: The layer. It is left as it is.
+        weights: All weights, by the names of the attributes that hold them.
+    """
+    new = type(layer).from_config({**layer.get_config(), "use_bias": True})
+    new.build(layer.get_build_config()["input_shape"])
+    for name, value in weights.items():
         getattr(new, name).assign(value)
     new.trainable = layer.trainable
     return new
+
+
+def bias_of(layer: Any) -> Any:
+    """Return the bias of a layer in float64, zero if it has none."""
+    return in_float64(layer.bias) if layer.use_bias else 0.0
 
 
 def channel_scaling(norm: Any, scale: np.ndarray, shift: np.ndarray) -> ChannelScaling:
@@ -91,5 +107,6 @@ def channel_scaling(norm: Any, scale: np.ndarray, shift: np.ndarray) -> ChannelS
     return scaling
 
 
-def _values(variable: Any) -> np.ndarray:
+def in_float64(variable: Any) -> np.ndarray:
+    """Return the elements of a variable in float64."""
     return np.asarray(ops.convert_to_numpy(variable), np.float64)

@@ -4,7 +4,9 @@ from typing import Any
 import keras
 
 from dart_keras.model_surgery.batch_norm import foldable_norms, placeholder_for, scale_and_shift
+from dart_keras.model_surgery.links import links
 from dart_keras.model_surgery.replace import layers_with_paths, replace_layers
+from dart_keras.model_surgery.scaled_inputs import scale_inputs, scaling_reader
 from dart_keras.model_surgery.scaled_outputs import (
     can_scale_channels,
     channel_scaling,
@@ -18,8 +20,9 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     A `BatchNormalization` directly after a `Dense` or a convolution without an activation goes into
     its weights (Jacob et al. 2018, "Quantization and training of neural networks for efficient
     integer-arithmetic-only inference", section 3.2); a layer that does nothing takes its place.
-    Any other, for instance one after an activation, becomes a depthwise convolution of one pixel
-    that scales and shifts each channel.
+    One after an activation goes into the weights after it: those of a `Dense`, also after a
+    `Flatten` or a global average, or of a convolution without padding. Any other becomes a
+    depthwise convolution of one pixel that scales and shifts each channel.
 
     `quantize_aware` does it by itself. Files do not need it: TensorFlow's converter folds, too. The
     outputs are those of `model(x, training=False)`; in `fit` the copy has no batch statistics.
@@ -59,11 +62,16 @@ def with_norms_folded(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
         replacements[k] = scale_channels(paths[k][1], *scale_and_shift(norm))
         replacements[id(norm)] = placeholder_for(norm)
     kept: dict[str, str] = {}
+    after = {id(link.layer): link for link in links(model)}
     for k, (path, layer) in paths.items():
         if k in replacements or not isinstance(layer, keras.layers.BatchNormalization):
             continue
         if (reason := _reason_to_keep(layer)) is not None:
             kept[path] = reason
+        elif k in after and (reader := scaling_reader(after[k], after)) is not None:
+            present = replacements.get(id(reader), reader)
+            replacements[id(reader)] = scale_inputs(present, *scale_and_shift(layer))
+            replacements[k] = placeholder_for(layer)
         else:
             replacements[k] = channel_scaling(layer, *scale_and_shift(layer))
     return replace_layers(model, lambda layer: replacements.get(id(layer))), kept

@@ -29,8 +29,22 @@ def mobile(inputs=None):
     return keras.Model(inputs, norm(layers.Dense(4)(x)))
 
 
+def before_products():
+    """Normalizations after activations that the next weights can do."""
+    inputs = keras.Input((8, 8, 3))
+    x = norm(layers.Conv2D(6, 3, activation="relu")(inputs))
+    x = norm(norm(layers.Conv2D(5, 3, strides=2, use_bias=False)(x)))
+    x = norm(layers.Conv2D(4, 1, padding="same", activation="gelu")(x))
+    y = layers.Dense(3, "tanh", use_bias=False)(layers.Flatten()(x))
+    x = layers.Dense(4)(norm(layers.Activation("relu")(layers.Dense(4)(norm(y)))))
+    z = layers.GlobalAveragePooling2D()(
+        norm(layers.Activation("relu")(layers.Conv2D(4, 2)(inputs)))
+    )
+    return keras.Model(inputs, layers.Add()([norm(layers.Dense(4)(z)), x]))
+
+
 def after_activations():
-    """Normalizations that only a layer of their own can stand for."""
+    """Normalizations most of which only a layer of their own can stand for."""
     inputs = keras.Input((8, 8, 3))
     x = norm(layers.Conv2D(6, 3, padding="same", activation="relu")(norm(inputs)))
     x = layers.MaxPooling2D(2)(norm(layers.Activation("tanh")(layers.Conv2D(6, 3)(x))))
@@ -88,7 +102,8 @@ def randomized(model):
     ("build", "placeholders"),
     [
         (mobile, 4),
-        (after_activations, 0),
+        (before_products, 8),
+        (after_activations, 1),
         (nested, 1),
         (after_tt_layers, 1),
         (after_a_mask, 1),
