@@ -12,6 +12,7 @@ FILES = (
     "layers/test_resizing.py",
     "layers/test_saving.py",
     "layers/test_torch_parameters.py",
+    "private_apis/test_compiled_steps.py",
     "private_apis/test_keras_variables.py",
     "private_apis/test_keras_weight_files.py",
 )

@@ -1,6 +1,6 @@
 """Layers with the cores of a TT matrix: their variables, ranks and rank gates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ from dart_keras.layers.rank_gates import RankGates
 from dart_keras.private_apis import (
     changing_state,
     note_calling_model,
+    note_compiling_function,
     remove_sublayer,
     replace_variables,
 )
@@ -30,6 +31,7 @@ class CoreLayer(keras.layers.Layer):
         matrix_shape: Shape (N, M) of the matrix without padding, once the layer is built.
         rank_gates: Rank gates, or `None`.
         ranks_fixed: Whether the ranks are final.
+        resize_callbacks: The functions given to `on_resize`.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class CoreLayer(keras.layers.Layer):
         self.contraction = "auto"
         self.warned_of_slowness = False
         self.rank_gates: RankGates | None = None
+        self.resize_callbacks: tuple[Callable[[CoreLayer], Any], ...] = ()
         self._cores: list[keras.Variable] = []
         self.matrix_shape: Any = None  # (N, M) once the layer is built
 
@@ -142,6 +145,7 @@ class CoreLayer(keras.layers.Layer):
             training: Whether rank gates draw ranks.
         """
         note_calling_model(self)
+        note_compiling_function(self, self._cores[0])
         cores = [ops.cast(core, self.compute_dtype) for core in self._cores]
         return cores if self.rank_gates is None else self.rank_gates(cores, training=training)
 
@@ -162,6 +166,27 @@ class CoreLayer(keras.layers.Layer):
             self._drop_rank_gates()
             self.add_rank_gates(gates.resized(self._ranks))
         return self.cores
+
+    def on_resize(self, callback: Callable[[Any], Any]) -> None:
+        """Call a function whenever the layer's cores have been replaced by others.
+
+        That is, after `truncate`, after a cut by `RankDiscretization` and after weights of other
+        ranks have been loaded. Models are adapted by then. Training loops of your own make there
+        what holds the variables of the layer: a `tf.function`, the arrays of a loop in JAX, an
+        optimizer of PyTorch.
+
+        Args:
+            callback: A function of the layer. What it returns is ignored.
+
+        Example:
+            >>> from dart_keras.layers import TTDense
+            >>> layer = TTDense(16, ranks=4)
+            >>> layer.build((None, 16))
+            >>> layer.on_resize(lambda layer: print(layer.ranks))
+            >>> error = layer.truncate(2)
+            (1, 2, 1)
+        """
+        self.resize_callbacks = (*self.resize_callbacks, callback)
 
     def add_rank_gates(self, gates: RankGates) -> None:
         """Let trainable gates choose the ranks, until `forget_adaptation`.

@@ -1,5 +1,6 @@
 """Replace the cores of layers by cores of other ranks, with all state that depends on them."""
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from dart_keras.layers.core_layer import CoreLayer
 from dart_keras.private_apis import (
     Carry,
     VariableReplacement,
+    forget_compiled_functions,
     known_variables,
     owners_of,
     read_state_back,
@@ -41,7 +43,8 @@ class Resizing:
 def resize(resizings: Sequence[Resizing]) -> None:
     """Replace cores of layers, and adapt their models' optimizers and compiled functions.
 
-    Works between two steps of a running `fit`, from a callback.
+    Works between two steps of a running `fit`, from a callback. Functions that the user has
+    compiled cannot be adapted: a warning says so, unless the layer's `on_resize` tells the user.
     """
     models = {id(m): m for each in resizings for m in owners_of(each.layer)}
     for model in models.values():
@@ -64,6 +67,19 @@ def resize(resizings: Sequence[Resizing]) -> None:
     removed = {id(v) for v in before} - {id(v) for each in resizings for v in each.layer.variables}
     for model in models.values():
         update_owner(model, replacements, removed)
+    layers = [each.layer for each in resizings]
+    held = [layer.name for layer in layers if forget_compiled_functions(layer)]
+    told = [layer.name for layer in layers if layer.resize_callbacks]
+    if untold := [name for name in held if name not in told]:
+        warnings.warn(
+            f"The layers {untold} have other cores now. A function that you have compiled "
+            "(`tf.function`, `jax.jit`) has used the former ones and goes on with them. Make it "
+            "again before its next step; `layer.on_resize` tells when, in place of this warning.",
+            stacklevel=3,
+        )
+    for layer in layers:
+        for callback in layer.resize_callbacks:
+            callback(layer)
 
 
 def update_owner(

@@ -3,6 +3,10 @@
 Nothing else in the package touches any. tests/private_apis/ notices when one of them changes.
 """
 
+from dart_keras.private_apis.compiled_steps import (
+    forget_compiled_functions,
+    note_compiling_function,
+)
 from dart_keras.private_apis.flatbuffers_builder import deduplicating_builder
 from dart_keras.private_apis.keras_graph_runs import GraphRun, can_be_stepped
 from dart_keras.private_apis.keras_layers import (
@@ -66,6 +70,7 @@ __all__ = [
     "deduplicating_builder",
     "describes_its_layers",
     "flatten_layers",
+    "forget_compiled_functions",
     "freeze",
     "input_structure",
     "is_looked_up",
@@ -75,6 +80,7 @@ __all__ = [
     "measure_ranges",
     "nodes_of",
     "note_calling_model",
+    "note_compiling_function",
     "owners_of",
     "quantize",
     "read_state_back",

@@ -1,4 +1,5 @@
 import gc
+import warnings
 import weakref
 
 import keras
@@ -216,3 +217,80 @@ def test_gates_added_to_a_frozen_layer_are_frozen():
     assert not any("logits" in v.path for v in model.trainable_variables)
     layer.trainable = True
     assert any("logits" in v.path for v in model.trainable_variables)
+
+
+@pytest.fixture
+def step_of():
+    """A function from a model to a step that is compiled by the user."""
+
+    def make(model):
+        if keras.backend.backend() == "jax":
+            import jax
+
+            step = jax.jit(lambda values: model.stateless_call(values, [], X)[0])
+            return lambda: step([v.value for v in model.trainable_variables])
+        tf = pytest.importorskip("tensorflow")
+        return tf.function(lambda: model(X, training=True))
+
+    if keras.backend.backend() == "torch":
+        pytest.skip("PyTorch compiles functions again by itself")
+    return make
+
+
+def test_a_function_that_goes_on_with_the_former_cores_is_warned_of(step_of):
+    model = model_with()
+    step = step_of(model)
+    step()
+    with pytest.warns(UserWarning, match=r"layers \['a'\] have other cores .*`layer.on_resize`"):
+        model.get_layer("a").truncate(2)
+    step = step_of(model)
+    step()
+    with pytest.warns(UserWarning, match=r"layers \['a', 'b'\] have other cores"):
+        resize([cut_of(layer, 1) for layer in model.layers])
+
+
+def cuts_without_warning(layer, rank):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        layer.truncate(rank)
+    return not [w for w in seen if "other cores" in str(w.message)]
+
+
+def test_nobody_is_warned_who_is_told_or_has_compiled_nothing(step_of):
+    model = model_with()
+    model.predict(X, verbose=0)
+    layer = model.get_layer("a")
+    assert cuts_without_warning(layer, 5)
+    layer.on_resize(lambda layer: None)
+    step = step_of(model)
+    step()
+    assert cuts_without_warning(layer, 4)
+
+
+def test_callbacks_are_called_once_everything_is_adapted(tmp_path):
+    model = model_with()
+    layer = model.get_layer("a")
+    seen = []
+    layer.on_resize(lambda layer: seen.append((layer.ranks, model.train_on_batch(X, X))))
+    layer.on_resize(seen.append)
+    layer.truncate(2)
+    assert seen[0][0] == (1, 2, 1)
+    assert seen[1] is layer
+    model.get_layer("b").truncate(2)
+    assert len(seen) == 2
+    model.save_weights(tmp_path / "model.weights.h5")
+    layer.truncate(1)
+    model.load_weights(tmp_path / "model.weights.h5")
+    assert [ranks for ranks, _ in seen[::2]] == [(1, 2, 1), (1, 1, 1), (1, 2, 1)]
+
+
+def test_models_with_callbacks_can_be_saved_and_copied(tmp_path):
+    model = model_with()
+    layer = model.get_layer("a")
+    layer.on_resize(print)
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").get_layer("a").ranks == layer.ranks
+    assert keras.models.clone_model(model).get_layer("a").resize_callbacks == ()
+    if keras.backend.backend() == "tensorflow":
+        model.export(tmp_path / "exported", verbose=False)
+        assert cuts_without_warning(layer, 2)
