@@ -17,7 +17,8 @@ class RankGates(keras.layers.Layer):
     Every bond has one logit for each rank from 1 to its full rank. In training a rank is drawn by
     the straight-through Gumbel-Softmax estimator (Jang, Gu and Poole 2017, sections 2.1 and 2.2):
     the forward pass uses only the slices of the drawn rank, and the gradient is that of the soft
-    masks. Outside training the likeliest rank is used.
+    masks. Outside training the likeliest rank is used. Logits, masks and cost are float32
+    under every dtype policy: half precision rounds their small changes away.
 
     `dart_keras.selection.GumbelSoftmax` adds this layer to the layers whose ranks it chooses.
 
@@ -43,7 +44,8 @@ class RankGates(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # No automatic casts: the cores keep their dtype, and the variables are not read in theirs.
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.ranks = tuple(ranks)
         self.input_modes = tuple(input_modes)
         self.output_modes = tuple(output_modes)
@@ -70,21 +72,29 @@ class RankGates(keras.layers.Layer):
     def call(self, cores: Sequence[Any], training: bool | None = None) -> list[Any]:
         """Return the cores with zeros beyond the drawn (training) or likeliest ranks."""
         if training:
-            self.add_loss(self.strength * self._cost())
+            self.add_loss(self.penalty())
         gated = list(cores)
         for bond, logits in enumerate(self.logits):
             mask = self._drawn_mask(logits) if training else self._likeliest_mask(logits)
             gated[bond] = gated[bond] * ops.cast(mask, gated[bond].dtype)
         return gated
 
+    def penalty(self) -> Any:
+        """Return what the gates add to the loss in training, a scalar tensor."""
+        return self.strength * self._cost()
+
     def resized(self, ranks: Sequence[int]) -> "RankGates":
-        """Return built gates for other ranks, with the logits of the ranks that remain."""
+        """Return built gates for other ranks, with the logits of the ranks that remain.
+
+        They go on drawing where these stop.
+        """
         gates = RankGates.from_config({**self.get_config(), "ranks": tuple(ranks)})
         gates.build()
         for old, new in zip(self.logits, gates.logits, strict=True):
             kept = ops.convert_to_numpy(old)[: new.shape[0]]
             new.assign(np.pad(kept, (0, new.shape[0] - len(kept))))
         gates.temperature.assign(self.temperature)
+        gates.seed_generator.state.assign(self.seed_generator.state)
         return gates
 
     def selected_ranks(self) -> tuple[int, ...]:
@@ -108,7 +118,9 @@ class RankGates(keras.layers.Layer):
         return expected
 
     def _drawn_mask(self, logits: Any) -> Any:
-        uniform = keras.random.uniform(ops.shape(logits), 1e-6, 1 - 1e-6, seed=self.seed_generator)
+        uniform = keras.random.uniform(
+            ops.shape(logits), 1e-6, 1 - 1e-6, dtype="float32", seed=self.seed_generator
+        )
         noisy = (ops.convert_to_tensor(logits) - ops.log(-ops.log(uniform))) / self.temperature
         soft = _keeps(ops.softmax(noisy))
         hard = _keeps(ops.one_hot(ops.argmax(noisy), logits.shape[0], dtype=soft.dtype))
@@ -124,6 +136,20 @@ class RankGates(keras.layers.Layer):
         full = count_parameters(self.input_modes, self.output_modes, self.ranks)
         kept = count_parameters(self.input_modes, self.output_modes, (1, *expected, 1))
         return kept / full
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the variables, and where the draws are, so that a resumed training goes on there."""
+        super().save_own_variables(store)
+        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load what `save_own_variables` saved."""
+        saved = {name: store[name] for name in store.keys()}  # noqa: SIM118 - Keras's store
+        # Files of earlier versions have none.
+        seed_state = saved.pop("seed_state", None)
+        super().load_own_variables(saved)
+        if seed_state is not None:
+            self.seed_generator.state.assign(seed_state)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; a cost function must be a Keras serializable."""

@@ -127,6 +127,31 @@ def test_config():
     assert draws[0] == draws[1]
 
 
+def test_gates_of_other_ranks_go_on_drawing():
+    gates = built()
+    gates(ones(), training=True)
+    state = np.array(gates.seed_generator.state)
+    np.testing.assert_array_equal(gates.resized(RANKS).seed_generator.state, state)
+
+
+def test_saved_gates_go_on_drawing():
+    gates, again, store = built(seed=None), built(seed=None), {}
+    gates(ones(), training=True)
+    gates.save_own_variables(store)
+    again.load_own_variables(store)
+    draws = [[kept(g(ones(), training=True)) for _ in range(5)] for g in (gates, again)]
+    assert draws[0] == draws[1]
+
+
+def test_variables_of_an_earlier_version_are_loaded_without_the_seed():
+    gates, again, store = built(seed=1), built(seed=2), {}
+    gates.logits[0].assign([1, 2, 3, 4, 5])
+    gates.save_own_variables(store)
+    del store["seed_state"]
+    again.load_own_variables(store)
+    np.testing.assert_array_equal(again.logits[0], [1, 2, 3, 4, 5])
+
+
 def test_temperature_is_not_trainable():
     gates = built()
     assert [v.name for v in gates.trainable_variables] == ["logits_1", "logits_2"]

@@ -2,7 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from dart_keras.layers import TTDense
+from dart_keras.callbacks import RankDiscretization
+from dart_keras.layers import TTDense, TTEmbedding
+from dart_keras.regularizers import NuclearNorm
 from dart_keras.selection import GumbelSoftmax
 from tests.selection.models import select
 
@@ -76,6 +78,41 @@ def test_selected_ranks_are_the_likeliest_and_those_of_the_matrix_that_inference
         assert layer.truncate(ranks) < 1e-6
         layer.forget_adaptation()
     np.testing.assert_allclose(model.predict(X, verbose=0), before, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
+def test_gates_are_float32_under_every_policy(policy):
+    ids = np.arange(32).reshape(8, 4) % 16
+    arguments = {"ranks": 4, "input_modes": (4, 4), "output_modes": (4, 4), "dtype": policy}
+    model = keras.Sequential(
+        [
+            keras.Input((4,), dtype="int32"),
+            TTEmbedding(16, 16, name="table", **arguments),
+            TTDense(16, rank_regularizer=NuclearNorm(0.1), name="dense", **arguments),
+        ]
+    )
+    # Adam's epsilon is zero in float16, whatever the layers are.
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    cut = RankDiscretization(GumbelSoftmax(strength=0.5, seed=0), epoch=2)
+    logits, costs = [], []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch < 2:
+                gates = [layer.rank_gates for layer in self.model.layers]
+                assert {v.dtype for each in gates for v in each.weights} == {"float32"}
+                logits.append(np.concatenate([v.numpy() for g in gates for v in g.logits]))
+                costs.append(gates[0].penalty())
+
+    history = model.fit(
+        ids, np.ones((8, 4, 16)), epochs=3, batch_size=4, verbose=0, callbacks=[cut, Watch()]
+    )
+    assert np.all(np.isfinite(history.history["loss"]))
+    # The cost moves the logits, also where half precision would round its small steps away.
+    assert np.all(np.abs(logits[0]) > 0)
+    assert {keras.backend.standardize_dtype(cost.dtype) for cost in costs} == {"float32"}
+    assert keras.backend.standardize_dtype(model(ids).dtype) == policy.removeprefix("mixed_")
+    assert all(layer.ranks_fixed for layer in model.layers)
 
 
 def test_layers_without_gates_are_refused():
