@@ -57,10 +57,13 @@ def _frozen() -> Generator[None, None, None]:
 # and files, from the folder of the tests; all their tests have the mark `slow`.
 SLOW = (
     "benchmarks",
+    "callbacks/test_callback_order.py",
     "callbacks/test_on_other_backends.py",
     "callbacks/test_rank_discretization.py",
     "callbacks/test_rank_monitor.py",
+    "callbacks/test_rank_penalty.py",
     "callbacks/test_resuming.py",
+    "callbacks/test_truncation_warnings.py",
     "cli/test_compress_command.py",
     "cli/test_convert_command.py",
     "cli/test_main.py",

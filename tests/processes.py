@@ -57,10 +57,12 @@ def check_same(seen, expected):
     assert set(seen["logs"]) == set(expected["logs"])
     for name, values in seen["logs"].items():
         exact = name == "parameters" or ("_rank_" in name and "effective" not in name)
+        # Before the first step of a subclassed model, only TensorFlow has no penalty to measure.
+        is_estimated = name in ("rank_penalty", "data_loss")
         np.testing.assert_allclose(
             values,
             expected["logs"][name][-len(values) :],
-            rtol=0 if exact else 1e-4,
+            rtol=0 if exact else 0.05 if is_estimated else 1e-4,
             err_msg=name,
         )
     np.testing.assert_allclose(seen["loss"], expected["loss"], rtol=1e-4)

@@ -1,20 +1,24 @@
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
 from dart_keras.budgets import Budget
-from dart_keras.callbacks.convergence import Convergence
+from dart_keras.callbacks.callback_order import warn_of_readers_before
+from dart_keras.callbacks.rank_penalty import RankPenalty
+from dart_keras.callbacks.truncation import truncate_layers
+from dart_keras.callbacks.truncation_times import TruncationTimes
+from dart_keras.callbacks.truncation_warnings import TruncationWarnings
 from dart_keras.callbacks.tt_layers import tt_layers_of
 from dart_keras.distribution.replicas import as_on_chief
-from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.private_apis import add_owner
+from dart_keras.private_apis import add_owner, callbacks_beside
 from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.selection import Selection
-from dart_keras.utils.argument_checks import is_integer
 from dart_keras.utils.representation import call_repr
+
+# The names of what it logs, besides the ranks.
+_LOGGED = r"rank_penalty|(val_)?data_loss|parameters|.*(?<!_effective)_rank_\d+"
 
 
 class RankDiscretization(keras.callbacks.Callback):
@@ -30,10 +34,15 @@ class RankDiscretization(keras.callbacks.Callback):
     A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
     file; layers whose ranks are final are left alone. With `when="converged"`, keep `get_state()`
     beside the weights and give it to `set_state` when training resumes; otherwise the epochs with
-    stable ranks are counted anew.
+    stable ranks are counted anew. Layers that are frozen when a cut is due are left alone, too.
 
     The logs get `<layer>_rank_<bond>` for every bond and `parameters`, of the model that the epoch
-    trained. Put the callback before those that write logs.
+    trained; `rank_penalty`, what regularizers and gates have added to the loss on average; and the
+    losses without it, `data_loss` and `val_data_loss`. Put the callback before those that read
+    logs.
+
+    What looks wrong is a warning, once in a training: a cut that removes nothing, leaves rank 1
+    alone or ruins the loss, ranks that nothing has weakened, no training after the cut.
 
     Args:
         selection: Which ranks to keep: a budget of `dart_keras.budgets`, or a
@@ -61,6 +70,7 @@ class RankDiscretization(keras.callbacks.Callback):
             that is not named goes on comparing with the larger model: the smaller one may be
             stopped too early or never be saved. `best` becomes their `baseline`, `None` where they
             have none, and their `on_train_begin` is called.
+        include_frozen: Whether layers with `trainable=False` are truncated, too.
 
     Attributes:
         cuts: One dictionary a cut: `epoch`, `ranks` before and after by layer name, `error` (the
@@ -95,25 +105,10 @@ class RankDiscretization(keras.callbacks.Callback):
         tolerance: float = 0.01,
         calibration_data: Any = None,
         restarts: Sequence[keras.callbacks.Callback] = (),
+        include_frozen: bool = False,
     ) -> None:
         super().__init__()
-        epochs: list[Any] = list(epoch) if isinstance(epoch, Sequence) else [epoch]
-        if epoch is not None and not (epochs and all(is_integer(e) and e >= 1 for e in epochs)):
-            raise ValueError(
-                "Expected `epoch` to be a positive integer or a sequence of them. "
-                f"Received: epoch={epoch!r}"
-            )
-        if when not in (None, "converged"):
-            raise ValueError(f"Expected `when` to be 'converged' or None. Received: when={when!r}")
-        if epoch is None and when is None:
-            raise ValueError(
-                "Expected `epoch`, `when='converged'` or both. Received: epoch=None, when=None"
-            )
-        if not is_integer(patience) or patience < 1 or not tolerance >= 0:
-            raise ValueError(
-                "Expected `patience` to be a positive integer and `tolerance` at least 0. "
-                f"Received: patience={patience!r}, tolerance={tolerance!r}"
-            )
+        self._times = TruncationTimes(epoch, when, patience, tolerance)
         if isinstance(calibration_data, Iterator):
             raise ValueError(
                 "Expected `calibration_data` that can be gone through again and again, such as a "
@@ -128,12 +123,11 @@ class RankDiscretization(keras.callbacks.Callback):
         self.selection = selection_for(selection)
         self.calibration_data = calibration_data
         self.restarts = list(restarts)
-        self.epochs: list[int] = sorted(e for e in epochs if e is not None)
-        self.when = when
+        self.include_frozen = include_frozen
+        self.epochs, self.when = self._times.epochs, when
         self.cuts: list[dict[str, Any]] = []
-        self._convergence = Convergence(patience, tolerance)
-        self._converged = False
         self._epochs_done = 0
+        self._penalty = RankPenalty()
 
     def __repr__(self) -> str:
         return call_repr(self, selection=self.selection, epoch=self.epochs or None, when=self.when)
@@ -141,16 +135,18 @@ class RankDiscretization(keras.callbacks.Callback):
     def set_model(self, model: keras.Model) -> None:
         """Prepare the layers, before any callback can restore weights into them."""
         super().set_model(model)
-        self._convergence.restart()
-        self._converged = False
+        self._times.restart()
         self._epochs_done = 0
+        self._penalty = RankPenalty()
         self._layers = tt_layers_of(model, self)
         for layer in self._layers:
             add_owner(layer, model)
-        self.selection.begin(model, self._open_layers(), self.calibration_data)
+        self._warnings = TruncationWarnings(self.selection)
+        self._were_open = bool(self._open_layers())
+        self._begin_selection()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Check that the callbacks that restart take part in the training.
+        """Check the callbacks beside this one, the epochs of `fit`, and which layers are cut.
 
         Raises:
             ValueError: If one of them has not got the model that is trained.
@@ -161,6 +157,13 @@ class RankDiscretization(keras.callbacks.Callback):
                     "Expected `restarts` to hold callbacks of the same `fit`: give it to the "
                     f"`callbacks` of `fit`, too. Received: {other!r}, which has not got the model"
                 )
+        warn_of_readers_before(self, _LOGGED)
+        closed = [layer for layer in self._layers if not (self.include_frozen or layer.trainable)]
+        frozen = [layer.name for layer in closed if not layer.ranks_fixed]
+        self._warnings.begin_training(frozen, self._were_open)
+        planned = (self.params or {}).get("epochs")
+        if self.when is None and planned is not None and self._open_layers():
+            self._warnings.compare_epochs(self.epochs[-1], planned)
 
     def get_state(self) -> dict[str, Any]:
         """Return the cuts made and how long ranks have been stable, as a JSON-serializable dict.
@@ -171,8 +174,9 @@ class RankDiscretization(keras.callbacks.Callback):
         return {
             "cuts": self.cuts,
             "epochs_done": self._epochs_done,
-            "converged": self._converged,
-            "convergence": self._convergence.get_state(),
+            "converged": self._times.converged,
+            "convergence": self._times.convergence.get_state(),
+            "penalty": self._penalty.get_state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -193,15 +197,26 @@ class RankDiscretization(keras.callbacks.Callback):
             for cut in state["cuts"]
         ]
         self._epochs_done = state["epochs_done"]
-        self._converged = state["converged"]
-        self._convergence.set_state(state["convergence"])
+        self._times.converged = state["converged"]
+        self._times.convergence.set_state(state["convergence"])
+        self._penalty.set_state(state["penalty"])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Cut, if it is time to."""
-        if layers := self._open_layers():
-            if self._is_due(epoch):
+        layers = self._open_layers()
+        self._warnings.begin_epoch(epoch, layers)
+        if layers:
+            if self._times.is_due(epoch):
                 self._cut(epoch, layers)
             self.selection.on_epoch(self._open_layers(), epoch)
+        self._penalty.begin_epoch(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measure the rank penalty, before a few of the steps."""
+        self._penalty.begin_step(self.model, self._layers)
+        if not self._has_begun_built:
+            # The first step has built the model: what is out of reach need not wait for the cut.
+            self._begin_selection()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Log the ranks, and look whether they have stopped moving."""
@@ -211,28 +226,41 @@ class RankDiscretization(keras.callbacks.Callback):
                 for bond, rank in enumerate(layer.ranks[1:-1], start=1):
                     logs[f"{layer.name}_rank_{bond}"] = rank
             logs["parameters"] = self.model.count_params()
+            self._penalty.add_to(logs, self.model, self._layers)
+            self._warnings.end_epoch(epoch, logs.get("data_loss"), logs["rank_penalty"])
         layers = self._open_layers()
         if self.when == "converged" and layers:
-            self._converged = bool(as_on_chief([self.model], self._has_converged(layers)))
+            converged = as_on_chief([self.model], self._has_converged(layers))
+            self._times.converged = bool(converged)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Cut, if it has become time to with the last epoch; warn if no cut was due."""
         layers = self._open_layers()
-        if not layers:
-            return
         # Not the number asked for: another callback may have stopped the training.
-        if self._is_due(self._epochs_done):
+        if layers and self._times.is_due(self._epochs_done):
             self._cut(self._epochs_done, layers)
+            self._warnings.end_with_cut(self._epochs_done)
+        elif layers:
+            stopping = [
+                type(other).__name__
+                for other in callbacks_beside(self)
+                if getattr(other, "stopped_epoch", 0)
+            ]
+            wanted = f"epoch={self.epochs or None}, when={self.when!r}"
+            self._warnings.end_without_cut(self._epochs_done, wanted, stopping)
         else:
-            warnings.warn(
-                "RankDiscretization has made no final cut: training ended before "
-                f"epoch={self.epochs or None}, when={self.when!r} came true. Train for more "
-                "epochs, give a smaller `epoch`, or increase the regularization strength.",
-                stacklevel=2,
-            )
+            self._warnings.end_closed()
+
+    def _begin_selection(self) -> None:
+        self._has_begun_built = all(layer.built for layer in self._layers)
+        self.selection.begin(self.model, self._open_layers(), self.calibration_data)
 
     def _open_layers(self) -> list[TTLayer]:
-        return [layer for layer in self._layers if not layer.ranks_fixed]
+        return [
+            layer
+            for layer in self._layers
+            if not layer.ranks_fixed and (self.include_frozen or layer.trainable)
+        ]
 
     def _has_converged(self, layers: list[TTLayer]) -> bool:
         if not all(layer.is_finite for layer in layers):
@@ -241,57 +269,18 @@ class RankDiscretization(keras.callbacks.Callback):
         selected = self.selection.select(self.model, layers, self.calibration_data)
         # Ranks also rest before a weak regularizer has done anything; that is no reason to cut.
         cuts_some = any(ranks != layer.ranks for ranks, layer in zip(selected, layers, strict=True))
-        at_rest = self._convergence.update(effective, selected)
+        at_rest = self._times.convergence.update(effective, selected)
         return at_rest and cuts_some and self.selection.is_settled(layers)
 
-    def _is_due(self, epoch: int) -> bool:
-        return self._converged or self._is_last(epoch) or epoch in self.epochs
-
-    def _is_last(self, epoch: int) -> bool:
-        # Also where training was resumed beyond the epoch, from weights saved before it.
-        return self._converged or (bool(self.epochs) and epoch >= self.epochs[-1])
-
     def _cut(self, epoch: int, layers: list[TTLayer]) -> None:
-        if names := [layer.name for layer in layers if not layer.is_finite]:
-            raise ValueError(
-                "RankDiscretization expected finite weights to cut. Received: NaN or infinite "
-                f"values in the layers {names}; the model is left as it was"
-            )
-        selected = [
-            tuple(int(rank) for rank in as_on_chief([self.model], ranks))
-            for ranks in self.selection.select(self.model, layers, self.calibration_data)
-        ]
-        for layer, ranks in zip(layers, selected, strict=True):
-            if min(ranks) < 1:
-                raise ValueError(
-                    "RankDiscretization expected to keep a rank of at least 1 at every bond. "
-                    f"Received: ranks={ranks} for layer {layer.name!r}, whose matrix may have "
-                    "become zero under a regularizer that is too strong; the model is left as it "
-                    "was"
-                )
-        plans = [
-            layer.plan_truncation(ranks, fix_ranks=self._is_last(epoch))
-            for layer, ranks in zip(layers, selected, strict=True)
-        ]
-        before = {layer.name: layer.ranks for layer in layers}
-        parameters = self.model.count_params()
-        resize([resizing for resizing, _ in plans])
-        self._convergence.restart()
-        self._converged = False
+        is_last = self._times.is_last(epoch)
+        self._warnings.before_cut(layers, self.cuts)
+        cut = truncate_layers(self.model, layers, self.selection, self.calibration_data, is_last)
+        self._times.restart()
         for other in self.restarts:
             _restart(other)
-        self.cuts.append(
-            {
-                "epoch": epoch,
-                "ranks_before": before,
-                "ranks_after": {layer.name: layer.ranks for layer in layers},
-                "error": {
-                    layer.name: error for layer, (_, error) in zip(layers, plans, strict=True)
-                },
-                "parameters_before": parameters,
-                "parameters_after": self.model.count_params(),
-            }
-        )
+        self.cuts.append({"epoch": epoch, **cut})
+        self._warnings.after_cut(cut, is_last)
 
 
 def _restart(monitor: Any) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from dart_keras.callbacks.callback_order import warn_of_readers_before
 from dart_keras.callbacks.singular_value_plot import draw_singular_values
 from dart_keras.callbacks.tt_layers import tt_layers_of
 from dart_keras.selection.selection import effective_rank
@@ -40,6 +41,10 @@ class RankMonitor(keras.callbacks.Callback):
         super().__init__()
         self.epochs: list[int] = []
         self.singular_values: dict[str, list[np.ndarray]] = {}
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Warn of callbacks that read logs before the ranks are there."""
+        warn_of_readers_before(self, r".*_effective_rank_\d+")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record the singular values."""

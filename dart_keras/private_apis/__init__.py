@@ -8,6 +8,7 @@ from dart_keras.private_apis.compiled_steps import (
     note_compiling_function,
 )
 from dart_keras.private_apis.flatbuffers_builder import deduplicating_builder
+from dart_keras.private_apis.keras_callbacks import callbacks_beside
 from dart_keras.private_apis.keras_graph_runs import GraphRun, can_be_stepped
 from dart_keras.private_apis.keras_layers import (
     flatten_layers,
@@ -62,6 +63,7 @@ __all__ = [
     "VariableReplacement",
     "add_functions",
     "add_owner",
+    "callbacks_beside",
     "can_be_stepped",
     "changing_state",
     "compiled_loss",

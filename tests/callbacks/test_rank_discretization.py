@@ -177,6 +177,22 @@ def test_budget_is_over_the_whole_model():
     assert sum(np.size(core) for layer in model.layers for core in layer.cores) <= 600
 
 
+@pytest.mark.parametrize("is_built", [True, False])
+def test_a_budget_out_of_reach_is_refused_when_training_begins(is_built):
+    model = make_model()
+    if not is_built:
+        model = keras.Sequential([TTDense(64, ranks=8), TTDense(32, ranks=8)])
+        model.compile("adam", "mse")
+    steps = []
+    count = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: steps.append(batch)
+    )
+    with pytest.raises(ValueError, match=r"at least Parameters\(224\)"):
+        fit(model, RankDiscretization(Parameters(200), epoch=6), count, epochs=9)
+    # A model that is not built has no layers to count before its first step.
+    assert len(steps) == (0 if is_built else 1)
+
+
 def test_recorded_error_stays_within_the_tolerance():
     cut = RankDiscretization(RelativeError(0.3), epoch=1)
     fit(make_model(), cut, epochs=2)

@@ -9,7 +9,7 @@ import dart_keras
 ROOT = Path(__file__).parents[2]
 # Methods that Keras calls, and documents.
 KERAS = re.compile(
-    r"on_(epoch|train)_(begin|end)|set_model|build|call|get_config|from_config|compute_\w+|"
+    r"on_(epoch|train|train_batch)_(begin|end)|set_model|build|call|get_config|from_config|compute_\w+|"
     r"(save|load)_own_variables|(get_)?build_(from_)?config"
 )
 

@@ -1,0 +1,58 @@
+from collections.abc import Sequence
+from typing import Any
+
+from dart_keras.callbacks.convergence import Convergence
+from dart_keras.utils.argument_checks import is_integer
+
+
+class TruncationTimes:
+    """When to truncate: after given epochs, or when ranks have come to rest.
+
+    Args:
+        epoch: As for `RankDiscretization`, like all of them.
+        when: As there.
+        patience: As there.
+        tolerance: As there.
+
+    Raises:
+        ValueError: If an argument is not valid.
+    """
+
+    def __init__(
+        self, epoch: int | Sequence[int] | None, when: str | None, patience: int, tolerance: float
+    ) -> None:
+        epochs: list[Any] = list(epoch) if isinstance(epoch, Sequence) else [epoch]
+        if epoch is not None and not (epochs and all(is_integer(e) and e >= 1 for e in epochs)):
+            raise ValueError(
+                "Expected `epoch` to be a positive integer or a sequence of them. "
+                f"Received: epoch={epoch!r}"
+            )
+        if when not in (None, "converged"):
+            raise ValueError(f"Expected `when` to be 'converged' or None. Received: when={when!r}")
+        if epoch is None and when is None:
+            raise ValueError(
+                "Expected `epoch`, `when='converged'` or both. Received: epoch=None, when=None"
+            )
+        if not is_integer(patience) or patience < 1 or not tolerance >= 0:
+            raise ValueError(
+                "Expected `patience` to be a positive integer and `tolerance` at least 0. "
+                f"Received: patience={patience!r}, tolerance={tolerance!r}"
+            )
+        self.epochs: list[int] = sorted(e for e in epochs if e is not None)
+        self.when = when
+        self.convergence = Convergence(patience, tolerance)
+        self.converged = False
+
+    def is_due(self, epoch: int) -> bool:
+        """Return whether to truncate after so many epochs."""
+        return self.is_last(epoch) or epoch in self.epochs
+
+    def is_last(self, epoch: int) -> bool:
+        """Return whether a truncation after so many epochs makes the ranks final."""
+        # Also where training was resumed beyond the epoch, from weights saved before it.
+        return self.converged or (bool(self.epochs) and epoch >= self.epochs[-1])
+
+    def restart(self) -> None:
+        """Forget how long ranks have been at rest."""
+        self.convergence.restart()
+        self.converged = False
