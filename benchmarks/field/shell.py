@@ -42,5 +42,5 @@ def command(*arguments: object, folder: Path, **environment: str) -> Ended:
         text=True,
         check=False,
     )
-    assert "Traceback" not in ended.err, ended.err[-2000:]
+    assert "Traceback" not in ended.stderr, ended.stderr[-2000:]
     return Ended(ended.returncode, ended.stdout, ended.stderr)

@@ -24,21 +24,21 @@ def _trained(folder):
     return model, x
 
 
-@situation("compresses a classifier to a tenth at the shell, without data")
+@situation("compresses a classifier to a sixth at the shell, without data")
 def compressed_without_data(folder):
     _trained(folder)
     ended = dart_keras(
-        "compress", "m.keras", "--parameters", "140", "--output", "s.keras", folder=folder
+        "compress", "m.keras", "--parameters", "200", "--output", "s.keras", folder=folder
     )
     assert re.search(r"calibration", ended.err + ended.out), "nobody says that it was not compared"
 
 
-@situation("compresses a classifier to a tenth at the shell, with data")
+@situation("compresses a classifier to a sixth at the shell, with data")
 def compressed_with_data(folder):
     _trained(folder)
     data = ("--calibration-data", "x.npy")
     ended = dart_keras(
-        "compress", "m.keras", "--parameters", "140", "--output", "s.keras", *data, folder=folder
+        "compress", "m.keras", "--parameters", "200", "--output", "s.keras", *data, folder=folder
     )
     assert re.search(r"warning.*(argmax|agree)", ended.err, re.S), ended.err or "no warning"
 
@@ -46,13 +46,13 @@ def compressed_with_data(folder):
 @situation("compresses too far in Python, with data", warned="argmax|agree")
 def compressed_in_python(folder):
     model, x = _trained(folder)
-    dk.compression.compress(model, dk.budgets.Parameters(140), x)
+    dk.compression.compress(model, dk.budgets.Parameters(200), x)
 
 
 @situation("verifies the file of a destroyed model against the original")
 def destroyed_file(folder):
     model, x = _trained(folder)
-    small, _ = dk.compression.compress(model, dk.budgets.Parameters(140))
+    small, _ = dk.compression.compress(model, dk.budgets.Parameters(200))
     dk.deployment.convert(small, calibration_data=x).save(folder / "board")
     ended = dart_keras("verify", "board", "m.keras", "--calibration-data", "x.npy", folder=folder)
     assert ended.code == 1, f"exit code {ended.code}: {ended.out}"

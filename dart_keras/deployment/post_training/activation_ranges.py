@@ -31,14 +31,14 @@ class Histogram:
         self.zeros = 0
 
     def add(self, values: np.ndarray) -> None:
-        """Count more values; those outside go into the bins at the ends."""
-        values = values.ravel()
+        """Count more values; those outside go into the bins at the ends, NaN into none."""
+        values = values[~np.isnan(values)]
         others = values[values != 0].astype("float64")
         self.zeros += values.size - others.size
         if self.low < self.high:
             places = (others - self.low) * (_BINS / (self.high - self.low))
-            places = np.clip(places.astype(np.int64), 0, _BINS - 1)
-            self.counts += np.bincount(places, minlength=_BINS)
+            places = np.clip(places, 0, _BINS - 1)
+            self.counts += np.bincount(places.astype(np.int64), minlength=_BINS)
 
     def percentile_range(self, integers: str) -> tuple[float, float]:
         """Return the least range that leaves out at most 0.005 % of the values on either side."""

@@ -104,7 +104,8 @@ def drowned_inputs(inputs: Sequence[TensorInfo], arrays: Sequence[np.ndarray]) -
         return None
     return (
         f"{' '.join(found)} Normalize the features before they enter the model (a layer in it is "
-        "too late), or split the input into one for each scale."
+        "too late), or split the input into one for each scale. Outliers are left out by "
+        "activation_ranges='percentile'."
     )
 
 

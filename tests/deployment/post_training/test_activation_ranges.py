@@ -53,6 +53,18 @@ def test_every_number_is_counted(values):
     assert found.counts.sum() + found.zeros == len(values)
 
 
+@pytest.mark.filterwarnings("error")
+def test_nan_is_no_number_and_infinity_is_outside():
+    # As a row of padding only leaves them.
+    found, without = Histogram(-1, 1), Histogram(-1, 1)
+    found.add(np.array([[-0.5, np.nan], [0.0, 0.25]]))
+    without.add(np.array([-0.5, 0.0, 0.25]))
+    np.testing.assert_array_equal(found.counts, without.counts)
+    assert found.zeros == without.zeros == 1
+    found.add(np.array([-np.inf, np.inf]))
+    assert (found.counts[0], found.counts[-1]) == (1, 1)
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 10))
 def test_percentiles_are_those_of_numpy(seed, size):
     values = size * np.random.default_rng(seed).standard_t(3, size=50_000).astype("float32")
