@@ -91,11 +91,15 @@ class CompressionReport(Tabular):
 
     def as_table(self) -> Table:
         """Return one row for each layer, and the whole model's."""
-        counts = ("parameters", "after", "bytes", "after", "multiply-adds", "after")
+        counted = ("parameters", "bytes", "multiply-adds")
         kept = [layer for layer in self.layers if layer.reason]
         return Table(
-            ("layer", "factorization", "ranks", *counts, "error", "model output error"),
-            "lll" + "r" * (len(counts) + 2),
+            (
+                *("layer", "factorization", "ranks"),
+                *(when for _ in counted for when in ("before", "after")),
+                *("error", "model output error"),
+            ),
+            "lll" + "r" * (2 * len(counted) + 2),
             [_row(layer) for layer in self.layers],
             title=f"Model {self.model!r}",
             total=(
@@ -117,6 +121,7 @@ class CompressionReport(Tabular):
                 *(f"{name.replace('_', ' ')}: {size:,}" for name, size in self.measured.items()),
                 *(f"{layer.name} stays: {layer.reason}" for layer in kept),
             ],
+            groups=("", "", "", *(name for name in counted for _ in range(2)), "", ""),
         )
 
     def _agreement_notes(self) -> list[str]:

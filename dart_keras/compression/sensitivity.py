@@ -73,21 +73,22 @@ class Sensitivity(Tabular):
     def as_table(self) -> Table:
         """Return one row for each measurement."""
         return Table(
-            ("layer", "factorization", "ranks", "parameters", "of", "error", "model output error"),
+            ("layer", "factorization", "ranks", "before", "after", "error", "model output error"),
             "lllrrrr",
             [
                 (
                     row.name,
                     row.factorization.kind,
                     _ranks(row.factorization),
-                    f"{row.factorization.parameters:,}",
                     f"{self.parameters[row.name]:,}",
+                    f"{row.factorization.parameters:,}",
                     f"{row.error:.2%}",
                     f"{row.end_error:.2%}",
                 )
                 for row in self.rows
             ],
             title=f"Model {self.model!r}: one layer compressed at a time",
+            groups=("", "", "", "parameters", "parameters", "", ""),
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Table:
         title: A line above the table; none if empty.
         total: A last row, below a rule of its own; none if empty.
         notes: Lines below the table.
+        groups: For each column the name of its group, empty for none. Neighbours of the same name
+            share it, in a row above the header.
 
     Example:
         >>> print(Table(("name", "bytes"), "lr", [("a", "10"), ("b", "7")], total=("all", "17")))
@@ -34,20 +36,37 @@ class Table:
     title: str = ""
     total: Sequence[str] = ()
     notes: Sequence[str] = ()
+    groups: Sequence[str] = ()
 
     def __str__(self) -> str:
-        lines = ["  ".join(cells).rstrip() for cells in self._padded()]
+        widths = self._widths()
+        groups = []
+        for name, first, end in self._spans():
+            width = sum(widths[first:end]) + 2 * (end - first - 1)
+            widths[end - 1] += max(0, len(name) - width)
+            groups.append(name.center(max(width, len(name))))
+        lines = ["  ".join(cells).rstrip() for cells in self._padded(widths)]
         rule = "-" * max(map(len, lines))
         header, *rest = lines
         rows = rest[: len(self.rows)]
         total = [rule, rest[-1]] if self.total else []
-        title = [self.title] if self.title else []
-        return "\n".join([*title, header, rule, *rows, *total, *self.notes])
+        above = [self.title] if self.title else []
+        if groups:
+            above.append("  ".join(groups).rstrip())
+        return "\n".join([*above, header, rule, *rows, *total, *self.notes])
 
     def to_markdown(self) -> str:
-        """Return the header, the rows and the total as a Markdown table."""
-        header, *rows = ["| " + " | ".join(cells) + " |" for cells in self._padded()]
-        sides = zip(self._widths(), self.alignment, strict=True)
+        """Return the header, the rows and the total as a Markdown table.
+
+        Markdown has one row for a header: groups are part of the columns' names.
+        """
+        if self.groups:
+            names = zip(self.groups, self.header, strict=True)
+            joined = [" ".join(filter(None, pair)) for pair in names]
+            return replace(self, header=joined, groups=()).to_markdown()
+        widths = self._widths()
+        header, *rows = ["| " + " | ".join(cells) + " |" for cells in self._padded(widths)]
+        sides = zip(widths, self.alignment, strict=True)
         rule = "|".join("-" * (width + 1) + ("-" if side == "l" else ":") for width, side in sides)
         return "\n".join([header, f"|{rule}|", *rows])
 
@@ -57,7 +76,15 @@ class Table:
         parts = ["<table>"]
         if self.title:
             parts.append(f'<caption style="{caption}">{html.escape(self.title)}</caption>')
-        parts += ["<thead>", self._html_row(self.header, "th"), "</thead>", "<tbody>"]
+        parts.append("<thead>")
+        if self.groups:
+            style = 'style="text-align: center"'
+            cells = (
+                f'<th colspan="{end - first}" {style}>{html.escape(name)}</th>'
+                for name, first, end in self._spans()
+            )
+            parts.append(f"<tr>{''.join(cells)}</tr>")
+        parts += [self._html_row(self.header, "th"), "</thead>", "<tbody>"]
         parts += [self._html_row(row, "td") for row in self.rows]
         parts.append("</tbody>")
         if self.total:
@@ -73,8 +100,18 @@ class Table:
     def _widths(self) -> list[int]:
         return [max(map(len, column)) for column in zip(*self._all_rows(), strict=True)]
 
-    def _padded(self) -> list[list[str]]:
-        columns = list(zip(self._widths(), self.alignment, strict=True))
+    def _spans(self) -> list[tuple[str, int, int]]:
+        """Return the groups: the name, the first column and the one after the last."""
+        spans: list[tuple[str, int, int]] = []
+        for column, name in enumerate(self.groups):
+            if name and spans and spans[-1][0] == name:
+                spans[-1] = (name, spans[-1][1], column + 1)
+            else:
+                spans.append((name, column, column + 1))
+        return spans
+
+    def _padded(self, widths: Sequence[int]) -> list[list[str]]:
+        columns = list(zip(widths, self.alignment, strict=True))
         return [
             [
                 cell.ljust(width) if side == "l" else cell.rjust(width)

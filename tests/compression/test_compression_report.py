@@ -60,7 +60,13 @@ def made():
 def test_it_prints_each_layer_with_its_figures(report):
     lines = str(report).splitlines()
     assert lines[0] == "Model 'small one'"
-    query, stem, head, norm = lines[3:7]
+    assert lines[1].split() == ["parameters", "bytes", "multiply-adds"]
+    assert lines[2].split() == [
+        *("layer", "factorization", "ranks"),
+        *("before", "after") * 3,
+        *("error", "model", "output", "error"),
+    ]
+    query, stem, head, norm = lines[4:8]
     assert query.split() == [
         "encoder/attention/query", "low", "rank", "1-7-1", "12,000", "3,400", "48,000", "13,600",
         "7,000,000", "2,000,000", "25.00%", "50.00%",
@@ -144,13 +150,13 @@ def test_nothing_is_printed_of_what_is_not_known(report):
 
 def test_the_columns_are_aligned(made):
     lines = str(made).splitlines()
-    end = 2 + len(made.layers) + 2
+    end = 3 + len(made.layers) + 2
     ruled = [line for line in lines[: end + 1] if set(line) == {"-"}]
     assert len(ruled) == 2
     width = len(ruled[0])
     assert all(len(line) <= width for line in lines[1 : end + 1])
-    for row, line in zip(made.layers, lines[3:], strict=False):
-        column = lines[1].index("parameters") + len("parameters")
+    for row, line in zip(made.layers, lines[4:], strict=False):
+        column = lines[2].index("before") + len("before")
         assert line[:column].endswith(f" {row.parameters_before:,}")
 
 

@@ -116,9 +116,10 @@ def test_compression_gives_out_the_budget_by_the_table(measured, with_data):
 
 def test_it_prints_a_line_for_each_measurement(measured):
     _, table = measured
-    title, header, rule, *lines = str(table).splitlines()
+    title, groups, header, rule, *lines = str(table).splitlines()
     assert table.model in title
-    assert header.split()[:3] == ["layer", "factorization", "ranks"]
+    assert groups.strip() == "parameters"
+    assert header.split()[:5] == ["layer", "factorization", "ranks", "before", "after"]
     assert len({len(line) for line in (header, rule, *lines)}) == 1
     for line, row in zip(lines, table.rows, strict=True):
         assert line.split()[0] == row.name

@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
@@ -123,3 +124,33 @@ def test_what_is_tabular_shows_itself_as_its_table():
 
     assert str(Result(12)) == repr(Result(12)) == "count\n-----\n   12"
     assert Result(12)._repr_html_() == Result(12).as_table().to_html()
+
+
+GROUPED = Table(
+    ("layer", "before", "after", "error"),
+    "lrrr",
+    [("a", "10", "7", "1%"), ("b", "1,017", "9", "")],
+    groups=("", "parameters of all", "parameters of all", ""),
+)
+
+
+def test_groups_are_above_the_columns_that_they_are_of():
+    assert str(GROUPED).splitlines() == [
+        "       parameters of all",
+        "layer  before      after  error",
+        "-------------------------------",
+        "a          10          7     1%",
+        "b       1,017          9",
+    ]
+    wide = Table(("before", "after"), "rr", [("1,234,567", "1")], groups=("bytes", "bytes"))
+    assert str(wide).splitlines()[:2] == ["     bytes", "   before  after"]
+
+
+def test_groups_in_html_span_their_columns_and_in_markdown_are_in_the_names():
+    [first, second, *_] = [row for row in GROUPED.to_html().splitlines() if row.startswith("<tr>")]
+    assert [int(n) for n in re.findall(r'colspan="(\d+)"', first)] == [1, 2, 1]
+    assert "parameters of all" in first
+    assert second.count("<th") == 4
+    names = [cell.strip() for cell in GROUPED.to_markdown().splitlines()[0].strip("|").split("|")]
+    assert names == ["layer", "parameters of all before", "parameters of all after", "error"]
+    assert [cell.count("|") for cell in GROUPED.to_markdown().splitlines()] == [5] * 4
