@@ -106,6 +106,7 @@ SLOW = (
     "model_surgery",
     "private_apis/test_keras_optimizers.py",
     "quantization",
+    "saved_models/test_loading.py",
     "selection/test_gumbel_softmax.py",
     "tensor_train/contraction/test_contract.py",
     "tensor_train/contraction/test_plan.py",

@@ -163,7 +163,7 @@ def test_private_modules_stay_in_private_apis():
         "keras.src",
         "tensorflow.python",
         "tensorflow.lite.python",
-        "tf_keras",
+        "tf_keras.src",
         "flatbuffers",
     )
     found = []

@@ -71,13 +71,33 @@ def finite_number(text: str) -> float:
     return value
 
 
+def model_path(text: str) -> Path:
+    """Read the path of a model's file, or of the folder of a SavedModel."""
+    path = Path(text)
+    return path if path.is_dir() else file_ending(".keras", ".h5", ".hdf5")(text)
+
+
 def add_model(parser: argparse.ArgumentParser, meaning: str = "") -> None:
-    """Add the Keras model, which every subcommand takes."""
+    """Add the Keras model, which every subcommand takes, and how it is loaded."""
     parser.add_argument(
         "model",
         metavar="MODEL",
-        type=file_ending(".keras", ".h5"),
-        help=f"{meaning}a .keras or .h5 file",
+        type=model_path,
+        help=f"{meaning}a .keras or .h5 file, or the folder of a SavedModel that Keras 2 wrote",
+    )
+    parser.add_argument(
+        "--import",
+        metavar="MODULE",
+        dest="imports",
+        action="append",
+        default=[],
+        help="a Python file or module with the model's own layers and functions, which is run "
+        "before the model is loaded; may be given several times",
+    )
+    parser.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run the Python code of `Lambda` layers in the model; for files that you trust",
     )
 
 

@@ -89,7 +89,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     from dart_keras.compression import compress
 
     small, report = compress(
-        load_model_file(arguments.model),
+        load_model_file(arguments.model, arguments.imports, arguments.unsafe),
         _budget(arguments),
         load_rows(arguments.calibration_data),
         layers=arguments.layers,

@@ -68,7 +68,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     from dart_keras.deployment import convert
     from dart_keras.quantization.quantized_models import quantized_layers
 
-    model = load_model_file(arguments.model)
+    model = load_model_file(arguments.model, arguments.imports, arguments.unsafe)
     calibrated = arguments.quantization in ("int8", "int16x8") and not quantized_layers(model)
     if calibrated and arguments.calibration_data is None:
         parser.error(

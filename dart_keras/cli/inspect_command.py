@@ -29,7 +29,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from dart_keras.compression import candidates
     from dart_keras.summary import model_costs
 
-    model = load_model_file(arguments.model)
+    model = load_model_file(arguments.model, arguments.imports, arguments.unsafe)
     costs = model_costs(model)
     answers = [(path, reason) for path, _, reason in candidates(model)]
     if arguments.json:

@@ -86,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> None:
     path = _file(arguments)
     content = path.read_bytes()
     check_manifest(path, content)
-    model = load_model_file(arguments.model)
+    model = load_model_file(arguments.model, arguments.imports, arguments.unsafe)
     signature = model_signature(model)
     arrays, source = _rows(arguments, model, signature)
     exported = export(model, signature.resolved(arrays))

@@ -36,3 +36,11 @@ def test_endings():
     assert kind("a/model.h5").name == "model.h5"
     with pytest.raises(argparse.ArgumentTypeError, match=r"\.keras or \.h5 file\. Received: x\.pt"):
         kind("x.pt")
+
+
+def test_a_model_is_a_file_or_a_folder(tmp_path):
+    for name in ("model.keras", "model.h5", "model.hdf5"):
+        assert arguments.model_path(name).name == name
+    assert arguments.model_path(str(tmp_path)) == tmp_path
+    with pytest.raises(argparse.ArgumentTypeError, match=r"\.hdf5 file\. Received: x\.pt"):
+        arguments.model_path("x.pt")

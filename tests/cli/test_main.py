@@ -90,7 +90,7 @@ def test_a_failure_is_one_line_on_stderr(run, tmp_path):
 
 
 def test_a_warning_is_one_line_on_stderr(run, files, monkeypatch):
-    def load_model(path):
+    def load_model(*_):
         warnings.warn("It is slow.", stacklevel=1)
         raise ValueError("It is wrong.")
 
@@ -107,6 +107,6 @@ def test_wrong_usage(run, arguments):
 
 
 def test_an_error_in_the_code_keeps_its_traceback(run, files, monkeypatch):
-    monkeypatch.setattr("dart_keras.cli.convert_command.load_model_file", lambda path: 1 / 0)
+    monkeypatch.setattr("dart_keras.cli.convert_command.load_model_file", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("convert", files / "model.keras", "--output", "out")
