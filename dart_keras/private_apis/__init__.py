@@ -12,6 +12,7 @@ from dart_keras.private_apis.keras_callbacks import callbacks_beside
 from dart_keras.private_apis.keras_graph_runs import GraphRun, can_be_stepped
 from dart_keras.private_apis.keras_layers import (
     flatten_layers,
+    flatten_operations,
     is_looked_up,
     is_reversed,
     nodes_of,
@@ -73,6 +74,7 @@ __all__ = [
     "describes_its_layers",
     "flatten_layers",
     "forget_compiled_functions",
+    "flatten_operations",
     "freeze",
     "input_structure",
     "is_looked_up",

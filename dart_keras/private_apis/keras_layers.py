@@ -21,6 +21,19 @@ def nodes_of(model: Any) -> list[Any]:
     return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
 
 
+def flatten_operations(model: keras.Model) -> list[keras.Operation]:
+    """Return all operations between the layers of a model and of those that it holds, each once.
+
+    These are what `keras.ops` makes of symbolic tensors, such as those of `x + 1`.
+    """
+    found: dict[int, Any] = {}
+    for layer in (model, *flatten_layers(model)):
+        # Only Sequential and functional models have nodes.
+        if hasattr(getattr(layer, "_functional", None) or layer, "_nodes_by_depth"):
+            found |= {id(node.operation): node.operation for node in nodes_of(layer)}
+    return [each for each in found.values() if not isinstance(each, keras.Layer)]
+
+
 def is_reversed(node: Any) -> bool:
     """Return whether a call of an embedding was made with `reverse=True`."""
     return bool(node.arguments.kwargs.get("reverse"))

@@ -6,6 +6,7 @@ from dart_keras.devices import find_file_device
 from dart_keras.layers.folded_batch_norm import FoldedBatchNormalization
 from dart_keras.layers.replacement import looks_up_rows
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.model_surgery.keras_quantization import check_not_quantized
 from dart_keras.private_apis import flatten_layers, is_looked_up, is_reversed, nodes_of
 from dart_keras.quantization.batch_norm_folding import with_norms_folded
 from dart_keras.quantization.coverage import (
@@ -80,6 +81,7 @@ def quantize_aware(
         raise ValueError(
             f"Expected a built Sequential or functional Keras model. Received: {model!r}"
         )
+    check_not_quantized(model)
     check_layers(model)
     model = _without_norms(model)
     copier = _Copier(target, _embedding_shapes(model), *fused_activations(model))

@@ -3,6 +3,7 @@ import numpy as np
 
 from dart_keras.private_apis import (
     flatten_layers,
+    flatten_operations,
     is_looked_up,
     is_reversed,
     nodes_of,
@@ -30,6 +31,16 @@ def test_layers_are_found_at_any_depth_and_once():
     for layer in (shared, deep, other, around, nested):
         assert sum(each is layer for each in found) == 1
     assert not any(each is model for each in found)
+
+
+def test_operations_between_layers_are_found_at_any_depth_and_once():
+    inner = keras.Input((4,))
+    nested = keras.Model(inner, keras.ops.sin(keras.layers.Dense(4)(inner)))
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.ReLU()(nested(inputs)) + nested(inputs))
+    names = sorted(type(each).__name__ for each in flatten_operations(model))
+    assert names == ["Add", "Sin"]
+    assert flatten_operations(keras.Sequential([keras.layers.Dense(2)])) == []
 
 
 def test_ids_of_an_embedding_are_told_from_what_it_projects_back():

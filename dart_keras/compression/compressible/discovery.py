@@ -14,6 +14,7 @@ from dart_keras.compression.compressible.dense import CompressibleDense
 from dart_keras.compression.compressible.embedding import CompressibleEmbedding
 from dart_keras.layers.replacement import replacement_for
 from dart_keras.model_surgery.batch_norm import foldable_norms
+from dart_keras.model_surgery.keras_quantization import check_not_quantized
 from dart_keras.model_surgery.replace import layers_with_paths
 from dart_keras.private_apis import flatten_layers
 
@@ -77,9 +78,11 @@ def find_compressible_layers(
     """Return the compressible layers that may be replaced, and all candidates.
 
     Raises:
-        ValueError: If there are none, or weights that are not finite, or as from `candidates`.
+        ValueError: If there are none, or weights that are not finite, if Keras has quantized the
+            model, or as from `candidates`.
     """
     found = candidates(model, layers)
+    check_not_quantized(model)
     chosen = [each for each in found if each.reason is None]
     if not chosen:
         reasons = {each.path: each.reason for each in found}

@@ -11,6 +11,7 @@ from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.activations import in_bounded_form
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
+from dart_keras.deployment.tracing.operations import operations_traced
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import add_functions, flatten_layers, freeze
@@ -37,7 +38,8 @@ class Exported:
             model further does not change it.
         signature: What it takes.
         output_names: What it gives, in its order.
-        scopes: For each name scope of the graph, the path of the layer that opened it.
+        scopes: For each name scope of the graph, the path of the layer that opened it, or the name
+            of the operation between layers.
     """
 
     function: Any
@@ -132,7 +134,13 @@ def export(
     specs = [tf.TensorSpec((1, *s.shape), s.dtype, name=s.name) for s in signature.inputs]
     plans = plans or DevicePlans("raspberry-pi", SCHEMES["float32"])
     forms = in_bounded_form(model)
-    with plans.applied(), in_float32(model), forms, _scopes_recorded(model) as scopes:
+    with (
+        plans.applied(),
+        in_float32(model),
+        forms,
+        _scopes_recorded(model) as scopes,
+        operations_traced(model, scopes),
+    ):
         try:
             function = tf.function(infer, autograph=False).get_concrete_function(*specs)
         except (ValueError, TypeError, tf.errors.OpError) as error:

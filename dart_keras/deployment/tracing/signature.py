@@ -7,7 +7,9 @@ import keras
 import numpy as np
 
 from dart_keras.calibration_data import InputSpec, identifier
+from dart_keras.deployment.errors import ConversionError
 from dart_keras.layers.replacement import looks_up_rows
+from dart_keras.model_surgery.keras_quantization import check_not_quantized
 from dart_keras.private_apis import flatten_layers, input_structure, is_looked_up, recorded_shapes
 
 
@@ -74,7 +76,8 @@ def model_signature(model: keras.Model) -> ModelSignature:
     shapes, not the dtypes, that it was built with.
 
     Raises:
-        ValueError: If `model` is no built Keras model, or a shape is not fully known.
+        ValueError: If `model` is no built Keras model, Keras has quantized it, or a shape is not
+            fully known.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected `model` to be a keras.Model. Received: {model!r}")
@@ -83,6 +86,7 @@ def model_signature(model: keras.Model) -> ModelSignature:
             "Expected a built model: give it a keras.Input, or call it on a batch first. "
             f"Received: {model!r}"
         )
+    check_not_quantized(model)
     tensors = getattr(model, "inputs", None)
     packed = None
     if tensors:
@@ -110,7 +114,13 @@ def model_signature(model: keras.Model) -> ModelSignature:
 
     def call(values: Sequence[Any]) -> list[Any]:
         positional, named = arguments(values)
-        return keras.tree.flatten(model(*positional, **named, training=False))
+        outputs = keras.tree.flatten(model(*positional, **named, training=False))
+        if mixed := [place for place, value in enumerate(outputs) if len(value.shape) == 0]:
+            raise ConversionError(
+                "Expected outputs with a first axis, of rows: let no operation go over all axes. "
+                f"Received: single numbers as the outputs {mixed} of {model.name!r}."
+            )
+        return outputs
 
     return ModelSignature(tuple(specs), call, _id_bound(model), packed)
 
