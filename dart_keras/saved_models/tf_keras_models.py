@@ -57,7 +57,7 @@ def load_through_tf_keras(
         second = innermost_reason(error)
         raise ValueError(written if second == reason else f"{written}: {second}") from error
     carry_weights(old, model)
-    check_outputs(old, model)
+    check_same_outputs(old, model)
     return model
 
 
@@ -91,7 +91,7 @@ def carry_weights(old: Any, new: keras.Layer) -> None:
     new.set_weights(old.get_weights())
 
 
-def check_outputs(old: Any, new: keras.Model) -> None:
+def check_same_outputs(old: Any, new: keras.Model) -> None:
     """Check that a model gives on random rows what its equivalent of Keras 2 gives.
 
     Raises:

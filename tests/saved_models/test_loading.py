@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import dart_keras as dk
-from dart_keras.saved_models.tf_keras_models import check_outputs
+from dart_keras.saved_models.tf_keras_models import check_same_outputs
 from tests.saved_models.keras2 import NAMES, build, tf_keras
 
 SAVED_AS = ("model.h5", "model.keras", "folder")
@@ -57,10 +57,10 @@ def test_outputs_that_differ_are_refused(tmp_path):
     old, _ = build("mobile")
     old.save(tmp_path / "model.h5")
     model = dk.load_model(tmp_path / "model.h5")
-    check_outputs(old, model)
+    check_same_outputs(old, model)
     model.layers[-1].bias.assign(model.layers[-1].bias + 5.0 * np.arange(4))
     with pytest.raises(ValueError, match=r"output 0 .* as in Keras 2. Received: an error of"):
-        check_outputs(old, model)
+        check_same_outputs(old, model)
 
 
 @pytest.mark.parametrize("name", ["x.weights.h5", "x.h5", "x/checkpoint", "x/x.index"])
@@ -120,4 +120,4 @@ def test_the_reference_models_of_mlperf_tiny():
     assert files
     for path in files:
         model = dk.load_model(path, compile=False)
-        check_outputs(tf_keras.models.load_model(path, compile=False), model)
+        check_same_outputs(tf_keras.models.load_model(path, compile=False), model)
