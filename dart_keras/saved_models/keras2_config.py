@@ -91,6 +91,8 @@ def _functional(read: dict[str, Any], arguments: dict[str, Any], safe_mode: bool
     names = set(map(_name, layers))
 
     def shifted(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: shifted(each) for key, each in value.items()}
         if not isinstance(value, list):
             return value
         if _is_tensor(value, called):
