@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from dart_keras.saved_models.keras2_operations import operation_arguments, operation_config
+
 _TF_KERAS = "tf_keras"
+# Marks what was a TensorFlow function until the model around it is read.
+_FUNCTION = "tensorflow_function"
 
 # Layers whose config has arguments that the same layers of Keras 3 do not take, with the values
 # that change nothing.
@@ -101,7 +105,10 @@ def _functional(read: dict[str, Any], arguments: dict[str, Any], safe_mode: bool
 
     for layer in layers:
         nodes = shifted(layer.get("inbound_nodes", []))
-        layer["inbound_nodes"] = [_node(node, names) for node in nodes]
+        if (function := layer.pop(_FUNCTION, None)) is not None:
+            layer["inbound_nodes"] = [_operation_node(layer, function, n, names) for n in nodes]
+        else:
+            layer["inbound_nodes"] = [_node(node, names) for node in nodes]
     for name in ("input_layers", "output_layers"):
         if name in arguments:
             arguments[name] = shifted(arguments[name])
@@ -122,6 +129,14 @@ def _node(node: Any, names: set[str]) -> Any:
             for key, value in named.items()
         },
     }
+
+
+def _operation_node(layer: dict[str, Any], function: str, node: Any, names: set[str]) -> Any:
+    given = operation_arguments(node)
+    if given is None:
+        raise _no_layer(layer, f"for {function} with more arguments than tensors")
+    arguments = [_tensor(each) if _is_tensor(each, names) else each for each in given]
+    return {"args": arguments, "kwargs": {}}
 
 
 def _is_tensor(value: Any, names: set[str]) -> bool:
@@ -173,7 +188,11 @@ def _lambda(read: dict[str, Any], arguments: dict[str, Any], safe_mode: bool) ->
 
 def _operation(read: dict[str, Any], arguments: dict[str, Any], safe_mode: bool) -> None:
     done = arguments.get("function") or arguments.get("symbol") or "a TensorFlow function"
-    raise _no_layer(read, f"for {done}, which was called on the output of a layer")
+    config = operation_config(done, arguments.get("name", done))
+    if config is None:
+        raise _no_layer(read, f"for {done}, which was called on the output of a layer")
+    read |= {**config, _FUNCTION: done}
+    read.pop("build_config", None)
 
 
 _CHANGED: dict[str, Callable[[dict[str, Any], dict[str, Any], bool], None]] = {

@@ -62,6 +62,18 @@ def test_all_forms_of_the_same_rows_are_the_same(make):
     assert got.dtype == "float32"
 
 
+@pytest.mark.parametrize("batch_size", [8, None])
+def test_the_loader_of_torch(batch_size):
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(X, dtype=torch.float32)
+    for columns in ((x,), (x, torch.zeros(30)), (x, x[:, 0])):
+        data_set = torch.utils.data.TensorDataset(*columns)
+        loader = torch.utils.data.DataLoader(data_set, batch_size=batch_size)
+        for data in (loader, data_set, list(loader)):
+            (got,) = read_arrays(data, ONE)
+            np.testing.assert_array_equal(got, X)
+
+
 def lists_of(rows):
     for row in rows:
         yield [row]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 tf_keras = pytest.importorskip("tf_keras", reason="needs tf-keras, of the extra `quantization`")
 layers = tf_keras.layers
@@ -58,7 +59,16 @@ def _nested():
     return tf_keras.Model([a, b], layers.Flatten()(steps))
 
 
+def _functions():
+    a, b = tf_keras.Input((6,)), tf_keras.Input((6,))
+    inner = tf_keras.Sequential([tf_keras.Input((6,)), layers.Dense(6)])
+    x = tf.nn.relu6(a / 4.0 - 1) + inner(b)
+    x = layers.Dense(5)(1.0 - x * inner(a))
+    return tf_keras.Model([a, b], tf.math.maximum(-(x**2), tf.nn.softmax(x)))
+
+
 _BUILDERS = {
+    "functions": _functions,
     "mobile": _mobile,
     "recurrent": _recurrent,
     "ids": _ids,

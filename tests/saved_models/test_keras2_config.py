@@ -45,7 +45,7 @@ def test_the_first_layer_of_old_files_has_the_shape_of_the_inputs():
         (layer("GRU", time_major=True), "GRU 'one' with time_major=True"),
         (layer("DepthwiseConv2D", groups=3), "DepthwiseConv2D 'one' with groups=3"),
         (layer("BatchNormalization", axis=[1, 3]), r"with axis=\[1, 3\]"),
-        (layer("TFOpLambda", function="nn.relu"), "TFOpLambda 'one' for nn.relu"),
+        (layer("TFOpLambda", function="reverse"), "TFOpLambda 'one' for reverse"),
         (layer("Lambda", function=["code", None, None]), "`Lambda` layer 'one'.*safe_mode=False"),
     ],
     ids=str,

@@ -56,6 +56,16 @@ def test_the_change_of_a_loss_that_is_linear_is_exact(modes):
             assert value == pytest.approx(np.mean(np.square(change)), rel=1e-3, abs=1e-12)
 
 
+def test_single_rows_from_a_function_are_worth_what_batches_are():
+    layer = TTDense(6, 4, (6, 1), (1, 6))
+    model = keras.Sequential([keras.Input((6,)), layer])
+    model.compile(loss="mse")
+    x = RNG.normal(size=(64, 6)).astype("float32")
+    [[expected]] = importances(model, [layer], [(x[:32], x[:32]), (x[32:], x[32:])])
+    [[found]] = importances(model, [layer], lambda: zip(x, x, strict=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_ranks_that_a_matrix_has_not_are_worth_nothing():
     layer = TTDense(6, 4, (6, 1), (1, 6))
     model = keras.Sequential([keras.Input((6,)), layer])
