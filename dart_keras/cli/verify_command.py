@@ -64,7 +64,8 @@ def add_parser(commands: Any) -> None:
         metavar="SECONDS",
         type=positive_number,
         default=60.0,
-        help="the most seconds that each of the runtimes may take (60)",
+        help="the most seconds that each of the runtimes may take (60); after half of them no "
+        "further rows are run",
     )
     parser.set_defaults(check=_check, run=_run)
 
@@ -148,10 +149,16 @@ def _report(
             if (text := shortfall(distance, **limits)) is not None:
                 failures.append(f"{runtime}: {text}")
             if name in labels:
-                right = accuracy(output, labels[name], references[name])
+                right = accuracy(
+                    output, labels[name][result.rows], references[name][result.rows]
+                )
                 distance = {**distance, "accuracy": right}
             outputs.append(distance)
-        runtimes[runtime] = {"microseconds": result.microseconds, "outputs": outputs}
+        runtimes[runtime] = {
+            "microseconds": result.microseconds,
+            "rows": len(result.rows),
+            "outputs": outputs,
+        }
     defaults = {"min_agreement": MIN_AGREEMENT, "min_sqnr_db": MIN_SQNR_DB}
     return {
         "file": str(arguments.file),
@@ -175,7 +182,8 @@ def _print(report: dict[str, Any]) -> None:
     for name, share in report["model_accuracy"].items():
         print(f"  {name}: {share:.1%} right in Keras")
     for runtime, result in report["runtimes"].items():
-        print(f"{runtime}: {result['microseconds']:,.1f} microseconds a row")
+        part = "" if result["rows"] == rows["count"] else f", {result['rows']:,} rows (--timeout)"
+        print(f"{runtime}: {result['microseconds']:,.1f} microseconds a row{part}")
         for output in result["outputs"]:
             right = f", {output['accuracy']:.1%} right" if "accuracy" in output else ""
             print(f"  {in_words(output)}{right}")

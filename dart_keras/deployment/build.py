@@ -30,7 +30,10 @@ from dart_keras.deployment.tracing.function import AS_TRAINED, Exported, core_ba
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.deployment.validation.output_errors import compare
 from dart_keras.devices import RUNTIMES, Device
-from dart_keras.utils.progress import progress
+from dart_keras.utils.progress import progress, progress_bar
+
+# For the rows on which a file is compared with others.
+_TRIAL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,13 @@ class Builder:
             # The runtime with the coarser arithmetic.
             decibels = self._decibels(exported, self.device.runtimes[-1])
             tolerance = self.device.scale_tolerance
-            model, scaled = choose_scales(model, coarse, decibels, tolerance, self._is_small)
+            with progress_bar("choosing scales of the weights") as bar:
+
+                def counted(content: bytes) -> list[float]:
+                    bar.update()
+                    return decibels(content)
+
+                model, scaled = choose_scales(model, coarse, counted, tolerance, self._is_small)
         apply_passes(model, "optimize", self.device.runtimes)
         named = pack(model)
         apply_passes(model, "strip", self.device.runtimes)
@@ -174,13 +183,19 @@ class Builder:
         return model
 
     def _decibels(self, exported: Exported, runtime: str) -> Callable[[bytes], list[float]]:
-        expected = exported(self.compared)
+        compared, expected = self.compared, exported(self.compared)
+        seconds: float | None = _TRIAL_SECONDS
 
         def measure(content: bytes) -> list[float]:
+            nonlocal compared, expected, seconds
             try:
                 file = executable(content, exported)
-                outputs = file.run(runtime, self.compared, LARGEST_ARENA).outputs
-                results = compare(expected, outputs, exported.output_names)
+                result = file.run(runtime, compared, LARGEST_ARENA, row_seconds=seconds)
+                # All further files are compared on the rows of the first.
+                seconds = None
+                compared = [array[result.rows] for array in compared]
+                expected = [array[result.rows] for array in expected]
+                results = compare(expected, result.outputs, exported.output_names)
             except ConversionError:
                 # It is told with the operators to blame when the file is judged.
                 return [-math.inf] * len(expected)

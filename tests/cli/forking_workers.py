@@ -7,6 +7,7 @@ signal's as negative.
 
 import importlib
 import os
+import pickle
 import runpy
 import signal
 import sys
@@ -29,8 +30,9 @@ def main(path: str) -> None:
                 os.dup2(os.open(request, os.O_RDONLY), 0)
                 os.dup2(os.open(f"{request}.out", writing), 1)
                 os.dup2(os.open(f"{request}.err", writing), 2)
-                sys.stdin = os.fdopen(0)
-                worker["main"]()
+                with os.fdopen(os.dup(1), "wb") as answer:
+                    os.dup2(2, 1)
+                    worker["reply"](*pickle.load(os.fdopen(0, "rb")), answer)
                 status = 0
             except SystemExit as end:
                 os.write(2, str(end.code).encode())

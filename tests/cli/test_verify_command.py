@@ -1,12 +1,15 @@
+import itertools
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
 from dart_keras.deployment import convert
+from dart_keras.deployment.runtimes import litert, row_slices
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,20 @@ def test_a_folder_of_two_saves_is_refused(run, files, saved, tmp_path):
         )
         assert (code, out) == (1, "")
         assert f"Expected {name} as SHA256SUMS beside it lists it. Received: " in err
+
+
+def test_rows_that_take_too_long_are_left_out_and_it_says_so(
+    run, files, saved, tmp_path, monkeypatch
+):
+    shutil.copy(saved / "model.tflite", tmp_path)
+    # A slice is one row, and takes a minute and a half.
+    clock = itertools.count(0, 90)
+    monkeypatch.setattr(row_slices, "time", SimpleNamespace(monotonic=clock.__next__))
+    monkeypatch.setattr(litert, "SLICE_SECONDS", 0.0)
+    model, rows = files / "model.keras", files / "rows.npy"
+    code, out, err = run("verify", tmp_path, model, "--calibration-data", rows)
+    assert code == 0, err
+    assert "microseconds a row, 8 rows (--timeout)" in out
 
 
 @pytest.mark.parametrize("quantization", ["float32", "dynamic", "int8", "int16x8"])

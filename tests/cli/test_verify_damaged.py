@@ -1,6 +1,7 @@
 """Damaged files given to `dart-keras verify`."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -41,21 +42,21 @@ def _forked(monkeypatch, tmp_path):
     command = [sys.executable, "-P", WORKERS, WORKER]
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as forking:
 
-        def run(command, *, input, capture_output, check, timeout):
+        def run(command, given, seconds):
             assert command == [sys.executable, "-P", str(WORKER)]
             request = tmp_path / "request"
-            request.write_bytes(input)
-            print(timeout, request, file=forking.stdin, flush=True)
+            request.write_bytes(given)
+            print(math.ceil(seconds), request, file=forking.stdin, flush=True)
             code = int(forking.stdout.readline())
             files = [tmp_path / f"request.{name}" for name in ("out", "err")]
             done = subprocess.CompletedProcess(command, code, *(f.read_bytes() for f in files))
             for file in files:
                 file.unlink()
             if code == -signal.SIGALRM:
-                raise subprocess.TimeoutExpired(command, timeout)
+                raise subprocess.TimeoutExpired(command, seconds)
             return done
 
-        monkeypatch.setattr(child_process.subprocess, "run", run)
+        monkeypatch.setattr(child_process, "run_process", run)
         yield
         forking.stdin.close()
 
@@ -109,8 +110,8 @@ def test_a_file_that_takes_too_long_is_refused(saved, run):
     code, out, err = run("verify", folder, model, "--calibration-data", rows, "--timeout", 0.001)
     assert (code, out) == (1, "")
     assert err == (
-        "dart-keras: error: Expected the interpreter to be done in 0.001 seconds. "
-        "Received: no answer.\n"
+        "dart-keras: error: Expected LiteRT to be done with the model in 0.001 seconds. Received: "
+        "no answer. Give it more time, or convert the model again: the file may be damaged.\n"
     )
 
 

@@ -162,6 +162,11 @@ def test_loops_are_refused_before_they_end_the_process():
     with pytest.raises(ConversionError, match=r"unroll=True.*WHILE.*memory"):
         convert(rolled, quantization="int8", calibration_data=rows)
     assert "WHILE" in convert(rolled).operators
+    # Nor is it sent from there into TFLM's loop that never ends.
+    for layer in (rolled.layers[0], keras.layers.GRU(2, return_sequences=True, name="memory")):
+        endless = keras.Sequential([keras.Input((4, 3)), layer])
+        with pytest.raises(ConversionError, match=r"Lite Micro.*unroll=True.*WHILE.*memory"):
+            convert(endless, "microcontroller")
     unrolled = keras.Sequential([keras.Input((4, 3)), keras.layers.GRU(2, unroll=True)])
     convert(unrolled, quantization="int8", calibration_data=rows)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from dart_keras.deployment.flatbuffer.serialization import pack
 from dart_keras.deployment.post_training.tensor_values import TensorValues
+from dart_keras.utils.progress import progress
 
 _BINS = 2048
 # In percent, of both sides together.
@@ -150,7 +151,7 @@ def tensors_on(
         A tensor's place, and what it held on the row.
     """
     values = TensorValues(content, "builtin")
-    for row in zip(*arrays, strict=True):
+    for row in progress(zip(*arrays, strict=True), "measuring activations", len(arrays[0])):
         values.invoke(row)
         for place in places:
             yield place, values.tensor(place)

@@ -86,7 +86,8 @@ class FileConverter:
             # Not tried, because it can end the process: in a recurrent layer's loop, it does.
             raise ConversionError(
                 "TensorFlow's converter cannot quantize the activations of a loop. Build recurrent "
-                'layers with unroll=True, or use quantization="float32".',
+                "layers with unroll=True; a trained model's weights can be set in such layers. "
+                'Only LiteRT, as on a Raspberry Pi, runs loops, with quantization="float32".',
                 operators=["WHILE"],
                 layers=loops,
             )

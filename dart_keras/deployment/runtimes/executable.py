@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,8 @@ class Executable:
         inputs: Its inputs, in order.
         outputs: Its outputs, in order.
         seconds: The most that a runtime may take, for a file that may be damaged: none then runs in
-            this process. None for a file that the converter made.
+            this process. None for a file that the converter made, whose limits scale with what it
+            computes.
     """
 
     content: bytes
@@ -36,6 +37,7 @@ class Executable:
         arrays: Sequence[np.ndarray],
         arena_size: int | None = None,
         minimum_runs: int = 0,
+        row_seconds: float | None = None,
     ) -> RunResult:
         """Quantize the inputs, run the file row by row, and dequantize the outputs.
 
@@ -44,11 +46,16 @@ class Executable:
             arrays: For each input, real values or ids of shape (rows, ...).
             arena_size: Bytes of working memory for TFLM; None finds the smallest that works.
             minimum_runs: The least number of inferences to time.
+            row_seconds: After so many, and a few rows, no further rows are begun; None for all.
+
+        Raises:
+            RefusedError: If the runtime cannot run the file, or takes too long.
         """
-        result = self._run(runtime, self._quantized(arrays), arena_size, minimum_runs)
+        quantized = self._quantized(arrays)
+        result = self._run(runtime, quantized, arena_size, minimum_runs, row_seconds)
         pairs = zip(self.outputs, result.outputs, strict=True)
         outputs = [info.dequantize(values) for info, values in pairs]
-        return RunResult(outputs, result.microseconds, result.arena_size)
+        return replace(result, outputs=outputs)
 
     def record(
         self, runtime: str, arrays: Sequence[np.ndarray], arena_size: int | None = None
@@ -72,8 +79,10 @@ class Executable:
         quantized: Sequence[np.ndarray],
         arena_size: int | None = None,
         minimum_runs: int = 0,
+        row_seconds: float | None = None,
     ) -> RunResult:
+        limits: dict[str, float | None] = {"seconds": self.seconds, "row_seconds": row_seconds}
         if runtime == "tflm":
-            return run_on_tflm(self.content, quantized, arena_size, minimum_runs, self.seconds)
+            return run_on_tflm(self.content, quantized, arena_size, minimum_runs, **limits)
         kernels = LITERT_KERNELS[runtime]
-        return run_on_litert(self.content, quantized, minimum_runs, kernels, self.seconds)
+        return run_on_litert(self.content, quantized, minimum_runs, kernels, **limits)

@@ -8,9 +8,17 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 
 def answer(
-    content: bytes, inputs: Sequence[np.ndarray], minimum_runs: int, kernels: str
-) -> tuple[list[np.ndarray], float]:
-    """Run row by row on one thread; return the stacked outputs and the median microseconds."""
+    content: bytes,
+    inputs: Sequence[np.ndarray],
+    minimum_runs: int,
+    kernels: str,
+    seconds: float,
+) -> tuple[list[np.ndarray], list[float]]:
+    """Run row by row on one thread, until the seconds are over but at least one row.
+
+    Returns:
+        The stacked outputs, and the seconds of each inference.
+    """
     interpreter = Interpreter(
         model_content=content,
         num_threads=1,
@@ -20,17 +28,18 @@ def answer(
     # In the file's order, which is the Keras model's.
     takes = [detail["index"] for detail in interpreter.get_input_details()]
     gives = [detail["index"] for detail in interpreter.get_output_details()]
-    rows, times = [], []
-    for row in zip(*inputs, strict=True):
-        for index, value in zip(takes, row, strict=True):
-            interpreter.set_tensor(index, value[None])
+    rows: list[list[np.ndarray]] = []
+    times: list[float] = []
+    end = time.monotonic() + seconds
+    given = list(zip(*inputs, strict=True))
+    while not rows or (len(times) < max(len(given), minimum_runs) and time.monotonic() < end):
+        if len(rows) < len(given):
+            for index, value in zip(takes, given[len(rows)], strict=True):
+                interpreter.set_tensor(index, value[None])
         start = time.perf_counter()
         interpreter.invoke()
         times.append(time.perf_counter() - start)
-        rows.append([interpreter.get_tensor(index) for index in gives])
-    while len(times) < minimum_runs:
-        start = time.perf_counter()
-        interpreter.invoke()
-        times.append(time.perf_counter() - start)
+        if len(rows) < len(given):
+            rows.append([interpreter.get_tensor(index) for index in gives])
     outputs = [np.stack(parts)[:, 0] for parts in zip(*rows, strict=True)]
-    return outputs, float(np.median(times) * 1e6)
+    return outputs, times

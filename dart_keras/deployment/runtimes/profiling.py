@@ -7,6 +7,7 @@ from dart_keras.deployment.runtimes import child_process
 from dart_keras.deployment.runtimes.executable import LITERT_KERNELS
 from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.deployment.runtimes.result import Examples
+from dart_keras.deployment.runtimes.time_limit import TimeLimit
 from dart_keras.devices import RUNTIMES
 from dart_keras.utils.argument_checks import is_integer
 from dart_keras.utils.table import Table, Tabular
@@ -112,7 +113,8 @@ def _cost(
         "arena_size": arena_size,
         "runs": runs,
     }
-    done = child_process.ask("profiling_worker.py", request)
+    limit = TimeLimit.of_file(runtime, content, runs + 1)
+    done = child_process.ask("profiling_worker.py", request, limit)
     if done.returncode:
         raise ConversionError(f"{runtime} cannot run the file: {child_process.reason(done)}")
     load, first, median, memory = pickle.loads(done.stdout)

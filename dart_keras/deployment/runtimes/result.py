@@ -15,12 +15,15 @@ class RunResult:
     Attributes:
         outputs: One array of shape (rows, ...) for each output, as the file gives them.
         microseconds: The median time of one inference, inputs already in place.
+        rows: Which rows of the inputs these are, in ascending order: all of them, unless the time
+            for them was limited.
         arena_size: Bytes of working memory that the run had; None if the runtime takes
             its memory from the system.
     """
 
     outputs: list[np.ndarray]
     microseconds: float
+    rows: np.ndarray
     arena_size: int | None = None
 
 

@@ -5,6 +5,7 @@ process down. Nothing of this is therefore called in a process that matters.
 """
 
 import itertools
+import math
 import os
 import time
 
@@ -20,26 +21,38 @@ def answer(
     arena_size: int | None,
     largest_arena: int,
     minimum_runs: int,
-) -> tuple[list[np.ndarray], float, int]:
+    seconds: float,
+) -> tuple[list[np.ndarray], list[float], int]:
     """Return what `run_rows` does and the arena's size, by default the smallest that works."""
     if arena_size is None:
         # Also shows what is wrong with a model that runs in no arena at all.
-        run_rows(content, [array[:1] for array in inputs], largest_arena, 0)
+        run_rows(content, [array[:1] for array in inputs], largest_arena)
         arena_size = smallest_arena(content, inputs, largest_arena)
-    return *run_rows(content, inputs, arena_size, minimum_runs), arena_size
+    return *run_rows(content, inputs, arena_size, minimum_runs, seconds), arena_size
 
 
 def run_rows(
-    content: bytes, inputs: list[np.ndarray], arena_size: int, minimum_runs: int
-) -> tuple[list[np.ndarray], float]:
-    """Run row by row; return the stacked outputs and the median microseconds."""
+    content: bytes,
+    inputs: list[np.ndarray],
+    arena_size: int,
+    minimum_runs: int = 0,
+    seconds: float = math.inf,
+) -> tuple[list[np.ndarray], list[float]]:
+    """Run row by row, until the seconds are over but at least one row.
+
+    Returns:
+        The stacked outputs, and the seconds of each inference.
+    """
     interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_size)
     count = _count_outputs(content)
     rows: list[list[np.ndarray]] = []
     times: list[float] = []
     given = list(zip(*inputs, strict=True))
+    end = time.monotonic() + seconds
     # The interpreter uses an input's memory for other tensors, so that every run needs it anew.
     for row in itertools.islice(itertools.cycle(given), max(len(given), minimum_runs)):
+        if rows and time.monotonic() >= end:
+            break
         for index, value in enumerate(row):
             interpreter.set_input(value[None], index)
         start = time.perf_counter()
@@ -48,7 +61,7 @@ def run_rows(
         if len(rows) < len(given):
             rows.append([interpreter.get_output(i) for i in range(count)])
     outputs = [np.stack(parts)[:, 0] for parts in zip(*rows, strict=True)]
-    return outputs, float(np.median(times) * 1e6)
+    return outputs, times
 
 
 def smallest_arena(content: bytes, inputs: list[np.ndarray], largest: int) -> int:
@@ -70,7 +83,7 @@ def _fits(content: bytes, inputs: list[np.ndarray], arena_size: int) -> bool:
         status = 1
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            run_rows(content, inputs, arena_size, 0)
+            run_rows(content, inputs, arena_size)
             status = 0
         finally:
             os._exit(status)

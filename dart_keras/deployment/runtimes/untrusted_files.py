@@ -7,6 +7,8 @@ from dart_keras.deployment.flatbuffer.reader import ModelFile
 from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 from dart_keras.deployment.runtimes import child_process
 from dart_keras.deployment.runtimes.executable import Executable
+from dart_keras.deployment.runtimes.litert import LITERT_NAME
+from dart_keras.deployment.runtimes.time_limit import TimeLimit
 
 _IDENTIFIER = b"TFL3"
 _DTYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "bool")
@@ -38,7 +40,8 @@ def open_file(content: bytes, seconds: float) -> Executable:
         )
     # First in another process: the code of the schema, which trusts in every offset, may go through
     # gigabytes of what is not there.
-    loaded = child_process.ask("litert_loader.py", {"content": content}, seconds)
+    limit = TimeLimit(LITERT_NAME, seconds)
+    loaded = child_process.ask("litert_loader.py", {"content": content}, limit)
     if loaded.returncode:
         raise ValueError(
             f"Expected a file that LiteRT can load. Received: {child_process.reason(loaded)}"

@@ -17,6 +17,7 @@ from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import add_functions, flatten_layers, freeze
 from dart_keras.tensor_train.core_bases import balanced, rotated
 from dart_keras.utils.output_agreement import output_names
+from dart_keras.utils.progress import progress
 from dart_keras.utils.quiet import quiet
 
 AS_TRAINED = "as trained"
@@ -51,7 +52,7 @@ class Exported:
         """Run it row by row on arrays of shape (rows, ...), and stack the outputs."""
         import tensorflow as tf
 
-        rows = zip(*arrays, strict=True)
+        rows = progress(zip(*arrays, strict=True), "running the Keras model", len(arrays[0]))
         outputs = [self.function(*(tf.constant(value[None]) for value in row)) for row in rows]
         return [np.concatenate([o.numpy() for o in parts]) for parts in zip(*outputs, strict=True)]
 

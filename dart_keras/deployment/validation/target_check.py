@@ -16,15 +16,18 @@ from dart_keras.deployment.validation.output_errors import check, compare
 from dart_keras.deployment.validation.precision import drowned_inputs
 from dart_keras.devices import Device
 from dart_keras.layers.planning import device_planning
+from dart_keras.utils.progress import progress
 
 _TIMED_RUNS = 50
+# For the rows of one runtime. Only large models take longer, and then fewer rows are compared.
+ROW_SECONDS = 20.0
 _WITHOUT_XNNPACK = "litert-builtin"
 
 
 def keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return what the Keras model gives for rows of its inputs, as the file takes them."""
     # Row by row like the file: a layer may depend on the batch, and a batch may be fixed to 1.
-    rows = zip(*arrays, strict=True)
+    rows = progress(zip(*arrays, strict=True), "running the Keras model", len(arrays[0]))
     tensors = ([keras.ops.convert_to_tensor(value[None]) for value in row] for row in rows)
     # Layers would measure, or warn of, what this computer takes for one row.
     with device_planning("cpu", lambda layer, plans: plans[0]):
@@ -68,7 +71,7 @@ def judge(
     drowned = drowned_inputs(file.inputs, arrays)
     for runtime in device.runtimes:
         try:
-            result = file.run(runtime, arrays, minimum_runs=_TIMED_RUNS)
+            result = file.run(runtime, arrays, minimum_runs=_TIMED_RUNS, row_seconds=ROW_SECONDS)
         except RefusedError as error:
             raise ConversionError(
                 error.reason,
@@ -82,7 +85,9 @@ def judge(
         arena_size = arena_size or result.arena_size
     # It is told for comparison, and judges no file.
     with suppress(ConversionError):
-        result = file.run(_WITHOUT_XNNPACK, arrays, minimum_runs=_TIMED_RUNS)
+        result = file.run(
+            _WITHOUT_XNNPACK, arrays, minimum_runs=_TIMED_RUNS, row_seconds=ROW_SECONDS
+        )
         report[_WITHOUT_XNNPACK] = _reported(file, result, expected)
     return report, arena_size
 
@@ -90,5 +95,10 @@ def judge(
 def _reported(
     file: Executable, result: RunResult, expected: Sequence[np.ndarray]
 ) -> dict[str, Any]:
+    expected = [values[result.rows] for values in expected]
     compared = compare(expected, result.outputs, [info.name for info in file.outputs])
-    return {"microseconds": result.microseconds, "outputs": compared}
+    return {
+        "microseconds": result.microseconds,
+        "rows": len(result.rows),
+        "outputs": compared,
+    }

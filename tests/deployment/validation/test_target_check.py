@@ -3,6 +3,9 @@ import numpy as np
 import pytest
 
 from dart_keras.deployment import ConversionError, convert
+from dart_keras.deployment.runtimes import litert, tflm
+from dart_keras.deployment.runtimes.row_slices import MINIMUM_ROWS
+from dart_keras.deployment.validation import target_check
 from dart_keras.devices import DEVICES
 from tests.deployment import models
 
@@ -64,3 +67,18 @@ def test_files_that_are_not_good_enough_in_int16x8_either_are_refused():
     model = keras.Sequential([keras.Input((20,)), *models.dense().layers, elu])
     with pytest.raises(ConversionError, match=r"Received: .* dB with .*'int8'.*Operator: ELU"):
         convert(model, quantization="int8", **wanted)
+
+
+def test_of_a_model_that_is_slow_a_few_rows_are_compared(monkeypatch):
+    # Every row takes longer than the seconds that there are for one, and for all.
+    for module in (litert, tflm):
+        monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(target_check, "ROW_SECONDS", 0.0)
+    model, rows = models.dense(), models.ROWS
+    artifact = convert(model, "microcontroller", calibration_data=rows)
+    assert artifact.report["compared_rows"] == MINIMUM_ROWS < len(rows)
+    for runtime in artifact.report["runtimes"].values():
+        assert runtime["rows"] == MINIMUM_ROWS
+        assert runtime["outputs"][0]["relative_error"] < 1e-3
+    # Whoever asks for the outputs of rows gets them all.
+    assert len(artifact.predict(rows)) == len(rows)
