@@ -7,6 +7,7 @@ from typing import Any
 
 from dart_keras._version import __version__
 from dart_keras.cli import compress_command, convert_command, inspect_command, verify_command
+from dart_keras.utils.quiet import quiet
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,12 +65,6 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def _start_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # As it starts it logs, in C++, whatever the level.
-    stderr = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
+    with quiet():
         # Registers its layers with Keras, too.
         import dart_keras.saved_models  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)

@@ -4,7 +4,7 @@ import operator
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol, TypeVar
 
 from tqdm.auto import tqdm
@@ -76,7 +76,10 @@ class _ProgressLines:
         if now - max(self._begin, _ProgressLines._last_line) < _LINE_INTERVAL:
             return
         _ProgressLines._last_line = now
-        print(self._line(now - self._begin), file=sys.stderr, flush=True)
+        # There may be no standard error; `print` would then take the standard output.
+        with suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                print(self._line(now - self._begin), file=sys.stderr, flush=True)
 
     def _line(self, seconds: float) -> str:
         done = f"{self._done}" if self._total is None else f"{self._done} of {self._total}"

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from dart_keras.deployment.tracing.converting import converting, other_function
 from dart_keras.private_apis import flatten_layers
 
 # Klambauer et al. 2017, "Self-normalizing neural networks", equation 2.
@@ -48,16 +49,20 @@ _FORMS = {
 
 @contextmanager
 def in_bounded_form(model: keras.Model) -> Iterator[None]:
-    """Let a model's layers compute their activations in these forms inside the context."""
-    changed = [
-        (layer, layer.activation)
-        for layer in flatten_layers(model)
-        if getattr(layer, "activation", None) in _FORMS
-    ]
-    try:
-        for layer, activation in changed:
-            layer.activation = _FORMS[activation]
-        yield
-    finally:
-        for layer, activation in changed:
-            layer.activation = activation
+    """Let a model's layers compute their activations in these forms inside the context.
+
+    Other threads call the model as ever meanwhile.
+    """
+    with converting():
+        changed = [
+            (layer, layer.activation)
+            for layer in flatten_layers(model)
+            if getattr(layer, "activation", None) in _FORMS
+        ]
+        try:
+            for layer, activation in changed:
+                layer.activation = other_function(activation, _FORMS[activation])
+            yield
+        finally:
+            for layer, activation in changed:
+                layer.activation = activation

@@ -1,4 +1,3 @@
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.schemes import SCHEMES
 from dart_keras.deployment.tracing.activations import in_bounded_form
 from dart_keras.deployment.tracing.contraction_plans import DevicePlans
+from dart_keras.deployment.tracing.converting import Float32Policy, converting, other_function
 from dart_keras.deployment.tracing.operations import operations_traced
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.layers.tt_layer import TTLayer
@@ -182,19 +182,23 @@ def core_bases_of(model: keras.Model) -> dict[str, Replaced]:
 
 @contextmanager
 def in_float32(model: keras.Model) -> Iterator[None]:
-    """Have a model of mixed precision compute in float32, the only float of the devices."""
-    changed = [
-        (layer, layer.dtype_policy)
-        for layer in [model, *flatten_layers(model)]
-        if layer.compute_dtype in ("float16", "bfloat16")
-    ]
-    try:
-        for layer, _ in changed:
-            layer.dtype_policy = keras.dtype_policies.DTypePolicy("float32")
-        yield
-    finally:
-        for layer, policy in changed:
-            layer.dtype_policy = policy
+    """Have a model of mixed precision compute in float32, the only float of the devices.
+
+    Other threads call the model as ever meanwhile.
+    """
+    with converting():
+        changed = [
+            (layer, layer.dtype_policy)
+            for layer in [model, *flatten_layers(model)]
+            if layer.compute_dtype in ("float16", "bfloat16")
+        ]
+        try:
+            for layer, policy in changed:
+                layer.dtype_policy = Float32Policy(policy)
+            yield
+        finally:
+            for layer, policy in changed:
+                layer.dtype_policy = policy
 
 
 @contextmanager
@@ -208,26 +212,26 @@ def _scopes_recorded(model: keras.Model) -> Iterator[dict[str, str]]:
     def recording(layer: keras.Layer) -> Callable[..., Any]:
         call = layer.call
 
-        @functools.wraps(call)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
+        def recorded(*args: Any, **kwargs: Any) -> Any:
             scope = tf.get_current_name_scope()
             if scope:
                 # Keras gives no path to a layer that builds nothing.
                 scopes[scope] = layer.path or layer.name
             return call(*args, **kwargs)
 
-        return wrapped
+        return other_function(call, recorded)
 
     layers = [model, *flatten_layers(model)]
-    before = [layer.__dict__.get("call") for layer in layers]
-    try:
-        for layer in layers:
-            # Past __setattr__, which would look for variables in it.
-            layer.__dict__["call"] = recording(layer)
-        yield scopes
-    finally:
-        for layer, call in zip(layers, before, strict=True):
-            if call is None:
-                layer.__dict__.pop("call", None)
-            else:
-                layer.__dict__["call"] = call
+    with converting():
+        before = [layer.__dict__.get("call") for layer in layers]
+        try:
+            for layer in layers:
+                # Past __setattr__, which would look for variables in it.
+                layer.__dict__["call"] = recording(layer)
+            yield scopes
+        finally:
+            for layer, call in zip(layers, before, strict=True):
+                if call is None:
+                    layer.__dict__.pop("call", None)
+                else:
+                    layer.__dict__["call"] = call
