@@ -47,13 +47,14 @@ class Float32Policy(keras.dtype_policies.DTypePolicy):
 
     def __init__(self, policy: keras.dtype_policies.DTypePolicy) -> None:
         # Whatever else there is to know of it.
-        vars(self).update(vars(policy))
+        self.__dict__.update(vars(policy))
         self._policy = policy
 
-    # For a thread that saves the model meanwhile.
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        return type(self._policy)
+    def __getattribute__(self, name: str) -> Any:
+        # For a thread that saves the model meanwhile.
+        if name == "__class__":
+            return type(self._policy)
+        return super().__getattribute__(name)
 
     def get_config(self) -> dict[str, Any]:
         """Return the config of the other policy."""

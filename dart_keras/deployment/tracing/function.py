@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from dart_keras.deployment.tracing.contraction_plans import DevicePlans
 from dart_keras.deployment.tracing.converting import Float32Policy, converting, other_function
 from dart_keras.deployment.tracing.operations import operations_traced
 from dart_keras.deployment.tracing.signature import ModelSignature
+from dart_keras.deployment.tracing.written_state import check_stateless
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import add_functions, flatten_layers, freeze
 from dart_keras.tensor_train.core_bases import balanced, rotated
@@ -58,9 +60,7 @@ class Exported:
 
     def layer_of(self, name: str) -> str | None:
         """Return the path of the layer that made the operation or tensor called `name`."""
-        padded = f"/{name}/"
-        inside = [scope for scope in self.scopes if f"/{scope}/" in padded]
-        return self.scopes[max(inside, key=len)] if inside else None
+        return _layer_at(self.scopes, name)
 
     def layers_with(self, kinds: list[str]) -> list[str]:
         """Return the paths of the layers that made TensorFlow operations of these types."""
@@ -122,7 +122,7 @@ def export(
         replaced: Variables that have other values in the function than in the model.
 
     Raises:
-        ConversionError: If the model cannot be traced by TensorFlow.
+        ConversionError: If the model cannot be traced by TensorFlow, or writes variables.
     """
     import tensorflow as tf
 
@@ -149,9 +149,16 @@ def export(
                 "Expected a model that runs with a batch size of 1 in a tf.function. Received: "
                 f"{error}"
             ) from error
+    check_stateless(function, partial(_layer_at, scopes))
     with quiet():
         frozen = freeze(function)
     return Exported(frozen, signature, output_names(model, len(frozen.outputs)), scopes)
+
+
+def _layer_at(scopes: dict[str, str], name: str) -> str | None:
+    padded = f"/{name}/"
+    inside = [scope for scope in scopes if f"/{scope}/" in padded]
+    return scopes[max(inside, key=len)] if inside else None
 
 
 def core_bases_of(model: keras.Model) -> dict[str, Replaced]:
