@@ -56,7 +56,7 @@ def test_a_worker_ends_with_a_parent_that_is_killed(stuck):
 
 
 @needs_posix
-def test_a_worker_whose_time_is_over_leaves_nothing_behind(stuck):
+def test_a_worker_whose_time_is_over_ends_with_all_that_it_started(stuck):
     reading = os.open(stuck[1], os.O_RDONLY | os.O_NONBLOCK)
     with pytest.raises(RefusedError, match="Expected stuck to be done"):
         ask(stuck[0], {"content": b"", "pipe": stuck[1]}, TimeLimit("stuck", 2))
