@@ -25,8 +25,10 @@ def checked_ids(ids: Any, input_dim: int, layer_name: str) -> Any:
     have their own rules for indices out of range.
     """
     ids = ops.convert_to_tensor(ids, sparse=False)
-    if keras.backend.standardize_dtype(ids.dtype) not in ("int32", "int64"):
-        ids = ops.cast(ids, "int32")
+    dtype = keras.backend.standardize_dtype(ids.dtype)
+    if dtype not in ("int32", "int64"):
+        # Of 64 bits, a large one would become a small one that is in range.
+        ids = ops.cast(ids, "int64" if dtype == "uint64" else "int32")
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

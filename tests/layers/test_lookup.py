@@ -33,6 +33,13 @@ def assert_digits_recombine(ids, modes):
         np.testing.assert_array_equal(value, ids)
 
 
+def test_ids_of_64_bits_are_not_wrapped_into_range():
+    ids = np.array([3, 2**32 + 3], "uint64")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"'table' expected ids in \[0, 10\)"):
+        checked_ids(ids, 10, "table")
+    np.testing.assert_array_equal(checked_ids(ids[:1], 10, "table"), [3])
+
+
 @given(vocabularies())
 @example((2**10, 2**10))
 @example((1021, 1019))

@@ -5,8 +5,10 @@ Reads `request.json` and `inputs.npz` in a folder, and writes `answer.json`, `ou
 """
 
 import json
+import multiprocessing
 import os
 import resource
+import threading
 import time
 from dataclasses import asdict
 from functools import partial
@@ -153,8 +155,21 @@ def _random(inputs: list[Tensor]) -> list[np.ndarray]:
     ]
 
 
+def end_with_parent() -> None:
+    """Have this process end when the one that started it does, which may be killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def answer(folder: Path) -> None:
     """Answer the request in a folder."""
+    end_with_parent()
     # Redirect the output of native code to a log.
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 1)

@@ -34,9 +34,12 @@ class TensorInfo:
 
         Args:
             values: Real values, or ids for an integer input; an array of any shape.
+
+        Raises:
+            ValueError: If an id is not one of the file's dtype.
         """
         if self.scale is None:
-            return np.asarray(values).astype(self.dtype)
+            return self._cast(np.asarray(values))
         limits = np.iinfo(self.dtype)
         steps = np.round(np.asarray(values, "float64") / self.scale) + (self.zero_point or 0)
         return np.clip(steps, limits.min, limits.max).astype(self.dtype)
@@ -51,6 +54,17 @@ class TensorInfo:
             return np.asarray(values)
         shifted = np.asarray(values, "float64") - (self.zero_point or 0)
         return (shifted * self.scale).astype("float32")
+
+    def _cast(self, values: np.ndarray) -> np.ndarray:
+        if np.dtype(self.dtype).kind in "iu" and values.size and values.dtype != self.dtype:
+            limits = np.iinfo(self.dtype)
+            # NumPy would wrap around.
+            if values.min() < limits.min or values.max() > limits.max:
+                raise ValueError(
+                    f"Expected {self.name!r} to hold values of {self.dtype}. Received: values from "
+                    f"{values.min()} to {values.max()}"
+                )
+        return values.astype(self.dtype)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the attributes for a report in JSON."""

@@ -1,4 +1,6 @@
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,6 +24,8 @@ _NO_QUANTIZED = re.compile(r"not yet supported for op: '(\w+)'")
 _NO_RANGE = re.compile(r"Failed for tensor (\S+)")
 _NO_OUTPUT = re.compile(r"Unsupported output type INT\d+ for output tensor '\w+:(\d+)'")
 _MOVES = ("RESHAPE", "TRANSPOSE")
+# Bytes that are written at once.
+_BLOCK = 2**20
 _LOOPS = ["While", "StatelessWhile"]
 
 
@@ -55,6 +59,7 @@ class FileConverter:
 
         Raises:
             ConversionError: If an operation has no builtin operator, or none that is quantized.
+            OSError: If there is no room for temporary files.
         """
         if self.scheme.needs_data:
             integers = self.scheme.interface
@@ -118,10 +123,18 @@ class FileConverter:
             else:
                 failure = None
         if failure is not None:
+            self._check_room()
             raise _explained(failure, self.exported, self.scheme) from failure
         model = unpack(content)
+        if not model.signatureDefs:
+            # So it is without the temporary files, whose failure the converter keeps to itself.
+            self._check_room()
         order_interface(model, self._names)
         return model
+
+    def _check_room(self) -> None:
+        # The converter writes the model, and reads it again.
+        _check_room(2 * self.exported.function.graph.as_graph_def().ByteSize())
 
 
 def convert_exported(
@@ -172,6 +185,24 @@ def layers_at(indices: Sequence[int], content: bytes, exported: Exported) -> lis
         parts = [part for name in operators[index].tensor_names for part in name.split(";")]
         found.append(next((path for path in map(exported.layer_of, parts) if path), None))
     return [path for path in found if path]
+
+
+def _check_room(size: int) -> None:
+    """Raise an OSError if temporary files of so many bytes, all together, cannot be written."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            # Not only its length: a file may have holes.
+            for done in range(0, size, _BLOCK):
+                file.write(bytes(min(_BLOCK, size - done)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"Expected room for {size:,} bytes in the folder for temporary files: free some, or "
+            f"set TMPDIR to another folder. Received: {error.strerror}",
+            tempfile.tempdir,
+        ) from error
 
 
 def _explained(error: Exception, exported: Exported, scheme: QuantizationScheme) -> ConversionError:

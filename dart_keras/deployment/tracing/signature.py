@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from dart_keras.calibration_data import InputSpec, identifier
+from dart_keras.calibration_data.row_checks import checked_input
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.layers.replacement import looks_up_rows
 from dart_keras.model_surgery.keras_quantization import check_not_quantized
@@ -37,7 +38,7 @@ class ModelSignature:
             arrays: The data, an array for each input; `None` where there are none.
 
         Raises:
-            ValueError: If the data of an input are strings.
+            ValueError: If the data of an input are strings, or integers of more than 32 bits.
         """
         for array, spec in zip(arrays or (), self.inputs, strict=False):
             if array.dtype.kind in "SUO":
@@ -49,7 +50,10 @@ class ModelSignature:
             spec if spec.dtype else replace(spec, dtype="int32" if kind in "iu" else "float32")
             for spec, kind in zip(self.inputs, kinds, strict=True)
         )
-        return replace(self, inputs=tuple(inputs))
+        known = tuple(inputs)
+        for array, spec in zip(arrays or (), known, strict=False):
+            checked_input(array, spec, "calibration_data")
+        return replace(self, inputs=known)
 
     def random_rows(self, rows: int = 32) -> list[np.ndarray]:
         """Return normal floats and ids below `id_bound`, always the same.

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -36,3 +37,10 @@ def test_ids_pass_through():
     assert info.quantize(ids).dtype == "int32"
     np.testing.assert_array_equal(info.dequantize(info.quantize(ids)), ids)
     assert info.as_dict()["shape"] == [1, 2]
+
+
+@pytest.mark.parametrize("large", [2**32 + 1, 2**31, -(2**32)])
+def test_ids_of_64_bits_are_not_wrapped(large):
+    info = TensorInfo("ids", (1, 2), "int32")
+    with pytest.raises(ValueError, match=f"'ids' to hold values of int32.*{large}"):
+        info.quantize(np.array([1, large]))

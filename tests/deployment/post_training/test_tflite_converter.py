@@ -1,3 +1,5 @@
+import tempfile
+
 import keras
 import numpy as np
 import pytest
@@ -75,3 +77,30 @@ def test_a_file_without_a_signature_is_refused():
     model = unpack(convert(models.dense(), "microcontroller").content)
     with pytest.raises(ConversionError, match="without a signature"):
         order_interface(model, ["features"])
+
+
+@pytest.fixture
+def _small_files():
+    """No file can be larger than 64 KiB, as if the disk were full then."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("_small_files")
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+def test_a_full_disk_is_not_the_models_fault(quantization):
+    model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(2000)])
+    with pytest.raises(OSError, match=r"Expected room for .* bytes in the folder for temporary"):
+        convert_exported(exported(model), SCHEMES[quantization], [models.ROWS])
+    # What is wrong with a model still is, and a small one still is converted.
+    test_an_operation_without_a_builtin_is_named_with_its_layer()
+    convert_exported(exported(models.dense()), SCHEMES[quantization], [models.ROWS])
+
+
+def test_neither_is_a_folder_that_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OSError, match="set TMPDIR to another folder"):
+        convert_exported(exported(models.dense()), SCHEMES["float32"], [])

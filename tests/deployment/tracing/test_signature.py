@@ -101,3 +101,12 @@ def test_a_file_takes_no_strings():
     arrays = [np.full((1, 3), "text"), np.zeros((1, 6))]
     with pytest.raises(ValueError, match=r"numbers for input 'a'\. Received: dtype <U4"):
         model_signature(model).resolved(arrays)
+
+
+def test_ids_that_a_subclassed_model_takes_are_not_wrapped():
+    model = models.Subclassed()
+    model(np.zeros((1, 20), "int64"))
+    signature = model_signature(model)
+    assert signature.resolved([np.ones((2, 20), "int64")]).inputs[0].dtype == "int32"
+    with pytest.raises(ValueError, match=f"integers of 32 bits.*to {2**32 + 1}"):
+        signature.resolved([np.full((2, 20), 2**32 + 1)])

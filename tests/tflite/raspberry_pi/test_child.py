@@ -1,5 +1,7 @@
+import os
 import resource
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -23,6 +25,31 @@ def test_interpreter_is_ended_after_the_timeout(kit, saved):
     done = kit("benchmark", folder / "model.tflite", "--rows", 10**9, "--timeout", 1)
     assert (done.code, done.out) == (1, "")
     assert "within 1 seconds. Received: no answer" in done.err
+
+
+STARTING = """
+import multiprocessing, os, signal, sys
+
+sys.path.insert(0, sys.argv[1])
+import worker
+
+def run():
+    worker.end_with_parent()
+    os.write(os.open(sys.argv[2], os.O_WRONLY), b"running")
+    signal.pause()
+
+multiprocessing.get_context("fork").Process(target=run).start()
+"""
+
+
+def test_the_process_ends_with_a_kit_that_is_killed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    starting = subprocess.Popen([sys.executable, "-c", STARTING, KIT, tmp_path / "pipe"])
+    with starting as kit, (tmp_path / "pipe").open("rb", buffering=0) as pipe:
+        assert pipe.read(7) == b"running"
+        kit.kill()
+        # The end of the pipe: the process that held it open has ended.
+        assert pipe.read() == b""
 
 
 def test_error_names_the_signal_that_ended_the_interpreter(clean_python, saved):
