@@ -29,8 +29,9 @@ def keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> li
     # Row by row like the file: a layer may depend on the batch, and a batch may be fixed to 1.
     rows = progress(zip(*arrays, strict=True), "running the Keras model", len(arrays[0]))
     tensors = ([keras.ops.convert_to_tensor(value[None]) for value in row] for row in rows)
-    # Layers would measure, or warn of, what this computer takes for one row.
-    with device_planning("cpu", lambda layer, plans: plans[0]):
+    # Layers would measure, or warn of, what this computer takes for one row. What they write is
+    # not for the model itself; such a model is refused when it is traced.
+    with device_planning("cpu", lambda layer, plans: plans[0]), keras.StatelessScope():
         outputs = [signature.call(row) for row in tensors]
     return [
         np.concatenate([keras.ops.convert_to_numpy(value) for value in parts])
