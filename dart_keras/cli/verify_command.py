@@ -149,9 +149,7 @@ def _report(
             if (text := shortfall(distance, **limits)) is not None:
                 failures.append(f"{runtime}: {text}")
             if name in labels:
-                right = accuracy(
-                    output, labels[name][result.rows], references[name][result.rows]
-                )
+                right = accuracy(output, labels[name][result.rows], references[name][result.rows])
                 distance = {**distance, "accuracy": right}
             outputs.append(distance)
         runtimes[runtime] = {

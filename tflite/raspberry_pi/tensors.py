@@ -67,14 +67,6 @@ class Tensor:
             raise RefusedError(
                 f"Expected {self.name} of {wanted}. Received: an array of {rows.dtype}"
             )
-        if takes_integers:
-            limits = np.iinfo(self.dtype)
-            # NumPy would wrap around.
-            if rows.min() < limits.min or rows.max() > limits.max:
-                raise RefusedError(
-                    f"Expected {self.name} of {self.dtype}. Received: values from {rows.min()} to "
-                    f"{rows.max()}"
-                )
         if not np.isfinite(rows).all():
             raise RefusedError(f"Expected {self.name} to be finite. Received: NaN or infinity")
         if self.takes_ids and (beyond := rows[rows != rows.astype(self.dtype)]).size:

@@ -132,16 +132,6 @@ def test_missing_arrays_and_unequal_lengths_are_refused(kit, saved, tmp_path):
     assert "Expected a .npz file for 2 outputs." in done.err
 
 
-def test_ids_of_64_bits_are_refused(kit, saved, tmp_path):
-    folder, _ = saved("ids")
-    ids = np.load(folder / "rows.npy").astype("int64")
-    ids[0, 0] += 2**32
-    np.save(tmp_path / "ids.npy", ids)
-    done = kit("run", folder / "model.tflite", tmp_path / "ids.npy", tmp_path / "o.npy")
-    assert done.code == 1
-    assert f"of int32. Received: values from 0 to {ids[0, 0]}" in done.err
-
-
 def test_errors_name_unreadable_and_unwritable_files(kit, saved, tmp_path):
     folder, _ = saved("dense")
     model, rows = folder / "model.tflite", folder / "rows.npy"
