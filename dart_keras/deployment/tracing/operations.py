@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from dart_keras.deployment.tracing.converting import converting, other_function
 from dart_keras.private_apis import flatten_operations
 
 
@@ -18,13 +19,15 @@ def operations_traced(model: keras.Model, scopes: dict[str, str]) -> Iterator[No
         scopes: Gets for the name scope of each operation in the graph the operation's name.
     """
     operations = flatten_operations(model)
-    try:
-        for operation in operations:
-            operation.__dict__["call"] = _recorded(operation, scopes)
-        yield
-    finally:
-        for operation in operations:
-            operation.__dict__.pop("call", None)
+    with converting():
+        try:
+            for operation in operations:
+                recorded = _recorded(operation, scopes)
+                operation.__dict__["call"] = other_function(operation.call, recorded)
+            yield
+        finally:
+            for operation in operations:
+                operation.__dict__.pop("call", None)
 
 
 def _recorded(operation: Any, scopes: dict[str, str]) -> Callable[..., Any]:
