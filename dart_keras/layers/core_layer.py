@@ -76,7 +76,15 @@ class CoreLayer(keras.layers.Layer):
             initializer: A Keras initializer for a dense matrix, or its name. The cores get its
                 variance; with `"orthogonal"` they are orthogonal.
             is_table: Whether rows of the matrix are looked up.
+
+        Raises:
+            ValueError: If the layer's variables are not to be of a float dtype.
         """
+        if not keras.backend.is_float_dtype(self.variable_dtype):
+            raise ValueError(
+                f"Expected layer {self.name!r} to have a float dtype. "
+                f"Received: dtype={self.variable_dtype!r}"
+            )
         self.matrix_shape = (input_dim, output_dim)
         self.input_modes, self.output_modes = complete_modes(
             input_dim, output_dim, self.input_modes, self.output_modes

@@ -1,7 +1,7 @@
 """Base of all TT layers: their matrix, truncation, and saving."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -172,10 +172,23 @@ class TTLayer(DenseReplacement, CoreLayer):
         if gates is not None:
             self.add_rank_gates(RankGates.from_config(gates))
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return the layer of a config from `get_config`."""
+        config = dict(config)
+        ranks_fixed = config.pop("ranks_fixed", False)
+        layer = super().from_config(config)
+        layer.ranks_fixed = ranks_fixed
+        return layer
+
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, with the present ranks and modes."""
+        """Return the constructor's arguments, with the present ranks and modes.
+
+        Where the ranks are final, `ranks_fixed` as well.
+        """
         return {
             **super().get_config(),
+            **({"ranks_fixed": True} if self.ranks_fixed else {}),
             "ranks": self._ranks,
             "input_modes": self.input_modes,
             "output_modes": self.output_modes,

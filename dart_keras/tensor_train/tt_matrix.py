@@ -28,8 +28,8 @@ class TTMatrix:
         cores: The arrays G_1...G_d, of any float dtype. They are not copied.
 
     Raises:
-        ValueError: If the cores are not four-dimensional, their ranks do not match, or the first
-            and last rank are not 1.
+        ValueError: If the cores are not four-dimensional, their ranks do not match, the first and
+            last rank are not 1, or the cores are complex.
 
     Example:
         >>> tt = TTMatrix((np.ones((1, 2, 3, 2)), np.ones((2, 4, 5, 1))))
@@ -53,6 +53,11 @@ class TTMatrix:
             raise ValueError(
                 "Expected cores of shape (r_{k-1}, n_k, m_k, r_k) with matching ranks, which are 1 "
                 f"at both ends. Received: shapes {shapes}"
+            )
+        if any(np.iscomplexobj(core) for core in self.cores):
+            raise ValueError(
+                "Expected real cores. Received: complex ones; make one TT matrix of the real part "
+                "and one of the imaginary part"
             )
         object.__setattr__(self, "cores", tuple(self.cores))
 

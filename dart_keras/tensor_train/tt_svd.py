@@ -19,8 +19,13 @@ def checked_matrix(
     """Return a dense matrix in float64 and its modes, if they match.
 
     Raises:
-        ValueError: If it is no finite matrix, or the modes are others.
+        ValueError: If it is no finite real matrix, or the modes are others.
     """
+    if np.iscomplexobj(matrix):
+        raise ValueError(
+            "Expected a real matrix. Received: a complex one; decompose its real and its imaginary "
+            "part"
+        )
     matrix = np.asarray(matrix, np.float64)
     if matrix.ndim != 2:
         raise ValueError(f"Expected a matrix. Received: an array of shape {matrix.shape}")

@@ -269,6 +269,27 @@ def test_cloned_models_have_the_present_ranks():
     np.testing.assert_allclose(outputs_of(clone), outputs_of(model), atol=1e-6)
 
 
+def test_cloned_models_have_final_ranks_where_they_are_final(tmp_path):
+    model = model_with(regularizer=NuclearNorm(0.1))
+    model.get_layer("tokens").truncate(2, fix_ranks=True)
+    model.save(tmp_path / "model.keras")
+    for copy in (
+        keras.models.clone_model(model),
+        keras.models.load_model(tmp_path / "model.keras"),
+        keras.Sequential.from_config(model.get_config()),
+    ):
+        assert [layer.ranks_fixed for layer in layers_of(copy)] == [True, False]
+        assert copy.losses == []
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "int32"])
+def test_layers_of_other_numbers_are_refused(dtype):
+    with pytest.raises(ValueError, match=f"'odd' to have a float dtype. Received: dtype='{dtype}'"):
+        TTDense(4, 2, dtype=dtype, name="odd").build((None, 6))
+    with pytest.raises(ValueError, match=f"'odd' to have a float dtype. Received: dtype='{dtype}'"):
+        TTEmbedding(4, 4, 2, dtype=dtype, name="odd").build()
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_keras_files(cut, tmp_path):
     model = model_with(fitted=True, regularizer=NuclearNorm(0.1))

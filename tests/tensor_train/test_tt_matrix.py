@@ -184,6 +184,14 @@ def test_prime_dimensions_and_one_core(shape):
     assert low_rank.ranks == (1, min(shape), 1)
 
 
+def test_complex_numbers_are_refused():
+    core = np.ones((1, 2, 3, 1), "complex64")
+    with pytest.raises(ValueError, match=r"Expected real cores. Received: complex ones"):
+        TTMatrix((core,))
+    with pytest.raises(ValueError, match=r"Expected a real matrix. Received: a complex one"):
+        TTMatrix.from_dense(1j * core[0, ..., 0], (2,), (3,))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_cores_that_are_not_finite_have_no_singular_values(value):
     tt = TTMatrix((np.ones((1, 2, 2, 2)), np.full((2, 2, 2, 1), value)))
