@@ -56,7 +56,6 @@ class CoreLayer(keras.layers.Layer):
         self.rank_regularizer = keras.regularizers.get(rank_regularizer)
         self.ranks_fixed = False
         self.contraction = "auto"
-        self.warned_of_slowness = False
         self.rank_gates: RankGates | None = None
         self.resize_callbacks: tuple[Callable[[CoreLayer], Any], ...] = ()
         self._cores: list[keras.Variable] = []

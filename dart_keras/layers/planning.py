@@ -1,7 +1,6 @@
 """Choice of a layer's order of contraction."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,9 +22,6 @@ CONTRACTIONS = ("auto", "measure", *NAMES)
 PlanChooser = Callable[[Any, list[ContractionPlan]], ContractionPlan]
 
 _device: ContextVar[tuple[str, PlanChooser] | None] = ContextVar("device", default=None)
-
-# The estimate is too rough for warnings below this factor.
-_MUCH_SLOWER = 1.25
 
 
 @contextmanager
@@ -112,9 +108,8 @@ def plan_for(
         target, choice = device
         return choice(layer, candidate_plans(*shape, rows, target=target))
     training = bool(training)
-    plans = candidate_plans(*shape, rows, training=training)
-    _warn_if_slow(layer, min(plans, key=lambda plan: plan.multiply_adds))
     if layer.contraction == "measure":
+        plans = candidate_plans(*shape, rows, training=training)
         return fastest_plan(plans, layer.compute_dtype)
     return cheapest_plan(*shape, rows, training=training, name=layer.contraction)
 
@@ -124,22 +119,3 @@ def fastest_of_its_size(plans: Sequence[ContractionPlan]) -> ContractionPlan:
     unmerged = sum(math.prod(shape) for shape in plans[0].network.core_shapes)
     fitting = [plan for plan in plans if plan.weights <= unmerged]
     return min(fitting, key=lambda plan: plan.microseconds)
-
-
-def _warn_if_slow(layer: Any, plan: ContractionPlan) -> None:
-    """Warn once if even the plan with the fewest multiply-adds is slower than a dense layer."""
-    dense = plan.dense()
-    cost = dense[0] + dense[1] if plan.training else dense[0]
-    slower = plan.microseconds > _MUCH_SLOWER * cost.microseconds
-    # Time is only an estimate. With more multiply-adds, too, the layer certainly is slower.
-    if not slower or plan.multiply_adds <= cost.multiply_adds or layer.warned_of_slowness:
-        return
-    layer.warned_of_slowness = True
-    warnings.warn(
-        f"Layer {layer.name!r} is slower than a dense layer would be: for {plan.network.rows} rows "
-        f"its TT matrix of modes {plan.network.input_modes} and {plan.network.output_modes} and "
-        f"ranks {plan.network.ranks} needs {plan.multiply_adds:,} multiply-adds, a dense layer "
-        f"{cost.multiply_adds:,}. Lower ranks are faster, and so are the modes that "
-        "`dart_keras.tensor_train.suggest_modes` finds for objective='time'.",
-        stacklevel=2,
-    )

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.layers.dense_comparison import warn_if_dense_is_better
 from dart_keras.layers.lookup import checked_ids, lookup, lookup_plan_for
 from dart_keras.layers.padding import first_columns, pad_columns
 from dart_keras.layers.planning import count_rows, plan_for
@@ -119,6 +120,7 @@ class TTEmbedding(TTLayer):
             Tensor in the compute dtype.
         """
         cores = self.cores_in_use(training)
+        warn_if_dense_is_better(self, training)
         if reverse:
             return self._logits(ops.cast(inputs, self.compute_dtype), cores, training)
         ids = checked_ids(inputs, self.input_dim, self.name)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from dart_keras.layers.dense_comparison import warn_if_dense_is_better
 from dart_keras.layers.padding import first_columns, pad_columns
 from dart_keras.layers.planning import check_contraction, count_rows, plan_for
 from dart_keras.layers.tt_layer import TTLayer
@@ -68,6 +69,7 @@ class TTKernelLayer(TTLayer):
         Returns:
             Tensor of shape (rows, M) in the compute dtype.
         """
+        warn_if_dense_is_better(self, training)
         cores = self.cores_in_use(training)
         plan = self.contraction_plan(count, training)
         outputs = contract(pad_columns(rows, math.prod(self.input_modes)), cores, plan)

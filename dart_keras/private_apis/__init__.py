@@ -9,6 +9,7 @@ from dart_keras.private_apis.compiled_steps import (
 )
 from dart_keras.private_apis.flatbuffers_builder import deduplicating_builder
 from dart_keras.private_apis.keras_callbacks import callbacks_beside
+from dart_keras.private_apis.keras_fits import running_fit
 from dart_keras.private_apis.keras_graph_runs import GraphRun, can_be_stepped
 from dart_keras.private_apis.keras_layers import (
     flatten_layers,
@@ -95,6 +96,7 @@ __all__ = [
     "replace_sublayers",
     "replace_variables",
     "retrace",
+    "running_fit",
     "set_mask",
     "set_per_channel",
     "sublayer_at",

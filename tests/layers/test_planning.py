@@ -1,12 +1,9 @@
-import warnings
-
 import keras
 import numpy as np
 import pytest
 
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.layers.planning import CONTRACTIONS, count_rows, device_planning
-from dart_keras.tensor_train import suggest_modes
 from dart_keras.tensor_train.contraction import UNKNOWN_ROWS
 
 
@@ -71,31 +68,6 @@ def test_truncation_changes_the_plan():
 def test_unbuilt_layer_has_no_plan():
     with pytest.raises(ValueError, match="Expected a built layer"):
         TTDense(4).contraction_plan()
-
-
-def test_layer_slower_than_dense_warns_once():
-    layer = built(64, 64, ranks=64, contraction="left_to_right", name="slow")
-    x = np.ones((512, 64), "float32")
-    with pytest.warns(UserWarning, match=r"'slow'.*ranks \(1, 64, 1\).*multiply-adds"):
-        layer(x)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        layer(x)
-
-
-def test_fast_layers_do_not_warn():
-    modes = suggest_modes(1024, 1024, objective="time", max_parameters=100_000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for rows in (1, 64, 512):
-            layer = built(
-                1024,
-                1024,
-                ranks=modes.ranks,
-                input_modes=modes.input_modes,
-                output_modes=modes.output_modes,
-            )
-            layer(np.ones((rows, 1024), "float32"), training=True)
 
 
 def test_device_planning_chooses_the_plan():

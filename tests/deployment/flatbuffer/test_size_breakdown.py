@@ -107,7 +107,6 @@ TRAINS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.* is slower than a dense layer")
 @pytest.mark.parametrize(
     ("name", "target"),
     [*((name, "raspberry-pi") for name in TRAINS), ("low rank", "microcontroller")],
