@@ -15,6 +15,7 @@ import numpy as np
 
 from dart_keras.tensor_train.contraction.contract import contract
 from dart_keras.tensor_train.contraction.plan import ContractionPlan
+from dart_keras.utils.atomic_write import write_files
 
 # Candidates estimated to be slower than this times the fastest are not timed.
 _HOPELESS = 5.0
@@ -117,11 +118,9 @@ def _cached() -> dict[str, list[list[int]]]:
 
 
 def _cache(key: str, path: list[list[int]]) -> None:
-    # Written by a rename, so that no process reads half a file. If the folder is not writable, the
-    # next process times the plans again.
+    # No process reads half a file, and what is killed leaves nothing that stays. If the folder is
+    # not writable, the next process times the plans again.
     with contextlib.suppress(OSError):
         file = _file()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(_cached() | {key: path}, indent=0))
-        part.replace(file)
+        content = json.dumps(_cached() | {key: path}, indent=0)
+        write_files(file.parent, {file.name: content.encode()})

@@ -53,6 +53,14 @@ def test_broken_file_means_timing_again(timed, tmp_path, content):
     assert len(timed) == 1
 
 
+def test_a_file_that_cannot_be_written_leaves_no_other(timed, tmp_path):
+    blocked = tmp_path / "dart_keras" / "contractions.json"
+    blocked.mkdir(parents=True)
+    assert fastest_plan(plans(), "float32") in plans()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert list(blocked.parent.iterdir()) == [blocked]
+
+
 def test_read_only_folder_is_no_error(timed, tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("")
