@@ -20,8 +20,10 @@ from dart_keras.compression.sensitivity import Sensitivity, measured_losses
 from dart_keras.deployment.file_sizes import check_file_budget
 from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.utils.argument_checks import is_integer
+from dart_keras.utils.random_state import keeping_random_state
 
 
+@keeping_random_state()
 def compress(
     model: keras.Model,
     budget: Budget,
@@ -136,7 +138,7 @@ def compress(
                 f"budget than {budget}, more `calibration_data` or `recovery_epochs`, or train it "
                 "before it is used.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,  # beyond the decorator
             )
     return small, report
 

@@ -20,6 +20,7 @@ from dart_keras.compression.search.student import MeasuredLoss, StudentBuilder
 from dart_keras.compression.sensitivity_plot import draw_heat_map
 from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.utils.progress import progress
+from dart_keras.utils.random_state import keeping_random_state
 from dart_keras.utils.table import Table, Tabular
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class Sensitivity(Tabular):
         return min(errors, default=math.nan)
 
 
+@keeping_random_state()
 def sensitivity(
     model: keras.Model,
     calibration_data: Any,

@@ -7,6 +7,7 @@ import keras
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.model_surgery.replaced_sublayers import remember_replaced
 from dart_keras.private_apis import replace_sublayers, sublayers
+from dart_keras.utils.random_state import keeping_random_state
 
 LayerReplacement = Callable[[keras.Layer], keras.Layer | None]
 
@@ -35,6 +36,7 @@ def layers_with_paths(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
         yield unique, layer
 
 
+@keeping_random_state()
 def replace_layers(model: keras.Model, replacement: LayerReplacement) -> keras.Model:
     """Return a copy of a model in which some layers are replaced by others.
 

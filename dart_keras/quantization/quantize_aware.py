@@ -25,8 +25,10 @@ from dart_keras.quantization.quantized_layer import (
 )
 from dart_keras.quantization.separable_convolutions import split_separable_convolution
 from dart_keras.utils.keras_backend import require_tensorflow
+from dart_keras.utils.random_state import keeping_random_state
 
 
+@keeping_random_state()
 def quantize_aware(
     model: keras.Model, quantization: str = "int8", target: str = "raspberry-pi"
 ) -> keras.Model:

@@ -1,5 +1,4 @@
 import math
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from dart_keras.selection.layer_budget import parameters_of
 from dart_keras.selection.rank_allocation import allocate_ranks
 from dart_keras.selection.selection import BudgetSelection
 from dart_keras.utils.listing import largest_first
+from dart_keras.utils.random_state import keeping_random_state
 from dart_keras.utils.size_search import Measured, largest_within
 
 LayerRanks = list[tuple[int, ...]]
@@ -98,14 +98,9 @@ class FileBudget(BudgetSelection):
     def _size(
         self, model: keras.Model, layers: Sequence[TTLayer], ranks: LayerRanks, data: Any
     ) -> int:
-        # Keras seeds initializers, of the copy's layers too, from Python's generator. Without this,
-        # what is drawn later would depend on how many files were measured.
-        state = random.getstate()
-        try:
+        with keeping_random_state():
             copy = truncated_copy(model, layers, ranks)
             return file_sizes(copy, self.budget, data).limited_by(self.budget)
-        finally:
-            random.setstate(state)
 
 
 def truncated_copy(

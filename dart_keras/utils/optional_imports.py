@@ -1,5 +1,6 @@
 import importlib
 import importlib.util
+import warnings
 from types import ModuleType
 
 _HELP = 'This needs the package `{package}`. Install it with `pip install "dart-keras[{extra}]"`.'
@@ -17,7 +18,9 @@ def load(module: str, package: str, extra: str = "deployment") -> ModuleType:
         ImportError: If the package, or one that it needs, is not installed.
     """
     try:
-        return importlib.import_module(module)
+        # Some packages add filters of warnings when they are imported.
+        with warnings.catch_warnings():
+            return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(_HELP.format(package=package, extra=extra)) from error
 

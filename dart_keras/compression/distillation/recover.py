@@ -8,8 +8,10 @@ import keras
 from dart_keras.compression.calibration.batches import BATCH, CalibrationBatches
 from dart_keras.compression.distillation.trainer import Distillation
 from dart_keras.utils.argument_checks import is_integer
+from dart_keras.utils.random_state import keeping_random_state
 
 
+@keeping_random_state()
 def recover(
     small: keras.Model,
     original: keras.Model,
