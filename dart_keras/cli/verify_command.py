@@ -90,7 +90,10 @@ def _run(arguments: argparse.Namespace) -> None:
     model = load_model_file(arguments.model, arguments.imports, arguments.unsafe)
     signature = model_signature(model)
     arrays, source = _rows(arguments, model, signature)
-    exported = export(model, signature.resolved(arrays))
+    # A subclassed model does not remember of which dtypes its inputs are.
+    signature = signature.resolved(arrays)
+    arrays = [a.astype(spec.dtype) for a, spec in zip(arrays, signature.inputs, strict=True)]
+    exported = export(model, signature)
     expected = exported(arrays)
     names = exported.output_names
     labels = {}

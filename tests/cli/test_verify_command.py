@@ -171,6 +171,31 @@ def test_labels_give_the_accuracy_of_both(run, files, saved, tmp_path):
     assert "for each of the 48 rows" in err
 
 
+@keras.saving.register_keras_serializable("test_verify_command")
+class Lookup(keras.Model):
+    """A subclassed model, whose file does not say that its inputs are ids."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.table = keras.layers.Embedding(20, 3)
+
+    def call(self, ids):
+        return keras.ops.mean(self.table(ids), axis=1)
+
+
+def test_a_subclassed_model_takes_the_dtype_of_the_rows(run, tmp_path):
+    ids = np.random.default_rng(0).integers(0, 20, (16, 6))
+    model = Lookup()
+    model(ids)
+    model.save(tmp_path / "lookup.keras")
+    np.save(tmp_path / "ids.npy", ids)
+    convert(model, calibration_data=ids).save(tmp_path / "out")
+    rows = ("--calibration-data", tmp_path / "ids.npy")
+    code, out, err = run("verify", tmp_path / "out", tmp_path / "lookup.keras", *rows)
+    assert code == 0, err
+    assert "on 16 rows" in out
+
+
 def test_without_rows_it_says_what_they_were(run, files, saved, tmp_path):
     code, out, err = run("verify", saved, files / "model.keras")
     assert code == 0, err
