@@ -10,7 +10,8 @@ from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.selection.selection import Selection
 
 # Strengths from a thousandth to a hundred times the recommended one were tried on the models of the
-# README, of the guide to training and of `benchmarks/planted_ranks.py`.
+# README, of the guide to training and of `benchmarks/planted_ranks.py`; the recommended one also on
+# the demo's.
 
 # The least that effective ranks fall by, as a share, if something drives them. They fell by 0.29 to
 # 0.70 with recommended settings, and by 0.001 to 0.017 where a cut found nothing to remove.
