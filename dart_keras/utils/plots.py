@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dart_keras.utils.optional_imports import load, require
+from dart_keras.utils.optional_imports import load
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,9 +54,9 @@ def require_matplotlib() -> None:
     """Check that figures can be drawn, before the work that is to be shown in them.
 
     Raises:
-        ImportError: If matplotlib is not installed.
+        ImportError: If matplotlib is not installed, or cannot be imported.
     """
-    require("matplotlib", "matplotlib", extra="plots")
+    load("matplotlib", "matplotlib", extra="plots")
 
 
 @contextmanager

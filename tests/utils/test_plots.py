@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from dart_keras.utils.plots import color_map, set_scale, styled_figure
+from dart_keras.utils.plots import color_map, require_matplotlib, set_scale, styled_figure
 
 
 def test_without_matplotlib_it_says_how_to_install_it(monkeypatch):
@@ -12,6 +12,14 @@ def test_without_matplotlib_it_says_how_to_install_it(monkeypatch):
         styled_figure(2, 1, None),
     ):
         pass
+
+
+def test_one_that_cannot_be_imported_is_known_before_anything_is_drawn(tmp_path, monkeypatch):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('of another NumPy')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    with pytest.raises(ImportError, match=r'pip install "dart-keras\[plots\]"'):
+        require_matplotlib()
 
 
 @pytest.fixture

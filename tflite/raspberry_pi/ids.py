@@ -44,9 +44,9 @@ def check_ids(
                     failing = middle
             raise RefusedError(
                 f"Expected ids from 0 to {largest} in {name}. "
-                f"Received: {ids[ids > largest][0]} in row {number}"
+                f"Received: id {ids[ids > largest][0]} in row {number}"
             )
         if ids.min() < 0 and not runs_with(ids):
             raise RefusedError(
-                f"Expected ids of 0 or more in {name}. Received: {ids.min()} in row {number}"
+                f"Expected ids of 0 or more in {name}. Received: id {ids.min()} in row {number}"
             )

@@ -46,10 +46,14 @@ def test_ids_stay_integers(kit, saved, tmp_path):
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("words", 50, "Expected ids from 0 to 49 in words. Received: 50 in row 3"),
-        ("words", 2**31 - 1, "Expected ids from 0 to 49 in words. Received: 2147483647 in row 3"),
-        ("letters", 33, "Expected ids from 0 to 19 in letters. Received: 33 in row 3"),
-        ("words", -2, "Expected ids of 0 or more in words. Received: -2 in row 3"),
+        ("words", 50, "Expected ids from 0 to 49 in words. Received: id 50 in row 3"),
+        (
+            "words",
+            2**31 - 1,
+            "Expected ids from 0 to 49 in words. Received: id 2147483647 in row 3",
+        ),
+        ("letters", 33, "Expected ids from 0 to 19 in letters. Received: id 33 in row 3"),
+        ("words", -2, "Expected ids of 0 or more in words. Received: id -2 in row 3"),
         ("letters", 2**32, "Expected letters of int32. Received: 4294967296"),
     ],
 )
