@@ -82,7 +82,13 @@ def _keep_parameter(before: keras.Variable, after: keras.Variable) -> None:
     # PyTorch's optimizers, and all modules around a layer, hold its parameters themselves.
     if keras.backend.backend() != "torch":
         return
+    import torch
+
     parameter: Any = before._value
+    value = after._value.data
     parameter.grad = None
-    parameter.data = after._value.data
+    # Losses that are still held have a node of the former shape for the parameter, which later ones
+    # would use as well. Data of another dtype in between make PyTorch begin a new one.
+    parameter.data = value.to(torch.float64 if value.dtype != torch.float64 else torch.float32)
+    parameter.data = value
     after._value = parameter

@@ -110,3 +110,16 @@ def test_frozen_cores_stay_frozen():
     assert not any(core.value.requires_grad for core in layer.cores)
     layer.trainable = True
     assert all(core.value.requires_grad for core in layer.cores)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_a_loss_that_is_still_held_is_not_in_the_way(dtype):
+    layer = TTDense(16, 6, (4, 4), (4, 4), dtype=dtype)
+    inputs = torch.tensor(X).to(getattr(torch, dtype))
+    held = torch.mean(layer(inputs))
+    held.backward(retain_graph=True)
+    layer.truncate(2)
+    torch.mean(layer(inputs)).backward()
+    for core in layer.cores:
+        assert tuple(core.value.grad.shape) == tuple(core.shape)
+        assert keras.backend.standardize_dtype(core.value.dtype) == dtype
