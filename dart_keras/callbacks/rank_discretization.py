@@ -12,6 +12,7 @@ from dart_keras.callbacks.truncation_warnings import TruncationWarnings
 from dart_keras.callbacks.tt_layers import tt_layers_of
 from dart_keras.distribution.replicas import as_on_chief
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.model_surgery.layer_names import distinct_names
 from dart_keras.private_apis import add_owner, callbacks_beside
 from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.selection import Selection
@@ -75,6 +76,7 @@ class RankDiscretization(keras.callbacks.Callback):
     Attributes:
         cuts: One dictionary a cut: `epoch`, `ranks` before and after by layer name, `error` (the
             relative Frobenius error) by layer name, `parameters` of the model before and after.
+            Where layers of nested models have the same name, the names that lead to them.
 
     Raises:
         ValueError: If an argument is not valid; in training, if the model has no TT layers, if a
@@ -222,9 +224,10 @@ class RankDiscretization(keras.callbacks.Callback):
         """Log the ranks, and look whether they have stopped moving."""
         self._epochs_done = epoch + 1
         if logs is not None:
-            for layer in self._layers:
+            names = distinct_names(self.model, self._layers)
+            for name, layer in zip(names, self._layers, strict=True):
                 for bond, rank in enumerate(layer.ranks[1:-1], start=1):
-                    logs[f"{layer.name}_rank_{bond}"] = rank
+                    logs[f"{name}_rank_{bond}"] = rank
             logs["parameters"] = self.model.count_params()
             self._penalty.add_to(logs, self.model, self._layers)
             self._warnings.end_epoch(epoch, logs.get("data_loss"), logs["rank_penalty"])

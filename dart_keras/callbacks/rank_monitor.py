@@ -7,6 +7,7 @@ import numpy as np
 from dart_keras.callbacks.callback_order import warn_of_readers_before
 from dart_keras.callbacks.singular_value_plot import draw_singular_values
 from dart_keras.callbacks.tt_layers import tt_layers_of
+from dart_keras.model_surgery.layer_names import distinct_names
 from dart_keras.selection.selection import effective_rank
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 class RankMonitor(keras.callbacks.Callback):
     """Records the singular values of every bond at the end of every epoch.
 
-    The logs get `<layer>_effective_rank_<bond>` for every bond. Put the callback before those that
+    The logs get `<layer>_effective_rank_<bond>` for every bond, with the names that lead to a layer
+    where layers of nested models have the same name. Put the callback before those that
     write logs.
 
     Attributes:
@@ -49,14 +51,15 @@ class RankMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record the singular values."""
         self.epochs.append(epoch)
-        for layer in tt_layers_of(self.model, self):
+        layers = tt_layers_of(self.model, self)
+        for name, layer in zip(distinct_names(self.model, layers), layers, strict=True):
             finite = layer.is_finite
             for bond in range(1, len(layer.cores)):
                 rank = layer.ranks[bond]
                 values = layer.bond_singular_values()[bond - 1] if finite else np.full(rank, np.nan)
-                self.singular_values.setdefault(f"{layer.name}/{bond}", []).append(values)
+                self.singular_values.setdefault(f"{name}/{bond}", []).append(values)
                 if logs is not None:
-                    logs[f"{layer.name}_effective_rank_{bond}"] = (
+                    logs[f"{name}_effective_rank_{bond}"] = (
                         effective_rank(values) if finite else np.nan
                     )
 

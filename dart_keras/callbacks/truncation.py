@@ -5,9 +5,11 @@ from typing import Any
 
 import keras
 
+from dart_keras.callbacks.tt_layers import tt_layers_in
 from dart_keras.distribution.replicas import as_on_chief
 from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.model_surgery.layer_names import distinct_names
 from dart_keras.selection.selection import Selection
 
 
@@ -33,10 +35,10 @@ def truncate_layers(
     Raises:
         ValueError: If weights are not finite or no rank would be left. Nothing has changed then.
     """
-    if names := [layer.name for layer in layers if not layer.is_finite]:
+    if damaged := [layer.name for layer in layers if not layer.is_finite]:
         raise ValueError(
             "RankDiscretization expected finite weights to cut. Received: NaN or infinite "
-            f"values in the layers {names}; the model is left as it was"
+            f"values in the layers {damaged}; the model is left as it was"
         )
     selected = [
         tuple(int(rank) for rank in as_on_chief([model], ranks))
@@ -54,13 +56,17 @@ def truncate_layers(
         layer.plan_truncation(ranks, fix_ranks)
         for layer, ranks in zip(layers, selected, strict=True)
     ]
-    before = {layer.name: layer.ranks for layer in layers}
+    # Of all TT layers, so that the names are the same in every cut.
+    every = tt_layers_in(model)
+    by_layer = dict(zip(map(id, every), distinct_names(model, every), strict=True))
+    names = [by_layer[id(layer)] for layer in layers]
+    before = {name: layer.ranks for name, layer in zip(names, layers, strict=True)}
     parameters = model.count_params()
     resize([resizing for resizing, _ in plans])
     return {
         "ranks_before": before,
-        "ranks_after": {layer.name: layer.ranks for layer in layers},
-        "error": {layer.name: error for layer, (_, error) in zip(layers, plans, strict=True)},
+        "ranks_after": {name: layer.ranks for name, layer in zip(names, layers, strict=True)},
+        "error": {name: error for name, (_, error) in zip(names, plans, strict=True)},
         "parameters_before": parameters,
         "parameters_after": model.count_params(),
     }

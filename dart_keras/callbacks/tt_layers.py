@@ -4,13 +4,18 @@ from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import flatten_layers
 
 
+def tt_layers_in(model: keras.Model) -> list[TTLayer]:
+    """Return the TT layers of a model, at any depth; there may be none."""
+    return [layer for layer in flatten_layers(model) if isinstance(layer, TTLayer)]
+
+
 def tt_layers_of(model: keras.Model, callback: keras.callbacks.Callback) -> list[TTLayer]:
     """Return the TT layers of a model, at any depth.
 
     Raises:
         ValueError: If there are none.
     """
-    layers = [layer for layer in flatten_layers(model) if isinstance(layer, TTLayer)]
+    layers = tt_layers_in(model)
     if not layers:
         names = [layer.name for layer in flatten_layers(model)]
         raise ValueError(

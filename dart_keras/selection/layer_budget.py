@@ -6,6 +6,7 @@ import keras
 from dart_keras.budgets import MultiplyAdds, Parameters
 from dart_keras.calibration_data import labelled_batches
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.model_surgery.layer_names import distinct_names
 from dart_keras.selection.importance import rank_gains
 from dart_keras.selection.rank_allocation import RankCost, allocate_ranks, cost_at_rank_one
 from dart_keras.selection.selection import BudgetSelection
@@ -47,7 +48,11 @@ class LayerBudget(BudgetSelection):
             return
         least = cost_at_rank_one(layers, self._cost)
         if least > self.budget.n:
-            of_layers = {layer.name: cost_at_rank_one([layer], self._cost) for layer in layers}
+            names = distinct_names(model, layers)
+            of_layers = {
+                name: cost_at_rank_one([layer], self._cost)
+                for name, layer in zip(names, layers, strict=True)
+            }
             raise ValueError(
                 f"Expected a budget of at least {type(self.budget)(least)}, which rank 1 takes at "
                 f"every bond: {largest_first(of_layers)}. Received: {self.budget}"
