@@ -29,7 +29,6 @@ X, Y = np.ones((4, 3)), np.zeros(4)
         (lambda: X, 1, False),
         (X[:, :2].tolist(), 1, False),
     ],
-    ids=str,
 )
 def test_pairs_of_inputs_and_targets_are_told_from_inputs(data, inputs, expected):
     assert has_targets(data, inputs) is expected
