@@ -38,7 +38,7 @@ def prepare() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(THREADS)
-    warnings.filterwarnings("ignore", message=".* is slower than a dense layer would be")
+    warnings.filterwarnings("ignore", message="Dense layers would be smaller or faster")
 
 
 def describe() -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_they_pass(backend):
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTEST_ADDOPTS": ""},
     )
     assert result.returncode == 0, result.stdout[-5000:]
     assert " passed" in result.stdout

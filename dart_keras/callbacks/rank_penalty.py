@@ -90,6 +90,7 @@ def rank_penalty(model: keras.Model, layers: Sequence[TTLayer], training: bool =
         training: Whether rank gates count.
 
     Example:
+        >>> import numpy as np
         >>> from dart_keras.layers import TTDense
         >>> from dart_keras.regularizers import GroupLasso
         >>> layer = TTDense(16, ranks=4, rank_regularizer=GroupLasso(0.1))

@@ -7,6 +7,7 @@ from typing import Any
 
 from dart_keras._version import __version__
 from dart_keras.cli import compress_command, convert_command, inspect_command, verify_command
+from dart_keras.utils.backend_errors import reason_of
 from dart_keras.utils.quiet import quiet
 
 
@@ -52,9 +53,7 @@ def _run(arguments: argparse.Namespace) -> None:
             warnings.simplefilter("ignore", DeprecationWarning)
             arguments.run(arguments)
     except tf.errors.OpError as error:
-        # Around the reason it says where in which graph it was.
-        reason = error.message.partition("\n\t [[")[0].rpartition("\n")[2]
-        raise ValueError(f"The model cannot run on the data: {reason}") from error
+        raise ValueError(f"The model cannot run on the data: {reason_of(error)}") from error
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

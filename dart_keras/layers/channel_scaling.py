@@ -22,6 +22,8 @@ class ChannelScaling(keras.layers.DepthwiseConv2D):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"kernel_size": 1, **kwargs})
+        # That of a convolution asks for four axes.
+        self.input_spec = None
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:

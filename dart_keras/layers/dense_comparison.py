@@ -1,4 +1,4 @@
-"""Warnings of TT layers that a dense layer would beat."""
+"""Warnings of TT layers that are larger or slower than dense ones."""
 
 import math
 import weakref
@@ -20,8 +20,9 @@ _warned: "weakref.WeakSet[Any]" = weakref.WeakSet()
 def warn_if_dense_is_better(layer: CoreLayer, training: bool | None) -> None:
     """Warn, once in a `fit`, of its TT layers that are larger or slower than dense ones.
 
-    Layers whose ranks are to fall are left out: those with a rank regularizer or rank gates, or in
-    the care of `RankDiscretization`.
+    Layers whose ranks are to fall are left out: those with a rank regularizer or rank gates, and
+    those that `RankDiscretization` will truncate. Of those that it has truncated only the size
+    counts, because that is what they were truncated for.
 
     Args:
         layer: A layer that is called.
@@ -41,12 +42,13 @@ def warn_if_dense_is_better(layer: CoreLayer, training: bool | None) -> None:
             continue
         if each.ranks_fixed or not truncates:
             _compared.add(each)
-            if found := [*_too_large(each), *_too_slow(each, fit.batch_size)]:
+            slow = [] if truncates else _too_slow(each, fit.batch_size)
+            if found := [*_too_large(each), *slow]:
                 findings.append(f"{each.name!r} {' and '.join(found)}")
     if findings:
         _warned.add(fit.key)
         fit.warn(
-            "Dense layers would be better than TT layers of these ranks, which nothing lowers: "
+            "Dense layers would be smaller or faster than TT layers of these ranks: "
             f"{'; '.join(findings)}. Give lower ranks, a rank regularizer and "
             "`dart_keras.callbacks.RankDiscretization`, or modes that "
             "`dart_keras.tensor_train.suggest_modes` finds."

@@ -37,7 +37,7 @@ def bad_weights(model: keras.Model) -> list[BadWeight]:
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="last")])
-        >>> model.layers[0].bias.assign([float("nan")])
+        >>> _ = model.layers[0].bias.assign([float("nan")])
         >>> print(*bad_weights(model))
         1 NaN in 'bias' of layer 'last'
     """

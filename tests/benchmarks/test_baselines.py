@@ -9,7 +9,7 @@ from benchmarks.baselines import reconstruction, t3f_functions
 from benchmarks.steps import keras_steps
 from dart_keras.layers import TTDense, TTEmbedding
 
-pytestmark = pytest.mark.filterwarnings("ignore:Dense layers would be better")
+pytestmark = pytest.mark.filterwarnings("ignore:Dense layers would be smaller or faster")
 WITHOUT_TORCH = "TensorLy-Torch is in the extra `benchmarks` alone"
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 24)).astype("float32")

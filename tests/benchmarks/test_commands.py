@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.filterwarnings("ignore:Dense layers would be better")
+pytestmark = pytest.mark.filterwarnings("ignore:Dense layers would be smaller or faster")
 WITHOUT_TORCH = "TensorLy-Torch is in the extra `benchmarks` alone"
 SHORT = {"seconds": 0.01, "rounds": 2}
 

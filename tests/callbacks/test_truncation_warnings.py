@@ -26,7 +26,9 @@ def said(run, *arguments, **others):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run(*arguments, **others)
-    return [text for each in caught if "RankDiscretization" in (text := str(each.message))]
+    return [
+        text for each in caught if (text := str(each.message)).startswith("RankDiscretization ")
+    ]
 
 
 def fit(model, *callbacks, epochs=3, **arguments):

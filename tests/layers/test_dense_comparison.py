@@ -55,7 +55,7 @@ def test_the_warning_points_at_the_line_that_calls_fit():
     for make in (keras.Sequential, Mine):
         model = make([keras.Input((3, 64)), slow()])
         model.compile("sgd", "mse")
-        with pytest.warns(UserWarning, match="Dense layers would be better") as caught:
+        with pytest.warns(UserWarning, match="Dense layers would be smaller or faster") as caught:
             model.fit(X, X, verbose=0)
         [warning] = [each for each in caught if "Dense layers" in str(each.message)]
         assert warning.filename == __file__

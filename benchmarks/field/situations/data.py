@@ -136,7 +136,7 @@ def ids_beyond_the_table(folder):
     dk.deployment.convert(_table(), quantization="int8", calibration_data=ids)
 
 
-@situation("calibrates with 64-bit ids that wrap to small ones", refused="id|range|int32")
+@situation("calibrates with 64-bit ids that wrap to small ones", refused="id|range|32 bits")
 def wide_ids(folder):
     ids = np.full((8, 4), 2**32 + 1, "int64")
     dk.deployment.convert(_table(), quantization="int8", calibration_data=ids)

@@ -43,7 +43,7 @@ def unfrozen_without_compile(folder):
     assert "compile" in said or not said, said
 
 
-@situation("goes on with a compiled step of their own after a cut", refused="trac|again|truncat")
+@situation("goes on with a compiled step of their own after a cut", warned="compiled.*again")
 def own_compiled_step(folder):
     model = tt_model()
     x = rows(8, 16)
@@ -133,10 +133,12 @@ def pickled_artifact(folder):
         assert np.array_equal(other.predict(x), artifact.predict(x))
 
 
-@situation("uses ids beyond the table of a TTEmbedding", refused="id|table|vocabulary|range")
+@situation("uses ids beyond the table of a TTEmbedding")
 def ids_beyond_the_table(folder):
     layer = dk.layers.TTEmbedding(50, 8, ranks=2)
-    keras.ops.convert_to_numpy(layer(np.array([[1, 2**32 + 3]], "int64")))
+    # TensorFlow's own error, because only that comes out of compiled functions, too.
+    said = sees(layer, np.array([[1, 2**32 + 3]], "int64"))
+    assert "expected ids in [0, 50)" in said, said
 
 
 @situation("cuts a layer with Keras on PyTorch, and trains on", needs=("torch",))

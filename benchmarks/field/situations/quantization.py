@@ -40,7 +40,11 @@ def norm_after_activation(folder):
 @situation("converts a dense network to int16x8 for boards with CMSIS-NN")
 def int16_for_boards(folder):
     model = keras.Sequential(
-        [keras.Input((16,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(4)]
+        [
+            keras.Input((16,)),
+            keras.layers.Dense(16, "relu", bias_initializer="ones"),
+            keras.layers.Dense(4, bias_initializer="ones"),
+        ]
     )
     artifact = dk.deployment.convert(
         model, "microcontroller", quantization="int16x8", calibration_data=rows(64, 16)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.utils.backend_errors import reason_of
 from dart_keras.utils.output_agreement import output_names, rows_not_finite
 
 
@@ -33,7 +34,7 @@ def infer_checked(model: keras.Model, batch: Any) -> Any:
         shapes = keras.tree.map_structure(lambda x: (None, *x.shape[1:]), batch)
         raise ValueError(
             f"Expected `calibration_data` that the model {model.name!r} takes. Received: inputs of "
-            f"shape {shapes}, of which it says: {error}"
+            f"shape {shapes}, of which it says: {reason_of(error)}"
         ) from error
 
 

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.runtimes.litert import KERNELS
 from dart_keras.utils.optional_imports import load
 from dart_keras.utils.quiet import quiet
@@ -37,10 +38,20 @@ class TensorValues:
 
         Args:
             inputs: An array for each input, of the same dtype and number of elements.
+
+        Raises:
+            ConversionError: If LiteRT fails on them.
         """
         for detail, values in zip(self._inputs, inputs, strict=True):
             self._interpreter.set_tensor(detail["index"], values.reshape(detail["shape"]))
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            reason = str(error).partition("Node number")[0]
+            raise ConversionError(
+                "LiteRT cannot run a row of `calibration_data`, for instance because an id in it "
+                f"is beyond its table: {reason}. Leave such rows out, or correct them."
+            ) from error
 
     def tensor(self, index: int) -> np.ndarray:
         """Return a copy of what a tensor of the main subgraph held."""

@@ -18,6 +18,7 @@ from dart_keras.deployment.tracing.written_state import check_stateless
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import add_functions, flatten_layers, freeze
 from dart_keras.tensor_train.core_bases import balanced, rotated
+from dart_keras.utils.backend_errors import reason_of
 from dart_keras.utils.output_agreement import output_names
 from dart_keras.utils.progress import progress
 from dart_keras.utils.quiet import quiet
@@ -55,7 +56,8 @@ class Exported:
         import tensorflow as tf
 
         rows = progress(zip(*arrays, strict=True), "running the Keras model", len(arrays[0]))
-        outputs = [self.function(*(tf.constant(value[None]) for value in row)) for row in rows]
+        with errors_of_rows():
+            outputs = [self.function(*(tf.constant(value[None]) for value in row)) for row in rows]
         return [np.concatenate([o.numpy() for o in parts]) for parts in zip(*outputs, strict=True)]
 
     def layer_of(self, name: str) -> str | None:
@@ -153,6 +155,24 @@ def export(
     with quiet():
         frozen = freeze(function)
     return Exported(frozen, signature, output_names(model, len(frozen.outputs)), scopes)
+
+
+@contextmanager
+def errors_of_rows() -> Iterator[None]:
+    """Tell in plain words of rows that a Keras model cannot take, such as ids beyond a table.
+
+    Raises:
+        ValueError: If it runs and fails in TensorFlow.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise ValueError(
+            f"Expected rows that the model can take. Received: rows of which it says: "
+            f"{reason_of(error)}. Leave them out, or correct them"
+        ) from error
 
 
 def _layer_at(scopes: dict[str, str], name: str) -> str | None:

@@ -10,7 +10,7 @@ from dart_keras.deployment.post_training.tflite_converter import layers_at
 from dart_keras.deployment.runtimes.executable import Executable
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
 from dart_keras.deployment.schemes import QuantizationScheme
-from dart_keras.deployment.tracing.function import Exported
+from dart_keras.deployment.tracing.function import Exported, errors_of_rows
 from dart_keras.deployment.tracing.signature import ModelSignature
 from dart_keras.deployment.validation.output_errors import check, compare
 from dart_keras.deployment.validation.precision import drowned_inputs
@@ -31,7 +31,8 @@ def keras_outputs(signature: ModelSignature, arrays: Sequence[np.ndarray]) -> li
     tensors = ([keras.ops.convert_to_tensor(value[None]) for value in row] for row in rows)
     # Layers would measure, or warn of, what this computer takes for one row. What they write is
     # not for the model itself; such a model is refused when it is traced.
-    with device_planning("cpu", lambda layer, plans: plans[0]), keras.StatelessScope():
+    planning = device_planning("cpu", lambda layer, plans: plans[0])
+    with errors_of_rows(), planning, keras.StatelessScope():
         outputs = [signature.call(row) for row in tensors]
     return [
         np.concatenate([keras.ops.convert_to_numpy(value) for value in parts])

@@ -69,7 +69,6 @@ def test_what_can_be_replaced(layer, shape):
         (layers.ReversibleEmbedding(9, 4, tie_weights=False), (2,), "with tied weights"),
         (layers.ReversibleEmbedding(9, 4, logit_soft_cap=3.0), (2,), "without `logit_soft_cap`"),
         (layers.EinsumDense("abc,bcd->abd", (2, 3)), (2, 4), "one matrix for all rows"),
-        (quantized(), (4,), "quantized to 'int8'"),
         (with_lora(), (4,), "has LoRA weights"),
     ],
 )
@@ -81,6 +80,14 @@ def test_what_cannot_be_replaced_says_why(layer, shape, reason):
     with pytest.raises(ValueError, match=r"^Expected .*Received: model ") as error:
         find_compressible_layers(model)
     assert repr(given_reason) in str(error.value)
+
+
+def test_models_that_keras_has_quantized_are_refused_as_a_whole():
+    model = only_layer(quantized(), 4)
+    [(_, _, reason)] = candidates(model)
+    assert "quantized to 'int8'" in reason
+    with pytest.raises(ValueError, match=r"^Expected .*Received: layers that Keras's `quantize`"):
+        find_compressible_layers(model)
 
 
 class Borrowing(layers.Layer):

@@ -212,7 +212,6 @@ def test_recovery_in_compression_uses_the_data_and_is_reported(one_rate):
         {"calibration_data": ROWS * np.nan},
         {"calibration_data": None},
         {"calibration_data": [ROWS, ROWS[:, :3]]},
-        {"calibration_data": (ROWS for _ in range(2))},
     ],
     ids=lambda options: str([*options]),
 )

@@ -59,7 +59,8 @@ def test_factorizations_are_smaller_and_the_dense_one_is_last(name, with_data):
         assert len(set(factorizations)) == len(factorizations)
         for factorization in smaller:
             assert factorization.parameters < dense.parameters
-            assert factorization.multiply_adds <= dense.multiply_adds
+            # A lookup in a dense table multiplies nothing.
+            assert factorization.multiply_adds <= dense.multiply_adds or not dense.multiply_adds
         assert losses[-1] == 0
         assert all(0 <= loss < np.inf for loss in losses)
 

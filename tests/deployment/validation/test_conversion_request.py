@@ -79,3 +79,24 @@ def test_rows_of_padding_only_are_named():
     ids[1023] = 0
     with pytest.raises(ConversionError, match=r"1 of 64 rows \(1023\)"):
         convert(model, calibration_data=ids[:1024])
+
+
+def lookup(table):
+    layers = [keras.Input((3,), dtype="int32"), table, keras.layers.GlobalAveragePooling1D()]
+    return keras.Sequential(layers)
+
+
+@pytest.mark.parametrize("table", [keras.layers.Embedding, models.TTEmbedding])
+def test_ids_beyond_a_table_are_told_in_plain_words(table):
+    model = lookup(table(50, 4))
+    ids = np.full((3, 3), 70)
+    with pytest.raises(ValueError, match=r"Received: rows of which it says: .*50\)[^\n]*$"):
+        convert(model, quantization="int8", calibration_data=ids)
+
+
+def test_ids_of_rows_that_only_calibrate_are_beyond_the_table():
+    ids = np.zeros((200, 3), "int32")
+    # Of 200 rows 64 are compared, and this is none of them.
+    ids[1] = 70
+    with pytest.raises(ValueError, match="a row of `calibration_data`"):
+        convert(lookup(keras.layers.Embedding(50, 4)), quantization="int8", calibration_data=ids)
