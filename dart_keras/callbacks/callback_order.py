@@ -1,11 +1,10 @@
 """Whether the callbacks that read logs come after the one that writes to them."""
 
 import re
-import warnings
 
 import keras
 
-from dart_keras.private_apis import callbacks_beside
+from dart_keras.private_apis import callbacks_beside, warn_in_fit
 
 _LOGGERS = (
     keras.callbacks.CSVLogger,
@@ -36,9 +35,8 @@ def warn_of_readers_before(callback: keras.callbacks.Callback, logged: str) -> N
             before.append(type(other).__name__)
     if before:
         name = type(callback).__name__
-        warnings.warn(
+        warn_in_fit(
             f"{name} expected to come before the callbacks that read logs. Received: "
             f"{', '.join(before)} before it, without the values that it adds to the logs. Put "
-            f"{name} first in `callbacks`",
-            stacklevel=3,
+            f"{name} first in `callbacks`"
         )

@@ -1,12 +1,12 @@
 """What a user should change about a truncation, judged by what it did."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.private_apis import warn_in_fit
 from dart_keras.selection.selection import Selection
 
 # Strengths from a thousandth to a hundred times the recommended one were tried on the models of the
@@ -59,7 +59,7 @@ class TruncationWarnings:
         """
         if kind not in self._said:
             self._said.add(kind)
-            warnings.warn(f"RankDiscretization {text}", stacklevel=3)
+            warn_in_fit(f"RankDiscretization {text}")
 
     def begin_training(self, frozen: Sequence[str], has_open_layers: bool) -> None:
         """Judge which layers are to be truncated.

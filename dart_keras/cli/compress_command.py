@@ -96,8 +96,10 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
         recovery_epochs=arguments.recovery_epochs,
     )
     print(report)
-    # The model first: it took the longest, whatever comes of the others.
-    with tempfile.TemporaryDirectory() as folder:
+    # The model first: it took the longest, whatever comes of the others. Beside its place, because
+    # a folder for temporary files may be full.
+    beside = {"dir": arguments.output.parent, "prefix": f".{arguments.output.stem}-"}
+    with tempfile.TemporaryDirectory(**beside) as folder:
         small.save(Path(folder, "model.keras"))
         write(arguments.output, Path(folder, "model.keras").read_bytes())
         if arguments.report:

@@ -9,7 +9,7 @@ from dart_keras.private_apis.compiled_steps import (
 )
 from dart_keras.private_apis.flatbuffers_builder import deduplicating_builder
 from dart_keras.private_apis.keras_callbacks import callbacks_beside
-from dart_keras.private_apis.keras_fits import running_fit
+from dart_keras.private_apis.keras_fits import running_fit, warn_in_fit
 from dart_keras.private_apis.keras_graph_runs import GraphRun, can_be_stepped
 from dart_keras.private_apis.keras_layers import (
     flatten_layers,
@@ -103,4 +103,5 @@ __all__ = [
     "sublayers",
     "tell_product",
     "telling_products",
+    "warn_in_fit",
 ]

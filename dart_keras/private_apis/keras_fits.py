@@ -54,6 +54,19 @@ def running_fit() -> RunningFit | None:
     return None
 
 
+def warn_in_fit(message: str) -> None:
+    """Warn at the line that called the `fit` that is running, else at that of the caller's caller.
+
+    Args:
+        message: What to say, as a `UserWarning`.
+    """
+    fit = running_fit()
+    if fit is None:
+        warnings.warn(message, stacklevel=3)
+    else:
+        fit.warn(message)
+
+
 def _caller(frame: FrameType) -> FrameType:
     # Keras wraps its methods, and `fit` of a subclass may call that of `Model`.
     model = frame.f_locals["self"]

@@ -75,10 +75,10 @@ class GumbelSoftmax(Selection):
     def begin(
         self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
     ) -> None:
-        """Put trainable gates into the layers that have none yet."""
+        """Put trainable gates into the built layers that have none yet."""
         added = False
         for i, layer in enumerate(layers):
-            if layer.rank_gates is None:
+            if layer.built and layer.rank_gates is None:
                 with scope_of([model]):
                     gates = RankGates(
                         layer.ranks,

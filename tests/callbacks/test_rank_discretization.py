@@ -199,6 +199,15 @@ def test_recorded_error_stays_within_the_tolerance():
     assert all(0 < error <= 0.3 for error in cut.cuts[0]["error"].values())
 
 
+def test_gumbel_softmax_waits_for_the_step_that_builds_a_model():
+    model = keras.Sequential([TTDense(64, ranks=8), TTDense(32, ranks=8)])
+    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    cut = RankDiscretization(GumbelSoftmax(strength=0.3, seed=0), epoch=4)
+    fit(model, cut, epochs=5)
+    assert all(1 <= max(ranks) < 8 for ranks in ranks_of(model))
+    assert all(layer.rank_gates is None for layer in model.layers)
+
+
 def test_the_ranks_of_gumbel_softmax_are_those_that_inference_used():
     model = make_model(strength=0.0)
     cut = RankDiscretization(GumbelSoftmax(strength=0.3, seed=0), epoch=4)

@@ -203,3 +203,11 @@ def test_the_readme_raises_no_warning():
     first = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert "RankDiscretization(" in first[1]
     assert said(exec, first[1], {}) == []
+
+
+def test_warnings_point_at_the_line_that_calls_fit():
+    model = make_model()
+    with pytest.warns(UserWarning, match="^RankDiscretization has removed nothing") as caught:
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=[RankDiscretization(Threshold(1e-6), 2)])
+    [warning] = [w for w in caught if str(w.message).startswith("RankDiscretization")]
+    assert warning.filename == __file__
