@@ -9,28 +9,29 @@ from benchmarks.field.situation import situation
 
 def _refuses(model, limit):
     """Compress to a budget that the products which nobody can shrink exceed."""
-    dk.compression.compress(model, dk.budgets.MultiplyAdds(limit))
+    data = rows(4, *model.input_shape[1:])
+    dk.compression.compress(model, dk.budgets.MultiplyAdds(limit), data)
 
 
-@situation("limits the products of a Conv1D network", refused="multiply-adds")
+@situation("limits the products of a Conv1D network", refused="at least MultiplyAdds")
 def conv1d(folder):
     layers = [keras.Input((128, 16)), keras.layers.Conv1D(32, 9), keras.layers.Flatten()]
     _refuses(keras.Sequential([*layers, keras.layers.Dense(4)]), 20_000)
 
 
-@situation("limits the products of a depthwise network", refused="multiply-adds")
+@situation("limits the products of a depthwise network", refused="at least MultiplyAdds")
 def depthwise(folder):
     layers = [keras.Input((32, 32, 8)), keras.layers.DepthwiseConv2D(5), keras.layers.Flatten()]
     _refuses(keras.Sequential([*layers, keras.layers.Dense(2)]), 15_000)
 
 
-@situation("limits the products of a transposed convolution", refused="multiply-adds")
+@situation("limits the products of a transposed convolution", refused="at least MultiplyAdds")
 def transposed(folder):
     layers = [keras.Input((8, 8, 4)), keras.layers.Conv2DTranspose(8, 3, strides=2)]
     _refuses(keras.Sequential([*layers, keras.layers.Flatten(), keras.layers.Dense(4)]), 15_000)
 
 
-@situation("limits the products of a recurrent network", refused="multiply-adds")
+@situation("limits the products of a recurrent network", refused="at least MultiplyAdds")
 def recurrent(folder):
     layers = [keras.Input((50, 8)), keras.layers.LSTM(16), keras.layers.Dense(4)]
     _refuses(keras.Sequential(layers), 5_000)
@@ -44,7 +45,7 @@ class _Own(keras.layers.Layer):
         return keras.ops.matmul(x, self.kernel)
 
 
-@situation("limits the products of a network with a layer of their own", refused="multiply-adds")
+@situation("limits the products of a network with a layer of their own", refused="mine")
 def layer_of_ones_own(folder):
     layers = [keras.Input((64,)), _Own(name="mine"), keras.layers.Dense(4)]
     _refuses(keras.Sequential(layers), 1_000)
