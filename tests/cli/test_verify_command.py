@@ -217,7 +217,10 @@ def test_ids_that_the_model_does_not_know(run, files, tmp_path):
     assert run("verify", tmp_path, model, "--calibration-data", files / "ids.npy").code == 0
     code, out, err = run("verify", tmp_path, model, "--calibration-data", files / "unknown_ids.npy")
     assert (code, out) == (1, "")
-    assert err.startswith("dart-keras: error: The model cannot run on the data: indices[0,")
+    assert err.startswith(
+        "dart-keras: error: Expected rows that the model can take. Received: rows"
+    )
+    assert "is not in [0, 20)" in err
     assert err.count("\n") == 1
 
 
