@@ -1,6 +1,7 @@
 """The types of arguments that several subcommands take."""
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,42 +33,31 @@ def positive(text: str) -> int:
 
 def positive_number(text: str) -> float:
     """Read a positive number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a positive number. Received: {text}")
-    return value
+    return _number(text, "a positive number", lambda value: value > 0)
 
 
 def share(text: str) -> float:
     """Read a number between 0 and 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1. Received: {text}")
-    return value
+    return _number(text, "a number between 0 and 1", lambda value: 0 < value < 1)
 
 
 def whole_share(text: str) -> float:
     """Read a number from 0 to 1."""
-    value = finite_number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1. Received: {text}")
-    return value
+    return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 def finite_number(text: str) -> float:
     """Read a number that is finite."""
+    return _number(text, "a number", lambda value: True)
+
+
+def _number(text: str, expected: str, fits: Callable[[float], bool]) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = float("nan")
-    if not abs(value) < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number. Received: {text}")
+        value = math.nan
+    if not (math.isfinite(value) and fits(value)):
+        raise argparse.ArgumentTypeError(f"expected {expected}. Received: {text}")
     return value
 
 

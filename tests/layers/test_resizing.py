@@ -134,13 +134,17 @@ def moved(model, layer):
     return [np.any(a != b) for a, b in zip(before, layer.get_weights(), strict=True)]
 
 
+def cut_while_frozen(model, layer, **compiled):
+    layer.trainable = False
+    model.compile("adam", "mse", **compiled)
+    model.train_on_batch(X, X)
+    layer.truncate(2)
+
+
 def test_a_layer_cut_while_frozen_trains_bias_and_cores_once_it_is_unfrozen():
     model = model_with()
     layer = model.get_layer("a")
-    layer.trainable = False
-    model.compile("adam", "mse", run_eagerly=True)
-    model.train_on_batch(X, X)
-    layer.truncate(2)
+    cut_while_frozen(model, layer, run_eagerly=True)
     assert layer.trainable_weights == []
     assert moved(model, layer) == [False, False, False]
     layer.trainable = True
@@ -186,10 +190,7 @@ def test_variables_trained_beside_the_model_stay_with_its_optimizer():
 def test_unfreezing_after_a_cut_says_to_compile_again(run_eagerly):
     model = model_with()
     layer = model.get_layer("a")
-    layer.trainable = False
-    model.compile("adam", "mse", run_eagerly=run_eagerly)
-    model.train_on_batch(X, X)
-    layer.truncate(2)
+    cut_while_frozen(model, layer, run_eagerly=run_eagerly)
     layer.trainable = True
     with pytest.raises(ValueError, match=r"Received: model .*a/core_0.*Call `model.compile` again"):
         model.train_on_batch(X, X)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from dart_keras.calibration_data import rows_in
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.utils.output_agreement import (
     OutputDistance,
@@ -53,7 +54,7 @@ def measure_agreement(
     Raises:
         ValueError: If an output of the model is not finite.
     """
-    rows = sum(map(_count, batches))
+    rows = sum(map(rows_in, batches))
     batches = batches[:: -(-rows // _MOST_ROWS)]
     distances: list[OutputDistance] = []
     for batch in batches:
@@ -68,11 +69,7 @@ def measure_agreement(
                 )
             distance.add(want, got)
     results = tuple(distance.as_dict() for distance in distances)
-    return Agreement(sum(map(_count, batches)), results)
-
-
-def _count(batch: Any) -> int:
-    return len(keras.tree.flatten(batch)[0])
+    return Agreement(sum(map(rows_in, batches)), results)
 
 
 def _arrays(outputs: Any) -> list[Any]:
