@@ -1,6 +1,7 @@
 import argparse
 import json
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,17 +97,26 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
         recovery_epochs=arguments.recovery_epochs,
     )
     print(report)
-    # The model first: it took the longest, whatever comes of the others. Beside its place, because
-    # a folder for temporary files may be full.
-    beside = {"dir": arguments.output.parent, "prefix": f".{arguments.output.stem}-"}
-    with tempfile.TemporaryDirectory(**beside) as folder:
-        small.save(Path(folder, "model.keras"))
-        write(arguments.output, Path(folder, "model.keras").read_bytes())
-        if arguments.report:
-            write(arguments.report, (json.dumps(report.as_dict(), indent=2) + "\n").encode())
-        if arguments.picture:
-            report.plot(Path(folder, "picture.png"))
-            write(arguments.picture, Path(folder, "picture.png").read_bytes())
+    # The model first: it took the longest, whatever comes of the others.
+    _write(arguments.output, small.save)
+    if arguments.report:
+        write(arguments.report, (json.dumps(report.as_dict(), indent=2) + "\n").encode())
+    if arguments.picture:
+        _write(arguments.picture, report.plot)
+
+
+def _write(path: Path, make: Callable[[Path], Any]) -> None:
+    """Write what `make` writes to a path that it is given, or leave what is there."""
+    # Beside its place, because a folder for temporary files may be full.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+            made = Path(folder, path.name)
+            make(made)
+            content = made.read_bytes()
+    except OSError as error:
+        raise OSError(error.errno, f"Cannot write {path}: {error.strerror or error}") from error
+    write(path, content)
 
 
 def _budget(arguments: argparse.Namespace) -> Any:

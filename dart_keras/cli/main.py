@@ -18,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: What follows the command's name; None for what the shell gave.
 
     Returns:
-        The exit code: 0, or 1 if the operation failed, with the reason on stderr.
+        The exit code: 0, or 1 if the operation failed, with the reason on stderr, or 130 if it was
+        interrupted.
 
     Raises:
         SystemExit: With code 2 if the command line is wrong, and with 0 after `--help` and
@@ -39,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"dart-keras: error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("dart-keras: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -22,7 +22,9 @@ def compress(run, files, tmp_path):
 def test_the_smaller_model_and_its_report_are_written(compress, files, tmp_path, model):
     report, picture = tmp_path / "new" / "report.json", tmp_path / "report.png"
     (code, out, err), output = compress(
-        "--parameters", 12_000, "--report", report, "--picture", picture, model=model
+        *("--parameters", 12_000, "--report", report, "--picture", picture),
+        model=model,
+        output=tmp_path / "made" / "for it" / "small.keras",
     )
     assert code == 0, err
     small = keras.saving.load_model(output)
@@ -103,13 +105,24 @@ def test_what_fails_at_the_end_fails_at_the_beginning(
     assert {path.name for path in tmp_path.iterdir()} == {"a_file", "a_folder.keras"}
 
 
-def test_the_model_is_written_whatever_comes_of_the_picture(compress, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("no colours"), "no colours"),
+        (OSError(28, "No space left on device"), "Cannot write {}: No space left on device"),
+    ],
+)
+def test_the_model_is_written_whatever_comes_of_the_picture(
+    compress, tmp_path, monkeypatch, error, message
+):
     def plot(report, path):
-        raise ValueError("no colours")
+        raise error
 
     monkeypatch.setattr(dk.compression.CompressionReport, "plot", plot)
     (code, out, err), output = compress("--parameters", 12_000, "--picture", tmp_path / "a.png")
-    assert (code, err) == (1, "dart-keras: error: no colours\n")
+    assert code == 1
+    assert err.endswith(message.format(tmp_path / "a.png") + "\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["small.keras"]
     assert keras.saving.load_model(output).count_params() < 128 * 128
     assert out.endswith(f"wrote {output} ({output.stat().st_size:,} bytes)\n")
 

@@ -110,3 +110,10 @@ def test_an_error_in_the_code_keeps_its_traceback(run, files, monkeypatch):
     monkeypatch.setattr("dart_keras.cli.convert_command.load_model_file", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("convert", files / "model.keras", "--output", "out")
+
+
+def test_an_interrupt_is_one_line_on_stderr(run, files, tmp_path):
+    # The way of Ctrl-C, from within the work.
+    (tmp_path / "stop.py").write_text("raise KeyboardInterrupt")
+    result = run("inspect", files / "model.keras", "--import", tmp_path / "stop.py")
+    assert result == (130, "", "dart-keras: interrupted\n")
