@@ -1,7 +1,10 @@
+import inspect
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.lite.python.optimize.calibrator import Calibrator
 
 from dart_keras.deployment.flatbuffer.passes.strip_metadata import strip_metadata
 from dart_keras.deployment.flatbuffer.serialization import pack, sweep, unpack
@@ -13,6 +16,18 @@ from dart_keras.deployment.tracing.signature import model_signature
 from dart_keras.private_apis import measure_ranges, quantize, set_per_channel
 from dart_keras.utils.quiet import quiet
 from tests.deployment import models
+
+# TensorFlow 2.18 cannot give dense layers alone a single scale in int16x8, and writes one byte of
+# padding otherwise when it measures by itself.
+TELLS_DENSE_LAYERS_APART = (
+    "disable_per_channel_quantization_for_dense_layers"
+    in inspect.signature(Calibrator.calibrate_and_quantize).parameters
+)
+
+
+def skip_int16_of_tensorflow_2_18(quantization):
+    if quantization == "int16x8" and not TELLS_DENSE_LAYERS_APART:
+        pytest.skip("This TensorFlow's int16x8 quantizer is that of version 2.18")
 
 
 def file_converter(model, quantization):
@@ -40,6 +55,7 @@ def stripped(content, names):
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 @pytest.mark.parametrize("build", [models.tt_embedding, models.two_in_three_out])
 def test_both_halves_make_what_the_converter_makes(build, quantization):
+    skip_int16_of_tensorflow_2_18(quantization)
     halves = file_converter(build(), quantization)
     for per_channel in (True, False):
         converter = halves._converter(per_channel)
@@ -54,6 +70,7 @@ def test_both_halves_make_what_the_converter_makes(build, quantization):
 
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 def test_dense_layers_alone_have_a_single_scale_if_asked_for(quantization):
+    skip_int16_of_tensorflow_2_18(quantization)
     layers = [keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(5)]
     halves = file_converter(keras.Sequential([keras.Input((6, 6, 2)), *layers]), quantization)
     with quiet():
