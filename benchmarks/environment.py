@@ -27,17 +27,17 @@ PACKAGES = (
 )
 
 
-def prepare() -> None:
-    """Give TensorFlow and, if imported, PyTorch two threads. Call this first.
+def prepare(threads: int = THREADS) -> None:
+    """Give TensorFlow and, if imported, PyTorch some threads. Call this first.
 
     Warnings about slow layers are silenced, as the tables have the times.
     """
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(THREADS)
+        sys.modules["torch"].set_num_threads(threads)
     warnings.filterwarnings("ignore", message="Dense layers would be smaller or faster")
 
 

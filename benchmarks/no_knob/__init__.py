@@ -1,0 +1,1 @@
+"""Ways to find TT ranks, compared on several problems at equal size."""
