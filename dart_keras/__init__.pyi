@@ -11,6 +11,7 @@ from . import (
     quantization,
     regularizers,
     selection,
+    steering,
     tensor_train,
 )
 from ._version import __version__
@@ -31,6 +32,7 @@ __all__ = [
     "quantization",
     "regularizers",
     "selection",
+    "steering",
     "summary",
     "tensor_train",
 ]

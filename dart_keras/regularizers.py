@@ -51,6 +51,11 @@ class RankRegularizer(keras.regularizers.Regularizer):
             self.initial_strength, trainable=False, dtype="float32", name="strength"
         )
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The strength, for a layer on JAX: a compiled step sees changes of no other variables."""
+        return [self.strength]
+
     def __call__(self, x: Any) -> Any:
         """Return the penalty of a core.
 

@@ -4,9 +4,10 @@ from typing import Any
 import keras
 
 from dart_keras.budgets import Budget
-from dart_keras.callbacks.callback_order import warn_of_readers_before
+from dart_keras.callbacks.callback_order import restart, warn_of_readers_before
 from dart_keras.callbacks.rank_penalty import RankPenalty
-from dart_keras.callbacks.truncation import truncate_layers
+from dart_keras.callbacks.steered_budget import begin_steering, check_steering
+from dart_keras.callbacks.truncation import cuts_from_json, truncate_layers
 from dart_keras.callbacks.truncation_times import TruncationTimes
 from dart_keras.callbacks.truncation_warnings import TruncationWarnings
 from dart_keras.callbacks.tt_layers import tt_layers_of
@@ -16,6 +17,7 @@ from dart_keras.model_surgery.layer_names import distinct_names
 from dart_keras.private_apis import add_owner, callbacks_beside
 from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.selection import Selection
+from dart_keras.steering.steering import Steering
 from dart_keras.utils.representation import call_repr
 
 # The names of what it logs, besides the ranks.
@@ -72,6 +74,9 @@ class RankDiscretization(keras.callbacks.Callback):
             stopped too early or never be saved. `best` becomes their `baseline`, `None` where they
             have none, and their `on_train_begin` is called.
         include_frozen: Whether layers with `trainable=False` are truncated, too.
+        steering: With `Parameters` or `MultiplyAdds`, what regularizes the ranks towards the budget
+            of layers without a rank regularizer: `dart_keras.steering.SteeredStrength`, `RankPrior`
+            or your own. Its state is part of `get_state`.
 
     Attributes:
         cuts: One dictionary a cut: `epoch`, `ranks` before and after by layer name, `error` (the
@@ -108,6 +113,7 @@ class RankDiscretization(keras.callbacks.Callback):
         calibration_data: Any = None,
         restarts: Sequence[keras.callbacks.Callback] = (),
         include_frozen: bool = False,
+        steering: Steering | None = None,
     ) -> None:
         super().__init__()
         self._times = TruncationTimes(epoch, when, patience, tolerance)
@@ -123,6 +129,7 @@ class RankDiscretization(keras.callbacks.Callback):
                     f"`EarlyStopping`. Received: {other!r}"
                 )
         self.selection = selection_for(selection)
+        self.steering = check_steering(steering, self.selection)
         self.calibration_data = calibration_data
         self.restarts = list(restarts)
         self.include_frozen = include_frozen
@@ -160,6 +167,9 @@ class RankDiscretization(keras.callbacks.Callback):
                     f"`callbacks` of `fit`, too. Received: {other!r}, which has not got the model"
                 )
         warn_of_readers_before(self, _LOGGED)
+        if self.steering is not None:
+            steps = (self.params or {}).get("steps")
+            begin_steering(self.steering, self.model, self._open_layers(), self.selection, steps)
         closed = [layer for layer in self._layers if not (self.include_frozen or layer.trainable)]
         frozen = [layer.name for layer in closed if not layer.ranks_fixed]
         self._warnings.begin_training(frozen, self._were_open)
@@ -179,6 +189,7 @@ class RankDiscretization(keras.callbacks.Callback):
             "converged": self._times.converged,
             "convergence": self._times.convergence.get_state(),
             "penalty": self._penalty.get_state(),
+            "steering": self.steering and self.steering.get_state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -188,20 +199,13 @@ class RankDiscretization(keras.callbacks.Callback):
             state: The dictionary. To be set when training has begun, from another callback's
                 `on_train_begin`.
         """
-        # JSON has no tuples.
-        self.cuts = [
-            {
-                name: {layer: tuple(ranks) for layer, ranks in value.items()}
-                if name.startswith("ranks")
-                else value
-                for name, value in cut.items()
-            }
-            for cut in state["cuts"]
-        ]
+        self.cuts = cuts_from_json(state["cuts"])
         self._epochs_done = state["epochs_done"]
         self._times.converged = state["converged"]
         self._times.convergence.set_state(state["convergence"])
         self._penalty.set_state(state["penalty"])
+        if self.steering is not None and state.get("steering"):
+            self.steering.set_state(state["steering"])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Cut, if it is time to."""
@@ -211,6 +215,8 @@ class RankDiscretization(keras.callbacks.Callback):
             if self._times.is_due(epoch):
                 self._cut(epoch, layers)
             self.selection.on_epoch(self._open_layers(), epoch)
+            if self.steering is not None:
+                self.steering.begin_epoch(epoch)
         self._penalty.begin_epoch(epoch)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -231,6 +237,8 @@ class RankDiscretization(keras.callbacks.Callback):
             logs["parameters"] = self.model.count_params()
             self._penalty.add_to(logs, self.model, self._layers)
             self._warnings.end_epoch(epoch, logs.get("data_loss"), logs["rank_penalty"])
+            if self.steering is not None:
+                self.steering.end_epoch(epoch, logs)
         layers = self._open_layers()
         if self.when == "converged" and layers:
             converged = as_on_chief([self.model], self._has_converged(layers))
@@ -278,15 +286,11 @@ class RankDiscretization(keras.callbacks.Callback):
     def _cut(self, epoch: int, layers: list[TTLayer]) -> None:
         is_last = self._times.is_last(epoch)
         self._warnings.before_cut(layers, self.cuts)
-        cut = truncate_layers(self.model, layers, self.selection, self.calibration_data, is_last)
+        cut = truncate_layers(
+            self.model, layers, self.selection, self.calibration_data, is_last, self.steering
+        )
         self._times.restart()
         for other in self.restarts:
-            _restart(other)
+            restart(other)
         self.cuts.append({"epoch": epoch, **cut})
         self._warnings.after_cut(cut, is_last)
-
-
-def _restart(monitor: Any) -> None:
-    monitor.best = getattr(monitor, "baseline", None)
-    # Where these callbacks reset the weights and the patience that go with the best value.
-    monitor.on_train_begin()

@@ -11,6 +11,7 @@ from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.model_surgery.layer_names import distinct_names
 from dart_keras.selection.selection import Selection
+from dart_keras.steering.steering import Steering
 
 
 def truncate_layers(
@@ -19,6 +20,7 @@ def truncate_layers(
     selection: Selection,
     calibration_data: Any,
     fix_ranks: bool,
+    steering: Steering | None,
 ) -> dict[str, Any]:
     """Truncate layers to the ranks that a selection keeps.
 
@@ -28,6 +30,7 @@ def truncate_layers(
         selection: Which ranks to keep.
         calibration_data: As for the selection.
         fix_ranks: Whether the ranks are final.
+        steering: What has regularized the ranks, whose `largest_ranks` are the most that is kept.
 
     Returns:
         An entry for `RankDiscretization.cuts`, without the epoch.
@@ -44,6 +47,9 @@ def truncate_layers(
         tuple(int(rank) for rank in as_on_chief([model], ranks))
         for ranks in selection.select(model, layers, calibration_data)
     ]
+    if steering is not None:
+        pairs = zip(selected, steering.largest_ranks(layers), strict=True)
+        selected = [tuple(map(min, ranks, largest)) for ranks, largest in pairs]
     for layer, ranks in zip(layers, selected, strict=True):
         if min(ranks) < 1:
             raise ValueError(
@@ -70,3 +76,16 @@ def truncate_layers(
         "parameters_before": parameters,
         "parameters_after": model.count_params(),
     }
+
+
+def cuts_from_json(cuts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return entries for `RankDiscretization.cuts` from JSON, which has no tuples."""
+    return [
+        {
+            name: {layer: tuple(ranks) for layer, ranks in value.items()}
+            if name.startswith("ranks")
+            else value
+            for name, value in cut.items()
+        }
+        for cut in cuts
+    ]

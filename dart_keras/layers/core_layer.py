@@ -130,14 +130,13 @@ class CoreLayer(keras.layers.Layer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All state, as of any Keras layer; on JAX, also the rank regularizer's strength.
+        """All state, as of any Keras layer; on JAX, also that of the rank regularizer.
 
         A compiled JAX function sees only changes of what is passed to it.
         """
         variables = super().variables
-        strength = getattr(self.rank_regularizer, "strength", None)
-        if keras.backend.backend() == "jax" and isinstance(strength, keras.Variable):
-            variables.append(strength)
+        if keras.backend.backend() == "jax":
+            variables += getattr(self.rank_regularizer, "variables", [])
         return variables
 
     @property

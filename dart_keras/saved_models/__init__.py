@@ -6,7 +6,7 @@ imported, and imports no module by itself. So every module that registers a clas
 
 # Each registers classes that saved models hold: layers, regularizers, fake-quantized layers, and
 # models whose sublayers were replaced.
-from dart_keras import layers, quantization, regularizers  # noqa: F401
+from dart_keras import layers, quantization, regularizers, steering  # noqa: F401
 from dart_keras.model_surgery import replaced_sublayers  # noqa: F401
 from dart_keras.saved_models.loading import load_model
 

@@ -30,6 +30,15 @@ class LayerBudget(BudgetSelection):
         super().__init__(budget)
         self._cost = cost
 
+    def size(self, layers: Sequence[TTLayer], ranks: Sequence[Sequence[int]]) -> int:
+        """Return what layers take of the budget together.
+
+        Args:
+            layers: Built layers.
+            ranks: For each of them all d + 1 ranks.
+        """
+        return sum(self._cost(layer, own) for layer, own in zip(layers, ranks, strict=True))
+
     def begin(
         self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
     ) -> None:
