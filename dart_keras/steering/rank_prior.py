@@ -72,18 +72,18 @@ class RankPrior(Steering):
     variances of the bond's slices. Training finds the most likely cores, so the loss of a row has
     the prior's negative logarithm over the number of rows added to it.
 
-    The variances follow from the cores by the closed update for a prior that is uniform in the
-    logarithm: what the slice's elements have of squared norm, each over the variance at its other
-    bond, divided by their number plus one. A slice that the data do not hold up shrinks, so its
-    variance does, which shrinks it faster. A truncation drops those with less than 1e-4 of the
-    bond's largest variance.
+    The variances follow from the cores by the closed update of the authors' later work (Hawkins,
+    Liu and Zhang 2022, arXiv 2010.08689), for a prior that is uniform in the logarithm: what the
+    slice's elements have of squared norm, each over the variance at its other bond, divided by
+    their number plus one. A slice that the data do not hold up shrinks, so its variance does, which
+    shrinks it faster. A truncation drops those with less than 1e-4 of the bond's largest variance.
 
-    Ours: the variances are updated once an epoch, not in each step, and none counts as less than
-    1e-4 of the largest, so that no optimizer diverges and dead slices do not hold up each other. A
-    mean squared error is a likelihood only together with a variance of the noise, for which ours
-    takes the data loss of the last epoch: the prior is multiplied by twice that, and by 0 in the
-    first epoch. The target decides nothing but the truncation, which keeps at most what the budget
-    allows.
+    Ours: that update is for products of variances, where theirs is for one variance an element. It
+    comes once an epoch, not in each step. No variance counts as less than 1e-4 of the largest, so
+    that no optimizer diverges and dead slices do not hold up each other. A mean squared error is a
+    likelihood only together with a variance of the noise. Ours takes the data loss of the last
+    epoch for it: the prior is multiplied by twice that loss, and by 0 in the first epoch. The
+    target decides nothing but the truncation, which keeps at most what the budget allows.
 
     Attributes:
         variances: For each layer and each of its d - 1 bonds the variances of the slices.

@@ -99,7 +99,7 @@ def test_a_second_fit_is_regularized_too():
     before = model.predict(X[:64], verbose=0)
     # It is in the compiled step, not only in the list of losses.
     penalty = sum(float(loss) for loss in model.losses)
-    loss = model.fit(X[:64], Y[:64], verbose=0).history["loss"][0]
+    loss = model.fit(X[:64], Y[:64], batch_size=64, verbose=0).history["loss"][0]
     without = np.mean(np.square(before - Y[:64]))
     assert loss - without == pytest.approx(penalty, rel=1e-3)
 
