@@ -2,12 +2,14 @@
 
 import math
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 from dart_keras.layers.core_layer import CoreLayer
 from dart_keras.layers.planning import planned_device
 from dart_keras.private_apis import flatten_layers, running_fit
 from dart_keras.tensor_train.contraction import candidate_plans
+from dart_keras.tensor_train.ranks import count_parameters
 
 # The estimate of time is too rough for warnings below this factor.
 _MUCH_SLOWER = 1.25
@@ -55,16 +57,29 @@ def warn_if_dense_is_better(layer: CoreLayer, training: bool | None) -> None:
         )
 
 
+def is_larger_than_dense(layer: CoreLayer, ranks: Sequence[int]) -> bool:
+    """Return whether cores of some ranks have more parameters than the dense matrix.
+
+    Args:
+        layer: A built layer.
+        ranks: All d + 1 ranks, which need not be the present ones.
+    """
+    return _parameters(layer, ranks) > math.prod(layer.matrix_shape)
+
+
+def _parameters(layer: CoreLayer, ranks: Sequence[int]) -> int:
+    return count_parameters(layer.input_modes, layer.output_modes, ranks)
+
+
 def _is_to_be_compared(layer: CoreLayer) -> bool:
     falling = layer.rank_regularizer is not None or layer.rank_gates is not None
     return layer not in _compared and not falling
 
 
 def _too_large(layer: CoreLayer) -> list[str]:
-    present = sum(math.prod(core.shape) for core in layer.cores)
-    dense = math.prod(layer.matrix_shape)
-    if present <= dense:
+    if not is_larger_than_dense(layer, layer.ranks):
         return []
+    present, dense = _parameters(layer, layer.ranks), math.prod(layer.matrix_shape)
     return [f"has {present:,} parameters in its cores of ranks {layer.ranks}, not {dense:,}"]
 
 

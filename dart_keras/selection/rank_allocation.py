@@ -1,13 +1,16 @@
 """Allocating a budget of parameters or multiply-adds among the bonds of several layers."""
 
-from collections.abc import Callable, Sequence
+import heapq
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from dart_keras.layers.dense_comparison import is_larger_than_dense
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.tensor_train.ranks import complete_ranks
 
-# What a layer's TT matrix takes at some ranks.
+# What a layer's TT matrix takes at some ranks: parameters or multiply-adds.
 RankCost = Callable[[TTLayer, Sequence[int]], int]
 
 
@@ -24,9 +27,6 @@ def allocate_ranks(
 ) -> list[tuple[int, ...]]:
     """Return ranks that together keep to a limit, where they gain most.
 
-    A greedy algorithm: from rank 1 everywhere, again and again the bond gets one more rank whose
-    gain is largest for what it costs, until nothing more fits.
-
     Args:
         layers: Built layers.
         gains: For each layer and each of its d - 1 bonds an array of what each rank gains.
@@ -37,33 +37,66 @@ def allocate_ranks(
         For each layer all d + 1 ranks.
     """
     ranks = [[1] * len(layer.ranks) for layer in layers]
-    left = limit - cost_at_rank_one(layers, cost)
-
-    def prices_of(i: int) -> list[int]:
-        present = cost(layers[i], ranks[i])
-        return [
-            cost(layers[i], [*ranks[i][:bond], ranks[i][bond] + 1, *ranks[i][bond + 1 :]]) - present
-            for bond in range(1, len(ranks[i]) - 1)
-        ]
-
-    prices = [prices_of(i) for i in range(len(layers))]
-    while True:
-        best: tuple[float, int, int] | None = None
-        for i, layer_gains in enumerate(gains):
-            for bond, gain in enumerate(layer_gains, start=1):
-                rank = ranks[i][bond]
-                if rank >= len(gain) or gain[rank] <= 0:
-                    continue
-                price = prices[i][bond - 1]
-                if price <= left and (best is None or gain[rank] / price > best[0]):
-                    best = (gain[rank] / price, i, bond)
-        if best is None:
-            break
-        _, i, bond = best
-        left -= prices[i][bond - 1]
+    for i, bond in rank_steps(layers, gains, cost, limit):
         ranks[i][bond] += 1
-        prices[i] = prices_of(i)
     return [
         complete_ranks(layer_ranks, layer.input_modes, layer.output_modes)
         for layer_ranks, layer in zip(ranks, layers, strict=True)
     ]
+
+
+def rank_steps(
+    layers: Sequence[TTLayer],
+    gains: Sequence[Sequence[np.ndarray]],
+    cost: RankCost,
+    limit: float,
+) -> Iterator[tuple[int, int]]:
+    """Yield the bonds that get one more rank each, from rank 1 everywhere, one after the other.
+
+    A greedy algorithm: the next rank is the one that gains most for what it costs, until nothing
+    more fits. A layer gets none with which it would have more parameters than the dense matrix, or
+    take more multiply-adds than the dense product.
+
+    Args:
+        layers: As for `allocate_ranks`.
+        gains: As for `allocate_ranks`.
+        cost: As for `allocate_ranks`.
+        limit: As for `allocate_ranks`.
+
+    Yields:
+        Pairs of a layer's place and a bond of it, from 1.
+    """
+    ranks = [[1] * len(layer.ranks) for layer in layers]
+    taken = [cost(layer, each) for layer, each in zip(layers, ranks, strict=True)]
+    left = limit - sum(taken)
+    # What could be next: the negative gain for the price, the layer and the bond; then what the
+    # layer takes with it, and the sum of the ranks for which all of this holds.
+    offers: list[tuple[float, int, int, int, int]] = []
+
+    def offer(i: int) -> None:
+        for bond, gain in enumerate(gains[i], start=1):
+            rank = ranks[i][bond]
+            if rank >= len(gain) or gain[rank] <= 0:
+                continue
+            more = [*ranks[i][:bond], rank + 1, *ranks[i][bond + 1 :]]
+            # A dense product takes a multiply-add for each element of the matrix.
+            if is_larger_than_dense(layers[i], more) or (
+                taking := cost(layers[i], more)
+            ) > math.prod(layers[i].matrix_shape):
+                continue
+            negative = -float(gain[rank]) / max(1, taking - taken[i])
+            heapq.heappush(offers, (negative, i, bond, taking, sum(ranks[i])))
+
+    for i in range(len(layers)):
+        offer(i)
+    while offers:
+        _, i, bond, taking, total = heapq.heappop(offers)
+        # What does not fit now will not fit later. Another rank of the layer has changed its
+        # prices, and all its bonds have been offered anew.
+        if total != sum(ranks[i]) or taking - taken[i] > left:
+            continue
+        left -= taking - taken[i]
+        taken[i] = taking
+        ranks[i][bond] += 1
+        yield i, bond
+        offer(i)

@@ -1,3 +1,4 @@
+import math
 import re
 
 import keras
@@ -56,14 +57,17 @@ def test_a_budget_is_kept_and_used_up(kind, share):
             more = [*ranks[:bond], ranks[bond] + 1, *ranks[bond + 1 :]]
             within = more[bond] <= layer.ranks[bond]
             allowed = complete_ranks(more, layer.input_modes, layer.output_modes) == tuple(more)
-            # One rank more that the layer has and the neighbours allow would not be affordable.
+            allowed = allowed and cost(kind, layer, more) <= math.prod(layer.matrix_shape)
+            # One rank more that the layer has, and that neighbours and the dense layer allow, would
+            # not be affordable.
             price = cost(kind, layer, more) - cost(kind, layer, ranks)
             assert not (within and allowed) or price > left
 
 
 @pytest.mark.parametrize("kind", MOST)
-def test_a_large_budget_keeps_everything(kind):
-    found = layers()
+def test_a_large_budget_keeps_all_of_layers_smaller_than_dense_ones(kind):
+    found = [TTDense(24, 2, (2, 3, 4), (4, 3, 2)), layers()[1]]
+    found[0].build((None, 24))
     assert select(kind(10**9), found) == [layer.ranks for layer in found]
 
 
