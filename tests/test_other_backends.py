@@ -9,6 +9,8 @@ import pytest
 from tests.processes import ROOT
 
 FILES = (
+    "callbacks/test_nested_ranks.py",
+    "layers/test_nested_gates.py",
     "layers/test_resizing.py",
     "layers/test_saving.py",
     "layers/test_torch_parameters.py",

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from dart_keras.layers.core_initializer import initial_cores
-from dart_keras.layers.rank_gates import RankGates
+from dart_keras.layers.slice_gates import SliceGates
 from dart_keras.private_apis import (
     changing_state,
     note_calling_model,
@@ -56,7 +56,7 @@ class CoreLayer(keras.layers.Layer):
         self.rank_regularizer = keras.regularizers.get(rank_regularizer)
         self.ranks_fixed = False
         self.contraction = "auto"
-        self.rank_gates: RankGates | None = None
+        self.rank_gates: SliceGates | None = None
         self.resize_callbacks: tuple[Callable[[CoreLayer], Any], ...] = ()
         self._cores: list[keras.Variable] = []
         self.matrix_shape: Any = None  # (N, M) once the layer is built
@@ -169,7 +169,7 @@ class CoreLayer(keras.layers.Layer):
             self._cores = new
         self._ranks = (1, *(core.shape[3] for core in cores))
         if (gates := self.rank_gates) is not None:
-            self._drop_rank_gates()
+            self.drop_rank_gates()
             self.add_rank_gates(gates.resized(self._ranks))
         return self.cores
 
@@ -194,8 +194,8 @@ class CoreLayer(keras.layers.Layer):
         """
         self.resize_callbacks = (*self.resize_callbacks, callback)
 
-    def add_rank_gates(self, gates: RankGates) -> None:
-        """Let trainable gates choose the ranks, until `forget_adaptation`.
+    def add_rank_gates(self, gates: SliceGates) -> None:
+        """Let gates mask the rank slices, until `drop_rank_gates` or `forget_adaptation`.
 
         Args:
             gates: Gates for the layer's modes and ranks.
@@ -212,9 +212,10 @@ class CoreLayer(keras.layers.Layer):
         self.rank_regularizer = None
         for core in self._cores:
             core.regularizer = None
-        self._drop_rank_gates()
+        self.drop_rank_gates()
         self.ranks_fixed = True
 
-    def _drop_rank_gates(self) -> None:
+    def drop_rank_gates(self) -> None:
+        """Use all rank slices again. Models are not adapted; use `update_owner` for that."""
         if self.rank_gates is not None:
             remove_sublayer(self, "rank_gates")

@@ -1,17 +1,18 @@
 """Trainable choice of ranks by one categorical variable a bond, over nested ranks."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.layers.slice_gates import SliceGates
 from dart_keras.tensor_train.ranks import count_parameters
 
 
 @keras.saving.register_keras_serializable("dart_keras")
-class RankGates(keras.layers.Layer):
+class RankGates(SliceGates):
     """Masks that keep the first r rank slices of each core, where r is learned.
 
     Every bond has one logit for each rank from 1 to its full rank. In training a rank is drawn by
@@ -33,6 +34,8 @@ class RankGates(keras.layers.Layer):
         seed: Seed of the draws, an integer or `None`.
     """
 
+    choose_ranks = True
+
     def __init__(
         self,
         ranks: Sequence[int],
@@ -44,16 +47,12 @@ class RankGates(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        # No automatic casts: the cores keep their dtype, and the variables are not read in theirs.
-        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
-        self.ranks = tuple(ranks)
+        super().__init__(ranks, seed, **kwargs)
         self.input_modes = tuple(input_modes)
         self.output_modes = tuple(output_modes)
         self.strength = strength
         self.initial_temperature = temperature
         self.cost = cost
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: Any = None) -> None:
         """Create one vector of logits a bond, and the temperature."""
@@ -73,28 +72,27 @@ class RankGates(keras.layers.Layer):
         """Return the cores with zeros beyond the drawn (training) or likeliest ranks."""
         if training:
             self.add_loss(self.penalty())
-        gated = list(cores)
-        for bond, logits in enumerate(self.logits):
-            mask = self._drawn_mask(logits) if training else self._likeliest_mask(logits)
-            gated[bond] = gated[bond] * ops.cast(mask, gated[bond].dtype)
-        return gated
+        return super().call(cores, training=training)
+
+    def masks(self, training: bool) -> list[Any]:
+        """Return for each bond the mask of the drawn (training) or likeliest rank."""
+        mask = self._drawn_mask if training else self._likeliest_mask
+        return [mask(logits) for logits in self.logits]
 
     def penalty(self) -> Any:
         """Return what the gates add to the loss in training, a scalar tensor."""
         return self.strength * self._cost()
 
-    def resized(self, ranks: Sequence[int]) -> "RankGates":
+    def resized(self, ranks: Sequence[int]) -> Self:
         """Return built gates for other ranks, with the logits of the ranks that remain.
 
         They go on drawing where these stop.
         """
-        gates = RankGates.from_config({**self.get_config(), "ranks": tuple(ranks)})
-        gates.build()
+        gates = super().resized(ranks)
         for old, new in zip(self.logits, gates.logits, strict=True):
             kept = ops.convert_to_numpy(old)[: new.shape[0]]
             new.assign(np.pad(kept, (0, new.shape[0] - len(kept))))
         gates.temperature.assign(self.temperature)
-        gates.seed_generator.state.assign(self.seed_generator.state)
         return gates
 
     def selected_ranks(self) -> tuple[int, ...]:
@@ -137,31 +135,15 @@ class RankGates(keras.layers.Layer):
         kept = count_parameters(self.input_modes, self.output_modes, (1, *expected, 1))
         return kept / full
 
-    def save_own_variables(self, store: Any) -> None:
-        """Save the variables, and where the draws are, so that a resumed training goes on there."""
-        super().save_own_variables(store)
-        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Load what `save_own_variables` saved."""
-        saved = {name: store[name] for name in store.keys()}  # noqa: SIM118 - Keras's store
-        # Files of earlier versions have none.
-        seed_state = saved.pop("seed_state", None)
-        super().load_own_variables(saved)
-        if seed_state is not None:
-            self.seed_generator.state.assign(seed_state)
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; a cost function must be a Keras serializable."""
         return {
             **super().get_config(),
-            "ranks": self.ranks,
             "input_modes": self.input_modes,
             "output_modes": self.output_modes,
             "strength": self.strength,
             "temperature": self.initial_temperature,
             "cost": keras.saving.serialize_keras_object(self.cost),
-            "seed": self.seed,
         }
 
     @classmethod

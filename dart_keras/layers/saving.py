@@ -26,7 +26,8 @@ def save_variables(layer: CoreLayer, store: Any) -> None:
     for variable in _variables(layer):
         store[variable.name] = ops.convert_to_numpy(variable)
     store["ranks_fixed"] = np.array(layer.ranks_fixed)
-    store["has_rank_gates"] = np.array(layer.rank_gates is not None)
+    gates = layer.rank_gates
+    store["has_rank_gates"] = np.array(gates is not None and gates.choose_ranks)
 
 
 def load_variables(layer: CoreLayer, store: Any) -> None:

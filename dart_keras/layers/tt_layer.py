@@ -161,7 +161,7 @@ class TTLayer(DenseReplacement, CoreLayer):
         """Return the input shape of `build`, and the rank gates if there are any."""
         config = super().get_build_config()
         if config is not None and self.rank_gates is not None:
-            config["rank_gates"] = self.rank_gates.get_config()
+            config["rank_gates"] = keras.saving.serialize_keras_object(self.rank_gates)
         return config
 
     def build_from_config(self, config: dict[str, Any]) -> None:
@@ -170,7 +170,13 @@ class TTLayer(DenseReplacement, CoreLayer):
         gates = config.pop("rank_gates", None)
         super().build_from_config(config)
         if gates is not None:
-            self.add_rank_gates(RankGates.from_config(gates))
+            # Files of earlier versions have the config of `RankGates` alone.
+            is_object = "class_name" in gates
+            self.add_rank_gates(
+                keras.saving.deserialize_keras_object(gates)
+                if is_object
+                else RankGates.from_config(gates)
+            )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

@@ -6,19 +6,16 @@ import keras
 
 from dart_keras.calibration_data import has_targets
 from dart_keras.deployment.file_sizes import check_file_budget, file_sizes
-from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.model_surgery.clone import copy_model
 from dart_keras.model_surgery.replace import layers_with_paths, own_weights
 from dart_keras.selection.importance import rank_gains
 from dart_keras.selection.layer_budget import parameters_of
 from dart_keras.selection.rank_allocation import allocate_ranks
 from dart_keras.selection.selection import BudgetSelection
+from dart_keras.selection.smaller_copies import LayerRanks, truncated_copy
 from dart_keras.utils.listing import largest_first
 from dart_keras.utils.random_state import keeping_random_state
 from dart_keras.utils.size_search import Measured, largest_within
-
-LayerRanks = list[tuple[int, ...]]
 
 
 class FileBudget(BudgetSelection):
@@ -101,31 +98,6 @@ class FileBudget(BudgetSelection):
         with keeping_random_state():
             copy = truncated_copy(model, layers, ranks)
             return file_sizes(copy, self.budget, data).limited_by(self.budget)
-
-
-def truncated_copy(
-    model: keras.Model, layers: Sequence[TTLayer], ranks: Sequence[tuple[int, ...]]
-) -> keras.Model:
-    """Return a copy of a model with some of its layers truncated, as `RankDiscretization` does it.
-
-    Args:
-        model: A built model. It is left as it is.
-        layers: Some of its layers.
-        ranks: For each of them all d + 1 ranks.
-    """
-    copy, copies = copy_model(model)
-    resize(
-        [
-            _resizing(copies[id(layer)], layer, layer_ranks)
-            for layer, layer_ranks in zip(layers, ranks, strict=True)
-        ]
-    )
-    return copy
-
-
-def _resizing(copy: Any, layer: TTLayer, ranks: tuple[int, ...]) -> Resizing:
-    resizing, _ = layer.plan_truncation(ranks)
-    return Resizing(copy, resizing.cores, fix_ranks=True)
 
 
 def _parameters(layers: Sequence[TTLayer], ranks: LayerRanks) -> int:

@@ -75,7 +75,14 @@ class GumbelSoftmax(Selection):
     def begin(
         self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
     ) -> None:
-        """Put trainable gates into the built layers that have none yet."""
+        """Put trainable gates into the built layers that have none yet.
+
+        Raises:
+            ValueError: If a layer has gates of `NestedRanks`.
+        """
+        for layer in layers:
+            if layer.rank_gates is not None:
+                _gates(layer)
         added = False
         for i, layer in enumerate(layers):
             if layer.built and layer.rank_gates is None:
@@ -100,7 +107,7 @@ class GumbelSoftmax(Selection):
         temperature = max(self.final_temperature, self.temperature * self.decay**epoch)
         for layer in layers:
             if layer.rank_gates is not None:
-                layer.rank_gates.temperature.assign(temperature)
+                _gates(layer).temperature.assign(temperature)
 
     def effective_ranks(self, layers: Sequence[TTLayer]) -> np.ndarray:
         """Return the expected ranks of all bonds of all layers under their logits."""
@@ -129,9 +136,11 @@ class GumbelSoftmax(Selection):
 
 
 def _gates(layer: TTLayer) -> RankGates:
-    if layer.rank_gates is None:
+    gates = layer.rank_gates
+    if not isinstance(gates, RankGates):
+        has = "without rank gates" if gates is None else "with the gates of `NestedRanks`"
         raise ValueError(
             "Expected layers that were trained with this selection, in a `RankDiscretization`. "
-            f"Received: layer {layer.name!r} without rank gates"
+            f"Received: layer {layer.name!r} {has}"
         )
-    return layer.rank_gates
+    return gates

@@ -12,7 +12,7 @@ from dart_keras.deployment import convert
 from dart_keras.layers import TTDense
 from dart_keras.selection import Selection
 from dart_keras.selection.budget_selection import selection_for
-from dart_keras.selection.file_budget import truncated_copy
+from dart_keras.selection.smaller_copies import truncated_copy
 from tests.callbacks.problem import X, Y, make_model, ranks_of
 
 pytest.importorskip("ai_edge_litert")
@@ -131,16 +131,4 @@ def test_measuring_changes_nothing_of_the_training():
     assert history == expected
     pairs = zip(measured.optimizer.variables, plain.optimizer.variables, strict=True)
     for one, other in (*pairs, *zip(measured.variables, plain.variables, strict=True)):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_a_truncated_copy_is_what_truncation_makes():
-    model = make_model()
-    copy = truncated_copy(model, model.layers, [(1, 3, 1), (1, 2, 1)])
-    assert ranks_of(model) == [(1, 8, 1), (1, 8, 1)]
-    assert [layer.ranks_fixed for layer in copy.layers] == [True, True]
-    for layer, rank in zip(model.layers, (3, 2), strict=True):
-        layer.truncate(rank)
-    assert ranks_of(copy) == ranks_of(model)
-    for one, other in zip(copy.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
