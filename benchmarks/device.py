@@ -7,7 +7,7 @@ The modes are the fastest ones of `suggest_modes` for the device, with as many p
 import gc
 import os
 from collections.abc import Callable
-from statistics import geometric_mean
+from statistics import geometric_mean, median
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,7 +23,13 @@ from benchmarks.timing import interleaved
 from dart_keras.deployment import Artifact, convert
 from dart_keras.deployment.flatbuffer.tensor_info import TensorInfo
 from dart_keras.layers import TTDense
-from dart_keras.tensor_train import balanced_modes, suggest_modes
+from dart_keras.tensor_train import (
+    balanced_modes,
+    cheapest_plan,
+    complete_ranks,
+    count_parameters,
+    suggest_modes,
+)
 
 # Runtime: target and quantization.
 RUNTIMES = {
@@ -98,19 +104,37 @@ def measure(files: dict[str, Artifact], runtime: str) -> dict[str, Any]:
     }
 
 
+def estimates(cell: dict[str, Any]) -> list[float]:
+    """Return by how much the estimates of time differ from what a cell's TT layers took."""
+    modes = [balanced_modes(size, 2) for size in split(cell["dimensions"])]
+    shapes = {
+        "TT for time": cell["TT matrix"],
+        "TT balanced": [*modes, complete_ranks(cell["rank"], *modes)],
+    }
+    target, _ = RUNTIMES[cell["runtime"]]
+    ratios = []
+    for name, shape in shapes.items():
+        most = count_parameters(*shape)
+        plan = cheapest_plan(*shape, 1, target=target, max_parameters=most)
+        ratios.append(plan.microseconds / cell["microseconds"][name])
+    return ratios
+
+
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return how many times as long the dense layer takes, and which arenas are larger."""
+    """Return how the TT layers compare with dense ones, and the estimates with their times."""
     result: dict[str, Any] = {}
     for runtime in RUNTIMES:
         own = [cell for cell in cells if cell["runtime"] == runtime]
         large = [cell for cell in own if cell["dimensions"] in LARGE]
         if large:
             names = ("dimensions", "rank", "ratio")
+            ratios = [ratio for cell in own for ratio in estimates(cell)]
             result[runtime] = {
                 "geometric mean of dense / TT, from 1024x1024": geometric_mean(
                     cell["ratio"] for cell in large
                 ),
                 "least of these": min(cell["ratio"] for cell in large),
+                "estimated / measured": [min(ratios), median(ratios), max(ratios)],
                 "lost": [{name: cell[name] for name in names} for cell in own if cell["ratio"] < 1],
                 "arena beyond dense plus 4 KiB": [
                     {**{name: cell[name] for name in names[:2]}, "arena": cell["arena"]}

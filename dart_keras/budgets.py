@@ -9,6 +9,8 @@ __all__ = [
     "ArenaBytes",
     "Budget",
     "FlashBytes",
+    "Microseconds",
+    "ModelBudget",
     "MultiplyAdds",
     "Parameters",
     "RelativeError",
@@ -73,7 +75,7 @@ class MultiplyAdds(_Count):
 
 
 @dataclass(frozen=True, repr=False)
-class _FileBytes(_Count):
+class _OfFile(_Count):
     quantization: str = "int8"
     target: str = "microcontroller"
 
@@ -87,7 +89,7 @@ class _FileBytes(_Count):
 
 
 @dataclass(frozen=True, repr=False)
-class FlashBytes(_FileBytes):
+class FlashBytes(_OfFile):
     """A limit of bytes of the `.tflite` file that `dart_keras.deployment.convert` makes of a model.
 
     The file is made and measured.
@@ -107,7 +109,7 @@ class FlashBytes(_FileBytes):
 
 
 @dataclass(frozen=True, repr=False)
-class ArenaBytes(_FileBytes):
+class ArenaBytes(_OfFile):
     """A limit of bytes of working memory (arena) of a model's file on TensorFlow Lite Micro.
 
     The file is made and run.
@@ -134,6 +136,37 @@ class ArenaBytes(_FileBytes):
                 f"Expected `target` to be one of {arenas} for a budget of arena. "
                 f"Received: target={self.target!r}"
             )
+
+
+@dataclass(frozen=True, repr=False)
+class Microseconds(_OfFile):
+    """A limit of the estimated time of the TT layers in one inference on a device.
+
+    For `dart_keras.callbacks.RankDiscretization` alone. It holds for the contractions and lookups
+    of the TT layers that it truncates, added up, with one row of inputs or one id for each layer,
+    in the order that `dart_keras.deployment.convert` takes. Other layers, biases and activations
+    are not counted.
+
+    The time comes from the device's `dart_keras.devices.CostModel`, which ranks plans and is no
+    forecast: measure the file on the device, and give another limit if it takes too long there.
+    For single int8 layers on an x86 processor, whose kernels the constants were fitted to, it is
+    0.6 to 1.1 times the time measured on TensorFlow Lite Micro and 0.4 to 1.2 times that on LiteRT,
+    in float32 there 0.2 to 0.4 times. No chip was measured.
+
+    Attributes:
+        n: The most microseconds, an integer of at least 1.
+        quantization: The quantization of the file, which the target must run. The estimate is that
+            of int8 for all of them.
+        target: The device that the file is for, as for `convert`.
+
+    Raises:
+        ValueError: If `n` is not a positive integer, there is no estimate for the target because it
+            runs no files, or the target does not run the quantization.
+
+    Example:
+        >>> Microseconds(200)
+        Microseconds(200, quantization='int8', target='microcontroller')
+    """
 
 
 @dataclass(frozen=True)
@@ -163,8 +196,11 @@ class RelativeError:
         object.__setattr__(self, "tolerance", check_share("tolerance", self.tolerance))
 
 
-Budget = Parameters | MultiplyAdds | FlashBytes | ArenaBytes | RelativeError
-"""All kinds of budgets."""
+ModelBudget = Parameters | MultiplyAdds | FlashBytes | ArenaBytes | RelativeError
+"""The kinds of budgets that `dart_keras.compression.compress` takes."""
+
+Budget = ModelBudget | Microseconds
+"""All kinds of budgets, as `dart_keras.callbacks.RankDiscretization` takes them."""
 
 
 def __dir__() -> list[str]:

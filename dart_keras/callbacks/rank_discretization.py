@@ -58,11 +58,11 @@ class RankDiscretization(keras.callbacks.Callback):
             move.
         tolerance: For `when="converged"`, the largest relative change of an effective rank from
             epoch to epoch that counts as none.
-        calibration_data: For `Parameters` and `MultiplyAdds`, batches as pairs of inputs and
-            targets, some dozens of them, in a list, a `tf.data.Dataset` or anything else that can
-            be gone through again and again. Ranks then go where the model's loss needs them
-            (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning"), and without
-            data where they hold most of each layer's squared norm. For `FlashBytes` and
+        calibration_data: For `Parameters`, `MultiplyAdds` and `Microseconds`, batches as pairs of
+            inputs and targets, some dozens of them, in a list, a `tf.data.Dataset` or anything else
+            that can be gone through again and again. Ranks then go where the model's loss needs
+            them (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning"), and
+            without data where they hold most of each layer's squared norm. For `FlashBytes` and
             `ArenaBytes`, such batches, or inputs alone as for `dart_keras.deployment.convert`,
             which needs them for int8 and int16x8. `RelativeError`, `Threshold` and `GumbelSoftmax`
             do not use them.

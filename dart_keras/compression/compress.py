@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from dart_keras.budgets import ArenaBytes, Budget, FlashBytes
+from dart_keras.budgets import ArenaBytes, FlashBytes, Microseconds, ModelBudget
 from dart_keras.compression.calibration.agreement import measure_agreement
 from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import calibration_statistics
@@ -26,7 +26,7 @@ from dart_keras.utils.random_state import keeping_random_state
 @keeping_random_state()
 def compress(
     model: keras.Model,
-    budget: Budget,
+    budget: ModelBudget,
     calibration_data: Any = None,
     *,
     layers: LayerFilter | Sequence[LayerFilter] | None = None,
@@ -89,7 +89,13 @@ def compress(
         >>> small.count_params() <= 1500
         True
     """
-    if not isinstance(budget, Budget):
+    if isinstance(budget, Microseconds):
+        raise ValueError(
+            "Expected a `budget` of the whole model; the time of other layers than TT layers is "
+            "not estimated. Give `MultiplyAdds`, or give this one to "
+            f"`dart_keras.callbacks.RankDiscretization`. Received: budget={budget!r}"
+        )
+    if not isinstance(budget, ModelBudget):
         raise ValueError(
             "Expected `budget` to be one of `dart_keras.budgets`, such as `Parameters(100_000)`. "
             f"Received: budget={budget!r}"
@@ -144,7 +150,7 @@ def compress(
 
 
 def _recovered(
-    builder: StudentBuilder, budget: Budget, solution: Solution, distillation: Distillation
+    builder: StudentBuilder, budget: ModelBudget, solution: Solution, distillation: Distillation
 ) -> Solution:
     """Return a trained solution."""
     weights = solution.model.get_weights()

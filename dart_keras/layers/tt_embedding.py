@@ -162,6 +162,16 @@ class TTEmbedding(TTLayer):
         modes = self.input_modes, self.output_modes
         return plan_lookup(1, *modes, ranks, target="microcontroller").multiply_adds
 
+    def microseconds(self, ranks: Sequence[int], target: str) -> float:
+        """Return the estimated microseconds of looking up one row of the table on a device.
+
+        Args:
+            ranks: All d + 1 ranks, which need not be the present ones.
+            target: Name of a device that runs `.tflite` files.
+        """
+        modes = self.input_modes, self.output_modes
+        return plan_lookup(1, *modes, ranks, target=target).microseconds
+
     def contraction_plan(
         self, rows: int | None = None, training: bool | None = None
     ) -> ContractionPlan:

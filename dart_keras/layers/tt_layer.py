@@ -13,7 +13,8 @@ from dart_keras.layers.replacement import DenseReplacement
 from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.layers.saving import load_variables, save_variables
 from dart_keras.private_apis import owners_of, read_state_back
-from dart_keras.tensor_train.ranks import Ranks, count_multiply_adds
+from dart_keras.tensor_train.contraction import cheapest_plan
+from dart_keras.tensor_train.ranks import Ranks, count_multiply_adds, count_parameters
 from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 
@@ -89,6 +90,20 @@ class TTLayer(DenseReplacement, CoreLayer):
             ranks: All d + 1 ranks, which need not be the present ones.
         """
         return count_multiply_adds(self.input_modes, self.output_modes, ranks)
+
+    def microseconds(self, ranks: Sequence[int], target: str) -> float:
+        """Return the estimated microseconds for one row of the layer's inputs on a device.
+
+        The default is the time of the fastest order for a product of one row with the matrix whose
+        merged cores have no more parameters than the cores.
+
+        Args:
+            ranks: All d + 1 ranks, which need not be the present ones.
+            target: Name of a device that runs `.tflite` files.
+        """
+        shape = self.input_modes, self.output_modes, ranks
+        most = count_parameters(*shape)
+        return cheapest_plan(*shape, 1, target=target, max_parameters=most).microseconds
 
     def truncate(self, ranks: Ranks, fix_ranks: bool = False) -> float:
         """Truncate the ranks by TT-rounding (Oseledets 2011, algorithm 2).

@@ -2,11 +2,19 @@
 
 from typing import Any
 
-from dart_keras.budgets import ArenaBytes, FlashBytes, MultiplyAdds, Parameters, RelativeError
+from dart_keras.budgets import (
+    ArenaBytes,
+    FlashBytes,
+    Microseconds,
+    MultiplyAdds,
+    Parameters,
+    RelativeError,
+)
 from dart_keras.selection.file_budget import FileBudget
 from dart_keras.selection.layer_budget import LayerBudget, multiply_adds_of, parameters_of
 from dart_keras.selection.selection import Selection
 from dart_keras.selection.threshold import ErrorTolerance
+from dart_keras.selection.time_budget import TimeBudget
 
 
 def selection_for(given: Any) -> Selection:
@@ -30,6 +38,8 @@ def selection_for(given: Any) -> Selection:
             return LayerBudget(given, parameters_of)
         case MultiplyAdds():
             return LayerBudget(given, multiply_adds_of)
+        case Microseconds():
+            return TimeBudget(given)
         case FlashBytes() | ArenaBytes():
             return FileBudget(given)
         case RelativeError():

@@ -1,9 +1,12 @@
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 
-from dart_keras.budgets import MultiplyAdds, Parameters
+from dart_keras.budgets import Microseconds, MultiplyAdds, Parameters
 from dart_keras.calibration_data import labelled_batches
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.model_surgery.layer_names import distinct_names
@@ -26,7 +29,7 @@ class LayerBudget(BudgetSelection):
         cost: What one layer takes of it at some ranks.
     """
 
-    def __init__(self, budget: Parameters | MultiplyAdds, cost: RankCost) -> None:
+    def __init__(self, budget: Parameters | MultiplyAdds | Microseconds, cost: RankCost) -> None:
         super().__init__(budget)
         self._cost = cost
 
@@ -55,16 +58,17 @@ class LayerBudget(BudgetSelection):
             next(labelled_batches(calibration_data), None)
         if not all(layer.built for layer in layers):
             return
-        least = cost_at_rank_one(layers, self._cost)
+        least = math.ceil(cost_at_rank_one(layers, self._cost))
         if least > self.budget.n:
             names = distinct_names(model, layers)
             of_layers = {
                 name: cost_at_rank_one([layer], self._cost)
                 for name, layer in zip(names, layers, strict=True)
             }
+            smallest = replace(self.budget, n=least)
             raise ValueError(
-                f"Expected a budget of at least {type(self.budget)(least)}, which rank 1 takes at "
-                f"every bond: {largest_first(of_layers)}. Received: {self.budget}"
+                f"Expected a budget of at least {smallest}, which rank 1 takes at every bond: "
+                f"{largest_first(of_layers)}. Received: {self.budget}"
             )
 
     def select(
@@ -77,7 +81,11 @@ class LayerBudget(BudgetSelection):
                 pairs of inputs and targets.
         """
         self.begin(model, layers)
-        gains = rank_gains(model, layers, calibration_data)
+        return self._allocate(layers, rank_gains(model, layers, calibration_data))
+
+    def _allocate(
+        self, layers: Sequence[TTLayer], gains: Sequence[Sequence[np.ndarray]]
+    ) -> list[tuple[int, ...]]:
         return allocate_ranks(layers, gains, self._cost, self.budget.n)
 
 

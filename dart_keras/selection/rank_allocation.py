@@ -10,11 +10,11 @@ from dart_keras.layers.dense_comparison import is_larger_than_dense
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.tensor_train.ranks import complete_ranks
 
-# What a layer's TT matrix takes at some ranks: parameters or multiply-adds.
-RankCost = Callable[[TTLayer, Sequence[int]], int]
+# What a layer's TT matrix takes at some ranks.
+RankCost = Callable[[TTLayer, Sequence[int]], float]
 
 
-def cost_at_rank_one(layers: Sequence[TTLayer], cost: RankCost) -> int:
+def cost_at_rank_one(layers: Sequence[TTLayer], cost: RankCost) -> float:
     """Return what the layers take together with rank 1 at every bond."""
     return sum(cost(layer, [1] * len(layer.ranks)) for layer in layers)
 
@@ -30,7 +30,7 @@ def allocate_ranks(
     Args:
         layers: Built layers.
         gains: For each layer and each of its d - 1 bonds an array of what each rank gains.
-        cost: What a layer takes at some ranks.
+        cost: What a layer takes at some ranks: parameters or multiply-adds.
         limit: The most that the layers may take together, not below `cost_at_rank_one`.
 
     Returns:
@@ -39,6 +39,11 @@ def allocate_ranks(
     ranks = [[1] * len(layer.ranks) for layer in layers]
     for i, bond in rank_steps(layers, gains, cost, limit):
         ranks[i][bond] += 1
+    return completed(layers, ranks)
+
+
+def completed(layers: Sequence[TTLayer], ranks: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Return ranks of layers clipped to what those of the neighbouring bonds allow."""
     return [
         complete_ranks(layer_ranks, layer.input_modes, layer.output_modes)
         for layer_ranks, layer in zip(ranks, layers, strict=True)
@@ -71,7 +76,7 @@ def rank_steps(
     left = limit - sum(taken)
     # What could be next: the negative gain for the price, the layer and the bond; then what the
     # layer takes with it, and the sum of the ranks for which all of this holds.
-    offers: list[tuple[float, int, int, int, int]] = []
+    offers: list[tuple[float, int, int, float, int]] = []
 
     def offer(i: int) -> None:
         for bond, gain in enumerate(gains[i], start=1):

@@ -109,10 +109,14 @@ def test_device():
     figures = device.measure(files, runtime)
     assert all(time > 0 for time in figures["microseconds"].values())
     assert figures["arena"]["dense"] > 0
+    planned = layers["TT for time"]
     where = {"dimensions": "1024x1024", "runtime": runtime, "rank": 2, "ratio": 2.0}
+    where["TT matrix"] = [planned.input_modes, planned.output_modes, planned.ranks]
     large = {**figures["arena"], "TT for time": figures["arena"]["dense"] + 5000}
     found = device.summary([{**where, **figures}, {**where, **figures, "arena": large}])
     assert [cell["arena"] for cell in found[runtime]["arena beyond dense plus 4 KiB"]] == [large]
+    least, middle, most = found[runtime]["estimated / measured"]
+    assert 0 < least <= middle <= most
 
 
 def test_file_size():

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dart_keras.budgets import FlashBytes, MultiplyAdds, Parameters, RelativeError
+from dart_keras.budgets import FlashBytes, Microseconds, MultiplyAdds, Parameters, RelativeError
 from dart_keras.compression import compress, sensitivity
 from dart_keras.layers import TTDense
 from dart_keras.selection import Threshold
@@ -179,6 +179,12 @@ def test_weights_that_are_not_finite_are_refused(name, position, weight, value):
 def test_what_is_not_a_built_model_is_refused(model):
     with pytest.raises(ValueError, match=EXPECTED_AND_RECEIVED):
         compress(model, RelativeError(0.1))
+
+
+def test_a_budget_of_time_names_what_to_give_instead():
+    model, batch = models.build("sequential")
+    message = r"Give `MultiplyAdds`, or .*Discretization`\. Received: budget=Microseconds\(9, "
+    assert_refused(model, batch, message, Microseconds(9), batch)
 
 
 @pytest.mark.parametrize("budget", [None, 1000, 0.5, "small", Parameters, Threshold(0.1)])

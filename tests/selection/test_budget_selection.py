@@ -1,11 +1,19 @@
 import pytest
 
-from dart_keras.budgets import ArenaBytes, FlashBytes, MultiplyAdds, Parameters, RelativeError
+from dart_keras.budgets import (
+    ArenaBytes,
+    FlashBytes,
+    Microseconds,
+    MultiplyAdds,
+    Parameters,
+    RelativeError,
+)
 from dart_keras.selection import SelectionMap, Threshold
 from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.file_budget import FileBudget
 from dart_keras.selection.layer_budget import LayerBudget
 from dart_keras.selection.threshold import ErrorTolerance
+from dart_keras.selection.time_budget import TimeBudget
 
 
 @pytest.mark.parametrize("given", [Threshold(0.1), SelectionMap(Threshold(0.1), {})])
@@ -18,6 +26,7 @@ def test_a_selection_stays_as_it_is(given):
     [
         (Parameters(9), LayerBudget),
         (MultiplyAdds(9), LayerBudget),
+        (Microseconds(9), TimeBudget),
         (FlashBytes(9), FileBudget),
         (ArenaBytes(9), FileBudget),
         (RelativeError(0.25), ErrorTolerance),

@@ -2,8 +2,8 @@
 
 from dart_keras.budgets import (
     ArenaBytes,
-    Budget,
     FlashBytes,
+    ModelBudget,
     MultiplyAdds,
     Parameters,
     RelativeError,
@@ -20,7 +20,7 @@ from dart_keras.compression.search.solution import Solution, solve_cost, solve_t
 from dart_keras.compression.search.student import StudentBuilder
 
 
-def solve(builder: StudentBuilder, budget: Budget, with_balanced: bool) -> list[Solution]:
+def solve(builder: StudentBuilder, budget: ModelBudget, with_balanced: bool) -> list[Solution]:
     """Return the solution that does the least damage within a budget.
 
     Args:
@@ -43,7 +43,9 @@ def solve(builder: StudentBuilder, budget: Budget, with_balanced: bool) -> list[
             return [solve_tolerance(builder, budget.tolerance)]
 
 
-def after_training(builder: StudentBuilder, budget: Budget, solution: Solution) -> Solution | None:
+def after_training(
+    builder: StudentBuilder, budget: ModelBudget, solution: Solution
+) -> Solution | None:
     """Return a solution whose weights have changed, `None` if it no longer keeps to the budget."""
     match budget:
         case FlashBytes() | ArenaBytes():
