@@ -17,18 +17,19 @@ def data():
     rng = np.random.default_rng(0)
     teacher = random_tt_matrix(MODES, MODES, RANKS)
     matrix = teacher.to_dense() / teacher.norm() * 8
-    x = rng.normal(size=(2048, 64))
+    x = rng.normal(size=(1024, 64))
     return x.astype("float32"), (x @ matrix + 0.1 * rng.normal(size=x.shape)).astype("float32")
 
 
 X, Y = data()
 
 
-def make_model(**layer_arguments):
+def make_model(loss="mse", **layer_arguments):
     keras.utils.set_random_seed(0)
     layer = TTDense(64, (1, 8, 8, 1), MODES, MODES, use_bias=False, name="tt", **layer_arguments)
     model = keras.Sequential([keras.Input((64,)), layer])
-    model.compile(keras.optimizers.Adam(0.02), "mse")
+    # TensorFlow's steps take longer to compile with XLA than to run; JAX has no others.
+    model.compile(keras.optimizers.Adam(0.02), loss, jit_compile=keras.backend.backend() == "jax")
     return model
 
 
@@ -39,7 +40,7 @@ def train(model, steering, *callbacks, epochs=10, cut=None, **arguments):
     model.fit(
         X,
         Y,
-        batch_size=64,
+        batch_size=32,
         epochs=epochs,
         shuffle=False,
         verbose=0,

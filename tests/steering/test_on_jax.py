@@ -15,7 +15,7 @@ def test_it_steers_on_jax():
         "tests/steering/test_steered_strength.py",
         "tests/steering/test_rank_prior.py",
         "-k",
-        "group_lasso or survives or second_fit",
+        "second_fit or compiled_step",
     ]
     result = subprocess.run(
         [*(sys.executable, "-W", "ignore", "-m", "pytest", "-q", "-p", "no:cacheprovider"), *tests],

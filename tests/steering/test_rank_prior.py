@@ -11,7 +11,6 @@ from tests.steering.problem import RANKS, SIZE, X, Y, make_model, train
 
 
 def begin(model, rows=100):
-    model.compile("adam", "poisson")  # A likelihood as it is, unlike the squared error.
     steering = RankPrior()
     steering.begin(model, [model.get_layer("tt")], lambda ranks: 1, 1, rows)
     steering.begin_epoch(0)
@@ -27,7 +26,7 @@ def test_planted_ranks_are_found():
 
 
 def test_penalty_is_the_priors_negative_logarithm():
-    model = make_model()
+    model = make_model("mae")  # A likelihood as it is, unlike the squared error.
     steering = begin(model, rows=50)
     layer = model.get_layer("tt")
     first, second = steering.variances[0]
@@ -38,6 +37,29 @@ def test_penalty_is_the_priors_negative_logarithm():
         variance = left[:, None, None, None] * right
         expected += np.sum(np.square(core.numpy()) / variance) / 2
     assert sum(float(loss) for loss in model.losses) == pytest.approx(expected / 50, rel=1e-4)
+
+
+def test_the_compiled_step_has_the_penalty():
+    model = make_model("mae")
+    before = model.predict(X[:64], verbose=0)
+    cut = RankDiscretization(Parameters(SIZE), epoch=5, steering=RankPrior())
+    fit = model.fit(X[:64], Y[:64], batch_size=64, verbose=0, callbacks=[cut])
+    penalty = fit.history["loss"][0] - np.mean(np.abs(before - Y[:64]))
+    same = make_model("mae")
+    begin(same, rows=64)
+    assert penalty == pytest.approx(sum(float(loss) for loss in same.losses), rel=1e-3)
+
+
+def test_a_squared_error_is_taken_with_its_own_noise():
+    model = make_model()
+    steering = begin(model)
+    assert sum(float(loss) for loss in model.losses) == 0
+    steering.end_epoch(0, {"data_loss": 0.25})
+    steering.begin_epoch(1)
+    same = make_model("mae")
+    begin(same).begin_epoch(1)
+    expected = 0.5 * sum(float(loss) for loss in same.losses)
+    assert sum(float(loss) for loss in model.losses) == pytest.approx(expected, rel=1e-4)
 
 
 def test_variances_are_the_most_likely_ones():
@@ -73,7 +95,7 @@ def test_weak_slices_are_dropped():
 
 
 def test_cores_of_zeros_have_a_finite_penalty():
-    model = make_model(core_initializer="zeros")
+    model = make_model("mae", core_initializer="zeros")
     begin(model)
     assert np.isfinite([float(loss) for loss in model.losses]).all()
 
@@ -89,7 +111,9 @@ def test_it_survives_a_cut_and_a_file(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert sum(float(loss) for loss in loaded.losses) == 0
-    again = begin(loaded, rows=2048)
+    again = begin(loaded, rows=1024)
+    again.end_epoch(2, {"data_loss": 1.0})
+    again.begin_epoch(3)
     assert [each.shape for each in again.variances[0]] == [
         each.shape for each in cut.steering.variances[0]
     ]
