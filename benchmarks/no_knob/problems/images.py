@@ -15,7 +15,7 @@ from examples.fashion_mnist import data
 
 # The last images of the training set.
 _VALIDATION = {"all": 5_000, "part": 2_000}
-_PART = 15_000
+_PART = 10_000
 
 
 def _load(most: int | None, folder: Path | None, seed: int) -> Data:
@@ -24,7 +24,7 @@ def _load(most: int | None, folder: Path | None, seed: int) -> Data:
         os.environ["TFDS_DATA_DIR"] = str(folder / "tensorflow_datasets")
     images = data.load()
     training = Rows(images.train_images[:most], images.train_labels[:most])
-    last = _VALIDATION["all" if len(training) > _PART else "part"]
+    last = _VALIDATION["part" if most else "all"]
     name = images.name if most is None else f"{len(training):,} images of {images.name}"
     test = Rows(images.test_images, images.test_labels)
     return Data(name, training[:-last], training[-last:], test)
@@ -46,8 +46,8 @@ def _build_cnn(layers: Layers) -> keras.Model:
         [
             keras.Input((784,)),
             keras.layers.Reshape((28, 28, 1)),
-            keras.layers.Conv2D(16, 3, 2, "same", activation="relu", name="convolution_1"),
-            keras.layers.Conv2D(32, 3, 2, "same", activation="relu", name="convolution_2"),
+            keras.layers.Conv2D(8, 3, 2, "same", activation="relu", name="convolution_1"),
+            keras.layers.Conv2D(16, 3, 2, "same", activation="relu", name="convolution_2"),
             keras.layers.Flatten(),
             layers.make_dense(256, "hidden_1", "relu"),
             layers.make_dense(128, "hidden_2", "relu"),
@@ -65,7 +65,7 @@ FASHION_MNIST = Problem(
     build=_build_mlp,
     loss=_LOSS,
     metric=ACCURACY,
-    epochs=12,
+    epochs=10,
     batch=512,
     dense_rate=1e-3,
     tt_rate=5e-3,
@@ -82,12 +82,12 @@ CONVOLUTIONS = Problem(
     build=_build_cnn,
     loss=_LOSS,
     metric=ACCURACY,
-    epochs=9,
+    epochs=6,
     batch=128,
     dense_rate=1e-3,
     tt_rate=3e-3,
-    initial_rank=16,
-    target=6_000,
+    initial_rank=12,
+    target=4_000,
     strength=0.05,
     weight_decay=0.01,
 )

@@ -16,7 +16,7 @@ from dart_keras.tensor_train import TTMatrix
 from dart_keras.tensor_train.ranks import count_parameters
 
 _NOISE = 0.1
-_ROWS = {"training": 4096, "validation": 1024, "test": 4096}
+_ROWS = {"training": 2048, "validation": 1024, "test": 4096}
 Modes = Sequence[int]
 
 
@@ -55,7 +55,7 @@ def _problem(
         build=partial(_build, input_modes, output_modes),
         loss=keras.losses.MeanSquaredError,
         metric=R2,
-        epochs=30,
+        epochs=12,
         batch=64,
         dense_rate=3e-3,
         tt_rate=1e-2,
@@ -67,6 +67,6 @@ def _problem(
 
 PROBLEMS = (
     _problem("planted_three_cores", (4, 4, 4), (4, 4, 4), (1, 3, 5, 1), 12),
-    _problem("planted_two_cores", (8, 8), (16, 16), (1, 6, 1), 24),
+    _problem("planted_uneven_modes", (4, 4, 4), (8, 8, 4), (1, 2, 7, 1), 12),
     _problem("planted_four_cores", (2, 4, 4, 2), (4, 4, 4, 2), (1, 2, 6, 3, 1), 12),
 )

@@ -15,7 +15,7 @@ from benchmarks.no_knob.problem import Data, Layers, Problem, Rows
 _FEATURES = 64
 _UNITS = 256
 _NOISE = 1.0
-_ROWS = {"training": 8192, "validation": 2048, "test": 8192}
+_ROWS = {"training": 4096, "validation": 2048, "test": 8192}
 
 
 def _load(folder: Path | None, seed: int) -> Data:
@@ -50,8 +50,8 @@ FRIEDMAN = Problem(
     build=_build,
     loss=keras.losses.MeanSquaredError,
     metric=R2,
-    epochs=20,
-    batch=128,
+    epochs=12,
+    batch=64,
     dense_rate=1e-3,
     tt_rate=5e-3,
     initial_rank=16,

@@ -15,9 +15,9 @@ from benchmarks.no_knob.problem import Data, Layers, Problem, Rows
 
 # With padding, id 0, and unknown words, id 1.
 _WORDS = 8192
-_LENGTH = 40
+_LENGTH = 32
 _WIDTH = 128
-_PHRASES = 32_768
+_PHRASES = 16_384
 
 
 def _load(folder: Path | None, seed: int) -> Data:
@@ -74,12 +74,12 @@ SENTENCES = Problem(
     build=_build,
     loss=partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True),
     metric=ACCURACY,
-    epochs=6,
+    epochs=4,
     batch=128,
     dense_rate=1e-3,
-    tt_rate=5e-3,
+    tt_rate=3e-3,
     initial_rank=16,
-    target=20_000,
+    target=7_000,
     strength=0.02,
     weight_decay=0.01,
 )
