@@ -33,7 +33,7 @@ class LayerBudget(BudgetSelection):
         super().__init__(budget)
         self._cost = cost
 
-    def size(self, layers: Sequence[TTLayer], ranks: Sequence[Sequence[int]]) -> int:
+    def size(self, layers: Sequence[TTLayer], ranks: Sequence[Sequence[int]]) -> float:
         """Return what layers take of the budget together.
 
         Args:

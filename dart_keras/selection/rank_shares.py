@@ -7,19 +7,14 @@ from typing import Any
 
 import keras
 
-from dart_keras.budgets import (
-    ArenaBytes,
-    Budget,
-    FlashBytes,
-    MultiplyAdds,
-    Parameters,
-    RelativeError,
-)
+from dart_keras.budgets import Budget
 from dart_keras.deployment.file_sizes import file_sizes
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.selection.budget_selection import selection_for
+from dart_keras.selection.file_budget import FileBudget
 from dart_keras.selection.layer_budget import LayerBudget
 from dart_keras.selection.smaller_copies import LayerRanks, first_slices, sliced_copy
+from dart_keras.selection.threshold import ErrorTolerance
 from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 
@@ -69,27 +64,25 @@ def ranks_at(
     Raises:
         ValueError: If it is no such budget, or out of reach.
     """
-    if isinstance(budget, RelativeError):
-        return [_within_error(layer, budget.tolerance) for layer in layers]
-    match budget:
-        case Parameters() | MultiplyAdds() | FlashBytes() | ArenaBytes():
-            selection: Any = selection_for(budget)
-        case _:
-            raise ValueError(
-                "Expected a budget of `dart_keras.budgets`, such as `Parameters(100_000)`. "
-                f"Received: {budget!r}"
-            )
+    selection: Any = selection_for(budget) if isinstance(budget, Budget) else None
+    if isinstance(selection, ErrorTolerance):
+        return [_within_error(layer, selection.budget.tolerance) for layer in layers]
+    if not isinstance(selection, LayerBudget | FileBudget):
+        raise ValueError(
+            "Expected a budget of `dart_keras.budgets`, such as `Parameters(100_000)`. "
+            f"Received: {budget!r}"
+        )
     # Tells of a budget that is out of reach.
     selection.begin(model, layers, calibration_data)
 
-    def size(ranks: LayerRanks) -> int:
+    def size(ranks: LayerRanks) -> float:
         if isinstance(selection, LayerBudget):
             return selection.size(layers, ranks)
         copy = sliced_copy(model, layers, ranks)
         return file_sizes(copy, selection.budget, calibration_data).limited_by(selection.budget)
 
     candidates = rank_shares([layer.ranks for layer in layers])
-    too_large = bisect_left(candidates, True, key=lambda ranks: size(ranks) > budget.n)
+    too_large = bisect_left(candidates, True, key=lambda ranks: size(ranks) > selection.budget.n)
     if too_large == 0:
         raise ValueError(
             f"Expected a budget of at least {size(candidates[0]):_}, which the first rank slice of "

@@ -200,3 +200,18 @@ def test_calibration_methods():
     ]
     gain = calibration_methods.mean_gains(cells)["int8"]["mse, as trained"]
     assert gain == {"mean": 1, "least": 1, "most": 1}
+
+
+def test_nested_ranks(monkeypatch):
+    from benchmarks import nested_ranks
+    from examples.fashion_mnist.data import FashionMnist
+
+    rng = np.random.default_rng(0)
+    x, y = rng.random((64, 784), dtype="float32"), rng.integers(0, 10, 64)
+    monkeypatch.setattr(nested_ranks, "SIZES", (2000,))
+    found = nested_ranks.accuracies(FashionMnist("noise", x, y, x, y), seed=0, epochs=1)
+    assert len(found) == 7
+    for name, row in found.items():
+        # The size and, where the model itself is told, the full ranks.
+        assert len(row) == (2 if name.endswith("model_at") or name.startswith("ordinary") else 1)
+        assert all(0 <= value <= 100 for value in row)
