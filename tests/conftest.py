@@ -58,6 +58,7 @@ def _frozen() -> Generator[None, None, None]:
 SLOW = (
     "benchmarks",
     "callbacks/test_callback_order.py",
+    "callbacks/test_nested_ranks.py",
     "callbacks/test_on_other_backends.py",
     "callbacks/test_rank_discretization.py",
     "callbacks/test_rank_monitor.py",
