@@ -97,8 +97,9 @@ class NestedRanks(keras.callbacks.Callback):
         share of its own.
 
         Args:
-            budget: A budget of `dart_keras.budgets`. `Parameters` and `MultiplyAdds` hold for the
-                TT layers that were trained, all together, as in `RankDiscretization`.
+            budget: A budget of `dart_keras.budgets`. `Parameters`, `MultiplyAdds` and
+                `Microseconds` hold for the TT layers that were trained, all together, as in
+                `RankDiscretization`.
             calibration_data: For `FlashBytes` and `ArenaBytes`, inputs as for
                 `dart_keras.deployment.convert`, which needs them for int8 and int16x8. Other
                 budgets do not use them.

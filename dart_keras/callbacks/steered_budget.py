@@ -9,6 +9,7 @@ from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.private_apis import running_fit
 from dart_keras.selection.layer_budget import LayerBudget
 from dart_keras.selection.selection import Selection
+from dart_keras.selection.time_budget import TimeBudget
 from dart_keras.steering.steering import Steering
 
 
@@ -30,7 +31,8 @@ def check_steering(steering: Steering | None, selection: Selection) -> Steering 
             "Expected `steering` to be a `dart_keras.steering.Steering`, such as "
             f"`SteeredStrength()`. Received: steering={steering!r}"
         )
-    if not isinstance(selection, LayerBudget):
+    # Time is planned for each layer, which takes too long to be done in training.
+    if not isinstance(selection, LayerBudget) or isinstance(selection, TimeBudget):
         raise ValueError(
             "Expected a budget that is counted from the ranks, `Parameters` or `MultiplyAdds`, "
             f"together with `steering`. Received: {selection!r} and steering={steering!r}. Leave "

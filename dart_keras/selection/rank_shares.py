@@ -1,5 +1,6 @@
 """Ranks for budgets among those that nested training draws: one share of the ranks of all bonds."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
@@ -84,9 +85,10 @@ def ranks_at(
     candidates = rank_shares([layer.ranks for layer in layers])
     too_large = bisect_left(candidates, True, key=lambda ranks: size(ranks) > selection.budget.n)
     if too_large == 0:
+        least = math.ceil(size(candidates[0]))
         raise ValueError(
-            f"Expected a budget of at least {size(candidates[0]):_}, which the first rank slice of "
-            f"every bond takes. Received: {budget}"
+            f"Expected a budget of at least {least:_}, which the first rank slice of every bond "
+            f"takes. Received: {budget}"
         )
     return candidates[too_large - 1]
 

@@ -41,7 +41,7 @@ class TimeBudget(LayerBudget):
             return ranks
 
         def time(ranks: Sequence[Sequence[int]]) -> float:
-            return sum(map(self._cost, layers, completed(layers, ranks)))
+            return self.size(layers, completed(layers, ranks))
 
         counts = range(len(steps) + 1)
         fitting = bisect_right(counts, self.budget.n, key=lambda count: time(after(count))) - 1

@@ -1,6 +1,6 @@
 import pytest
 
-from dart_keras.budgets import FlashBytes, MultiplyAdds, Parameters, RelativeError
+from dart_keras.budgets import FlashBytes, Microseconds, MultiplyAdds, Parameters, RelativeError
 from dart_keras.callbacks import RankDiscretization
 from dart_keras.selection import GumbelSoftmax, Threshold
 from dart_keras.steering import RankPrior, SteeredStrength, Steering
@@ -56,8 +56,8 @@ def test_steering_is_told_of_the_training():
 @pytest.mark.parametrize("steering", [SteeredStrength, RankPrior], ids=["strength", "prior"])
 @pytest.mark.parametrize(
     "selection",
-    [Threshold(0.1), GumbelSoftmax(0.1), RelativeError(0.1), FlashBytes(10_000)],
-    ids=["threshold", "gumbel", "error", "flash"],
+    [Threshold(0.1), GumbelSoftmax(0.1), RelativeError(0.1), FlashBytes(10_000), Microseconds(10)],
+    ids=["threshold", "gumbel", "error", "flash", "time"],
 )
 def test_only_counted_budgets_are_steered_to(selection, steering):
     with pytest.raises(ValueError, match="`Parameters` or `MultiplyAdds`"):
