@@ -71,16 +71,22 @@ def _by_size(run: Run, ranks: int | Mapping[str, int] | None, **options: Any) ->
     return _train(run, Layers(ranks=ranks), [discretization])
 
 
+def _published(run: Run, steering: dk.steering.Steering) -> dict[str, Any]:
+    # The latest time at which ours are cut; the earlier ones are no part of what is published.
+    epoch = max(1, round(0.4 * run.epochs))
+    return _by_size(run, run.problem.initial_rank, epoch=epoch, steering=steering)
+
+
 def _prior(run: Run) -> dict[str, Any]:
-    return _by_size(run, run.problem.initial_rank, steering=dk.steering.RankPrior())
+    return _published(run, dk.steering.RankPrior())
 
 
 def _steered(run: Run) -> dict[str, Any]:
-    return _by_size(run, run.problem.initial_rank, steering=dk.steering.SteeredStrength())
+    return _published(run, dk.steering.SteeredStrength())
 
 
 def _nested(run: Run) -> dict[str, Any]:
-    nested = dk.callbacks.NestedRanks()
+    nested = dk.callbacks.NestedRanks(run.seed)
     model = run.compiled(Layers(ranks=run.problem.initial_rank))
     seconds = run.fit(model, [nested])
     taken = nested.model_at(dk.budgets.Parameters(run.target))

@@ -88,6 +88,6 @@ CONVOLUTIONS = Problem(
     tt_rate=3e-3,
     initial_rank=12,
     target=4_000,
-    strength=0.05,
+    strength=1.0,
     weight_decay=0.01,
 )

@@ -56,5 +56,5 @@ FRIEDMAN = Problem(
     tt_rate=5e-3,
     initial_rank=16,
     target=3000,
-    strength=0.02,
+    strength=0.3,
 )

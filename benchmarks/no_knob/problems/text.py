@@ -80,6 +80,6 @@ SENTENCES = Problem(
     tt_rate=3e-3,
     initial_rank=16,
     target=7_000,
-    strength=0.02,
+    strength=0.1,
     weight_decay=0.01,
 )
