@@ -21,6 +21,9 @@ _SURROGATES: dict[str, type[RankRegularizer]] = {
 _REDUNDANT_SHARE = 0.01
 # The penalty of the second epoch, as a share of the data loss of the first.
 _FIRST_SHARE = 0.1
+# Below this share of the first epoch's loss, losses count as equal: where the model knows its data
+# by heart, their ratios say nothing.
+_LEAST_LOSS_SHARE = 0.1
 # Ranks follow the strength with a delay: how many epochs their present pace is thought to last.
 _HORIZON = 2
 # The most by which the strength changes in an epoch, and over all epochs.
@@ -73,7 +76,7 @@ class SteeredStrength(Steering):
 
     Ours is the rest. The penalty is one of `dart_keras.regularizers`. Its strength changes once an
     epoch, by a factor: the ratio of size to limit, over the ratio of the epoch's data loss to the
-    least of all epochs, at most 2 or 1/2. The size is taken with the pace of the last epoch for two
+    least of all epochs, at most 2 or 1/2. The least is at least a tenth of the first epoch's. The size is taken with the pace of the last epoch for two
     epochs more, since ranks follow the strength with a delay. It is counted at the smallest ranks
     that keep 99 % of each layer's squared norm. The first epoch has no penalty; the second begins
     with a tenth of the data loss as penalty, so that neither the scale of the loss nor the number
@@ -109,6 +112,7 @@ class SteeredStrength(Steering):
     def _restart(self) -> None:
         self._first_strength: float | None = None
         self._least_loss = math.inf
+        self._loss_floor = -math.inf
         self._excess: float | None = None
 
     def __repr__(self) -> str:
@@ -152,7 +156,9 @@ class SteeredStrength(Steering):
         self._regularizer.strength.assign(float(strength))
 
     def _next_strength(self, loss: float) -> float:
-        self._least_loss = min(self._least_loss, loss)
+        if self._least_loss == math.inf and loss > 0:
+            self._loss_floor = _LEAST_LOSS_SHARE * loss
+        self._least_loss = max(min(self._least_loss, loss), self._loss_floor)
         excess = math.log(self._size(self._ranks_in_use()) / self._limit)
         before, self._excess = self._excess, excess
         if self._first_strength is None:
@@ -160,7 +166,7 @@ class SteeredStrength(Steering):
             return self._first_strength
         pace = 0.0 if before is None else excess - before
         # Of losses above 0, the logarithm of their ratio; a log-likelihood may be below.
-        lost = math.log1p((loss - self._least_loss) / max(abs(self._least_loss), 1e-12))
+        lost = math.log1p(max(loss - self._least_loss, 0.0) / max(abs(self._least_loss), 1e-12))
         step = excess + _HORIZON * pace - lost
         factor = min(max(math.exp(min(step, 50.0)), 1 / _LARGEST_STEP), _LARGEST_STEP)
         least, most = self._first_strength / _LARGEST_RANGE, self._first_strength * _LARGEST_RANGE
@@ -190,6 +196,7 @@ class SteeredStrength(Steering):
             "strength": self.strength,
             "first_strength": self._first_strength,
             "least_loss": self._least_loss if math.isfinite(self._least_loss) else None,
+            "loss_floor": self._loss_floor if math.isfinite(self._loss_floor) else None,
             "excess": self._excess,
         }
 
@@ -199,6 +206,8 @@ class SteeredStrength(Steering):
         self._first_strength = state["first_strength"]
         least = state["least_loss"]
         self._least_loss = math.inf if least is None else least
+        floor = state["loss_floor"]
+        self._loss_floor = -math.inf if floor is None else floor
         self._excess = state["excess"]
 
 

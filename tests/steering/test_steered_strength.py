@@ -72,6 +72,14 @@ def test_strength_falls_while_the_size_is_small_or_the_loss_suffers():
     assert suffering.strength < first
 
 
+def test_ratios_of_small_losses_say_nothing():
+    steering = steer(make_model(), limit=18)
+    steering.end_epoch(1, {"data_loss": 0.001})
+    first = steering.strength
+    steering.end_epoch(2, {"data_loss": 0.09})
+    assert steering.strength == pytest.approx(first)
+
+
 def test_a_loss_that_is_not_finite_changes_nothing():
     steering = steer(make_model(), limit=12)
     before = steering.get_state()
