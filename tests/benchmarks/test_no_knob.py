@@ -131,6 +131,14 @@ def test_oracle_goes_on_where_its_run_was_cut():
     assert run.measure(first.model) == run.measure(second.model)
 
 
+@pytest.mark.parametrize("way", ways.PUBLISHED)
+def test_published_ways_keep_to_the_target(way):
+    run = Run(TINY, _load(None, 0), 0, 3, TINY.target)
+    [cell] = ways.WAYS[way].train(run, [{"target": TINY.target}])
+    assert cell["size"] <= TINY.target
+    assert np.isfinite(cell["metric"])
+
+
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if name not in ON_REQUEST])
 def test_sizes_of_problems(name):
     problem = PROBLEMS[name]
