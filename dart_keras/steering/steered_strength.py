@@ -21,8 +21,8 @@ _SURROGATES: dict[str, type[RankRegularizer]] = {
 _REDUNDANT_SHARE = 0.01
 # The penalty of the second epoch, as a share of the data loss of the first.
 _FIRST_SHARE = 0.1
-# Below this share of the first epoch's loss, losses count as equal: where the model knows its data
-# by heart, their ratios say nothing.
+# Below this share of the first epoch's loss, losses count as equal: where a model overfits, their
+# ratios say nothing.
 _LEAST_LOSS_SHARE = 0.1
 # Ranks follow the strength with a delay: how many epochs their present pace is thought to last.
 _HORIZON = 2
@@ -76,11 +76,11 @@ class SteeredStrength(Steering):
 
     Ours is the rest. The penalty is one of `dart_keras.regularizers`. Its strength changes once an
     epoch, by a factor: the ratio of size to limit, over the ratio of the epoch's data loss to the
-    least of all epochs, at most 2 or 1/2. The least is at least a tenth of the first epoch's. The size is taken with the pace of the last epoch for two
-    epochs more, since ranks follow the strength with a delay. It is counted at the smallest ranks
-    that keep 99 % of each layer's squared norm. The first epoch has no penalty; the second begins
-    with a tenth of the data loss as penalty, so that neither the scale of the loss nor the number
-    of layers matters.
+    least of all epochs, at most 2 or 1/2. The least is at least a tenth of the first epoch's. The
+    size is taken with the pace of the last epoch for two epochs more, since ranks follow the
+    strength with a delay. It is counted at the smallest ranks that keep 99 % of each layer's
+    squared norm. The first epoch has no penalty; the second begins with a tenth of the data loss as
+    penalty, so that neither the scale of the loss nor the number of layers matters.
 
     Args:
         surrogate: `"group_lasso"`, `"log_det"` or `"nuclear_norm"`.
