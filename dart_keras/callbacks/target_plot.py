@@ -43,7 +43,7 @@ def draw_targets(
         cuts: After how many epochs ranks were truncated.
         path: Where to write the picture; `None` not to.
     """
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
     with styled_figure(_WIDTH, _HEIGHT, path) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
@@ -54,6 +54,7 @@ def draw_targets(
             marks = [axes.axvline(cut + 0.5, color=INK, lw=1, ls=":") for axes in (upper, lower)]
             marks[0].set_label("truncation" if cut == cuts[0] else None)
         _draw_panel(upper, epochs, sizes, _SIZE_COLORS, size_target, "target {:,}")
+        upper.yaxis.set_minor_locator(NullLocator())
         upper.set(title="size", ylabel=unit)
         _draw_panel(lower, epochs, losses, _LOSS_COLORS, loss_limit, "limit {:.4g}")
         lower.set(title="loss", ylabel=loss_name, xlabel="epoch")

@@ -38,6 +38,8 @@ def test_curves_and_targets_are_inside_the_axes(target):
     for axes, line in zip(draw(target=target, limit=target).axes, (target, target), strict=True):
         low, high = axes.get_ylim()
         assert low < line < high
+        # Labels of the two kinds of ticks would cover each other.
+        assert not len(axes.get_yticks(minor=True))
         for curve in lines_of(axes, "-"):
             assert low < min(curve.get_ydata())
             assert max(curve.get_ydata()) < high
