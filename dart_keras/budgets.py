@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from dart_keras.devices import DEVICES, find_device, find_file_device
-from dart_keras.utils.argument_checks import check_share, is_integer
+from dart_keras.utils.argument_checks import check_share, is_integer, is_number
 
 __all__ = [
     "ArenaBytes",
     "Budget",
     "FlashBytes",
+    "LossIncrease",
     "Microseconds",
     "ModelBudget",
     "MultiplyAdds",
@@ -196,10 +197,48 @@ class RelativeError:
         object.__setattr__(self, "tolerance", check_share("tolerance", self.tolerance))
 
 
+@dataclass(frozen=True)
+class LossIncrease:
+    """A limit of the validation loss, relative to that of the model with larger ranks.
+
+    For `dart_keras.callbacks.RankDiscretization`, in a `fit` with validation data. The ranks are
+    the smallest with which the loss is at most `1 + share` times the least validation loss until
+    then. Penalties do not count. For `dart_keras.compression.compress`, which trains nothing, give
+    a size or `RelativeError`.
+
+    Attributes:
+        share: How much the loss may rise, above 0: 0.01 for one percent.
+
+    Raises:
+        ValueError: If `share` is not above 0.
+
+    Example:
+        >>> LossIncrease(0.01)
+        LossIncrease(share=0.01)
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        if not is_number(self.share) or self.share <= 0:
+            raise ValueError(
+                f"Expected `share` of `LossIncrease` above 0. Received: share={self.share!r}"
+            )
+        object.__setattr__(self, "share", float(self.share))
+
+    def limit_for(self, loss: float) -> float:
+        """Return the largest loss that is allowed beside a loss.
+
+        Args:
+            loss: The loss of the larger model, which may be negative.
+        """
+        return loss + self.share * abs(loss)
+
+
 ModelBudget = Parameters | MultiplyAdds | FlashBytes | ArenaBytes | RelativeError
 """The kinds of budgets that `dart_keras.compression.compress` takes."""
 
-Budget = ModelBudget | Microseconds
+Budget = ModelBudget | Microseconds | LossIncrease
 """All kinds of budgets, as `dart_keras.callbacks.RankDiscretization` takes them."""
 
 

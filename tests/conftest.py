@@ -57,6 +57,7 @@ def _frozen() -> Generator[None, None, None]:
 # and files, from the folder of the tests; all their tests have the mark `slow`.
 SLOW = (
     "benchmarks",
+    "callbacks/test_automatic_ranks.py",
     "callbacks/test_callback_order.py",
     "callbacks/test_nested_ranks.py",
     "callbacks/test_on_other_backends.py",

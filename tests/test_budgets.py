@@ -2,12 +2,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dart_keras.budgets import (
     ArenaBytes,
     Budget,
     FlashBytes,
+    LossIncrease,
     Microseconds,
+    ModelBudget,
     MultiplyAdds,
     Parameters,
     RelativeError,
@@ -57,7 +61,31 @@ def test_a_relative_error_lies_between_0_and_1(wrong):
     assert str(error.value).endswith(f"Received: tolerance={wrong!r}")
 
 
-BUDGETS = [*(kind(1_234_567) for kind in COUNTS), RelativeError(0.25)]
+@pytest.mark.parametrize("wrong", [0, -0.1, float("nan"), float("inf"), "0.1", None, True])
+def test_a_loss_increase_is_above_0(wrong):
+    with pytest.raises(ValueError, match=r"Expected `share` of `LossIncrease` above 0") as error:
+        LossIncrease(wrong)
+    assert str(error.value).endswith(f"Received: share={wrong!r}")
+
+
+def test_a_share_is_a_float_of_python():
+    assert type(LossIncrease(np.float32(0.5)).share) is float
+    assert LossIncrease(2).share == 2.0
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 10))
+def test_the_limit_is_never_below_the_loss_whatever_its_sign(loss, share):
+    limit = LossIncrease(share).limit_for(loss)
+    assert limit >= loss
+    assert limit - loss == pytest.approx(share * abs(loss), rel=1e-6, abs=1e-6)
+
+
+def test_what_does_not_train_has_no_loss_to_keep_to():
+    assert isinstance(LossIncrease(0.1), Budget)
+    assert not isinstance(LossIncrease(0.1), ModelBudget)
+
+
+BUDGETS = [*(kind(1_234_567) for kind in COUNTS), RelativeError(0.25), LossIncrease(0.25)]
 
 
 @pytest.mark.parametrize("budget", BUDGETS)

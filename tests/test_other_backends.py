@@ -11,6 +11,7 @@ from tests.processes import ROOT
 FILES = (
     "callbacks/test_nested_ranks.py",
     "layers/test_nested_gates.py",
+    "layers/test_growth_in_training.py",
     "layers/test_resizing.py",
     "layers/test_saving.py",
     "layers/test_torch_parameters.py",

@@ -11,6 +11,7 @@ from dart_keras.calibration_data.row_blocks import rows_in
 from dart_keras.calibration_data.row_reader import read_arrays, read_blocks
 from dart_keras.calibration_data.specs import InputSpec, identifier, input_specs
 from dart_keras.calibration_data.targets import has_targets, labelled_batches
+from dart_keras.calibration_data.training_batches import training_batches
 
 __all__ = [
     "InputSpec",
@@ -23,4 +24,5 @@ __all__ = [
     "read_arrays",
     "read_blocks",
     "rows_in",
+    "training_batches",
 ]

@@ -1,7 +1,6 @@
 """What a callback does with those beside it: their order, and that they start over."""
 
 import re
-from typing import Any
 
 import keras
 
@@ -41,14 +40,3 @@ def warn_of_readers_before(callback: keras.callbacks.Callback, logged: str) -> N
             f"{', '.join(before)} before it, without the values that it adds to the logs. Put "
             f"{name} first in `callbacks`"
         )
-
-
-def restart(monitor: Any) -> None:
-    """Have a callback that keeps a best value start over.
-
-    Args:
-        monitor: A callback with an attribute `best`.
-    """
-    monitor.best = getattr(monitor, "baseline", None)
-    # Where these callbacks reset the weights and the patience that go with the best value.
-    monitor.on_train_begin()

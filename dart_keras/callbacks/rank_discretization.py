@@ -4,18 +4,22 @@ from typing import Any
 import keras
 
 from dart_keras.budgets import Budget
-from dart_keras.callbacks.callback_order import restart, warn_of_readers_before
+from dart_keras.callbacks.automatic_ranks import AutomaticRanks
+from dart_keras.callbacks.callback_order import warn_of_readers_before
+from dart_keras.callbacks.fit_data import batches_of_fit
+from dart_keras.callbacks.loss_target import LossTarget
+from dart_keras.callbacks.monitor_restarts import check_keep_best, check_same_model, restart
 from dart_keras.callbacks.rank_penalty import RankPenalty
 from dart_keras.callbacks.steered_budget import begin_steering, check_steering
 from dart_keras.callbacks.truncation import cuts_from_json, truncate_layers
 from dart_keras.callbacks.truncation_times import TruncationTimes
 from dart_keras.callbacks.truncation_warnings import TruncationWarnings
-from dart_keras.callbacks.tt_layers import tt_layers_of
-from dart_keras.distribution.replicas import as_on_chief
+from dart_keras.callbacks.tt_layers import ranks_to_log, tt_layers_of
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.model_surgery.layer_names import distinct_names
 from dart_keras.private_apis import add_owner, callbacks_beside
 from dart_keras.selection.budget_selection import selection_for
+from dart_keras.selection.layer_budget import LayerBudget
+from dart_keras.selection.loss_selection import LossSelection
 from dart_keras.selection.selection import Selection
 from dart_keras.steering.steering import Steering
 from dart_keras.utils.representation import call_repr
@@ -34,10 +38,16 @@ class RankDiscretization(keras.callbacks.Callback):
     regularizers and rank gates are dropped and `layer.ranks_fixed` is set, which goes into saved
     files.
 
+    With a budget and neither `epoch` nor `when`, nothing else has to be found by the user. Layers
+    smaller than the budget grow, and so do bonds that need all of their ranks, but no layer beyond
+    the size of a dense one. The cut comes as soon as the batches of training agree about the ranks
+    to keep, at the latest after 40 % of the epochs. Rank regularizers are not needed.
+
     A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
-    file; layers whose ranks are final are left alone. With `when="converged"`, keep `get_state()`
-    beside the weights and give it to `set_state` when training resumes; otherwise the epochs with
-    stable ranks are counted anew. Layers that are frozen when a cut is due are left alone, too.
+    file; layers whose ranks are final are left alone. With `when="converged"` or `LossIncrease`,
+    keep `get_state()` beside the weights and give it to `set_state` when training resumes;
+    otherwise the epochs with stable ranks are counted anew, and only later losses are compared
+    with. Layers that are frozen when a cut is due are left alone, too.
 
     The logs get `<layer>_rank_<bond>` for every bond and `parameters`, of the model that the epoch
     trained; `rank_penalty`, what regularizers and gates have added to the loss on average; and the
@@ -58,21 +68,19 @@ class RankDiscretization(keras.callbacks.Callback):
             move.
         tolerance: For `when="converged"`, the largest relative change of an effective rank from
             epoch to epoch that counts as none.
-        calibration_data: For `Parameters`, `MultiplyAdds` and `Microseconds`, batches as pairs of
-            inputs and targets, some dozens of them, in a list, a `tf.data.Dataset` or anything else
-            that can be gone through again and again. Ranks then go where the model's loss needs
-            them (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning"), and
-            without data where they hold most of each layer's squared norm. For `FlashBytes` and
-            `ArenaBytes`, such batches, or inputs alone as for `dart_keras.deployment.convert`,
-            which needs them for int8 and int16x8. `RelativeError`, `Threshold` and `GumbelSoftmax`
-            do not use them.
+        calibration_data: For budgets, batches as pairs of inputs and targets, some dozens of them,
+            in a list, a `tf.data.Dataset` or anything else that can be gone through again and
+            again. Ranks then go where the model's loss needs them (Molchanov et al. 2019,
+            "Importance Estimation for Neural Network Pruning"), and without data where they hold
+            most of each layer's squared norm. With neither `epoch` nor `when`, batches of `fit`
+            are taken by default. `FlashBytes` and `ArenaBytes` take inputs alone, too.
         restarts: Callbacks of the same `fit` that keep the best epoch so far: `EarlyStopping`,
             `ModelCheckpoint`, `ReduceLROnPlateau`, or your own with an attribute `best`. They start
-            over after each truncation, since the best epoch of the larger model says nothing about
-            the smaller one. Keras does not tell a callback of the others, so name them here. One
-            that is not named goes on comparing with the larger model: the smaller one may be
-            stopped too early or never be saved. `best` becomes their `baseline`, `None` where they
-            have none, and their `on_train_begin` is called.
+            over when ranks change, since the best epoch of other ranks says nothing about these.
+            Keras does not tell a callback of the others, so name them here. One that is not named
+            goes on comparing with the larger model: the smaller one may be stopped too early or
+            never be saved. `best` becomes their `baseline`, `None` where they have none, and their
+            `on_train_begin` is called.
         include_frozen: Whether layers with `trainable=False` are truncated, too.
         steering: With `Parameters` or `MultiplyAdds`, what regularizes the ranks towards the budget
             of layers without a rank regularizer: `dart_keras.steering.SteeredStrength`, `RankPrior`
@@ -86,21 +94,19 @@ class RankDiscretization(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is not valid; in training, if the model has no TT layers, if a
             callback of `restarts` is not one of `fit`, if the budget is out of reach, with the
-            smallest that can be reached, if weights are not finite or if a cut would leave no rank.
-            The model is then as it was.
+            smallest that can be reached, if `LossIncrease` has no validation data, if there are too
+            few epochs, if weights are not finite or if a cut would leave no rank. The model is then
+            as it was.
 
     Example:
         >>> import numpy as np, dart_keras as dk
-        >>> model = keras.Sequential([
-        ...     keras.Input((16,)),
-        ...     dk.layers.TTDense(16, ranks=4, rank_regularizer=dk.regularizers.NuclearNorm(0.1)),
-        ... ])
+        >>> model = keras.Sequential([keras.Input((16,)), dk.layers.TTDense(16)])
         >>> model.compile("adam", "mse")
-        >>> cut = dk.callbacks.RankDiscretization(dk.selection.Threshold(0.5), epoch=1)
+        >>> cut = dk.callbacks.RankDiscretization(dk.budgets.Parameters(100))
         >>> x = np.ones((8, 16), "float32")
         >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[cut])
-        >>> model.layers[0].ranks_fixed, len(cut.cuts)
-        (True, 1)
+        >>> model.layers[0].ranks
+        (1, 3, 1)
     """
 
     def __init__(
@@ -116,27 +122,26 @@ class RankDiscretization(keras.callbacks.Callback):
         steering: Steering | None = None,
     ) -> None:
         super().__init__()
-        self._times = TruncationTimes(epoch, when, patience, tolerance)
+        self.selection = selection_for(selection)
+        self._automatic = (
+            AutomaticRanks(self.selection)
+            if epoch is None and when is None and isinstance(selection, Budget)
+            else None
+        )
+        self._times = self._automatic or TruncationTimes(epoch, when, patience, tolerance)
         if isinstance(calibration_data, Iterator):
             raise ValueError(
                 "Expected `calibration_data` that can be gone through again and again, such as a "
                 f"list of batches. Received: calibration_data={calibration_data!r}"
             )
-        for other in restarts:
-            if not isinstance(other, keras.callbacks.Callback) or not hasattr(other, "best"):
-                raise ValueError(
-                    "Expected `restarts` to hold callbacks that keep a best value, such as "
-                    f"`EarlyStopping`. Received: {other!r}"
-                )
-        self.selection = selection_for(selection)
         self.steering = check_steering(steering, self.selection)
+        check_keep_best(restarts)
         self.calibration_data = calibration_data
-        self.restarts = list(restarts)
-        self.include_frozen = include_frozen
+        self.restarts, self.include_frozen = list(restarts), include_frozen
         self.epochs, self.when = self._times.epochs, when
         self.cuts: list[dict[str, Any]] = []
         self._epochs_done = 0
-        self._penalty = RankPenalty()
+        self._penalty, self._loss = RankPenalty(), LossTarget(self.selection)
 
     def __repr__(self) -> str:
         return call_repr(self, selection=self.selection, epoch=self.epochs or None, when=self.when)
@@ -146,7 +151,7 @@ class RankDiscretization(keras.callbacks.Callback):
         super().set_model(model)
         self._times.restart()
         self._epochs_done = 0
-        self._penalty = RankPenalty()
+        self._penalty, self._loss = RankPenalty(), LossTarget(self.selection)
         self._layers = tt_layers_of(model, self)
         for layer in self._layers:
             add_owner(layer, model)
@@ -160,12 +165,9 @@ class RankDiscretization(keras.callbacks.Callback):
         Raises:
             ValueError: If one of them has not got the model that is trained.
         """
-        for other in self.restarts:
-            if other.model is not self.model:
-                raise ValueError(
-                    "Expected `restarts` to hold callbacks of the same `fit`: give it to the "
-                    f"`callbacks` of `fit`, too. Received: {other!r}, which has not got the model"
-                )
+        check_same_model(self.restarts, self.model)
+        if self._open_layers():
+            self._loss.check()
         warn_of_readers_before(self, _LOGGED)
         if self.steering is not None:
             steps = (self.params or {}).get("steps")
@@ -174,8 +176,15 @@ class RankDiscretization(keras.callbacks.Callback):
         frozen = [layer.name for layer in closed if not layer.ranks_fixed]
         self._warnings.begin_training(frozen, self._were_open)
         planned = (self.params or {}).get("epochs")
-        if self.when is None and planned is not None and self._open_layers():
+        if self._automatic is not None and self._open_layers():
+            self.epochs = self._automatic.begin(planned)
+        elif self.when is None and planned is not None and self._open_layers():
             self._warnings.compare_epochs(self.epochs[-1], planned)
+
+    @property
+    def loss_limit(self) -> float | None:
+        """The largest validation loss that the last cut allowed; `None` without a loss target."""
+        return self._loss.limit
 
     def get_state(self) -> dict[str, Any]:
         """Return the cuts made and how long ranks have been stable, as a JSON-serializable dict.
@@ -186,8 +195,8 @@ class RankDiscretization(keras.callbacks.Callback):
         return {
             "cuts": self.cuts,
             "epochs_done": self._epochs_done,
-            "converged": self._times.converged,
-            "convergence": self._times.convergence.get_state(),
+            "least_loss": self._loss.least,
+            **self._times.get_state(),
             "penalty": self._penalty.get_state(),
             "steering": self.steering and self.steering.get_state(),
         }
@@ -201,8 +210,8 @@ class RankDiscretization(keras.callbacks.Callback):
         """
         self.cuts = cuts_from_json(state["cuts"])
         self._epochs_done = state["epochs_done"]
-        self._times.converged = state["converged"]
-        self._times.convergence.set_state(state["convergence"])
+        self._loss.least = state["least_loss"]
+        self._times.set_state(state)
         self._penalty.set_state(state["penalty"])
         if self.steering is not None and state.get("steering"):
             self.steering.set_state(state["steering"])
@@ -212,6 +221,7 @@ class RankDiscretization(keras.callbacks.Callback):
         layers = self._open_layers()
         self._warnings.begin_epoch(epoch, layers)
         if layers:
+            self._grow(epoch, layers)
             if self._times.is_due(epoch):
                 self._cut(epoch, layers)
             self.selection.on_epoch(self._open_layers(), epoch)
@@ -225,72 +235,66 @@ class RankDiscretization(keras.callbacks.Callback):
         if not self._has_begun_built:
             # The first step has built the model: what is out of reach need not wait for the cut.
             self._begin_selection()
+            if self._has_begun_built and self._automatic is not None and self.steering is None:
+                self._automatic.fill(self.model, self._open_layers())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Log the ranks, and look whether they have stopped moving."""
         self._epochs_done = epoch + 1
         if logs is not None:
-            names = distinct_names(self.model, self._layers)
-            for name, layer in zip(names, self._layers, strict=True):
-                for bond, rank in enumerate(layer.ranks[1:-1], start=1):
-                    logs[f"{name}_rank_{bond}"] = rank
+            logs |= ranks_to_log(self.model, self._layers)
             logs["parameters"] = self.model.count_params()
             self._penalty.add_to(logs, self.model, self._layers)
+            self._loss.note(logs)
             self._warnings.end_epoch(epoch, logs.get("data_loss"), logs["rank_penalty"])
             if self.steering is not None:
                 self.steering.end_epoch(epoch, logs)
-        layers = self._open_layers()
-        if self.when == "converged" and layers:
-            converged = as_on_chief([self.model], self._has_converged(layers))
-            self._times.converged = bool(converged)
+        if self.when == "converged" and (layers := self._open_layers()):
+            self._loss.update(self.model, self._layers)
+            self._times.update(self.model, layers, self.selection, self.calibration_data)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Cut, if it has become time to with the last epoch; warn if no cut was due."""
-        layers = self._open_layers()
-        # Not the number asked for: another callback may have stopped the training.
-        if layers and self._times.is_due(self._epochs_done):
+        if (layers := self._open_layers()) and self._times.is_due(self._epochs_done):
             self._cut(self._epochs_done, layers)
             self._warnings.end_with_cut(self._epochs_done)
         elif layers:
-            stopping = [
-                type(other).__name__
-                for other in callbacks_beside(self)
-                if getattr(other, "stopped_epoch", 0)
-            ]
             wanted = f"epoch={self.epochs or None}, when={self.when!r}"
-            self._warnings.end_without_cut(self._epochs_done, wanted, stopping)
+            self._warnings.end_without_cut(self._epochs_done, wanted, callbacks_beside(self))
         else:
             self._warnings.end_closed()
 
     def _begin_selection(self) -> None:
         self._has_begun_built = all(layer.built for layer in self._layers)
-        self.selection.begin(self.model, self._open_layers(), self.calibration_data)
+        self.selection.begin(self.model, self._open_layers(), self._data(0))
 
     def _open_layers(self) -> list[TTLayer]:
-        return [
-            layer
-            for layer in self._layers
-            if not layer.ranks_fixed and (self.include_frozen or layer.trainable)
-        ]
+        may_change = [x for x in self._layers if self.include_frozen or x.trainable]
+        return [layer for layer in may_change if not layer.ranks_fixed]
 
-    def _has_converged(self, layers: list[TTLayer]) -> bool:
-        if not all(layer.is_finite for layer in layers):
-            return False
-        effective = self.selection.effective_ranks(layers)
-        selected = self.selection.select(self.model, layers, self.calibration_data)
-        # Ranks also rest before a weak regularizer has done anything; that is no reason to cut.
-        cuts_some = any(ranks != layer.ranks for ranks, layer in zip(selected, layers, strict=True))
-        at_rest = self._times.convergence.update(effective, selected)
-        return at_rest and cuts_some and self.selection.is_settled(layers)
+    def _data(self, epoch: int) -> Any:
+        if self._automatic is None or self.calibration_data is not None:
+            return self.calibration_data
+        batches = batches_of_fit(epoch, (self.params or {}).get("steps"))
+        if batches is None and isinstance(self.selection, LayerBudget | LossSelection):
+            self._warnings.say_no_batches()
+        return batches
+
+    def _grow(self, epoch: int, layers: list[TTLayer]) -> None:
+        # A steering has begun with the ranks that there are.
+        growth = self._automatic if self.steering is None else None
+        if growth is not None and all(layer.built for layer in layers):
+            self._loss.update(self.model, self._layers)
+            if growth.grow(epoch, self.model, layers, self._data(epoch)):
+                restart(self.restarts)
 
     def _cut(self, epoch: int, layers: list[TTLayer]) -> None:
         is_last = self._times.is_last(epoch)
         self._warnings.before_cut(layers, self.cuts)
-        cut = truncate_layers(
-            self.model, layers, self.selection, self.calibration_data, is_last, self.steering
-        )
+        self._loss.update(self.model, self._layers)
+        data = self._data(epoch)
+        cut = truncate_layers(self.model, layers, self.selection, data, is_last, self.steering)
         self._times.restart()
-        for other in self.restarts:
-            restart(other)
+        restart(self.restarts)
         self.cuts.append({"epoch": epoch, **cut})
         self._warnings.after_cut(cut, is_last)

@@ -1,7 +1,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from dart_keras.callbacks.convergence import Convergence
+from dart_keras.distribution.replicas import as_on_chief
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.selection import Selection
 from dart_keras.utils.argument_checks import is_integer
 
 
@@ -31,7 +36,8 @@ class TruncationTimes:
             raise ValueError(f"Expected `when` to be 'converged' or None. Received: when={when!r}")
         if epoch is None and when is None:
             raise ValueError(
-                "Expected `epoch`, `when='converged'` or both. Received: epoch=None, when=None"
+                "Expected `epoch`, `when='converged'` or both; only a budget of "
+                "`dart_keras.budgets` needs none of them. Received: epoch=None, when=None"
             )
         if not is_integer(patience) or patience < 1 or not tolerance >= 0:
             raise ValueError(
@@ -52,7 +58,43 @@ class TruncationTimes:
         # Also where training was resumed beyond the epoch, from weights saved before it.
         return self.converged or (bool(self.epochs) and epoch >= self.epochs[-1])
 
+    def update(
+        self, model: keras.Model, layers: list[TTLayer], selection: Selection, data: Any
+    ) -> None:
+        """Look at the end of an epoch whether ranks have come to rest.
+
+        Args:
+            model: The model in training.
+            layers: The layers that are to be truncated, all of them built.
+            selection: Which ranks are kept.
+            data: Calibration data for the selection.
+        """
+        self.converged = bool(
+            as_on_chief([model], self._has_converged(model, layers, selection, data))
+        )
+
+    def _has_converged(
+        self, model: keras.Model, layers: list[TTLayer], selection: Selection, data: Any
+    ) -> bool:
+        if not all(layer.is_finite for layer in layers):
+            return False
+        effective = selection.effective_ranks(layers)
+        selected = selection.select(model, layers, data)
+        # Ranks also rest before a weak regularizer has done anything; that is no reason to cut.
+        cuts_some = any(ranks != layer.ranks for ranks, layer in zip(selected, layers, strict=True))
+        at_rest = self.convergence.update(effective, selected)
+        return at_rest and cuts_some and selection.is_settled(layers)
+
     def restart(self) -> None:
         """Forget how long ranks have been at rest."""
         self.convergence.restart()
         self.converged = False
+
+    def get_state(self) -> dict[str, Any]:
+        """Return how long ranks have been at rest, as a JSON-serializable dict."""
+        return {"converged": self.converged, "convergence": self.convergence.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned."""
+        self.converged = state["converged"]
+        self.convergence.set_state(state["convergence"])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from dart_keras.layers.tt_layer import TTLayer
@@ -76,6 +77,14 @@ class TruncationWarnings:
             )
         elif not has_open_layers:
             self._say_closed()
+
+    def say_no_batches(self) -> None:
+        """Warn that the loss cannot tell which ranks it needs."""
+        self.say(
+            "no batches",
+            "gives ranks by the norms of the layers, not by what the loss needs: the data of `fit` "
+            "can be gone through only once. Give `calibration_data`, some dozens of batches",
+        )
 
     def compare_epochs(self, last_cut: int, planned: int) -> None:
         """Judge whether training goes on after the last truncation.
@@ -184,14 +193,17 @@ class TruncationWarnings:
             "give a smaller `epoch`",
         )
 
-    def end_without_cut(self, epochs: int, wanted: str, stopping: Sequence[str]) -> None:
+    def end_without_cut(
+        self, epochs: int, wanted: str, callbacks: Sequence[keras.callbacks.Callback]
+    ) -> None:
         """Warn that training has ended before the last truncation.
 
         Args:
             epochs: The epochs that were trained.
             wanted: When the truncation was to come.
-            stopping: The names of callbacks that have stopped the training.
+            callbacks: Those of the training.
         """
+        stopping = [type(x).__name__ for x in callbacks if getattr(x, "stopped_epoch", 0)]
         ended = "training ended"
         advice = "Train for more epochs, give a smaller `epoch`"
         if stopping:

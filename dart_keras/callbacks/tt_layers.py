@@ -1,6 +1,7 @@
 import keras
 
 from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.model_surgery.layer_names import distinct_names
 from dart_keras.private_apis import flatten_layers
 
 
@@ -23,3 +24,17 @@ def tt_layers_of(model: keras.Model, callback: keras.callbacks.Callback) -> list
             f"Received: model {model.name!r} with the layers {names}"
         )
     return layers
+
+
+def ranks_to_log(model: keras.Model, layers: list[TTLayer]) -> dict[str, int]:
+    """Return the rank of every bond, by the names that the logs give them.
+
+    Args:
+        model: The model in training.
+        layers: Its TT layers.
+    """
+    return {
+        f"{name}_rank_{bond}": rank
+        for name, layer in zip(distinct_names(model, layers), layers, strict=True)
+        for bond, rank in enumerate(layer.ranks[1:-1], start=1)
+    }

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from dart_keras.budgets import ArenaBytes, FlashBytes, Microseconds, ModelBudget
+from dart_keras.budgets import ArenaBytes, FlashBytes, LossIncrease, Microseconds, ModelBudget
 from dart_keras.compression.calibration.agreement import measure_agreement
 from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import calibration_statistics
@@ -94,6 +94,11 @@ def compress(
             "Expected a `budget` of the whole model; the time of other layers than TT layers is "
             "not estimated. Give `MultiplyAdds`, or give this one to "
             f"`dart_keras.callbacks.RankDiscretization`. Received: budget={budget!r}"
+        )
+    if isinstance(budget, LossIncrease):
+        raise ValueError(
+            "Expected a budget that needs no training, such as `Parameters` or `RelativeError`. "
+            f"Received: {budget}, which `RankDiscretization` keeps to in `fit`"
         )
     if not isinstance(budget, ModelBudget):
         raise ValueError(

@@ -14,7 +14,13 @@ from dart_keras.layers.resizing import Resizing, resize
 from dart_keras.layers.saving import load_variables, save_variables
 from dart_keras.private_apis import owners_of, read_state_back
 from dart_keras.tensor_train.contraction import cheapest_plan
-from dart_keras.tensor_train.ranks import Ranks, count_multiply_adds, count_parameters
+from dart_keras.tensor_train.enlargement import enlarge
+from dart_keras.tensor_train.ranks import (
+    Ranks,
+    complete_ranks,
+    count_multiply_adds,
+    count_parameters,
+)
 from dart_keras.tensor_train.tt_matrix import TTMatrix
 
 
@@ -149,6 +155,26 @@ class TTLayer(DenseReplacement, CoreLayer):
         """
         rounded, maps, error = self._finite_tt().round_with_maps(ranks)
         return Resizing(self, rounded.cores, maps, fix_ranks), error
+
+    def plan_growth(self, ranks: Ranks, rng: np.random.Generator) -> Resizing:
+        """Return the `Resizing` that adds rank slices and leaves the matrix as it is.
+
+        The new slices add nothing until they are trained: see `dart_keras.tensor_train.enlarge`.
+
+        Args:
+            ranks: The ranks to grow to, as for `truncate`. Ranks below the present ones have no
+                effect.
+            rng: Draws the new slices.
+
+        Raises:
+            ValueError: If the layer is not built, its weights are not finite, or `ranks` is
+                invalid.
+        """
+        tt = self._finite_tt()
+        complete = complete_ranks(ranks, self.input_modes, self.output_modes)
+        larger = [max(new, old) for new, old in zip(complete, self.ranks, strict=True)]
+        cores, maps = enlarge(tt.cores, larger, rng)
+        return Resizing(self, cores, maps)
 
     def _finite_tt(self) -> TTMatrix:
         # First, because it reads back the state of a training that runs.

@@ -15,6 +15,10 @@ class RunningFit(NamedTuple):
         model: The model in training.
         batch_size: The size of its batches, `None` if unknown.
         callbacks: Its callbacks.
+        x: Its argument of that name, without the rows that `validation_split` has taken away.
+        y: The same.
+        validation: The arguments with which `Model.evaluate` goes through its validation data;
+            `None` without such data.
         key: An object that lives as long as the call.
         caller: The frame that called `fit`.
     """
@@ -22,6 +26,9 @@ class RunningFit(NamedTuple):
     model: keras.Model
     batch_size: int | None
     callbacks: list[keras.callbacks.Callback]
+    x: Any
+    y: Any
+    validation: dict[str, Any] | None
     key: Any
     caller: FrameType
 
@@ -48,7 +55,14 @@ def running_fit() -> RunningFit | None:
             iterator = found["epoch_iterator"]
             callbacks = getattr(found.get("callbacks"), "callbacks", [])
             return RunningFit(
-                found["self"], _batch_size(iterator), callbacks, iterator, _caller(frame)
+                found["self"],
+                _batch_size(iterator),
+                callbacks,
+                found.get("x"),
+                found.get("y"),
+                _validation(found),
+                iterator,
+                _caller(frame),
             )
         frame = frame.f_back
     return None
@@ -76,6 +90,19 @@ def _caller(frame: FrameType) -> FrameType:
             break
         frame = frame.f_back
     return frame
+
+
+def _validation(found: dict[str, Any]) -> dict[str, Any] | None:
+    if (data := found.get("validation_data")) is None:
+        return None
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return {
+        "x": x,
+        "y": y,
+        "sample_weight": sample_weight,
+        "batch_size": found.get("validation_batch_size") or found.get("batch_size"),
+        "steps": found.get("validation_steps"),
+    }
 
 
 def _batch_size(iterator: Any) -> int | None:

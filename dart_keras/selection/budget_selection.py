@@ -5,6 +5,7 @@ from typing import Any
 from dart_keras.budgets import (
     ArenaBytes,
     FlashBytes,
+    LossIncrease,
     Microseconds,
     MultiplyAdds,
     Parameters,
@@ -12,6 +13,7 @@ from dart_keras.budgets import (
 )
 from dart_keras.selection.file_budget import FileBudget
 from dart_keras.selection.layer_budget import LayerBudget, multiply_adds_of, parameters_of
+from dart_keras.selection.loss_selection import LossSelection
 from dart_keras.selection.selection import Selection
 from dart_keras.selection.threshold import ErrorTolerance
 from dart_keras.selection.time_budget import TimeBudget
@@ -42,6 +44,8 @@ def selection_for(given: Any) -> Selection:
             return TimeBudget(given)
         case FlashBytes() | ArenaBytes():
             return FileBudget(given)
+        case LossIncrease():
+            return LossSelection(given)
         case RelativeError():
             return ErrorTolerance(given)
     raise ValueError(

@@ -21,33 +21,49 @@ def rank_gains(
     layers: Sequence[TTLayer],
     batches: Iterable[tuple[Any, Any]] | None,
 ) -> list[list[np.ndarray]]:
-    """Return what each further rank of each bond gains.
+    """Return what each further rank of each bond gains: how much it raises the log of what is kept.
+
+    What is kept is a share: of the importance of all ranks of the bond, or of the squared norm. So
+    ranks that together gain most are those with the largest product of shares over all bonds. A sum
+    of shares would give no ranks to a layer of little importance; but what many removed ranks cost
+    together is more than the sum of what each of them costs alone, and a layer cannot do without
+    all of its ranks.
 
     Args:
         model: The model that the layers are of; with batches, a compiled one.
         layers: Built layers.
-        batches: Pairs of inputs and targets, for gains in the model's loss; `None` for shares of
-            each layer's squared norm.
+        batches: Pairs of inputs and targets, for shares of the importance for the model's loss;
+            `None` for shares of each layer's squared norm.
 
     Returns:
-        For each layer and each of its d - 1 bonds an array with a gain for each rank.
+        For each layer and each of its d - 1 bonds an array with a gain for each rank. The first
+        rank's is 0, since it is always kept.
 
     Raises:
         ValueError: As from `importances`.
     """
     if batches is None:
-        return [
-            [
-                np.square(values) / max(np.sum(np.square(values)), 1e-300)
-                for values in layer.bond_singular_values()
-            ]
-            for layer in layers
-        ]
+        shares = [list(map(np.square, layer.bond_singular_values())) for layer in layers]
+    else:
+        shares = importances(model, layers, batches)
     # Ranks are nested: one that is worth little is only kept for the sake of those after it.
-    return [
-        [non_increasing(bond) for bond in layer_importances]
-        for layer_importances in importances(model, layers, batches)
-    ]
+    return [[log_gains(non_increasing(bond)) for bond in bonds] for bonds in shares]
+
+
+def log_gains(importance: np.ndarray) -> np.ndarray:
+    """Return by how much each rank raises the log of the importance that is kept.
+
+    Args:
+        importance: 1-D array of what each rank is worth, at least 0.
+
+    Example:
+        >>> np.exp(log_gains(np.array([2.0, 2.0, 1.0, 0.0])))
+        array([1.  , 2.  , 1.25, 1.  ])
+    """
+    kept = np.cumsum(importance)
+    # A bond without any importance has nothing to gain.
+    logs = np.log(np.maximum(kept, kept[-1] * np.finfo(np.float64).tiny + 1e-300))
+    return np.diff(logs, prepend=logs[0])
 
 
 def importances(

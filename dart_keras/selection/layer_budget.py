@@ -27,11 +27,14 @@ class LayerBudget(BudgetSelection):
     Args:
         budget: The most that all layers may take together.
         cost: What one layer takes of it at some ranks.
+
+    Attributes:
+        cost: The same.
     """
 
     def __init__(self, budget: Parameters | MultiplyAdds | Microseconds, cost: RankCost) -> None:
         super().__init__(budget)
-        self._cost = cost
+        self.cost = cost
 
     def size(self, layers: Sequence[TTLayer], ranks: Sequence[Sequence[int]]) -> float:
         """Return what layers take of the budget together.
@@ -40,7 +43,7 @@ class LayerBudget(BudgetSelection):
             layers: Built layers.
             ranks: For each of them all d + 1 ranks.
         """
-        return sum(self._cost(layer, own) for layer, own in zip(layers, ranks, strict=True))
+        return sum((self.cost(layer, own) for layer, own in zip(layers, ranks, strict=True)), 0.0)
 
     def begin(
         self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
@@ -58,11 +61,11 @@ class LayerBudget(BudgetSelection):
             next(labelled_batches(calibration_data), None)
         if not all(layer.built for layer in layers):
             return
-        least = math.ceil(cost_at_rank_one(layers, self._cost))
+        least = math.ceil(cost_at_rank_one(layers, self.cost))
         if least > self.budget.n:
             names = distinct_names(model, layers)
             of_layers = {
-                name: cost_at_rank_one([layer], self._cost)
+                name: cost_at_rank_one([layer], self.cost)
                 for name, layer in zip(names, layers, strict=True)
             }
             smallest = replace(self.budget, n=least)
@@ -86,7 +89,7 @@ class LayerBudget(BudgetSelection):
     def _allocate(
         self, layers: Sequence[TTLayer], gains: Sequence[Sequence[np.ndarray]]
     ) -> list[tuple[int, ...]]:
-        return allocate_ranks(layers, gains, self._cost, self.budget.n)
+        return allocate_ranks(layers, gains, self.cost, self.budget.n)
 
 
 def parameters_of(layer: TTLayer, ranks: Sequence[int]) -> int:

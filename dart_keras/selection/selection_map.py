@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from dart_keras.budgets import ArenaBytes, Budget, FlashBytes
+from dart_keras.budgets import ArenaBytes, Budget, FlashBytes, LossIncrease
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.selection import Selection
@@ -21,7 +21,8 @@ class SelectionMap(Selection):
 
     Args:
         default: For layers that no pattern matches: a selection or a budget of `dart_keras.budgets`
-            other than `FlashBytes` and `ArenaBytes`, which are limits of the whole model.
+            other than `FlashBytes`, `ArenaBytes` and `LossIncrease`, which are limits of the whole
+            model.
         selections: The same by regular expressions, each for the layers whose whole name it
             matches. They share a budget.
 
@@ -46,10 +47,11 @@ class SelectionMap(Selection):
         self, default: Selection | Budget, selections: Mapping[str, Selection | Budget]
     ) -> None:
         for given in (default, *selections.values()):
-            if isinstance(given, FlashBytes | ArenaBytes):
+            if isinstance(given, FlashBytes | ArenaBytes | LossIncrease):
                 raise ValueError(
-                    "Expected budgets of some of the layers. A file is that of the whole model: "
-                    f"give its budget to `RankDiscretization` by itself. Received: {given}"
+                    "Expected budgets of some of the layers. A file and a loss are those of the "
+                    "whole model: give their budget to `RankDiscretization` by itself. "
+                    f"Received: {given}"
                 )
         for pattern in selections:
             try:

@@ -60,5 +60,5 @@ class TimeBudget(LayerBudget):
         """Return the microseconds of a multiply-add, on average from rank 1 up to some ranks."""
         one = [1] * len(ranks)
         count = multiply_adds_of(layer, ranks) - multiply_adds_of(layer, one)
-        longer = self._cost(layer, ranks) - self._cost(layer, one)
+        longer = self.cost(layer, ranks) - self.cost(layer, one)
         return longer / count if count > 0 and longer > 0 else 1.0

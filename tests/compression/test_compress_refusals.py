@@ -9,7 +9,14 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dart_keras.budgets import FlashBytes, Microseconds, MultiplyAdds, Parameters, RelativeError
+from dart_keras.budgets import (
+    FlashBytes,
+    LossIncrease,
+    Microseconds,
+    MultiplyAdds,
+    Parameters,
+    RelativeError,
+)
 from dart_keras.compression import compress, sensitivity
 from dart_keras.layers import TTDense
 from dart_keras.selection import Threshold
@@ -28,6 +35,12 @@ def assert_refused(model, batch, message, *arguments, **options):
     assert_close(outputs(model, batch), before, 0)
     for variable, value in zip(model.variables, state, strict=True):
         np.testing.assert_array_equal(variable, value)
+
+
+def test_a_budget_of_loss_is_for_training():
+    model, batch = models.build("sequential")
+    message = r"needs no training.*LossIncrease\(share=0\.1\), which `RankDiscretization`"
+    assert_refused(model, batch, message, LossIncrease(0.1), batch)
 
 
 @pytest.mark.parametrize("kind", [Parameters, MultiplyAdds])

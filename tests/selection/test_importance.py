@@ -10,7 +10,7 @@ from dart_keras.callbacks import RankDiscretization
 from dart_keras.layers import TTDense, TTEmbedding
 from dart_keras.regularizers import GroupLasso
 from dart_keras.selection import SelectionMap, Threshold
-from dart_keras.selection.importance import importances, non_increasing
+from dart_keras.selection.importance import importances, log_gains, non_increasing, rank_gains
 
 RNG = np.random.default_rng(0)
 
@@ -144,3 +144,38 @@ def test_it_reports_its_progress(progress_lines):
     # How many batches a generator has nobody knows.
     importances(model, [layer], (batch for _ in range(3)))
     assert progress_lines()["measuring rank importance"].startswith("3 done in ")
+
+
+shares = st.lists(st.floats(0, 1e6), min_size=1, max_size=30)
+
+
+@given(shares)
+def test_gains_add_up_to_the_log_of_what_is_kept(values):
+    importance = non_increasing(np.array(values))
+    gains = log_gains(importance)
+    assert np.all(np.isfinite(gains))
+    assert gains[0] == 0
+    assert np.all(gains >= 0)
+    if importance[0] > 1e-9:
+        kept = np.cumsum(importance) / importance[0]
+        np.testing.assert_allclose(np.exp(np.cumsum(gains)), kept, rtol=1e-6)
+
+
+@given(shares, st.floats(1e-3, 1e3))
+def test_gains_do_not_know_the_unit(values, unit):
+    importance = non_increasing(np.array(values))
+    if importance[0] > 1e-6:
+        np.testing.assert_allclose(log_gains(unit * importance), log_gains(importance), atol=1e-9)
+
+
+def test_a_bond_without_importance_has_nothing_to_gain():
+    np.testing.assert_array_equal(log_gains(np.zeros(4)), 0)
+
+
+def test_gains_by_norm_are_those_of_the_squared_singular_values():
+    layer = TTDense(6, 4, (6, 1), (1, 6))
+    model = keras.Sequential([keras.Input((6,)), layer])
+    [[found]] = rank_gains(model, [layer], None)
+    values = np.linalg.svd(layer.to_dense(), compute_uv=False)[:4]
+    kept = np.cumsum(values**2)
+    np.testing.assert_allclose(np.exp(np.cumsum(found)), kept / kept[0], rtol=1e-4)

@@ -1,0 +1,148 @@
+"""When ranks grow and when they are cut, where only a target is given."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from dart_keras.callbacks.truncation_times import TruncationTimes
+from dart_keras.distribution.replicas import as_on_chief
+from dart_keras.layers.resizing import resize
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.file_budget import FileBudget
+from dart_keras.selection.layer_budget import LayerBudget
+from dart_keras.selection.loss_selection import LossSelection
+from dart_keras.selection.rank_growth import filling_ranks, grown_ranks
+from dart_keras.selection.selection import Selection
+from dart_keras.selection.smaller_copies import LayerRanks
+from dart_keras.utils.argument_checks import is_integer
+
+# Shares of the epochs of `fit`. With a size, an early cut leaves more training to the smaller
+# model. A loss has to be near its end before it says how small the model may be.
+EARLIEST_CUT = 0.15
+LATEST_CUT = 0.4
+CUT_BY_LOSS = 0.5
+# How many times larger than the budget the layers grow at first, so that there is a choice.
+OVERSIZE = 2.0
+# Ranks say something if two halves of the data disagree about no larger a share of them.
+MOST_DISAGREEMENT = 0.1
+
+
+class AutomaticRanks(TruncationTimes):
+    """Grows ranks that are all in use, and cuts when the data agree about the ranks to keep.
+
+    Layers that are smaller than a budget grow to twice its size before the first epoch. After every
+    epoch, the ranks are selected that a cut would keep now. A bond that would keep all of its ranks
+    gets twice as many. When none grows and two halves of the batches select nearly the same ranks,
+    they are cut. That is not before `EARLIEST_CUT` of the epochs and not after `LATEST_CUT`, so
+    that most of the training is that of the smaller model. Where a look takes long, because it
+    measures a loss or a file, there are looks after 1, 2, 4, 8... epochs only.
+
+    All of it depends on the epoch, the weights and the batches alone. So a training that was
+    interrupted goes on as it would have.
+
+    Args:
+        selection: The selection that a budget stands for.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        super().__init__(1, None, 1, 0.0)
+        self.epochs = []  # `begin` sets the latest one.
+        self._selection = selection
+        self._earliest = 1
+
+    def begin(self, planned: Any) -> list[int]:
+        """Take the number of epochs of `fit`, and return after how many to cut at the latest.
+
+        Raises:
+            ValueError: If it is not known or leaves no epoch after a cut.
+        """
+        if not is_integer(planned) or planned < 2:
+            raise ValueError(
+                "RankDiscretization expected at least 2 epochs, to find the ranks and to train "
+                "with them. Give more, or `epoch` where there is no `fit` that tells how many. "
+                f"Received: epochs={planned!r}"
+            )
+        by_loss = isinstance(self._selection, LossSelection)
+        earliest, latest = (CUT_BY_LOSS,) * 2 if by_loss else (EARLIEST_CUT, LATEST_CUT)
+        self._earliest = max(1, round(earliest * planned))
+        self.epochs = [max(1, round(latest * planned))]
+        return self.epochs
+
+    def fill(self, model: keras.Model, layers: Sequence[TTLayer]) -> bool:
+        """Let layers grow that are smaller than the budget, where there is one of size.
+
+        Args:
+            model: The model in training.
+            layers: The layers that are to be truncated, all of them built.
+
+        Returns:
+            Whether any rank has grown.
+        """
+        return self._enlarge(model, layers, self._oversized(layers), 0)
+
+    def grow(self, epoch: int, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
+        """Look at the ranks at the start of an epoch, and let those grow that are all in use.
+
+        Args:
+            epoch: The epoch that begins.
+            model: The model in training.
+            layers: The layers that are to be truncated, all of them built.
+            batches: Batches for the selection, or `None`.
+
+        Returns:
+            Whether any rank has grown.
+        """
+        if epoch == 0:
+            return self.fill(model, layers)
+        looks_fast = isinstance(self._selection, LayerBudget)
+        if self.is_due(epoch) or not (looks_fast or epoch & (epoch - 1) == 0):
+            return False
+        if self._enlarge(model, layers, self._in_demand(model, layers, batches), epoch):
+            return True
+        if epoch >= self._earliest:
+            self.converged = bool(as_on_chief([model], self._agree(model, layers, batches)))
+        return False
+
+    def _enlarge(
+        self, model: keras.Model, layers: Sequence[TTLayer], ranks: LayerRanks, seed: int
+    ) -> bool:
+        # Workers that train together must not decide differently.
+        ranks = [tuple(map(int, as_on_chief([model], each))) for each in ranks]
+        if all(new == x.ranks for x, new in zip(layers, ranks, strict=True)):
+            return False
+        rng = np.random.default_rng(seed)
+        resize([x.plan_growth(new, rng) for x, new in zip(layers, ranks, strict=True)])
+        return True
+
+    def _in_demand(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> LayerRanks:
+        if isinstance(self._selection, FileBudget):
+            # One file for each look. The cut measures more of them.
+            fits = self._selection.fits(model, layers, batches)
+            return [grown_ranks(layer, 2 if fits else 1) for layer in layers]
+        selected = self._selection.select(model, layers, batches)
+        return [
+            grown_ranks(layer, 2, _saturated(ranks, layer.ranks))
+            for layer, ranks in zip(layers, selected, strict=True)
+        ]
+
+    def _oversized(self, layers: Sequence[TTLayer]) -> LayerRanks:
+        if not isinstance(self._selection, LayerBudget):
+            return [tuple(layer.ranks) for layer in layers]
+        return filling_ranks(layers, self._selection.cost, OVERSIZE * self._selection.budget.n)
+
+    def _agree(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
+        if not isinstance(self._selection, LayerBudget) or not isinstance(batches, list):
+            return True
+        halves = [
+            np.concatenate(self._selection.select(model, layers, batches[half::2]))
+            for half in (0, 1)
+            if batches[half::2]
+        ]
+        moved = np.abs(halves[0] - halves[-1]).sum()
+        return bool(moved <= MOST_DISAGREEMENT * halves[0].sum())
+
+
+def _saturated(selected: Sequence[int], present: Sequence[int]) -> list[int]:
+    return [bond for bond in range(1, len(present) - 1) if selected[bond] >= present[bond]]

@@ -1,0 +1,78 @@
+"""How far ranks may grow: up to a size, and never to more than a dense matrix takes."""
+
+from collections.abc import Collection, Sequence
+
+from dart_keras.layers.dense_comparison import is_larger_than_dense
+from dart_keras.layers.tt_layer import TTLayer
+from dart_keras.selection.rank_allocation import RankCost
+from dart_keras.tensor_train.ranks import complete_ranks, rank_limits
+
+
+def grown_ranks(
+    layer: TTLayer, factor: float, bonds: Collection[int] | None = None
+) -> tuple[int, ...]:
+    """Return the ranks of a layer after growth by a factor, or by as much as still makes sense.
+
+    Args:
+        layer: A built layer.
+        factor: At least 1.
+        bonds: The bonds that grow, from 1; `None` for all.
+
+    Returns:
+        All d + 1 ranks, none below the present one. With them the cores have no more parameters
+        than the dense matrix, unless they have more already.
+
+    Example:
+        >>> from dart_keras.layers import TTDense
+        >>> layer = TTDense(16, ranks=4)
+        >>> layer.build((None, 16))
+        >>> grown_ranks(layer, 1.5), grown_ranks(layer, 100)
+        ((1, 6, 1), (1, 8, 1))
+    """
+    limits = rank_limits(layer.input_modes, layer.output_modes)
+
+    def at(factor: float) -> tuple[int, ...]:
+        ranks = [
+            max(rank, min(int(rank * factor + 1e-9), limit))
+            if bonds is None or bond in bonds
+            else rank
+            for bond, (rank, limit) in enumerate(zip(layer.ranks, limits, strict=True))
+        ]
+        complete = complete_ranks(ranks, layer.input_modes, layer.output_modes)
+        return tuple(max(new, old) for new, old in zip(complete, layer.ranks, strict=True))
+
+    if not is_larger_than_dense(layer, at(factor)):
+        return at(factor)
+    # Between no growth and too much; a rank of 1,000 or so needs no finer steps than these.
+    low, high = 1.0, factor
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_larger_than_dense(layer, at(middle)) else (middle, high)
+    return at(low)
+
+
+def filling_ranks(layers: Sequence[TTLayer], cost: RankCost, limit: float) -> list[tuple[int, ...]]:
+    """Return the present ranks times the largest factor with which the layers keep to a limit.
+
+    Args:
+        layers: Built layers.
+        cost: What a layer takes at some ranks.
+        limit: The most that the layers may take together.
+
+    Returns:
+        For each layer all d + 1 ranks, none below the present one.
+    """
+
+    def at(factor: float) -> list[tuple[int, ...]]:
+        return [grown_ranks(layer, factor) for layer in layers]
+
+    def fits(ranks: Sequence[tuple[int, ...]]) -> bool:
+        return sum(map(cost, layers, ranks)) <= limit
+
+    low, high = 1.0, 2.0
+    while fits(at(high)) and at(high) != at(low):
+        low, high = high, 2 * high
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(at(middle)) else (low, middle)
+    return at(low)
