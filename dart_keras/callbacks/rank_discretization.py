@@ -5,10 +5,14 @@ import keras
 
 from dart_keras.budgets import Budget
 from dart_keras.callbacks.automatic_ranks import AutomaticRanks
-from dart_keras.callbacks.callback_order import warn_of_readers_before
+from dart_keras.callbacks.callback_order import (
+    check_keep_best,
+    check_same_model,
+    restart,
+    warn_of_readers_before,
+)
 from dart_keras.callbacks.fit_data import batches_of_fit
 from dart_keras.callbacks.loss_target import LossTarget
-from dart_keras.callbacks.monitor_restarts import check_keep_best, check_same_model, restart
 from dart_keras.callbacks.rank_penalty import RankPenalty
 from dart_keras.callbacks.steered_budget import begin_steering, check_steering
 from dart_keras.callbacks.truncation import cuts_from_json, truncate_layers
@@ -45,9 +49,8 @@ class RankDiscretization(keras.callbacks.Callback):
 
     A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
     file; layers whose ranks are final are left alone. With `when="converged"` or `LossIncrease`,
-    keep `get_state()` beside the weights and give it to `set_state` when training resumes;
-    otherwise the epochs with stable ranks are counted anew, and only later losses are compared
-    with. Layers that are frozen when a cut is due are left alone, too.
+    keep `get_state()` beside the weights and give it to `set_state` when training resumes, or
+    earlier epochs are forgotten. Layers that are frozen when a cut is due are left alone, too.
 
     The logs get `<layer>_rank_<bond>` for every bond and `parameters`, of the model that the epoch
     trained; `rank_penalty`, what regularizers and gates have added to the loss on average; and the
@@ -76,11 +79,9 @@ class RankDiscretization(keras.callbacks.Callback):
             are taken by default. `FlashBytes` and `ArenaBytes` take inputs alone, too.
         restarts: Callbacks of the same `fit` that keep the best epoch so far: `EarlyStopping`,
             `ModelCheckpoint`, `ReduceLROnPlateau`, or your own with an attribute `best`. They start
-            over when ranks change, since the best epoch of other ranks says nothing about these.
-            Keras does not tell a callback of the others, so name them here. One that is not named
-            goes on comparing with the larger model: the smaller one may be stopped too early or
-            never be saved. `best` becomes their `baseline`, `None` where they have none, and their
-            `on_train_begin` is called.
+            over when ranks change, since the best epoch of other ranks says nothing about these:
+            `best` becomes their `baseline`, `None` where they have none, and their `on_train_begin`
+            is called. Keras does not tell a callback of the others, so name them here.
         include_frozen: Whether layers with `trainable=False` are truncated, too.
         steering: With `Parameters` or `MultiplyAdds`, what regularizes the ranks towards the budget
             of layers without a rank regularizer: `dart_keras.steering.SteeredStrength`, `RankPrior`
@@ -89,7 +90,6 @@ class RankDiscretization(keras.callbacks.Callback):
     Attributes:
         cuts: One dictionary a cut: `epoch`, `ranks` before and after by layer name, `error` (the
             relative Frobenius error) by layer name, `parameters` of the model before and after.
-            Where layers of nested models have the same name, the names that lead to them.
 
     Raises:
         ValueError: If an argument is not valid; in training, if the model has no TT layers, if a
