@@ -54,7 +54,7 @@ def log_gains(importance: np.ndarray) -> np.ndarray:
     """Return by how much each rank raises the log of the importance that is kept.
 
     Args:
-        importance: 1-D array of what each rank is worth, at least 0.
+        importance: 1-D array of the importance of each rank, at least 0.
 
     Example:
         >>> np.exp(log_gains(np.array([2.0, 2.0, 1.0, 0.0])))
