@@ -26,7 +26,7 @@ def training_batches(
 
     Returns:
         Pairs of inputs and targets. `None` where that is impossible: data that can be gone through
-        only once, or batches without targets.
+        only once, batches without targets, or sparse and ragged tensors.
 
     Example:
         >>> x, y = np.zeros((100, 3)), np.zeros(100)
@@ -35,6 +35,8 @@ def training_batches(
         [((8, 3), (8,)), ((8, 3), (8,))]
     """
     if y is not None:
+        if not all(map(_has_rows, keras.tree.flatten((x, y)))):
+            return None
         rows = len(keras.tree.flatten(y)[0])
         size = min(batch_size or 32, rows)
         places = (np.sort(rng.choice(rows, size, replace=False)) for _ in range(count))
@@ -50,6 +52,10 @@ def training_batches(
         items = itertools.islice(items_of(x, "x"), count)
     batches = [tuple(item[:2]) if isinstance(item, tuple | list) else () for item in items]
     return batches if batches and all(len(batch) == 2 for batch in batches) else None
+
+
+def _has_rows(array: Any) -> bool:
+    return hasattr(array, "__array__") or hasattr(array, "tocsr")
 
 
 def _take(arrays: Any, places: np.ndarray) -> Any:
