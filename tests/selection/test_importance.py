@@ -7,7 +7,7 @@ from scipy.optimize import isotonic_regression
 
 from dart_keras.budgets import Parameters
 from dart_keras.callbacks import RankDiscretization
-from dart_keras.layers import TTDense, TTEmbedding
+from dart_keras.layers import TTDense
 from dart_keras.regularizers import GroupLasso
 from dart_keras.selection import SelectionMap, Threshold
 from dart_keras.selection.importance import importances, log_gains, non_increasing, rank_gains
@@ -91,33 +91,39 @@ def test_the_closest_sequence_that_never_rises(values):
     np.testing.assert_allclose(non_increasing(np.array(values)), expected, rtol=1e-9, atol=1e-9)
 
 
-def unequal_model():
-    """Of two tables, one is added in and the other is all but left out."""
-    ids = keras.Input((4,), dtype="int32")
-    used, unused = (TTEmbedding(30, 12, 8, (30, 1), (1, 12), name=n) for n in ("used", "unused"))
-    outputs = keras.layers.Dense(3)(used(ids) + 1e-3 * unused(ids))
-    model = keras.Model(ids, outputs)
-    model.compile(keras.optimizers.Adam(1e-3), "mse")
-    return model
+def unequal_problem():
+    """Of two layers of equal singular values, one gets inputs that need its first rank alone."""
+    inputs = keras.Input((30,)), keras.Input((30,))
+    used, unused = (
+        TTDense(12, 8, (30, 1), (1, 12), use_bias=False, name=n) for n in ("used", "unused")
+    )
+    model = keras.Model(inputs, used(inputs[0]) + unused(inputs[1]))
+    unused.set_weights(used.get_weights())
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    first = np.linalg.svd(unused.to_dense())[0][:, 0]
+    x = RNG.normal(size=(64, 30)), np.outer(RNG.normal(size=64), first)
+    return model, [each.astype("float32") for each in x], RNG.normal(size=(64, 12))
 
 
 def test_ranks_go_where_the_loss_needs_them():
-    model = unequal_model()
-    x = RNG.integers(30, size=(64, 4))
-    y = RNG.normal(size=(64, 4, 3)).astype("float32")
-    data = [(x[:32], y[:32]), (x[32:], y[32:])]
+    model, x, y = unequal_problem()
+    data = [((x[0][:32], x[1][:32]), y[:32]), ((x[0][32:], x[1][32:]), y[32:])]
     cut = RankDiscretization(Parameters(8 * 42), epoch=1, calibration_data=data)
     model.fit(x, y, epochs=2, verbose=0, callbacks=[cut])
     ranks = {name: model.get_layer(name).ranks[1] for name in ("used", "unused")}
     assert ranks == {"used": 7, "unused": 1}
 
 
+def test_without_data_ranks_go_where_the_norm_is():
+    model, x, y = unequal_problem()
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[RankDiscretization(Parameters(8 * 42), 1)])
+    assert [model.get_layer(name).ranks[1] for name in ("used", "unused")] == [4, 4]
+
+
 def test_a_budget_within_a_map_knows_the_data():
-    model = unequal_model()
-    x = RNG.integers(30, size=(64, 4))
-    y = RNG.normal(size=(64, 4, 3)).astype("float32")
+    model, x, y = unequal_problem()
     selection = SelectionMap(Threshold(0.9), {".*used": Parameters(8 * 42)})
-    cut = RankDiscretization(selection, epoch=1, calibration_data=[(x, y)])
+    cut = RankDiscretization(selection, epoch=1, calibration_data=[(tuple(x), y)])
     model.fit(x, y, epochs=2, verbose=0, callbacks=[cut])
     assert model.get_layer("used").ranks[1] == 7
 
