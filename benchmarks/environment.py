@@ -13,6 +13,7 @@ PACKAGES = (
     "dart-keras",
     "keras",
     "tensorflow",
+    "jax",
     "numpy",
     "t3f",
     "opt-einsum",

@@ -85,6 +85,54 @@ def test_bonds_of_rank_one_have_no_penalty(regularizer):
     assert float(regularizer(1.0)(both)) == pytest.approx(separately, rel=1e-6)
 
 
+SPECTRA = {
+    "equal": np.ones(32),
+    "linear": np.linspace(1, 0.1, 32),
+    "decaying": np.geomspace(1, 0.06, 32),
+    "gap": np.r_[np.ones(4), np.full(28, 1e-9)],
+    "rank one": np.r_[1.0, np.zeros(31)],
+}
+
+
+@pytest.mark.parametrize("xla", [False, True], ids=["plain", "xla"])
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("regularizer", [NuclearNorm, LogDet])
+def test_float32_is_close_to_the_exact_singular_values(regularizer, name, xla):
+    rng = np.random.default_rng(0)
+    s = SPECTRA[name] / np.linalg.norm(SPECTRA[name])
+    left, right = (np.linalg.qr(rng.normal(size=(size, 32)))[0] for size in (64, 32))
+    core = ((left * s) @ right.T).reshape(1, 8, 8, 32)
+    if regularizer is NuclearNorm:
+        value, slopes = np.sum(s), np.where(s > 0.02, 1, 0)
+    else:
+        value = np.sum(np.log(1 + 32e3 * s**2)) / np.log(1e3 + 1)
+        slopes = 2 * s / (s**2 + 1e-3 / 32) / np.log(1e3 + 1)
+    # The norm is 1, and the gradient has no part along the core.
+    scale = np.linalg.norm(slopes)
+    slopes = slopes - np.sum(slopes * s) * s
+    variable, by_singular_values = tf.Variable(core.astype("float32")), regularizer(1.0)
+
+    @tf.function(jit_compile=xla)
+    def value_and_gradient():
+        with tf.GradientTape() as tape:
+            penalty = by_singular_values(variable)
+        return penalty, tape.gradient(penalty, variable)
+
+    found_value, found = value_and_gradient()
+    assert float(found_value) == pytest.approx(value, rel=1e-3)
+    found = left.T @ found.numpy().reshape(64, 32) @ right
+    # Directions that are rounding errors have any sign, and a slope of at most 1.
+    known = s > 0.02
+    error = np.linalg.norm(np.diag(found)[known] - slopes[known])
+    assert error <= 1e-3 * scale
+    assert np.linalg.norm(found, 2) <= 1.01 * max(np.max(np.abs(slopes)), 1)
+
+
+@pytest.mark.parametrize("regularizer", ALL)
+def test_weights_that_are_no_numbers_show_up_in_the_loss(regularizer):
+    assert np.isnan(float(regularizer(1.0)(np.full((2, 2, 2, 2), np.nan, "float32"))))
+
+
 @pytest.mark.parametrize("regularizer", ALL)
 def test_gradient_matches_finite_differences(regularizer):
     rng = np.random.default_rng(0)

@@ -14,9 +14,9 @@ class RankPenalty:
     """The mean of the rank penalty over the steps of an epoch, as Keras's `loss` is a mean.
 
     It is measured before the steps 0, 1, 2, 4, 8... and at the end of the epoch, with straight
-    lines between: its eigenvalues can take longer than a step. With the recommended settings of
-    the guides, `data_loss` was then within 1 % of the exact one in every epoch, and with the
-    penalty at the end of the epoch up to twice as large.
+    lines between: it can take as long as a step. With the recommended settings of the guides,
+    `data_loss` was then within 1 % of the exact one in every epoch, and with the penalty at the end
+    of the epoch up to twice as large.
     """
 
     def __init__(self) -> None:

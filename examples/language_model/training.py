@@ -194,10 +194,10 @@ def compiles_with_xla(settings: Settings) -> bool:
     if keras.backend.backend() != "tensorflow":
         return True
     # XLA halves the time of a step on a CPU, because it fuses the softmax over the vocabulary. But
-    # its compilation takes longer than a tiny run, and its eigenvalues take 30 times as long as
-    # TensorFlow's.
-    spectral = settings.rank_regularizer() is not None and settings.regularizer != "group-lasso"
-    if spectral and not tf.config.list_physical_devices("GPU"):
+    # its compilation takes longer than a tiny run, and its Cholesky factorization takes many
+    # times as long as TensorFlow's.
+    factorizes = settings.rank_regularizer() is not None and settings.regularizer == "log-det"
+    if factorizes and not tf.config.list_physical_devices("GPU"):
         return False
     return settings.architecture.size != "tiny"
 

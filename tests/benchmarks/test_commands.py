@@ -176,6 +176,17 @@ def test_growth(tmp_path):
     assert (tmp_path / "growth.png").stat().st_size > 10_000
 
 
+def test_rank_regularizers():
+    from benchmarks import rank_regularizers
+
+    cell = rank_regularizers.measure(2, xla=False, dimension=16, **SHORT)
+    assert set(rank_regularizers.regularizers()) <= set(cell)
+    assert cell["none"] == 1
+    slow = {"rank": 2, "xla": "without", **cell, "GroupLasso": 1, "NuclearNorm": 2, "LogDet": 1}
+    found = rank_regularizers.summary([slow])["more than 15 %"]
+    assert found == [{"rank": 2, "xla": "without", "NuclearNorm": 2}]
+
+
 def test_calibration_methods():
     import keras
 
