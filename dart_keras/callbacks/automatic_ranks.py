@@ -6,14 +6,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.budgets import Microseconds, MultiplyAdds
 from dart_keras.callbacks.truncation_times import TruncationTimes
 from dart_keras.distribution.replicas import as_on_chief
+from dart_keras.layers.dense_comparison import is_larger_than_dense
 from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.selection.file_budget import FileBudget
 from dart_keras.selection.layer_budget import LayerBudget
 from dart_keras.selection.loss_selection import LossSelection
-from dart_keras.selection.rank_growth import filling_ranks, grown_ranks
+from dart_keras.selection.rank_growth import filling_ranks, grown_ranks, takes_more_multiply_adds
 from dart_keras.selection.selection import Selection
 from dart_keras.selection.smaller_copies import LayerRanks
 from dart_keras.utils.argument_checks import is_integer
@@ -25,7 +27,7 @@ LATEST_CUT = 0.4
 CUT_BY_LOSS = 0.5
 # How many times larger than the budget the layers grow at first, so that there is a choice.
 OVERSIZE = 2.0
-# Ranks say something if two halves of the data disagree about no larger a share of them.
+# Ranks say something if half of the batches disagrees with all of them about no larger a share.
 MOST_DISAGREEMENT = 0.1
 
 
@@ -34,8 +36,8 @@ class AutomaticRanks(TruncationTimes):
 
     Layers that are smaller than a budget grow to twice its size before the first epoch. After every
     epoch, the ranks are selected that a cut would keep now. A bond that would keep all of its ranks
-    gets twice as many. When none grows and two halves of the batches select nearly the same ranks,
-    they are cut. That is not before `EARLIEST_CUT` of the epochs and not after `LATEST_CUT`, so
+    gets twice as many. When none grows and half of the batches selects nearly the same ranks, they
+    are cut. That is not before `EARLIEST_CUT` of the epochs and not after `LATEST_CUT`, so
     that most of the training is that of the smaller model. Where a look takes long, because it
     measures a loss or a file, there are looks after 1, 2, 4, 8... epochs only.
 
@@ -51,6 +53,10 @@ class AutomaticRanks(TruncationTimes):
         self.epochs = []  # `begin` sets the latest one.
         self._selection = selection
         self._earliest = 1
+        counts_arithmetic = isinstance(
+            getattr(selection, "budget", None), MultiplyAdds | Microseconds
+        )
+        self._is_too_large = takes_more_multiply_adds if counts_arithmetic else is_larger_than_dense
 
     def begin(self, planned: Any) -> list[int]:
         """Take the number of epochs of `fit`, and return after how many to cut at the latest.
@@ -99,10 +105,12 @@ class AutomaticRanks(TruncationTimes):
         looks_fast = isinstance(self._selection, LayerBudget)
         if self.is_due(epoch) or not (looks_fast or epoch & (epoch - 1) == 0):
             return False
-        if self._enlarge(model, layers, self._in_demand(model, layers, batches), epoch):
+        selected = self._selected(model, layers, batches)
+        if self._enlarge(model, layers, self._in_demand(layers, selected), epoch):
             return True
         if epoch >= self._earliest:
-            self.converged = bool(as_on_chief([model], self._agree(model, layers, batches)))
+            agree = self._agree(model, layers, batches, selected)
+            self.converged = bool(as_on_chief([model], agree))
         return False
 
     def _enlarge(
@@ -116,32 +124,33 @@ class AutomaticRanks(TruncationTimes):
         resize([x.plan_growth(new, rng) for x, new in zip(layers, ranks, strict=True)])
         return True
 
-    def _in_demand(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> LayerRanks:
-        if isinstance(self._selection, FileBudget):
-            # One file for each look. The cut measures more of them.
-            fits = self._selection.fits(model, layers, batches)
-            return [grown_ranks(layer, 2 if fits else 1) for layer in layers]
-        selected = self._selection.select(model, layers, batches)
+    def _in_demand(self, layers: Sequence[TTLayer], selected: LayerRanks) -> LayerRanks:
         return [
-            grown_ranks(layer, 2, _saturated(ranks, layer.ranks))
+            grown_ranks(layer, 2, _saturated(ranks, layer.ranks), self._is_too_large)
             for layer, ranks in zip(layers, selected, strict=True)
         ]
+
+    def _selected(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> LayerRanks:
+        if not isinstance(self._selection, FileBudget):
+            return self._selection.select(model, layers, batches)
+        # One file for each look. The cut measures more of them.
+        fits = self._selection.fits(model, layers, batches)
+        return [tuple(layer.ranks) if fits else (1,) * len(layer.ranks) for layer in layers]
 
     def _oversized(self, layers: Sequence[TTLayer]) -> LayerRanks:
         if not isinstance(self._selection, LayerBudget):
             return [tuple(layer.ranks) for layer in layers]
-        return filling_ranks(layers, self._selection.cost, OVERSIZE * self._selection.budget.n)
+        limit = OVERSIZE * self._selection.budget.n
+        return filling_ranks(layers, self._selection.cost, limit, self._is_too_large)
 
-    def _agree(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
+    def _agree(
+        self, model: keras.Model, layers: Sequence[TTLayer], batches: Any, selected: LayerRanks
+    ) -> bool:
         if not isinstance(self._selection, LayerBudget) or not isinstance(batches, list):
             return True
-        halves = [
-            np.concatenate(self._selection.select(model, layers, batches[half::2]))
-            for half in (0, 1)
-            if batches[half::2]
-        ]
-        moved = np.abs(halves[0] - halves[-1]).sum()
-        return bool(moved <= MOST_DISAGREEMENT * halves[0].sum())
+        of_all = np.concatenate(selected)
+        of_half = np.concatenate(self._selection.select(model, layers, batches[::2]))
+        return bool(np.abs(of_all - of_half).sum() <= MOST_DISAGREEMENT * of_all.sum())
 
 
 def _saturated(selected: Sequence[int], present: Sequence[int]) -> list[int]:

@@ -40,7 +40,17 @@ def _with_tensorflow(model: keras.Model, variables: Sequence[keras.Variable]) ->
             loss = compiled_loss(model, y, model(x, training=False))
         return tape.gradient(loss, watched, unconnected_gradients="zero")
 
-    return step
+    traced: dict[Any, Any] = {}
+
+    def on_batch(x: Any, y: Any) -> list[Any]:
+        x, y = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
+        shapes = tuple((array.shape, array.dtype) for array in keras.tree.flatten((x, y)))
+        # Called as a whole, functions that are made and traced again and again would be warned of.
+        if shapes not in traced:
+            traced[shapes] = step.get_concrete_function(x, y)
+        return traced[shapes](x, y)
+
+    return on_batch
 
 
 def _with_jax(model: keras.Model, variables: Sequence[keras.Variable]) -> Any:
