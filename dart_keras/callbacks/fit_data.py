@@ -9,7 +9,7 @@ import numpy as np
 from dart_keras.calibration_data import training_batches
 from dart_keras.callbacks.rank_penalty import rank_penalty
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.private_apis import running_fit
+from dart_keras.private_apis import has_compiled_loss, running_fit
 
 # How many batches tell which ranks the loss needs: a share of an epoch, so that looking at the
 # ranks costs little beside training, within limits.
@@ -25,10 +25,10 @@ def batches_of_fit(epoch: int, steps: int | None) -> list[Any] | None:
         steps: The steps of an epoch, `None` if they are not known.
 
     Returns:
-        Pairs of inputs and targets; `None` where there is no `fit` or its data can be gone through
-        only once.
+        Pairs of inputs and targets; `None` where there is no `fit`, its data can be gone through
+        only once, or its model was compiled without a loss.
     """
-    if (fit := running_fit()) is None:
+    if (fit := running_fit()) is None or not has_compiled_loss(fit.model):
         return None
     count = min(max(round(_SHARE * (steps or 0)), _FEWEST), _MOST)
     return training_batches(fit.x, fit.y, fit.batch_size, count, np.random.default_rng(epoch))

@@ -83,8 +83,8 @@ class TruncationWarnings:
         self.say(
             "no batches",
             "gives ranks by the norms of the layers, not by what the loss needs: the data of `fit` "
-            "can be gone through only once, or are no pairs of arrays. Give `calibration_data`, "
-            "some dozens of batches",
+            "can be gone through only once, or are no pairs of arrays, or `compile` was given no "
+            "loss. Give `calibration_data`, some dozens of batches, and a loss",
         )
 
     def compare_epochs(self, last_cut: int, planned: int) -> None:

@@ -22,6 +22,7 @@ from dart_keras.private_apis.keras_layers import (
 from dart_keras.private_apis.keras_models import (
     add_owner,
     compiled_loss,
+    has_compiled_loss,
     input_structure,
     note_calling_model,
     owners_of,
@@ -77,6 +78,7 @@ __all__ = [
     "flatten_operations",
     "forget_compiled_functions",
     "freeze",
+    "has_compiled_loss",
     "input_structure",
     "is_looked_up",
     "is_rehearsing",

@@ -105,6 +105,11 @@ def compiled_loss(model: keras.Model, targets: Any, outputs: Any) -> Any:
     return model._compile_loss(targets, outputs)
 
 
+def has_compiled_loss(model: keras.Model) -> bool:
+    """Return whether a loss was given to `compile`, which a custom `train_step` need not have."""
+    return model._compile_loss is not None
+
+
 def input_structure(model: keras.Model) -> Any:
     """Return how a Sequential or functional model takes its inputs: a tensor, list or dict."""
     return getattr(model, "_inputs_struct", model.inputs[0])

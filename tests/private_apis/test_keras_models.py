@@ -9,6 +9,7 @@ import pytest
 from dart_keras.private_apis import (
     add_owner,
     compiled_loss,
+    has_compiled_loss,
     input_structure,
     note_calling_model,
     owners_of,
@@ -188,6 +189,15 @@ def test_the_compiled_loss_is_without_penalties():
     expected = np.mean(np.square(outputs))
     assert float(compiled_loss(model, y, outputs)) == pytest.approx(expected)
     assert float(model.compute_loss(x, y, outputs)) > expected
+
+
+def test_a_model_may_have_no_compiled_loss():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    assert not has_compiled_loss(model)
+    model.compile("adam")
+    assert not has_compiled_loss(model)
+    model.compile("adam", "mse")
+    assert has_compiled_loss(model)
 
 
 def test_recorded_shapes_are_those_of_the_first_call():
