@@ -72,8 +72,17 @@ def check_same_model(restarts: Sequence[keras.callbacks.Callback], model: keras.
             )
 
 
-def restart(restarts: Sequence[Any]) -> None:
-    """Start callbacks over."""
+def restart(restarts: Sequence[Any], beside: Sequence[Any]) -> None:
+    """Start callbacks over, because ranks have changed.
+
+    Args:
+        restarts: Those that compare with a best value.
+        beside: All callbacks of the training. Weights that they keep to restore, as `EarlyStopping`
+            does, no longer have the shapes of the model's: they are forgotten.
+    """
+    for other in beside:
+        if getattr(other, "best_weights", None) is not None:
+            other.best_weights = None
     for monitor in restarts:
         monitor.best = getattr(monitor, "baseline", None)
         # Where they reset the weights and the patience that go with the best value.

@@ -286,7 +286,7 @@ class RankDiscretization(keras.callbacks.Callback):
         if growth is not None and all(layer.built for layer in layers):
             self._loss.update(self.model, self._layers)
             if growth.grow(epoch, self.model, layers, self._data(epoch)):
-                restart(self.restarts)
+                restart(self.restarts, callbacks_beside(self))
 
     def _cut(self, epoch: int, layers: list[TTLayer]) -> None:
         is_last = self._times.is_last(epoch)
@@ -295,6 +295,6 @@ class RankDiscretization(keras.callbacks.Callback):
         data = self._data(epoch)
         cut = truncate_layers(self.model, layers, self.selection, data, is_last, self.steering)
         self._times.restart()
-        restart(self.restarts)
+        restart(self.restarts, callbacks_beside(self))
         self.cuts.append({"epoch": epoch, **cut})
         self._warnings.after_cut(cut, is_last)
