@@ -57,7 +57,7 @@ def _problem(
         metric=R2,
         epochs=12,
         batch=64,
-        dense_rate=3e-3,
+        dense_rate=1e-2,
         tt_rate=1e-2,
         initial_rank=initial_rank,
         target=count_parameters(input_modes, output_modes, ranks),
