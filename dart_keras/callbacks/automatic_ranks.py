@@ -27,17 +27,17 @@ LATEST_CUT = 0.4
 CUT_BY_LOSS = 0.5
 # How many times larger than the budget the layers grow at first, so that there is a choice.
 OVERSIZE = 2.0
-# Ranks say something if half of the batches disagrees with all of them about no larger a share.
+# Ranks say something if two halves of the batches disagree about no larger a share of them.
 MOST_DISAGREEMENT = 0.1
 
 
 class AutomaticRanks(TruncationTimes):
     """Grows ranks that are all in use, and cuts when the data agree about the ranks to keep.
 
-    Layers that are smaller than a budget grow to twice its size before the first epoch. After every
+    Layers that are smaller than a budget grow beyond its size before the first epoch. After every
     epoch, the ranks are selected that a cut would keep now. A bond that would keep all of its ranks
-    gets twice as many. When none grows and half of the batches selects nearly the same ranks, they
-    are cut. That is not before `EARLIEST_CUT` of the epochs and not after `LATEST_CUT`, so
+    gets twice as many. When none grows and two halves of the batches select nearly the same ranks,
+    they are cut. That is not before `EARLIEST_CUT` of the epochs and not after `LATEST_CUT`, so
     that most of the training is that of the smaller model. Where a look takes long, because it
     measures a loss or a file, there are looks after 1, 2, 4, 8... epochs only.
 
@@ -76,17 +76,27 @@ class AutomaticRanks(TruncationTimes):
         self.epochs = [max(1, round(latest * planned))]
         return self.epochs
 
-    def fill(self, model: keras.Model, layers: Sequence[TTLayer]) -> bool:
+    def fill(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
         """Let layers grow that are smaller than the budget, where there is one of size.
 
         Args:
             model: The model in training.
             layers: The layers that are to be truncated, all of them built.
+            batches: Batches for the selection, or `None`.
 
         Returns:
             Whether any rank has grown.
         """
-        return self._enlarge(model, layers, self._oversized(layers), 0)
+        if isinstance(self._selection, LayerBudget):
+            limit = OVERSIZE * self._selection.budget.n
+            ranks = filling_ranks(layers, self._selection.cost, limit, self._is_too_large)
+            return self._enlarge(model, layers, ranks, 0)
+        before = [layer.ranks for layer in layers]
+        if isinstance(self._selection, FileBudget):
+            while self._selection.fits(model, layers, batches):
+                if not self._enlarge(model, layers, self._doubled(layers), 0):
+                    break
+        return before != [layer.ranks for layer in layers]
 
     def grow(self, epoch: int, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
         """Look at the ranks at the start of an epoch, and let those grow that are all in use.
@@ -101,16 +111,14 @@ class AutomaticRanks(TruncationTimes):
             Whether any rank has grown.
         """
         if epoch == 0:
-            return self.fill(model, layers)
+            return self.fill(model, layers, batches)
         looks_fast = isinstance(self._selection, LayerBudget)
         if self.is_due(epoch) or not (looks_fast or epoch & (epoch - 1) == 0):
             return False
-        selected = self._selected(model, layers, batches)
-        if self._enlarge(model, layers, self._in_demand(layers, selected), epoch):
+        if self._enlarge(model, layers, self._in_demand(model, layers, batches), epoch):
             return True
         if epoch >= self._earliest:
-            agree = self._agree(model, layers, batches, selected)
-            self.converged = bool(as_on_chief([model], agree))
+            self.converged = bool(as_on_chief([model], self._agree(model, layers, batches)))
         return False
 
     def _enlarge(
@@ -124,33 +132,32 @@ class AutomaticRanks(TruncationTimes):
         resize([x.plan_growth(new, rng) for x, new in zip(layers, ranks, strict=True)])
         return True
 
-    def _in_demand(self, layers: Sequence[TTLayer], selected: LayerRanks) -> LayerRanks:
+    def _doubled(self, layers: Sequence[TTLayer]) -> LayerRanks:
+        return [grown_ranks(layer, 2, None, self._is_too_large) for layer in layers]
+
+    def _in_demand(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> LayerRanks:
+        match self._selection:
+            case FileBudget() as selection:
+                # One file for each look. The cut measures more of them.
+                fits = selection.fits(model, layers, batches)
+                return self._doubled(layers) if fits else [layer.ranks for layer in layers]
+            case LossSelection() as selection:
+                used = selection.in_use(model, layers, batches)
+            case selection:
+                used = selection.select(model, layers, batches)
         return [
             grown_ranks(layer, 2, _saturated(ranks, layer.ranks), self._is_too_large)
-            for layer, ranks in zip(layers, selected, strict=True)
+            for layer, ranks in zip(layers, used, strict=True)
         ]
 
-    def _selected(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> LayerRanks:
-        if not isinstance(self._selection, FileBudget):
-            return self._selection.select(model, layers, batches)
-        # One file for each look. The cut measures more of them.
-        fits = self._selection.fits(model, layers, batches)
-        return [tuple(layer.ranks) if fits else (1,) * len(layer.ranks) for layer in layers]
-
-    def _oversized(self, layers: Sequence[TTLayer]) -> LayerRanks:
-        if not isinstance(self._selection, LayerBudget):
-            return [tuple(layer.ranks) for layer in layers]
-        limit = OVERSIZE * self._selection.budget.n
-        return filling_ranks(layers, self._selection.cost, limit, self._is_too_large)
-
-    def _agree(
-        self, model: keras.Model, layers: Sequence[TTLayer], batches: Any, selected: LayerRanks
-    ) -> bool:
+    def _agree(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
         if not isinstance(self._selection, LayerBudget) or not isinstance(batches, list):
             return True
-        of_all = np.concatenate(selected)
-        of_half = np.concatenate(self._selection.select(model, layers, batches[::2]))
-        return bool(np.abs(of_all - of_half).sum() <= MOST_DISAGREEMENT * of_all.sum())
+        one, other = (
+            np.concatenate(self._selection.select(model, layers, batches[half::2]))
+            for half in (0, min(1, len(batches) - 1))
+        )
+        return bool(np.abs(one - other).sum() <= MOST_DISAGREEMENT * one.sum())
 
 
 def _saturated(selected: Sequence[int], present: Sequence[int]) -> list[int]:

@@ -236,7 +236,7 @@ class RankDiscretization(keras.callbacks.Callback):
             # The first step has built the model: what is out of reach need not wait for the cut.
             self._begin_selection()
             if self._has_begun_built and self._automatic is not None and self.steering is None:
-                self._automatic.fill(self.model, self._open_layers())
+                self._automatic.fill(self.model, self._open_layers(), self._data(0))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Log the ranks, and look whether they have stopped moving."""

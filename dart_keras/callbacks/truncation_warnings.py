@@ -50,6 +50,7 @@ class TruncationWarnings:
         self._penalty = 0.0
         self._loss_before_cut: float | None = None
         self._has_removed = False
+        self._driven = False
 
     def say(self, kind: str, text: str) -> None:
         """Warn, unless it was said in this training.
@@ -148,8 +149,8 @@ class TruncationWarnings:
         self._has_removed = any(cut["ranks_after"] != cut["ranks_before"] for cut in cuts)
         self._loss_before_cut = self._last_loss
         self._fall = None
-        driven = any(layer.rank_regularizer or layer.rank_gates for layer in layers)
-        first, now = self._first_ranks, self._effective_ranks(layers) if driven else None
+        self._driven = any(layer.rank_regularizer or layer.rank_gates for layer in layers)
+        first, now = self._first_ranks, self._effective_ranks(layers) if self._driven else None
         if not self._has_removed and first is not None and now is not None:
             known = first > 0
             if len(first) == len(now) and np.any(known):
@@ -171,11 +172,8 @@ class TruncationWarnings:
                 advice = f"{self._weakness()}, or {_KEEP_LESS}"
             self.say("nothing removed", f"has removed nothing: all ranks are as before. {advice}")
         elif removes and max(rank for ranks in after.values() for rank in ranks) == 1:
-            self.say(
-                "rank 1",
-                f"has left rank 1 at every bond. Lower the strength of the rank regularizer, or "
-                f"{_KEEP_MORE}",
-            )
+            weaker = "lower the strength of the rank regularizer, or " if self._driven else ""
+            self.say("rank 1", f"has left rank 1 at every bond: {weaker}{_KEEP_MORE}")
         elif removes and is_weak:
             self.say("weak", f"has removed ranks that nothing had weakened. {self._weakness()}")
         self._judge_learning()

@@ -20,9 +20,9 @@ from dart_keras.utils.listing import largest_first
 class LayerBudget(BudgetSelection):
     """Ranks with which all layers together keep to a budget, where that loses least.
 
-    Without calibration data a rank gains its share of the layer's squared norm. With pairs of
-    inputs and targets it gains what the model's loss would change without it: a relative error of
-    one layer can cost much more than that of another.
+    Without calibration data the ranks of a bond count by the layer's squared norm, with pairs of
+    inputs and targets by what the model's loss would change without them. What is kept is largest
+    as a product of the shares that all bonds keep.
 
     Args:
         budget: The most that all layers may take together.

@@ -16,6 +16,8 @@ from dart_keras.selection.selection import BudgetSelection
 
 # Two sizes are the same, when the smaller one takes this share of the larger one.
 _CLOSE = 0.95
+# Ranks hardly matter that raise the loss by less than this share of what it may rise.
+_HARDLY = 0.1
 
 
 class LossSelection(BudgetSelection):
@@ -43,12 +45,42 @@ class LossSelection(BudgetSelection):
         Raises:
             ValueError: If nothing measures a validation loss.
         """
-        measure, limit = self.measure, self.limit
-        if measure is None or limit is None:
+        if self.measure is None or self.limit is None:
             raise ValueError(
                 "Expected a validation loss to keep to. Received: no `RankDiscretization` in a "
                 f"`fit` with validation data for {self.budget}"
             )
+        return self._fewest(model, layers, calibration_data, self.measure, self.limit)
+
+    def in_use(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> list[tuple[int, ...]]:
+        """Return the ranks without the ones that hardly matter now, all d + 1 of each layer.
+
+        The limit of `select` lies far above the loss of a model that has learned little.
+
+        Args:
+            model: As for `select`, like all of them.
+            layers: As there.
+            calibration_data: As there.
+
+        Raises:
+            ValueError: As from `select`.
+        """
+        if self.measure is None:
+            return self.select(model, layers, calibration_data)
+        present = self.measure()
+        rise = _HARDLY * (self.budget.limit_for(present) - present)
+        return self._fewest(model, layers, calibration_data, self.measure, present + rise)
+
+    def _fewest(
+        self,
+        model: keras.Model,
+        layers: Sequence[TTLayer],
+        calibration_data: Any,
+        measure: Callable[[], float],
+        limit: float,
+    ) -> list[tuple[int, ...]]:
         read_state_back(model)
         gains = rank_gains(model, layers, calibration_data)
 

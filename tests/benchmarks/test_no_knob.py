@@ -69,7 +69,10 @@ def _eager():
 
 
 def _command(path, *options):
-    return command.main(["--problems", "tiny", "--seeds", "0", "--output", str(path), *options])
+    # TensorFlow has begun, and takes no other number.
+    threads = str(tf.config.threading.get_intra_op_parallelism_threads())
+    always = ["--problems", "tiny", "--seeds", "0", "--threads", threads, "--output", str(path)]
+    return command.main([*always, *options])
 
 
 def test_command_saves_and_resumes(tmp_path, capsys, monkeypatch):
