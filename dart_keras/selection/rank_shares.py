@@ -70,7 +70,7 @@ def ranks_at(
         return [_within_error(layer, selection.budget.tolerance) for layer in layers]
     if not isinstance(selection, LayerBudget | FileBudget):
         raise ValueError(
-            "Expected a budget of `dart_keras.budgets`, such as `Parameters(100_000)`. "
+            "Expected a budget of `dart_keras.budgets` that is a size, such as `Parameters`. "
             f"Received: {budget!r}"
         )
     # Tells of a budget that is out of reach.
