@@ -56,6 +56,8 @@ TINY = Problem(
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     monkeypatch.setitem(PROBLEMS, "tiny", TINY)
+    # Other tests have begun to use TensorFlow, which then takes no other number of threads.
+    monkeypatch.setattr(command.environment, "prepare", lambda threads: None)
     monkeypatch.setattr(ways, "STRENGTHS", (1.0,))
     monkeypatch.setattr(ways, "THRESHOLDS", (0.01, 0.5))
 
@@ -69,10 +71,7 @@ def _eager():
 
 
 def _command(path, *options):
-    # TensorFlow has begun, and takes no other number.
-    threads = str(tf.config.threading.get_intra_op_parallelism_threads())
-    always = ["--problems", "tiny", "--seeds", "0", "--threads", threads, "--output", str(path)]
-    return command.main([*always, *options])
+    return command.main(["--problems", "tiny", "--seeds", "0", "--output", str(path), *options])
 
 
 def test_command_saves_and_resumes(tmp_path, capsys, monkeypatch):
