@@ -89,7 +89,11 @@ class Steering(ABC):
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """Go on from what `get_state` returned. Called after `begin`."""
+        """Go on from what `get_state` returned. Called after `begin`.
+
+        Args:
+            state: What it returned.
+        """
 
     def attach(
         self, model: keras.Model, layer: TTLayer, regularizer: keras.regularizers.Regularizer
