@@ -23,11 +23,11 @@ def rank_gains(
 ) -> list[list[np.ndarray]]:
     """Return what each further rank of each bond gains: how much it raises the log of what is kept.
 
-    What is kept is a share: of the importance of all ranks of the bond, or of the squared norm. So
-    ranks that together gain most are those with the largest product of shares over all bonds. A sum
-    of shares would give no ranks to a layer of little importance; but what many removed ranks cost
-    together is more than the sum of what each of them costs alone, and a layer cannot do without
-    all of its ranks.
+    What is kept is a share: of the importance of all ranks of the bond, or of the squared norm. The
+    logarithm falls without bound as a layer disappears. A sum of shares would give no ranks to a
+    layer of little importance; but what many removed ranks cost together is more than the sum of
+    what each of them costs alone, and a layer cannot do without all of its ranks. With batches, a
+    bond has the root of its importance as weight, so that ranks go where the loss needs them.
 
     Args:
         model: The model that the layers are of; with batches, a compiled one.
@@ -44,10 +44,12 @@ def rank_gains(
     """
     if batches is None:
         shares = [list(map(np.square, layer.bond_singular_values())) for layer in layers]
-    else:
-        shares = importances(model, layers, batches)
-    # Ranks are nested: one that is worth little is only kept for the sake of those after it.
-    return [[log_gains(non_increasing(bond)) for bond in bonds] for bonds in shares]
+        return [[log_gains(non_increasing(bond)) for bond in bonds] for bonds in shares]
+    # Ranks are nested: one of little importance is only kept for the sake of those after it.
+    return [
+        [log_gains(non_increasing(bond)) * np.sqrt(np.sum(bond)) for bond in bonds]
+        for bonds in importances(model, layers, batches)
+    ]
 
 
 def log_gains(importance: np.ndarray) -> np.ndarray:
