@@ -9,14 +9,13 @@ import numpy as np
 from dart_keras.budgets import Microseconds, MultiplyAdds
 from dart_keras.callbacks.truncation_times import TruncationTimes
 from dart_keras.distribution.replicas import as_on_chief
-from dart_keras.layers.dense_comparison import is_larger_than_dense
 from dart_keras.layers.resizing import resize
 from dart_keras.layers.tt_layer import TTLayer
 from dart_keras.selection.file_budget import FileBudget
-from dart_keras.selection.layer_budget import LayerBudget
+from dart_keras.selection.layer_budget import LayerBudget, multiply_adds_of, parameters_of
 from dart_keras.selection.loss_selection import LossSelection
-from dart_keras.selection.rank_growth import filling_ranks, grown_ranks, takes_more_multiply_adds
-from dart_keras.selection.selection import Selection
+from dart_keras.selection.rank_growth import filling_ranks, grown_ranks
+from dart_keras.selection.selection import BudgetSelection
 from dart_keras.selection.smaller_copies import LayerRanks
 from dart_keras.utils.argument_checks import is_integer
 
@@ -38,25 +37,24 @@ class AutomaticRanks(TruncationTimes):
     epoch, the ranks are selected that a cut would keep now. A bond that would keep all of its ranks
     gets twice as many. When none grows and two halves of the batches select nearly the same ranks,
     they are cut. That is not before `EARLIEST_CUT` of the epochs and not after `LATEST_CUT`, so
-    that most of the training is that of the smaller model. Where a look takes long, because it
-    measures a loss or a file, there are looks after 1, 2, 4, 8... epochs only.
+    that most of the training is that of the smaller model; by loss, after `CUT_BY_LOSS` of them.
+    Where a look takes long, because it measures a loss or a file, there are looks after 1, 2, 4,
+    8... epochs only.
 
-    All of it depends on the epoch, the weights and the batches alone. So a training that was
-    interrupted goes on as it would have.
+    All of it depends on the epoch, the weights and the batches, and by loss on the least one until
+    then. So a training that was interrupted goes on as it would have.
 
     Args:
         selection: The selection that a budget stands for.
     """
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: BudgetSelection) -> None:
         super().__init__(1, None, 1, 0.0)
         self.epochs = []  # `begin` sets the latest one.
         self._selection = selection
         self._earliest = 1
-        counts_arithmetic = isinstance(
-            getattr(selection, "budget", None), MultiplyAdds | Microseconds
-        )
-        self._is_too_large = takes_more_multiply_adds if counts_arithmetic else is_larger_than_dense
+        counts_arithmetic = isinstance(selection.budget, MultiplyAdds | Microseconds)
+        self._compared = multiply_adds_of if counts_arithmetic else parameters_of
 
     def begin(self, planned: Any) -> list[int]:
         """Take the number of epochs of `fit`, and return after how many to cut at the latest.
@@ -89,13 +87,12 @@ class AutomaticRanks(TruncationTimes):
         """
         if isinstance(self._selection, LayerBudget):
             limit = OVERSIZE * self._selection.budget.n
-            ranks = filling_ranks(layers, self._selection.cost, limit, self._is_too_large)
+            ranks = filling_ranks(layers, self._selection.cost, limit, self._compared)
             return self._enlarge(model, layers, ranks, 0)
         before = [layer.ranks for layer in layers]
         if isinstance(self._selection, FileBudget):
-            while self._selection.fits(model, layers, batches):
-                if not self._enlarge(model, layers, self._doubled(layers), 0):
-                    break
+            while self._enlarge(model, layers, self._in_demand(model, layers, batches), 0):
+                pass
         return before != [layer.ranks for layer in layers]
 
     def grow(self, epoch: int, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
@@ -132,21 +129,10 @@ class AutomaticRanks(TruncationTimes):
         resize([x.plan_growth(new, rng) for x, new in zip(layers, ranks, strict=True)])
         return True
 
-    def _doubled(self, layers: Sequence[TTLayer]) -> LayerRanks:
-        return [grown_ranks(layer, 2, None, self._is_too_large) for layer in layers]
-
     def _in_demand(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> LayerRanks:
-        match self._selection:
-            case FileBudget() as selection:
-                # One file for each look. The cut measures more of them.
-                fits = selection.fits(model, layers, batches)
-                return self._doubled(layers) if fits else [layer.ranks for layer in layers]
-            case LossSelection() as selection:
-                used = selection.in_use(model, layers, batches)
-            case selection:
-                used = selection.select(model, layers, batches)
+        used = self._selection.in_use(model, layers, batches)
         return [
-            grown_ranks(layer, 2, _saturated(ranks, layer.ranks), self._is_too_large)
+            grown_ranks(layer, 2, _saturated(ranks, layer.ranks), self._compared)
             for layer, ranks in zip(layers, used, strict=True)
         ]
 

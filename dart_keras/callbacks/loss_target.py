@@ -21,12 +21,14 @@ class LossTarget:
     Attributes:
         least: The least validation loss until now, without the rank penalty; `None` before it is
             known.
+        last: That of the last epoch.
         limit: The largest validation loss that the last selection allowed; `None` before.
     """
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
         self.least: float | None = None
+        self.last: float | None = None
         self.limit: float | None = None
 
     def check(self) -> None:
@@ -52,7 +54,8 @@ class LossTarget:
 
     def note(self, logs: dict[str, Any]) -> None:
         """Take in the logs of an epoch."""
-        self._note(logs.get("val_data_loss"))
+        self.last = logs.get("val_data_loss")
+        self._note(self.last)
 
     def update(self, model: keras.Model, layers: Sequence[TTLayer]) -> None:
         """Set the limit that the selection keeps to, at the beginning of an epoch.

@@ -24,7 +24,7 @@ from dart_keras.private_apis import add_owner, callbacks_beside
 from dart_keras.selection.budget_selection import selection_for
 from dart_keras.selection.layer_budget import LayerBudget
 from dart_keras.selection.loss_selection import LossSelection
-from dart_keras.selection.selection import Selection
+from dart_keras.selection.selection import BudgetSelection, Selection
 from dart_keras.steering.steering import Steering
 from dart_keras.utils.representation import call_repr
 
@@ -45,7 +45,7 @@ class RankDiscretization(keras.callbacks.Callback):
     With a budget and neither `epoch` nor `when`, nothing else has to be found by the user. Layers
     smaller than the budget grow, and so do bonds that need all of their ranks, but no layer beyond
     the size of a dense one. The cut comes as soon as the batches of training agree about the ranks
-    to keep, at the latest after 40 % of the epochs. Rank regularizers are not needed.
+    to keep, at the latest after 40 % of the epochs; for `LossIncrease`, after half of them.
 
     A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
     file; layers whose ranks are final are left alone. With `when="converged"` or `LossIncrease`,
@@ -58,7 +58,7 @@ class RankDiscretization(keras.callbacks.Callback):
     logs.
 
     What looks wrong is a warning, once in a training: a cut that removes nothing, leaves rank 1
-    alone or ruins the loss, ranks that nothing has weakened, no training after the cut.
+    alone or ruins the loss, a loss above its limit, no training after the cut, and the like.
 
     Args:
         selection: Which ranks to keep: a budget of `dart_keras.budgets`, or a
@@ -94,9 +94,8 @@ class RankDiscretization(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is not valid; in training, if the model has no TT layers, if a
             callback of `restarts` is not one of `fit`, if the budget is out of reach, with the
-            smallest that can be reached, if `LossIncrease` has no validation data, if there are too
-            few epochs, if weights are not finite or if a cut would leave no rank. The model is then
-            as it was.
+            smallest that can be reached, if validation data or epochs are missing, if weights are
+            not finite or if a cut would leave no rank. The model is then as it was.
 
     Example:
         >>> import numpy as np, dart_keras as dk
@@ -125,7 +124,7 @@ class RankDiscretization(keras.callbacks.Callback):
         self.selection = selection_for(selection)
         self._automatic = (
             AutomaticRanks(self.selection)
-            if epoch is None and when is None and isinstance(selection, Budget)
+            if epoch is None and when is None and isinstance(self.selection, BudgetSelection)
             else None
         )
         self._times = self._automatic or TruncationTimes(epoch, when, patience, tolerance)
@@ -187,10 +186,9 @@ class RankDiscretization(keras.callbacks.Callback):
         return self._loss.limit
 
     def get_state(self) -> dict[str, Any]:
-        """Return the cuts made and how long ranks have been stable, as a JSON-serializable dict.
+        """Return what later epochs depend on, as a JSON-serializable dict for `set_state`.
 
-        Returns:
-            A dictionary for `set_state`, to be taken at the end of an epoch, after this callback.
+        To be taken at the end of an epoch, after this callback.
         """
         return {
             "cuts": self.cuts,
@@ -254,15 +252,17 @@ class RankDiscretization(keras.callbacks.Callback):
             self._times.update(self.model, layers, self.selection, self.calibration_data)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Cut, if it has become time to with the last epoch; warn if no cut was due."""
-        if (layers := self._open_layers()) and self._times.is_due(self._epochs_done):
+        """Cut if it has become time to with the last epoch; warn of what went wrong."""
+        layers, beside = self._open_layers(), callbacks_beside(self)
+        if layers and self._times.is_due(self._epochs_done):
             self._cut(self._epochs_done, layers)
             self._warnings.end_with_cut(self._epochs_done)
         elif layers:
             wanted = f"epoch={self.epochs or None}, when={self.when!r}"
-            self._warnings.end_without_cut(self._epochs_done, wanted, callbacks_beside(self))
+            self._warnings.end_without_cut(self._epochs_done, wanted, beside)
         else:
             self._warnings.end_closed()
+            self._warnings.compare_loss(self._loss.last, self.loss_limit, beside)
 
     def _begin_selection(self) -> None:
         self._has_begun_built = all(layer.built for layer in self._layers)

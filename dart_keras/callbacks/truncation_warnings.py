@@ -88,6 +88,30 @@ class TruncationWarnings:
             "loss. Give `calibration_data`, some dozens of batches, and a loss",
         )
 
+    def compare_loss(
+        self,
+        last: float | None,
+        limit: float | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        """Judge the loss that a training has ended with.
+
+        Args:
+            last: The validation loss of the last epoch, without the rank penalty, if it is known.
+            limit: The largest that the truncation allowed, if it went by the loss.
+            callbacks: Those of the training. One that restores the best weights decides what is
+                left of it.
+        """
+        restores = any(getattr(each, "restore_best_weights", False) for each in callbacks)
+        if last is not None and limit is not None and not restores and not last <= limit:
+            self.say(
+                "loss limit",
+                f"was to keep the validation loss at {limit:.4g} or below, and the last epoch "
+                f"ended with {last:.4g}. Train for more epochs, with a learning rate that falls, "
+                "keep the best epoch by an `EarlyStopping` that is named in `restarts`, or allow a "
+                "larger increase",
+            )
+
     def compare_epochs(self, last_cut: int, planned: int) -> None:
         """Judge whether training goes on after the last truncation.
 

@@ -72,19 +72,14 @@ class FileBudget(BudgetSelection):
         fitting = self._smallest(model, layers, calibration_data)
         return largest_within(self.budget.n, fitting, too_large, find, measure)
 
-    def fits(self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any) -> bool:
-        """Return whether the file with the present ranks keeps to the budget.
-
-        Args:
-            model: As for `select`, like all of them.
-            layers: As there.
-            calibration_data: As there.
-
-        Raises:
-            ConversionError: If the model cannot be converted.
-        """
-        ranks = [tuple(layer.ranks) for layer in layers]
-        return self._size(model, layers, ranks, calibration_data) <= self.budget.n
+    def in_use(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> LayerRanks:
+        """Return the present ranks if the file keeps to the budget, else rank 1: by one file."""
+        present: LayerRanks = [tuple(layer.ranks) for layer in layers]
+        if self._size(model, layers, present, calibration_data) <= self.budget.n:
+            return present
+        return [(1,) * len(layer.ranks) for layer in layers]
 
     def _smallest(
         self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any

@@ -59,11 +59,6 @@ class LossSelection(BudgetSelection):
 
         The limit of `select` lies far above the loss of a model that has learned little.
 
-        Args:
-            model: As for `select`, like all of them.
-            layers: As there.
-            calibration_data: As there.
-
         Raises:
             ValueError: As from `select`.
         """

@@ -19,6 +19,19 @@ def cost_at_rank_one(layers: Sequence[TTLayer], cost: RankCost) -> float:
     return sum(cost(layer, [1] * len(layer.ranks)) for layer in layers)
 
 
+def takes_more_than_dense(layer: TTLayer, ranks: Sequence[int], cost: RankCost) -> bool:
+    """Return whether a layer takes more parameters than a dense one, or more of what costs.
+
+    Args:
+        layer: A built layer.
+        ranks: All d + 1 ranks, which need not be the present ones.
+        cost: What it takes of parameters or multiply-adds.
+    """
+    # A dense product takes a multiply-add for each element of the matrix.
+    more = cost(layer, ranks) > math.prod(layer.matrix_shape)
+    return more or is_larger_than_dense(layer, ranks)
+
+
 def allocate_ranks(
     layers: Sequence[TTLayer],
     gains: Sequence[Sequence[np.ndarray]],
@@ -84,11 +97,9 @@ def rank_steps(
             if rank >= len(gain) or gain[rank] <= 0:
                 continue
             more = [*ranks[i][:bond], rank + 1, *ranks[i][bond + 1 :]]
-            # A dense product takes a multiply-add for each element of the matrix.
-            if is_larger_than_dense(layers[i], more) or (
-                taking := cost(layers[i], more)
-            ) > math.prod(layers[i].matrix_shape):
+            if takes_more_than_dense(layers[i], more, cost):
                 continue
+            taking = cost(layers[i], more)
             negative = -float(gain[rank]) / max(1, taking - taken[i])
             heapq.heappush(offers, (negative, i, bond, taking, sum(ranks[i])))
 

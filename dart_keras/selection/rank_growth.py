@@ -1,34 +1,18 @@
 """How far ranks may grow: up to a size, and never to more than a dense matrix takes."""
 
-import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
-from dart_keras.layers.dense_comparison import is_larger_than_dense
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.selection.rank_allocation import RankCost
+from dart_keras.selection.layer_budget import parameters_of
+from dart_keras.selection.rank_allocation import RankCost, takes_more_than_dense
 from dart_keras.tensor_train.ranks import complete_ranks, rank_limits
-
-# Whether a layer takes more than the dense one at some ranks.
-IsTooLarge = Callable[[TTLayer, Sequence[int]], bool]
-
-
-def takes_more_multiply_adds(layer: TTLayer, ranks: Sequence[int]) -> bool:
-    """Return whether a layer takes more parameters or multiply-adds than a dense one.
-
-    Args:
-        layer: A built layer.
-        ranks: All d + 1 ranks, which need not be the present ones.
-    """
-    # A dense product takes a multiply-add for each element of the matrix.
-    more = layer.multiply_adds(ranks) > math.prod(layer.matrix_shape)
-    return more or is_larger_than_dense(layer, ranks)
 
 
 def grown_ranks(
     layer: TTLayer,
     factor: float,
     bonds: Collection[int] | None = None,
-    is_too_large: IsTooLarge = is_larger_than_dense,
+    compared: RankCost = parameters_of,
 ) -> tuple[int, ...]:
     """Return the ranks of a layer after growth by a factor, or by as much as still makes sense.
 
@@ -36,11 +20,11 @@ def grown_ranks(
         layer: A built layer.
         factor: At least 1.
         bonds: The bonds that grow, from 1; `None` for all.
-        is_too_large: How far they may grow.
+        compared: What the layer may not take more of than a dense one, besides parameters.
 
     Returns:
-        All d + 1 ranks, none below the present one. They are not too large, unless the present ones
-        are already.
+        All d + 1 ranks, none below the present one. With them the layer takes no more than a dense
+        one, unless it does so already.
 
     Example:
         >>> from dart_keras.layers import TTDense
@@ -61,13 +45,14 @@ def grown_ranks(
         complete = complete_ranks(ranks, layer.input_modes, layer.output_modes)
         return tuple(max(new, old) for new, old in zip(complete, layer.ranks, strict=True))
 
-    if not is_too_large(layer, at(factor)):
+    if not takes_more_than_dense(layer, at(factor), compared):
         return at(factor)
     # Between no growth and too much; a rank of 1,000 or so needs no finer steps than these.
     low, high = 1.0, factor
     for _ in range(20):
         middle = (low + high) / 2
-        low, high = (low, middle) if is_too_large(layer, at(middle)) else (middle, high)
+        is_too_large = takes_more_than_dense(layer, at(middle), compared)
+        low, high = (low, middle) if is_too_large else (middle, high)
     return at(low)
 
 
@@ -75,7 +60,7 @@ def filling_ranks(
     layers: Sequence[TTLayer],
     cost: RankCost,
     limit: float,
-    is_too_large: IsTooLarge = is_larger_than_dense,
+    compared: RankCost = parameters_of,
 ) -> list[tuple[int, ...]]:
     """Return the present ranks times the largest factor with which the layers keep to a limit.
 
@@ -83,14 +68,14 @@ def filling_ranks(
         layers: Built layers.
         cost: What a layer takes at some ranks.
         limit: The most that the layers may take together.
-        is_too_large: How far each of them may grow, as for `grown_ranks`.
+        compared: As for `grown_ranks`.
 
     Returns:
         For each layer all d + 1 ranks, none below the present one.
     """
 
     def at(factor: float) -> list[tuple[int, ...]]:
-        return [grown_ranks(layer, factor, None, is_too_large) for layer in layers]
+        return [grown_ranks(layer, factor, None, compared) for layer in layers]
 
     def fits(ranks: Sequence[tuple[int, ...]]) -> bool:
         return sum(map(cost, layers, ranks)) <= limit

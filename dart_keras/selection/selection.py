@@ -102,6 +102,21 @@ class BudgetSelection(Selection):
     def __repr__(self) -> str:
         return repr(self.budget)
 
+    def in_use(
+        self, model: keras.Model, layers: Sequence[TTLayer], calibration_data: Any = None
+    ) -> list[tuple[int, ...]]:
+        """Return the ranks that the model has use for now; by default, those of `select`.
+
+        Bonds that have use for all of their ranks may grow. Unlike `select` this may be asked in
+        many epochs.
+
+        Args:
+            model: As for `select`, like all of them.
+            layers: As there.
+            calibration_data: As there.
+        """
+        return self.select(model, layers, calibration_data)
+
 
 def effective_rank(singular_values: np.ndarray) -> float:
     """Return the exponential of singular values' entropy (Roy and Vetterli 2007, definition 1).

@@ -8,6 +8,7 @@ import pytest
 
 from dart_keras.budgets import Parameters
 from dart_keras.callbacks import RankDiscretization
+from dart_keras.callbacks.truncation_warnings import TruncationWarnings
 from dart_keras.selection import GumbelSoftmax, Threshold
 from tests.callbacks.problem import X, Y, make_model, ranks_of
 
@@ -211,3 +212,17 @@ def test_warnings_point_at_the_line_that_calls_fit():
         model.fit(X, Y, epochs=3, verbose=0, callbacks=[RankDiscretization(Threshold(1e-6), 2)])
     [warning] = [w for w in caught if str(w.message).startswith("RankDiscretization")]
     assert warning.filename == __file__
+
+
+@pytest.mark.parametrize("restores", [False, True], ids=["last", "restored"])
+def test_a_loss_above_the_limit_is_told_unless_the_best_epoch_is_restored(restores):
+    stopping = keras.callbacks.EarlyStopping(restore_best_weights=restores)
+    judge = TruncationWarnings(Threshold(0.1))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        judge.compare_loss(1.0, 1.0, [stopping])
+        judge.compare_loss(1.1, None, [stopping])
+        judge.compare_loss(1.1, 1.0, [stopping])
+    told = [str(each.message) for each in caught]
+    assert len(told) == (not restores)
+    assert all("at 1 or below, and the last epoch ended with 1.1" in text for text in told)
