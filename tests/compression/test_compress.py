@@ -17,6 +17,8 @@ from tests.compression.planting import plant_rank_one
 WITHOUT_REPLACEABLE_LAYERS = ["nothing_to_replace", "volumes"]
 REPLACEABLE = [name for name in models.MODELS if name not in WITHOUT_REPLACEABLE_LAYERS]
 # What these hold, others do, and they take long.
+# Keras before 3.14 does not load the weights of layers in a list in a tuple.
+NOT_LOADED = ["blocks"] if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 14) else []
 SEEN_IN_OTHERS = ["blocks", "frozen_inside_a_block", "subclassed_inside", "backbone_inside"]
 DISTINCT = [name for name in REPLACEABLE if name not in SEEN_IN_OTHERS]
 
@@ -61,6 +63,7 @@ def test_layers_with_a_smaller_factorization_that_loses_nothing_take_it(name, ca
     stay = {row.name for row in report.layers if row.reason}
     if not calibrated:
         assert not stay & replaceable
+    if not calibrated and name not in NOT_LOADED:
         assert_close(outputs(saved_and_loaded(small, tmp_path), batch), after, 1e-6)
     if not calibrated or name not in models.TOLERANCES:
         assert replaceable - stay
