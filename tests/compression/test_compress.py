@@ -16,9 +16,9 @@ from tests.compression.planting import plant_rank_one
 
 WITHOUT_REPLACEABLE_LAYERS = ["nothing_to_replace", "volumes"]
 REPLACEABLE = [name for name in models.MODELS if name not in WITHOUT_REPLACEABLE_LAYERS]
-# What these hold, others do, and they take long.
 # Keras before 3.14 does not load the weights of layers in a list in a tuple.
 NOT_LOADED = ["blocks"] if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 14) else []
+# What these hold, others do, and they take long.
 SEEN_IN_OTHERS = ["blocks", "frozen_inside_a_block", "subclassed_inside", "backbone_inside"]
 DISTINCT = [name for name in REPLACEABLE if name not in SEEN_IN_OTHERS]
 
