@@ -22,7 +22,7 @@ from dart_keras.utils.argument_checks import is_integer
 # Shares of the epochs of `fit`. With a size, an early cut leaves more training to the smaller
 # model. A loss has to be near its end before it says how small the model may be.
 EARLIEST_CUT = 0.15
-LATEST_CUT = 0.4
+LATEST_CUT = 0.25
 CUT_BY_LOSS = 0.5
 # How many times larger than the budget the layers grow at first, so that there is a choice.
 OVERSIZE = 2.0

@@ -21,19 +21,23 @@ def rank_gains(
     layers: Sequence[TTLayer],
     batches: Iterable[tuple[Any, Any]] | None,
 ) -> list[list[np.ndarray]]:
-    """Return what each further rank of each bond gains: how much it raises the log of what is kept.
+    """Return what each further rank of each bond gains: how far it lowers removed against kept.
 
-    What is kept is a share: of the importance of all ranks of the bond, or of the squared norm. The
-    logarithm falls without bound as a layer disappears. A sum of shares would give no ranks to a
-    layer of little importance; but what many removed ranks cost together is more than the sum of
-    what each of them costs alone, and a layer cannot do without all of its ranks. With batches, a
-    bond has the root of its importance as weight, so that ranks go where the loss needs them.
+    That ratio, of what is removed from a bond to what is kept, grows without bound as a layer
+    disappears. A sum of shares would give no ranks to a layer of little importance; but what many
+    removed ranks cost together is more than the sum of what each of them costs alone, and a layer
+    cannot do without all of its ranks.
+
+    With batches, a rank counts by the geometric mean of its shares of the squared norm and of the
+    importance for the loss: the one does not know the loss, the other is an estimate from a few
+    batches. A bond then has the root of its importance as weight, so that ranks go where the loss
+    needs them.
 
     Args:
         model: The model that the layers are of; with batches, a compiled one.
         layers: Built layers.
-        batches: Pairs of inputs and targets, for shares of the importance for the model's loss;
-            `None` for shares of each layer's squared norm.
+        batches: Pairs of inputs and targets, for the importance for the model's loss; `None` for
+            each layer's squared norm alone.
 
     Returns:
         For each layer and each of its d - 1 bonds an array with a gain for each rank. The first
@@ -42,30 +46,36 @@ def rank_gains(
     Raises:
         ValueError: As from `importances`.
     """
+    norms = [list(map(np.square, layer.bond_singular_values())) for layer in layers]
     if batches is None:
-        shares = [list(map(np.square, layer.bond_singular_values())) for layer in layers]
-        return [[log_gains(non_increasing(bond)) for bond in bonds] for bonds in shares]
-    # Ranks are nested: one of little importance is only kept for the sake of those after it.
-    return [
-        [log_gains(non_increasing(bond)) * np.sqrt(np.sum(bond)) for bond in bonds]
-        for bonds in importances(model, layers, batches)
-    ]
+        return [[ratio_gains(bond) for bond in bonds] for bonds in norms]
+    gains = []
+    for own_norms, bonds in zip(norms, importances(model, layers, batches), strict=True):
+        shares = (
+            # Ranks are nested: one of little importance is only kept for those after it.
+            np.sqrt(norm * non_increasing(bond))
+            for norm, bond in zip(own_norms, bonds, strict=True)
+        )
+        weights = (np.sqrt(np.sum(bond)) for bond in bonds)
+        gains.append([ratio_gains(x) * weight for x, weight in zip(shares, weights, strict=True)])
+    return gains
 
 
-def log_gains(importance: np.ndarray) -> np.ndarray:
-    """Return by how much each rank raises the log of the importance that is kept.
+def ratio_gains(importance: np.ndarray) -> np.ndarray:
+    """Return how far each rank lowers the ratio of the importance removed to what is kept.
 
     Args:
         importance: 1-D array of the importance of each rank, at least 0.
 
     Example:
-        >>> np.exp(log_gains(np.array([2.0, 2.0, 1.0, 0.0])))
-        array([1.  , 2.  , 1.25, 1.  ])
+        >>> ratio_gains(np.array([2.0, 2.0, 1.0, 0.0]))
+        array([0.  , 1.25, 0.25, 0.  ])
     """
-    kept = np.cumsum(importance)
-    # A bond without any importance has nothing to gain.
-    logs = np.log(np.maximum(kept, kept[-1] * np.finfo(np.float64).tiny + 1e-300))
-    return np.diff(logs, prepend=logs[0])
+    kept = np.cumsum(non_increasing(importance))
+    if kept[-1] <= 0:
+        return np.zeros(len(kept))
+    negative_ratio = 1 - kept[-1] / kept
+    return np.diff(negative_ratio, prepend=negative_ratio[0])
 
 
 def importances(

@@ -21,8 +21,8 @@ class LayerBudget(BudgetSelection):
     """Ranks with which all layers together keep to a budget, where that loses least.
 
     Without calibration data the ranks of a bond count by the layer's squared norm, with pairs of
-    inputs and targets by what the model's loss would change without them. What is kept is largest
-    as a product of the shares that all bonds keep.
+    inputs and targets also by what the model's loss would change without them. What is removed is
+    least against what is kept, in the sum over all bonds.
 
     Args:
         budget: The most that all layers may take together.

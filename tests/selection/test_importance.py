@@ -10,7 +10,7 @@ from dart_keras.callbacks import RankDiscretization
 from dart_keras.layers import TTDense
 from dart_keras.regularizers import GroupLasso
 from dart_keras.selection import SelectionMap, Threshold
-from dart_keras.selection.importance import importances, log_gains, non_increasing, rank_gains
+from dart_keras.selection.importance import importances, non_increasing, rank_gains, ratio_gains
 
 RNG = np.random.default_rng(0)
 
@@ -156,26 +156,27 @@ shares = st.lists(st.floats(0, 1e6), min_size=1, max_size=30)
 
 
 @given(shares)
-def test_gains_add_up_to_the_log_of_what_is_kept(values):
+def test_gains_add_up_to_what_is_removed_against_what_is_kept(values):
     importance = non_increasing(np.array(values))
-    gains = log_gains(importance)
+    gains = ratio_gains(importance)
     assert np.all(np.isfinite(gains))
     assert gains[0] == 0
     assert np.all(gains >= 0)
     if importance[0] > 1e-9:
-        kept = np.cumsum(importance) / importance[0]
-        np.testing.assert_allclose(np.exp(np.cumsum(gains)), kept, rtol=1e-6)
+        removed = importance[1:].sum() / importance[0]
+        np.testing.assert_allclose(gains.sum(), removed, atol=1e-6)
 
 
 @given(shares, st.floats(1e-3, 1e3))
 def test_gains_do_not_know_the_unit(values, unit):
     importance = non_increasing(np.array(values))
     if importance[0] > 1e-6:
-        np.testing.assert_allclose(log_gains(unit * importance), log_gains(importance), atol=1e-9)
+        scaled = ratio_gains(unit * importance)
+        np.testing.assert_allclose(scaled, ratio_gains(importance), atol=1e-9)
 
 
 def test_a_bond_without_importance_has_nothing_to_gain():
-    np.testing.assert_array_equal(log_gains(np.zeros(4)), 0)
+    np.testing.assert_array_equal(ratio_gains(np.zeros(4)), 0)
 
 
 def test_gains_by_norm_are_those_of_the_squared_singular_values():
@@ -183,5 +184,21 @@ def test_gains_by_norm_are_those_of_the_squared_singular_values():
     model = keras.Sequential([keras.Input((6,)), layer])
     [[found]] = rank_gains(model, [layer], None)
     values = np.linalg.svd(layer.to_dense(), compute_uv=False)[:4]
-    kept = np.cumsum(values**2)
-    np.testing.assert_allclose(np.exp(np.cumsum(found)), kept / kept[0], rtol=1e-4)
+    np.testing.assert_allclose(found, ratio_gains(values**2), rtol=1e-4)
+
+
+def test_a_tiny_rank_gains_little_however_large_its_gradient():
+    # Of rank 2, of which the loss sees the second one alone.
+    layer = TTDense(4, 2, (4, 1), (1, 4), use_bias=False)
+    model = keras.Sequential([keras.Input((4,)), layer])
+    left, right = np.eye(4, 2), np.diag([1.0, 1e-3]) @ np.eye(2, 4)
+    layer.cores[0].assign(left.reshape(layer.cores[0].shape))
+    layer.cores[1].assign(right.reshape(layer.cores[1].shape))
+    model.compile(loss=linear_loss)
+    x = np.array([[1.0, 1.0, 0.0, 0.0]], "float32")
+    batches = [(x, np.array([[1.0, 1e3, 0.0, 0.0]], "float32"))]
+    [[importance]] = importances(model, [layer], batches)
+    np.testing.assert_allclose(importance[0], importance[1], rtol=1e-3)
+    [[gains]] = rank_gains(model, [layer], batches)
+    # By the importance alone it would be 1, and by the norm alone 1e-6.
+    np.testing.assert_allclose(gains[1] / np.sqrt(importance.sum()), 1e-3, rtol=1e-2)

@@ -96,6 +96,45 @@ def test_a_larger_limit_gains_no_less(problem, shares):
     assert totals[0] <= totals[1] + 1e-9
 
 
+def gained(gains, ranks):
+    return sum(
+        gain[1:rank].sum()
+        for own, own_ranks in zip(gains, ranks, strict=True)
+        for gain, rank in zip(own, own_ranks[1:], strict=False)
+    )
+
+
+@given(problem=problems(), share=st.floats(0, 1))
+def test_no_exchange_of_two_ranks_gains_more(problem, share):
+    layers, gains = problem
+    least = cost_at_rank_one(layers, parameters_of)
+    most = taken(layers, [layer.ranks for layer in layers], parameters_of)
+    limit = least + share * (most - least)
+    ranks = allocate_ranks(layers, gains, parameters_of, limit)
+    places = [(i, k) for i, own in enumerate(gains) for k in range(1, len(own) + 1)]
+    for (i, raised), (j, lowered) in itertools.permutations(places, 2):
+        other = [list(own) for own in ranks]
+        other[i][raised] += 1
+        other[j][lowered] -= 1
+        layer = layers[i]
+        if (
+            other[j][lowered] < 1
+            or other[i][raised] > layer.ranks[raised]
+            or taken(layers, other, parameters_of) > limit
+            or is_larger_than_dense(layer, other[i])
+        ):
+            continue
+        assert gained(gains, other) <= gained(gains, ranks) * (1 + 1e-6) + 1e-9
+
+
+def test_a_dear_rank_is_bought_for_many_cheap_ones():
+    # Rank by rank, the cheap layer's ranks gain more for what they cost, until the dear one's
+    # second rank does not fit any more.
+    cheap, dear = layer_of((10, 1), 9, (1, 10)), layer_of((50, 1), 9, (1, 50))
+    gains = [[np.array([0.0, 0.5, *np.full(7, 0.25)])], [np.array([0.0, 1.0, *np.zeros(7)])]]
+    assert allocate_ranks([cheap, dear], gains, parameters_of, 260) == [(1, 3, 1), (1, 2, 1)]
+
+
 def test_a_rank_one_costs_what_its_cores_hold():
     assert cost_at_rank_one([layer_of((3, 3), 4), layer_of((2, 2, 2), 2)], parameters_of) == 30
 
