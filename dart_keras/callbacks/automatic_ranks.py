@@ -52,26 +52,31 @@ class AutomaticRanks(TruncationTimes):
         super().__init__(1, None, 1, 0.0)
         self.epochs = []  # `begin` sets the latest one.
         self._selection = selection
-        self._earliest = 1
+        self._first, self._earliest = 0, 1
         counts_arithmetic = isinstance(selection.budget, MultiplyAdds | Microseconds)
         self._compared = multiply_adds_of if counts_arithmetic else parameters_of
 
-    def begin(self, planned: Any) -> list[int]:
-        """Take the number of epochs of `fit`, and return after how many to cut at the latest.
+    def begin(self, planned: Any, first: int = 0) -> list[int]:
+        """Take the epochs of `fit`, and return after how many to cut at the latest.
+
+        Args:
+            planned: The argument `epochs` of `fit`, `None` if it is not known.
+            first: The epoch with which the model began to train.
 
         Raises:
-            ValueError: If it is not known or leaves no epoch after a cut.
+            ValueError: If the epochs are not known or leave no epoch after a cut.
         """
-        if not is_integer(planned) or planned < 2:
+        if not is_integer(planned) or planned - first < 2:
             raise ValueError(
                 "RankDiscretization expected at least 2 epochs, to find the ranks and to train "
                 "with them. Give more, or `epoch` where there is no `fit` that tells how many. "
-                f"Received: epochs={planned!r}"
+                f"Received: epochs={planned!r}" + (f", initial_epoch={first}" if first else "")
             )
+        self._first, count = first, planned - first
         by_loss = isinstance(self._selection, LossSelection)
         earliest, latest = (CUT_BY_LOSS,) * 2 if by_loss else (EARLIEST_CUT, LATEST_CUT)
-        self._earliest = max(1, round(earliest * planned))
-        self.epochs = [max(1, round(latest * planned))]
+        self._earliest = first + max(1, round(earliest * count))
+        self.epochs = [first + max(1, round(latest * count))]
         return self.epochs
 
     def fill(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
@@ -107,10 +112,11 @@ class AutomaticRanks(TruncationTimes):
         Returns:
             Whether any rank has grown.
         """
-        if epoch == 0:
+        done = epoch - self._first
+        if done == 0:
             return self.fill(model, layers, batches)
         looks_fast = isinstance(self._selection, LayerBudget)
-        if self.is_due(epoch) or not (looks_fast or epoch & (epoch - 1) == 0):
+        if self.is_due(epoch) or not (looks_fast or done & (done - 1) == 0):
             return False
         if self._enlarge(model, layers, self._in_demand(model, layers, batches), epoch):
             return True

@@ -34,6 +34,14 @@ def batches_of_fit(epoch: int, steps: int | None) -> list[Any] | None:
     return training_batches(fit.x, fit.y, fit.batch_size, count, np.random.default_rng(epoch))
 
 
+def first_epoch() -> int:
+    """Return with which epoch the training of the model in `fit` began, or 0 if it is resumed."""
+    fit = running_fit()
+    if fit is None or int(fit.model.optimizer.iterations) > 0:
+        return 0
+    return fit.initial_epoch
+
+
 def validation_data() -> Any:
     """Return the inputs that a running `fit` validates with, or what yields them; else `None`."""
     fit = running_fit()

@@ -11,7 +11,7 @@ from dart_keras.callbacks.callback_order import (
     restart,
     warn_of_readers_before,
 )
-from dart_keras.callbacks.fit_data import batches_of_fit
+from dart_keras.callbacks.fit_data import batches_of_fit, first_epoch
 from dart_keras.callbacks.loss_target import LossTarget
 from dart_keras.callbacks.rank_penalty import RankPenalty
 from dart_keras.callbacks.steered_budget import begin_steering, check_steering
@@ -176,7 +176,7 @@ class RankDiscretization(keras.callbacks.Callback):
         self._warnings.begin_training(frozen, self._were_open)
         planned = (self.params or {}).get("epochs")
         if self._automatic is not None and self._open_layers():
-            self.epochs = self._automatic.begin(planned)
+            self.epochs = self._automatic.begin(planned, first_epoch())
         elif self.when is None and planned is not None and self._open_layers():
             self._warnings.compare_epochs(self.epochs[-1], planned)
 

@@ -141,11 +141,26 @@ def test_the_cut_model_makes_use_of_the_budget(make, epochs):
 
 
 @pytest.mark.parametrize("epochs", range(2, 13))
-def test_the_cut_is_within_the_first_half_of_training(epochs):
+@pytest.mark.parametrize("first", [0, 3])
+def test_the_cut_is_within_the_first_half_of_training(epochs, first):
     times = AutomaticRanks(selection_for(Parameters(100)))
-    [latest] = times.begin(epochs)
-    assert 1 <= latest <= max(1, epochs / 2) < epochs
+    [latest] = times.begin(first + epochs, first)
+    assert 1 <= latest - first <= max(1, epochs / 2) < epochs
     assert times.is_last(latest)
+
+
+def test_epochs_count_from_the_first_one():
+    seen = []
+    for first in (0, 5):
+        model = two_layers()
+        cut = RankDiscretization(Parameters(2500))
+        fit(model, cut, epochs=first + 4, initial_epoch=first, shuffle=False)
+        seen.append(([entry["epoch"] - first for entry in cut.cuts], size_of(model)))
+    assert seen[0][0] == seen[1][0]
+    assert all(0.9 * 2500 < size <= 2500 for _, size in seen)
+    assert_refused(
+        two_layers(), Parameters(2000), "epochs=6, initial_epoch=5", epochs=6, initial_epoch=5
+    )
 
 
 @pytest.mark.parametrize(
