@@ -93,10 +93,8 @@ def _fashion_mnist() -> Iterator[Case]:
     rows, test_rows = data.train_images[:ROWS], data.test_images[:ROWS]
     keras.utils.set_random_seed(0)
     plan = experiment.PLANS["part"]
-    model = experiment.tt_model(plan.strength)
-    truncation = dk.callbacks.RankDiscretization(
-        dk.selection.Threshold(plan.delta), when="converged", epoch=plan.cut_epoch
-    )
+    model = experiment.tt_model()
+    truncation = dk.callbacks.RankDiscretization(dk.budgets.Parameters(plan.parameters))
     experiment.train(model, data, plan, experiment.TT_LEARNING_RATE, [truncation], 0)
     yield "Fashion-MNIST, two cores, ranks truncated", model, rows, test_rows
     keras.utils.set_random_seed(0)
@@ -108,7 +106,7 @@ def _fashion_mnist() -> Iterator[Case]:
             keras.layers.Dense(10),
         ]
     )
-    few = experiment.Plan(epochs=4, batch=256, cut_epoch=0, strength=0)
+    few = experiment.Plan(epochs=4, batch=256)
     experiment.train(model, data, few, experiment.TT_LEARNING_RATE, [], 0)
     yield "Fashion-MNIST, three cores", model, rows, test_rows
 

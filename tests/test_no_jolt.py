@@ -22,7 +22,7 @@ STEPS = 50
 def test_loss_50_steps_after_truncation_is_not_higher(optimizer):
     images = load()
     x, y = images.train_images[: 100 * BATCH], images.train_labels[: 100 * BATCH]
-    model = tt_model(strength=0.1)
+    model = tt_model()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer(), loss)
     cross_entropy = []
@@ -41,7 +41,7 @@ def test_loss_50_steps_after_truncation_is_not_higher(optimizer):
             if len(cross_entropy) == 1 and batch == STEPS - 1:
                 self.measure()
 
-    cut = dk.callbacks.RankDiscretization(dk.budgets.Parameters(24_000), epoch=3)
+    cut = dk.callbacks.RankDiscretization(dk.budgets.Parameters(12_000), epoch=3)
     model.fit(x, y, batch_size=BATCH, epochs=4, verbose=0, callbacks=[cut, Watch()])
     assert cut.cuts[0]["parameters_after"] < cut.cuts[0]["parameters_before"]
     assert np.isfinite(cross_entropy).all()

@@ -22,10 +22,8 @@ def study() -> Study:
     images = data.load()
     plan = PLANS["all" if len(images.train_images) == 60_000 else "part"]
     keras.utils.set_random_seed(plan.seed)
-    model = tt_model(plan.strength)
-    truncation = dk.callbacks.RankDiscretization(
-        dk.selection.Threshold(plan.delta), when="converged", epoch=plan.cut_epoch
-    )
+    model = tt_model()
+    truncation = dk.callbacks.RankDiscretization(dk.budgets.Parameters(plan.parameters))
     train(model, images, plan, TT_LEARNING_RATE, [truncation], 0)
 
     def train_further(model: keras.Model) -> None:

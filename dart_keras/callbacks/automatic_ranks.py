@@ -20,10 +20,11 @@ from dart_keras.selection.smaller_copies import LayerRanks
 from dart_keras.utils.argument_checks import is_integer
 
 # Shares of the epochs of `fit`. With a size, an early cut leaves more training to the smaller
-# model. A loss has to be near its end before it says how small the model may be.
+# model. A loss has to be near its end before it says how small the model may be; what is trained on
+# after a cut may become smaller still.
 EARLIEST_CUT = 0.15
 LATEST_CUT = 0.25
-CUT_BY_LOSS = 0.5
+CUTS_BY_LOSS = (0.5, 0.75)
 # How many times larger than the budget the layers grow at first, so that there is a choice.
 OVERSIZE = 2.0
 # Ranks say something if two halves of the batches disagree about no larger a share of them.
@@ -33,11 +34,11 @@ MOST_DISAGREEMENT = 0.1
 class AutomaticRanks(TruncationTimes):
     """Grows ranks that are all in use, and cuts when the data agree about the ranks to keep.
 
-    Layers that are smaller than a budget grow beyond its size before the first epoch. After every
-    epoch, the ranks are selected that a cut would keep now. A bond that would keep all of its ranks
-    gets twice as many. When none grows and two halves of the batches select nearly the same ranks,
-    they are cut. That is not before `EARLIEST_CUT` of the epochs and not after `LATEST_CUT`, so
-    that most of the training is that of the smaller model; by loss, after `CUT_BY_LOSS` of them.
+    Layers that are smaller than a budget get ranks beyond its size before the first epoch. After
+    every epoch, the ranks are selected that a cut would keep now. A bond that would keep all of its
+    ranks gets twice as many. When none grows and two halves of the batches select nearly the same
+    ranks, they are cut. That is not before `EARLIEST_CUT` of the epochs and not after `LATEST_CUT`,
+    so that most of the training is that of the smaller model; by loss, after `CUTS_BY_LOSS`.
     Where a look takes long, because it measures a loss or a file, there are looks after 1, 2, 4,
     8... epochs only.
 
@@ -57,7 +58,7 @@ class AutomaticRanks(TruncationTimes):
         self._compared = multiply_adds_of if counts_arithmetic else parameters_of
 
     def begin(self, planned: Any, first: int = 0) -> list[int]:
-        """Take the epochs of `fit`, and return after how many to cut at the latest.
+        """Take the epochs of `fit`, and return after how many to cut, the last one at the latest.
 
         Args:
             planned: The argument `epochs` of `fit`, `None` if it is not known.
@@ -74,9 +75,10 @@ class AutomaticRanks(TruncationTimes):
             )
         self._first, count = first, planned - first
         by_loss = isinstance(self._selection, LossSelection)
-        earliest, latest = (CUT_BY_LOSS,) * 2 if by_loss else (EARLIEST_CUT, LATEST_CUT)
-        self._earliest = first + max(1, round(earliest * count))
-        self.epochs = [first + max(1, round(latest * count))]
+        shares = CUTS_BY_LOSS if by_loss else (LATEST_CUT,)
+        after = {min(max(1, round(share * count)), count - 1) for share in shares}
+        self.epochs = sorted(first + each for each in after)
+        self._earliest = self.epochs[0] if by_loss else first + max(1, round(EARLIEST_CUT * count))
         return self.epochs
 
     def fill(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
@@ -116,7 +118,8 @@ class AutomaticRanks(TruncationTimes):
         if done == 0:
             return self.fill(model, layers, batches)
         looks_fast = isinstance(self._selection, LayerBudget)
-        if self.is_due(epoch) or not (looks_fast or done & (done - 1) == 0):
+        has_cut = epoch >= self.epochs[0]
+        if has_cut or self.is_due(epoch) or not (looks_fast or done & (done - 1) == 0):
             return False
         if self._enlarge(model, layers, self._in_demand(model, layers, batches), epoch):
             return True
@@ -132,7 +135,13 @@ class AutomaticRanks(TruncationTimes):
         if all(new == x.ranks for x, new in zip(layers, ranks, strict=True)):
             return False
         rng = np.random.default_rng(seed)
-        resize([x.plan_growth(new, rng) for x, new in zip(layers, ranks, strict=True)])
+        resize(
+            [
+                # What was not trained has nothing to lose, and its new ranks a fair beginning.
+                x.plan_redraw(new) if x.is_untrained else x.plan_growth(new, rng)
+                for x, new in zip(layers, ranks, strict=True)
+            ]
+        )
         return True
 
     def _in_demand(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> LayerRanks:

@@ -45,7 +45,8 @@ class RankDiscretization(keras.callbacks.Callback):
     With a budget and neither `epoch` nor `when`, nothing else has to be found by the user. Layers
     smaller than the budget grow, and so do bonds that need all of their ranks, but no layer beyond
     the size of a dense one. The cut comes as soon as the batches of training agree about the ranks
-    to keep, at the latest after 25 % of the epochs; for `LossIncrease`, after half of them.
+    to keep, at the latest after 25 % of the epochs; for `LossIncrease`, after half of them and
+    again after three quarters.
 
     A run that is resumed, by `BackupAndRestore` or by loading weights, takes over the ranks of the
     file; layers whose ranks are final are left alone. With `when="converged"` or `LossIncrease`,

@@ -1,6 +1,7 @@
 """Layers with the cores of a TT matrix: their variables, ranks and rank gates."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -59,6 +60,8 @@ class CoreLayer(keras.layers.Layer):
         self.rank_gates: SliceGates | None = None
         self.resize_callbacks: tuple[Callable[[CoreLayer], Any], ...] = ()
         self._cores: list[keras.Variable] = []
+        self._draw: Callable[..., list[np.ndarray]] = initial_cores
+        self._drawn: list[np.ndarray] = []
         self.matrix_shape: Any = None  # (N, M) once the layer is built
 
     def add_cores(
@@ -89,11 +92,35 @@ class CoreLayer(keras.layers.Layer):
             input_dim, output_dim, self.input_modes, self.output_modes
         )
         self._ranks = complete_ranks(self._ranks, self.input_modes, self.output_modes)
-        shape = (self.input_modes, self.output_modes, self._ranks)
-        initializer = keras.initializers.get(initializer)
-        carrier = int(np.argmax(self.input_modes)) if is_table else None
-        cores = initial_cores(initializer, *shape, self.matrix_shape, carrier)
-        self._cores = self._add_core_weights(cores)
+        self._draw = partial(
+            initial_cores,
+            keras.initializers.get(initializer),
+            self.input_modes,
+            self.output_modes,
+            shape=self.matrix_shape,
+            carrier=int(np.argmax(self.input_modes)) if is_table else None,
+        )
+        self._cores = self._add_core_weights(self.drawn_cores(self._ranks))
+
+    def drawn_cores(self, ranks: Sequence[int]) -> list[np.ndarray]:
+        """Return new initial values for cores of some ranks, and remember some of their elements.
+
+        Args:
+            ranks: All d + 1 ranks.
+        """
+        cores = self._draw(ranks=ranks)
+        self._drawn = [_some_elements(core) for core in cores]
+        return cores
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the cores still have the values that were drawn last."""
+        return len(self._drawn) == len(self._cores) and all(
+            # Variables may be of low precision.
+            drawn.shape == (now := _some_elements(ops.convert_to_numpy(core))).shape
+            and np.allclose(now.astype(np.float64), drawn, rtol=0.01)
+            for drawn, core in zip(self._drawn, self._cores, strict=True)
+        )
 
     def _add_core_weights(self, cores: Sequence[np.ndarray]) -> list[keras.Variable]:
         return [
@@ -219,3 +246,8 @@ class CoreLayer(keras.layers.Layer):
         """Use all rank slices again. Models are not adapted; use `update_owner` for that."""
         if self.rank_gates is not None:
             remove_sublayer(self, "rank_gates")
+
+
+def _some_elements(core: np.ndarray) -> np.ndarray:
+    elements = core.ravel()
+    return elements[:: max(1, len(elements) // 64)]

@@ -176,6 +176,19 @@ class TTLayer(DenseReplacement, CoreLayer):
         cores, maps = enlarge(tt.cores, larger, rng)
         return Resizing(self, cores, maps)
 
+    def plan_redraw(self, ranks: Ranks) -> Resizing:
+        """Return the `Resizing` that gives the layer new initial values of other ranks.
+
+        Args:
+            ranks: The ranks, as for `truncate`.
+
+        Raises:
+            ValueError: If the layer is not built or `ranks` is invalid.
+        """
+        self.check_built()
+        complete = complete_ranks(ranks, self.input_modes, self.output_modes)
+        return Resizing(self, self.drawn_cores(complete))
+
     def _finite_tt(self) -> TTMatrix:
         # First, because it reads back the state of a training that runs.
         tt = self.to_tt()

@@ -30,13 +30,13 @@ def main() -> None:
     plan = PLANS["all" if len(images.train_images) == 60_000 else "part"]
     outcome = run(images, plan, verbose=2)
     dk.summary(outcome.model)
-    write(outcome, Path(arguments.folder), plan.delta)
+    write(outcome, Path(arguments.folder))
     print()
     print(table(outcome.rows))
     print(f"\nWritten to {arguments.folder}: " + ", ".join(written(Path(arguments.folder))))
 
 
-def write(outcome: Outcome, folder: Path, threshold: float) -> None:
+def write(outcome: Outcome, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     outcome.model.save(folder / "model.keras")
     for target, artifact in outcome.artifacts.items():
@@ -48,7 +48,8 @@ def write(outcome: Outcome, folder: Path, threshold: float) -> None:
         "history": outcome.history,
     }
     (folder / "results.json").write_text(json.dumps(results, indent=2, default=float) + "\n")
-    outcome.monitor.plot(folder / "singular_values.png", threshold)
+    outcome.monitor.plot(folder / "singular_values.png")
+    outcome.monitor.plot_targets(folder / "targets.png")
 
 
 def written(folder: Path) -> list[str]:

@@ -25,24 +25,20 @@ class Plan:
     Attributes:
         epochs: Number of epochs, for both models.
         batch: Rows a step.
-        cut_epoch: Number of epochs after which the ranks are truncated at the latest.
-        strength: Strength of the rank regularizer.
-        delta: Singular values below this share of the bond's largest one are removed.
+        parameters: How many the cores of all TT layers may have together.
         seed: Random seed of initial weights and shuffling.
     """
 
     epochs: int
     batch: int
-    cut_epoch: int
-    strength: float
-    delta: float = 0.1
+    parameters: int = 30_000
     seed: int = 0
 
 
 PLANS = {
-    "all": Plan(epochs=12, batch=512, cut_epoch=5, strength=0.085),
+    "all": Plan(epochs=12, batch=512),
     # A quarter of the images, and more epochs with half as many steps.
-    "part": Plan(epochs=14, batch=256, cut_epoch=9, strength=0.14),
+    "part": Plan(epochs=14, batch=256),
 }
 
 
@@ -83,21 +79,12 @@ def dense_model() -> keras.Model:
     )
 
 
-def tt_model(strength: float) -> keras.Model:
-    def hidden(name: str) -> keras.layers.Layer:
-        return dk.layers.TTDense(
-            1024,
-            ranks=16,
-            activation="relu",
-            rank_regularizer=dk.regularizers.NuclearNorm(strength),
-            name=name,
-        )
-
+def tt_model() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((784,)),
-            hidden("hidden_1"),
-            hidden("hidden_2"),
+            dk.layers.TTDense(1024, activation="relu", name="hidden_1"),
+            dk.layers.TTDense(1024, activation="relu", name="hidden_2"),
             keras.layers.Dense(10, name="logits"),
         ],
         name="tt",
@@ -142,11 +129,9 @@ def run(data: FashionMnist, plan: Plan, verbose: Any = "auto") -> Outcome:
     ]
 
     keras.utils.set_random_seed(plan.seed)
-    model = tt_model(plan.strength)
+    model = tt_model()
     microseconds_before = _microseconds(model)
-    discretization = dk.callbacks.RankDiscretization(
-        dk.selection.Threshold(plan.delta), when="converged", epoch=plan.cut_epoch
-    )
+    discretization = dk.callbacks.RankDiscretization(dk.budgets.Parameters(plan.parameters))
     monitor = dk.callbacks.RankMonitor()
     history = train(model, data, plan, TT_LEARNING_RATE, [discretization, monitor], verbose)
     [cut] = discretization.cuts

@@ -175,7 +175,8 @@ def test_training_goes_on_after_the_cut(budget):
         warnings.simplefilter("ignore")  # RelativeError: nothing to cut is worth a word.
         fit(model, cut, epochs=epochs, validation_data=SMALL)
     assert all(layer.ranks_fixed for layer in layers_of(model))
-    assert [entry["epoch"] < epochs for entry in cut.cuts] == [True]
+    assert cut.cuts
+    assert all(entry["epoch"] < epochs for entry in cut.cuts)
 
 
 def test_a_table_and_a_dense_layer_share_a_budget():
@@ -320,15 +321,15 @@ def run_with_backup(folder, budget, stop=None, grow_first=True):
 )
 def test_a_resumed_training_finds_the_same_ranks(tmp_path, budget, grow_first):
     whole = run_with_backup(tmp_path / "whole", budget, grow_first=grow_first)
-    [cut] = whole[2]
-    assert whole[0][0][1] != whole[0][cut][1]
-    for stop in (2, cut + 1):
+    cuts_of_whole = whole[2]
+    assert whole[0][0][1] != whole[0][cuts_of_whole[-1]][1]
+    for stop in {2, *(cut + 1 for cut in cuts_of_whole)} - {6}:
         folder = tmp_path / f"stopped {stop}"
         assert run_with_backup(folder, budget, stop, grow_first) is None
         seen, ranks, cuts = run_with_backup(folder, budget, grow_first=grow_first)
         assert ranks == whole[1], stop
         assert seen == whole[0][stop:], stop
-        assert cuts == ([cut] if stop <= cut else []), stop
+        assert cuts == [cut for cut in cuts_of_whole if stop <= cut], stop
 
 
 def test_bytes_of_a_file():

@@ -26,12 +26,13 @@ def test_short_demo_run_writes_all_files(tmp_path):
         images.test_images[:100],
         images.test_labels[:100],
     )
-    plan = experiment.Plan(epochs=3, batch=100, cut_epoch=2, strength=0.3, delta=0.95)
+    plan = experiment.Plan(epochs=3, batch=100, parameters=20_000)
     outcome = experiment.run(few, plan, verbose=0)
-    demo.write(outcome, tmp_path, plan.delta)
+    demo.write(outcome, tmp_path)
     dense, before, after, litert, tflm = outcome.rows
     assert dense.parameters == 1_863_690
-    assert after.parameters < before.parameters == 73_738
+    # The biases and the last layer are not of the budget.
+    assert after.parameters - 12_298 <= plan.parameters < before.parameters - 12_298
     assert litert.parameters == tflm.parameters == after.parameters == outcome.model.count_params()
     assert litert.bytes == (tmp_path / "raspberry-pi" / "model.tflite").stat().st_size
     assert tflm.arena > 0
@@ -39,7 +40,7 @@ def test_short_demo_run_writes_all_files(tmp_path):
     assert abs(litert.accuracy - after.accuracy) <= 0.05
     assert abs(tflm.accuracy - after.accuracy) <= 0.05
     written = demo.written(tmp_path)
-    for name in ("model.keras", "singular_values.png", "table.md", "microcontroller/model.cc"):
+    for name in ("model.keras", "targets.png", "table.md", "microcontroller/model.cc"):
         assert name in written
     results = json.loads((tmp_path / "results.json").read_text())
     assert [row["accuracy"] for row in results["rows"]] == [row.accuracy for row in outcome.rows]

@@ -134,12 +134,11 @@ def layers_of_one_name(folder):
 
 @situation("fits the model that the demo recommends, and is not told that it is slow")
 def no_warning_without_need(folder):
-    from examples.fashion_mnist.experiment import PLANS
     from examples.fashion_mnist.experiment import tt_model as recommended
 
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*slower")
-        model = recommended(PLANS["all"].strength)
+        model = recommended()
         model.compile("adam", "mse")
         model.fit(rows(128, 784), rows(128, 10), batch_size=64, verbose=0)
 
