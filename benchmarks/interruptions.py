@@ -45,7 +45,7 @@ COLUMNS = (
 
 
 def places(spans: list[Span]) -> dict[str, list[int]]:
-    """Group spans by phase: before, during and after truncation, while writing a checkpoint."""
+    """Group spans by phase: before, during and after truncation, in growth, at a checkpoint."""
     names = [span.name for span in spans]
     cut, end = (
         (names.index("cut"), names.index("cut done")) if "cut" in names else (len(names),) * 2

@@ -53,6 +53,7 @@ class AutomaticRanks(TruncationTimes):
         super().__init__(1, None, 1, 0.0)
         self.epochs = []  # `begin` sets the latest one.
         self._selection = selection
+        self._planned: int | None = None
         self._first, self._earliest = 0, 1
         counts_arithmetic = isinstance(selection.budget, MultiplyAdds | Microseconds)
         self._compared = multiply_adds_of if counts_arithmetic else parameters_of
@@ -73,7 +74,7 @@ class AutomaticRanks(TruncationTimes):
                 "with them. Give more, or `epoch` where there is no `fit` that tells how many. "
                 f"Received: epochs={planned!r}" + (f", initial_epoch={first}" if first else "")
             )
-        self._first, count = first, planned - first
+        self._planned, self._first, count = planned, first, planned - first
         by_loss = isinstance(self._selection, LossSelection)
         shares = CUTS_BY_LOSS if by_loss else (LATEST_CUT,)
         after = {min(max(1, round(share * count)), count - 1) for share in shares}
@@ -126,6 +127,16 @@ class AutomaticRanks(TruncationTimes):
         if epoch >= self._earliest:
             self.converged = bool(as_on_chief([model], self._agree(model, layers, batches)))
         return False
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the state, as a JSON-serializable dict."""
+        return {**super().get_state(), "first_epoch": self._first}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned, with the epochs of the `fit` that has begun."""
+        super().set_state(state)
+        if self._planned is not None:
+            self.begin(self._planned, state["first_epoch"])
 
     def _enlarge(
         self, model: keras.Model, layers: Sequence[TTLayer], ranks: LayerRanks, seed: int

@@ -1,6 +1,6 @@
 """What a callback can take from the data of the `fit` that runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -32,6 +32,19 @@ def batches_of_fit(epoch: int, steps: int | None) -> list[Any] | None:
         return None
     count = min(max(round(_SHARE * (steps or 0)), _FEWEST), _MOST)
     return training_batches(fit.x, fit.y, fit.batch_size, count, np.random.default_rng(epoch))
+
+
+def check_lasting(calibration_data: Any) -> None:
+    """Check that data can be gone through more than once.
+
+    Raises:
+        ValueError: If they cannot.
+    """
+    if isinstance(calibration_data, Iterator):
+        raise ValueError(
+            "Expected `calibration_data` that can be gone through again and again, such as a list "
+            f"of batches. Received: calibration_data={calibration_data!r}"
+        )
 
 
 def first_epoch() -> int:

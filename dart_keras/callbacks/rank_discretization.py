@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,7 @@ from dart_keras.callbacks.callback_order import (
     restart,
     warn_of_readers_before,
 )
-from dart_keras.callbacks.fit_data import batches_of_fit, first_epoch
+from dart_keras.callbacks.fit_data import batches_of_fit, check_lasting, first_epoch
 from dart_keras.callbacks.loss_target import LossTarget
 from dart_keras.callbacks.rank_penalty import RankPenalty
 from dart_keras.callbacks.steered_budget import begin_steering, check_steering
@@ -58,8 +58,8 @@ class RankDiscretization(keras.callbacks.Callback):
     losses without it, `data_loss` and `val_data_loss`. Put the callback before those that read
     logs.
 
-    What looks wrong is a warning, once in a training: a cut that removes nothing, leaves rank 1
-    alone or ruins the loss, a loss above its limit, no training after the cut, and the like.
+    What looks wrong is a warning, once in a training: a cut that removes nothing or ruins the loss,
+    a loss above its limit, no training after the cut, and the like.
 
     Args:
         selection: Which ranks to keep: a budget of `dart_keras.budgets`, or a
@@ -129,11 +129,7 @@ class RankDiscretization(keras.callbacks.Callback):
             else None
         )
         self._times = self._automatic or TruncationTimes(epoch, when, patience, tolerance)
-        if isinstance(calibration_data, Iterator):
-            raise ValueError(
-                "Expected `calibration_data` that can be gone through again and again, such as a "
-                f"list of batches. Received: calibration_data={calibration_data!r}"
-            )
+        check_lasting(calibration_data)
         self.steering = check_steering(steering, self.selection)
         check_keep_best(restarts)
         self.calibration_data = calibration_data
@@ -149,7 +145,7 @@ class RankDiscretization(keras.callbacks.Callback):
     def set_model(self, model: keras.Model) -> None:
         """Prepare the layers, before any callback can restore weights into them."""
         super().set_model(model)
-        self._times.restart()
+        self._times.begin_training()
         self._epochs_done = 0
         self._penalty, self._loss = RankPenalty(), LossTarget(self.selection)
         self._layers = tt_layers_of(model, self)
@@ -211,6 +207,7 @@ class RankDiscretization(keras.callbacks.Callback):
         self._epochs_done = state["epochs_done"]
         self._loss.least = state["least_loss"]
         self._times.set_state(state)
+        self.epochs = self._times.epochs
         self._penalty.set_state(state["penalty"])
         if self.steering is not None and state.get("steering"):
             self.steering.set_state(state["steering"])
@@ -220,9 +217,10 @@ class RankDiscretization(keras.callbacks.Callback):
         layers = self._open_layers()
         self._warnings.begin_epoch(epoch, layers)
         if layers:
-            self._grow(epoch, layers)
-            if self._times.is_due(epoch):
-                self._cut(epoch, layers)
+            if self._times.begins(epoch):
+                self._grow(epoch, layers)
+                if self._times.is_due(epoch):
+                    self._cut(epoch, layers)
             self.selection.on_epoch(self._open_layers(), epoch)
             if self.steering is not None:
                 self.steering.begin_epoch(epoch)

@@ -48,6 +48,20 @@ class TruncationTimes:
         self.when = when
         self.convergence = Convergence(patience, tolerance)
         self.converged = False
+        self._begun = -1
+
+    def begin_training(self) -> None:
+        """Forget all that was seen of an earlier training."""
+        self._begun = -1
+        self.restart()
+
+    def begins(self, epoch: int) -> bool:
+        """Return whether an epoch begins for the first time.
+
+        One that was interrupted begins again, with ranks that were already looked at.
+        """
+        begins, self._begun = epoch > self._begun, max(epoch, self._begun)
+        return begins
 
     def is_due(self, epoch: int) -> bool:
         """Return whether to truncate after so many epochs."""
@@ -91,10 +105,15 @@ class TruncationTimes:
         self.converged = False
 
     def get_state(self) -> dict[str, Any]:
-        """Return how long ranks have been at rest, as a JSON-serializable dict."""
-        return {"converged": self.converged, "convergence": self.convergence.get_state()}
+        """Return the state, as a JSON-serializable dict: mainly how long ranks were at rest."""
+        return {
+            "begun": self._begun,
+            "converged": self.converged,
+            "convergence": self.convergence.get_state(),
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from what `get_state` returned."""
+        self._begun = state["begun"]
         self.converged = state["converged"]
         self.convergence.set_state(state["convergence"])

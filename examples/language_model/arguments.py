@@ -104,10 +104,23 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
     """Return the settings that a command line asks for.
 
     Raises:
-        ValueError: If the selection is a budget and there is none, or the table gets all of it.
+        ValueError: If the selection is a budget and there is none, or the table gets all of it, or
+            it finds what is given.
     """
-    if parsed.selection == "budget" and parsed.parameters is None:
-        raise ValueError("Expected --parameters with --selection budget. Received: none")
+    if parsed.selection in ("budget", "size") and parsed.parameters is None:
+        raise ValueError(
+            f"Expected --parameters with --selection {parsed.selection}. Received: none"
+        )
+    given = {
+        "--cut-epoch": parsed.cut_epoch,
+        "--when-converged": parsed.when_converged,
+        "--table-parameters": parsed.table_parameters,
+    }
+    if parsed.selection == "size" and any(given.values()):
+        raise ValueError(
+            "Expected --selection size without what it finds by itself, or --selection budget. "
+            "Received: " + ", ".join(name for name, value in given.items() if value)
+        )
     if parsed.table_parameters and not parsed.table_parameters < (parsed.parameters or 0):
         raise ValueError(
             "Expected --table-parameters below --parameters. "
@@ -128,7 +141,8 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         threshold=parsed.threshold,
         parameters=parsed.parameters,
         table_parameters=parsed.table_parameters,
-        cut_epoch=parsed.cut_epoch or max(1, parsed.epochs // 2),
+        cut_epoch=parsed.cut_epoch
+        or max(1, parsed.epochs // (4 if parsed.selection == "size" else 2)),
         converged=parsed.when_converged,
         seed=parsed.seed,
     )

@@ -14,7 +14,7 @@ REGULARIZERS = {
     "nuclear": dk.regularizers.NuclearNorm,
     "log-det": dk.regularizers.LogDet,
 }
-SELECTIONS = ("threshold", "error", "budget", "gumbel", "none")
+SELECTIONS = ("threshold", "error", "budget", "size", "gumbel", "none")
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Settings:
         selection: One of `SELECTIONS`; `"none"` for no truncation.
         threshold: Smallest singular value that `"threshold"` keeps, as a share of the largest one,
             or the relative error that `"error"` allows.
-        parameters: Parameters that `"budget"` leaves to all TT layers.
+        parameters: Parameters that `"budget"` and `"size"` leave to all TT layers.
         table_parameters: Part of them for the table; `None` to leave it to the selection.
-        cut_epoch: Number of epochs after which to truncate at the latest.
+        cut_epoch: Number of epochs after which to truncate at the latest; `"size"` finds it.
         converged: Whether to truncate once the ranks have converged.
         seed: Random seed of weights, batches and dropout.
     """
@@ -82,11 +82,12 @@ class Settings:
             "threshold": lambda: dk.selection.Threshold(self.threshold),
             "error": lambda: dk.budgets.RelativeError(self.threshold),
             "budget": self._budget,
+            "size": self._budget,
             "gumbel": lambda: dk.selection.GumbelSoftmax(self.strength, seed=self.seed),
         }[self.selection]()
         return dk.callbacks.RankDiscretization(
             selection,
-            epoch=self.cut_epoch,
+            epoch=None if self.selection == "size" else self.cut_epoch,
             when="converged" if self.converged else None,
             calibration_data=calibration_data,
             restarts=restarts,

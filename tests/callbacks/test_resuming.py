@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from dart_keras.budgets import Parameters
 from dart_keras.callbacks import RankDiscretization
 from dart_keras.selection import GumbelSoftmax, Threshold
 from tests.callbacks.problem import X, Y, make_model, ranks_of
@@ -129,6 +130,60 @@ def test_converged_ranks_stay_converged_after_an_interruption(tmp_path, stop):
     [again] = discretization.cuts
     assert again["epoch"] == cut["epoch"]
     assert again["ranks_after"] == cut["ranks_after"]
+
+
+class WithinEpoch(keras.callbacks.Callback):
+    """Takes the state and stops within an epoch, or goes on from a state."""
+
+    def __init__(self, discretization, epoch=None, state=None):
+        super().__init__()
+        self.discretization, self.epoch, self.state = discretization, epoch, state
+        self.ranks = []
+
+    def on_train_begin(self, logs=None):
+        if self.state is not None:
+            self.discretization.set_state(self.state)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+        self.ranks.append(ranks_of(self.model))
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch:
+            self.state = json.loads(json.dumps(self.discretization.get_state()))
+            raise PowerCut
+
+
+def automatic():
+    return RankDiscretization(Parameters(600))
+
+
+def by_hand():
+    return RankDiscretization(Threshold(0.9), epoch=[2, 4])
+
+
+@pytest.mark.parametrize("make", [automatic, by_hand])
+def test_ranks_stay_where_an_epoch_begins_again(make):
+    fitted = {"batch_size": 32, "epochs": 10, "shuffle": False, "verbose": 0}
+    whole = make()
+    model = make_model()
+    seen = WithinEpoch(whole)
+    model.fit(X, Y, callbacks=[whole, seen], **fitted)
+    for stop in range(4):
+        cut = make()
+        model = make_model()
+        with pytest.raises(PowerCut):
+            model.fit(X, Y, callbacks=[cut, part := WithinEpoch(cut, stop)], **fitted)
+        # As in a new process, whose optimizer is restored after `on_train_begin`.
+        resumed = make()
+        model.optimizer.iterations.assign(0)
+        rest = WithinEpoch(resumed, state=part.state)
+        model.fit(X, Y, callbacks=[resumed, rest], initial_epoch=stop, **fitted)
+        assert rest.ranks[0] == part.ranks[-1]
+        if not part.state["cuts"]:
+            assert resumed.epochs == whole.epochs
+        if make is by_hand:
+            assert [each["epoch"] for each in resumed.cuts] == [2, 4]
 
 
 def test_checkpoints_have_the_truncated_ranks(tmp_path):

@@ -36,8 +36,19 @@ def test_each_selection():
         assert isinstance(cut.selection, kind)
         assert cut.epochs == [3]
         assert cut.when is None
+    by_size = settings("--selection", "size", "--parameters", "5000").discretization()
+    assert by_size.selection.budget == dk.budgets.Parameters(5000)
+    assert by_size.epochs == []
     assert settings("--selection", "none").discretization() is None
     assert settings("--when-converged").discretization().when == "converged"
+
+
+def test_a_size_needs_parameters_and_finds_the_rest():
+    with pytest.raises(ValueError, match="--parameters with --selection size"):
+        settings("--selection", "size")
+    for more in (["--cut-epoch", "2"], ["--when-converged"], ["--table-parameters", "100"]):
+        with pytest.raises(ValueError, match=f"--selection budget. Received: {more[0]}"):
+            settings("--selection", "size", "--parameters", "5000", *more)
 
 
 def test_separate_budgets_for_table_and_rest():
