@@ -1,8 +1,8 @@
 """Training of a language model that is killed at any moment and started again.
 
 `python -m benchmarks.interruptions --kills 20 --seed 0` trains once without interruption. Then it
-kills (SIGKILL) runs of the same command before, during and after rank truncation, while they write
-a checkpoint, and at random times. Every third run is killed a second time after its restart. In the
+kills (SIGKILL) runs of the same command before, during and after rank truncation, while ranks grow
+or a checkpoint is written, and at random times. Every third run is killed a second time after its restart. In the
 end, each run must have the steps, epochs, ranks, weights and logs of the uninterrupted one.
 Arguments after `--` go to `examples.language_model.train`.
 """
@@ -45,7 +45,7 @@ COLUMNS = (
 
 
 def places(spans: list[Span]) -> dict[str, list[int]]:
-    """Group spans by phase: before, during and after truncation, in growth, at a checkpoint."""
+    """Group spans by phase: around a truncation, while ranks grow or a checkpoint is written."""
     names = [span.name for span in spans]
     cut, end = (
         (names.index("cut"), names.index("cut done")) if "cut" in names else (len(names),) * 2
@@ -54,6 +54,7 @@ def places(spans: list[Span]) -> dict[str, list[int]]:
         "before truncation": range(cut),
         "during truncation": range(cut, end),
         "after truncation": range(end, len(names)),
+        "while ranks grow": (i for i, name in enumerate(names) if name == "grow"),
         "while writing a checkpoint": (i for i, name in enumerate(names) if name == "checkpoint"),
     }
     return {name: own for name, each in found.items() if (own := list(each))}
@@ -207,10 +208,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.interruptions", description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="how many runs to kill")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("training", nargs="*", help="further arguments for the training command")
     parsed = parser.parse_args()
     usual = parsed.kills >= 20 and not parsed.training
-    path = RESULTS / "interruptions.json" if usual else None
+    path = parsed.output or (RESULTS / "interruptions.json" if usual else None)
     results = Results("Killed runs of a language model, started again", COLUMNS, path)
     with tempfile.TemporaryDirectory() as folder:
         for cell in measure(Path(folder), parsed.kills, parsed.seed, parsed.training):

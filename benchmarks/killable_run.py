@@ -104,12 +104,14 @@ class Run:
 
 def _train(arguments: list[str], moment: tuple[int, int] | None, sender: Any) -> None:
     from dart_keras.callbacks import RankDiscretization
+    from dart_keras.callbacks.automatic_ranks import AutomaticRanks
     from examples.language_model import train
     from examples.language_model.checkpoint import write_checkpoint
     from examples.language_model.checkpoint_callbacks import LastCheckpoint
 
     functions = {
         "step": LastCheckpoint.on_train_batch_end,
+        "grow": AutomaticRanks.grow,
         "cut": RankDiscretization._cut,  # noqa: SLF001
         "checkpoint": write_checkpoint,
     }
