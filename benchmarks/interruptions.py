@@ -2,8 +2,9 @@
 
 `python -m benchmarks.interruptions --kills 20 --seed 0` trains once without interruption. Then it
 kills (SIGKILL) runs of the same command before, during and after rank truncation, while ranks grow
-or a checkpoint is written, and at random times. Every third run is killed a second time after its restart. In the
-end, each run must have the steps, epochs, ranks, weights and logs of the uninterrupted one.
+or a checkpoint is written, and at random times. Every third run is killed a second time after its
+restart. In the end, each run must have the steps, epochs, ranks, weights and logs of the
+uninterrupted one.
 Arguments after `--` go to `examples.language_model.train`.
 """
 
