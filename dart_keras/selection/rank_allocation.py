@@ -55,67 +55,93 @@ def allocate_ranks(
     Returns:
         For each layer all d + 1 ranks.
     """
-    ranks = [[1] * len(layer.ranks) for layer in layers]
-    _fill(layers, gains, cost, limit, ranks)
-    bonds = [(i, bond) for i, own in enumerate(gains) for bond in range(1, len(own) + 1)]
-    # Until no exchange helps; each gains more, so that this ends.
-    while any(_exchange(layers, gains, cost, limit, ranks, i, bond) for i, bond in bonds):
-        _fill(layers, gains, cost, limit, ranks)
-    return completed(layers, ranks)
+    found = _Allocation(layers, gains, cost, limit)
+    found.fill()
+    while any(found.exchange(i, bond) for i, own in enumerate(gains) for bond in _bonds(own)):
+        found.fill()
+    return completed(layers, found.ranks)
 
 
-def _fill(
-    layers: Sequence[TTLayer],
-    gains: Sequence[Sequence[np.ndarray]],
-    cost: RankCost,
-    limit: float,
-    ranks: list[list[int]],
-) -> None:
-    for i, bond in list(rank_steps(layers, gains, cost, limit, ranks)):
-        ranks[i][bond] += 1
+class _Allocation:
+    """Ranks on the way to those that gain most, from rank 1 everywhere.
 
+    Args:
+        layers: As for `allocate_ranks`, like all of them.
+        gains: As there.
+        cost: As there.
+        limit: As there.
 
-def _exchange(
-    layers: Sequence[TTLayer],
-    gains: Sequence[Sequence[np.ndarray]],
-    cost: RankCost,
-    limit: float,
-    ranks: list[list[int]],
-    i: int,
-    bond: int,
-) -> bool:
-    """Raise a bond by a rank and lower others until all fit, if that gains more than it loses."""
-    own = gains[i][bond - 1]
-    changed = [list(each) for each in ranks]
-    changed[i][bond] += 1
-    if changed[i][bond] > len(own) or takes_more_than_dense(layers[i], changed[i], cost):
-        return False
-    better = float(own[changed[i][bond] - 1])
-    taken = sum(map(cost, layers, changed))
-    while taken > limit and better > 0:
-        # The cheapest for what it frees: the loss for the price, the loss, the price, the place.
-        cheapest: tuple[float, float, float, int, int] | None = None
-        for j, others in enumerate(gains):
-            for other, gain in enumerate(others, start=1):
-                rank = changed[j][other]
-                if rank <= 1 or (j, other) == (i, bond):
-                    continue
-                less = [*changed[j][:other], rank - 1, *changed[j][other + 1 :]]
-                freed = cost(layers[j], changed[j]) - cost(layers[j], less)
-                lost = float(gain[rank - 1])
-                offer = (lost / max(1, freed), lost, freed, j, other)
-                cheapest = offer if cheapest is None else min(cheapest, offer)
-        if cheapest is None:
+    Attributes:
+        ranks: For each layer all d + 1 ranks.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[TTLayer],
+        gains: Sequence[Sequence[np.ndarray]],
+        cost: RankCost,
+        limit: float,
+    ) -> None:
+        self._layers, self._gains, self._cost, self._limit = layers, gains, cost, limit
+        self.ranks = [[1] * len(layer.ranks) for layer in layers]
+
+    def fill(self) -> None:
+        """Add ranks as long as any fits."""
+        steps = rank_steps(self._layers, self._gains, self._cost, self._limit, self.ranks)
+        for i, bond in list(steps):
+            self.ranks[i][bond] += 1
+
+    def exchange(self, i: int, bond: int) -> bool:
+        """Raise a bond by a rank and lower others until all fit, if that gains more than it loses.
+
+        Each exchange gains something, so that they come to an end.
+
+        Args:
+            i: Place of the layer.
+            bond: The bond, from 1.
+
+        Returns:
+            Whether the ranks have changed.
+        """
+        own = self._gains[i][bond - 1]
+        changed = [list(each) for each in self.ranks]
+        changed[i][bond] += 1
+        too_many = changed[i][bond] > len(own)
+        if too_many or takes_more_than_dense(self._layers[i], changed[i], self._cost):
             return False
-        _, lost, freed, j, other = cheapest
-        changed[j][other] -= 1
-        better -= lost
-        taken -= freed
-    # Not for rounding errors, which could go on for ever.
-    if better <= _LEAST_BETTER * float(own.sum()):
-        return False
-    ranks[:] = changed
-    return True
+        better = float(own[changed[i][bond] - 1])
+        taken = sum(map(self._cost, self._layers, changed))
+        while taken > self._limit and better > 0:
+            offers = [
+                self._lowered(changed, j, other)
+                for j, others in enumerate(self._gains)
+                for other in _bonds(others)
+                if changed[j][other] > 1 and (j, other) != (i, bond)
+            ]
+            if not offers:
+                return False
+            _, lost, freed, j, other = min(offers)
+            changed[j][other] -= 1
+            better -= lost
+            taken -= freed
+        # Rounding errors are no gain; they could go on for ever.
+        if better <= _LEAST_BETTER * float(own.sum()):
+            return False
+        self.ranks = changed
+        return True
+
+    def _lowered(
+        self, ranks: list[list[int]], i: int, bond: int
+    ) -> tuple[float, float, float, int, int]:
+        # The loss of a rank for what it frees, to compare; then both of them, and the place.
+        less = [*ranks[i][:bond], ranks[i][bond] - 1, *ranks[i][bond + 1 :]]
+        freed = self._cost(self._layers[i], ranks[i]) - self._cost(self._layers[i], less)
+        lost = float(self._gains[i][bond - 1][ranks[i][bond] - 1])
+        return lost / max(1, freed), lost, freed, i, bond
+
+
+def _bonds(gains: Sequence[np.ndarray]) -> range:
+    return range(1, len(gains) + 1)
 
 
 def completed(layers: Sequence[TTLayer], ranks: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
