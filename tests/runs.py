@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from dart_keras.budgets import Parameters, RelativeError
+from dart_keras.budgets import LossIncrease, Parameters, RelativeError
 from dart_keras.callbacks import RankDiscretization, RankMonitor, StrengthSchedule
 from dart_keras.distribution import is_chief, multi_worker_strategy
 from dart_keras.layers import TTDense, TTEinsumDense, TTEmbedding
@@ -34,6 +34,11 @@ def sequential():
         16, 8, core_initializer="zeros", rank_regularizer=NuclearNorm(0.2), name="second"
     )
     return keras.Sequential([keras.Input((16,)), first, second]), X, Y, "mse"
+
+
+def small():
+    layers = (TTDense(16, 2, activation="relu", name="a"), TTDense(16, 2, name="b"))
+    return keras.Sequential([keras.Input((16,)), *layers]), X, Y, "mse"
 
 
 def layers_of_text():
@@ -93,6 +98,18 @@ RUNS = {
         lambda: keras.optimizers.Adam(0.01),
         lambda: RankDiscretization(Parameters(500), epoch=2, calibration_data=CALIBRATION),
     ),
+    # Its layers are drawn again with larger ranks, and then truncated.
+    "size": (
+        small,
+        lambda: keras.optimizers.Adam(0.01),
+        lambda: RankDiscretization(Parameters(150)),
+    ),
+    # Its ranks grow after an epoch.
+    "loss": (
+        small,
+        lambda: keras.optimizers.Adam(0.01),
+        lambda: RankDiscretization(LossIncrease(0.01)),
+    ),
     "gumbel": (
         sequential,
         lambda: keras.optimizers.Adam(0.05),
@@ -144,7 +161,14 @@ def run(name, strategy=None, backup=None, stop=None):
             keras.callbacks.BackupAndRestore(backup, save_freq=when, delete_checkpoint=False)
         )
     history = model.fit(
-        x, y, batch_size=32, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=callbacks
+        x,
+        y,
+        batch_size=32,
+        epochs=EPOCHS,
+        shuffle=False,
+        verbose=0,
+        callbacks=callbacks,
+        validation_data=(x, y) if name == "loss" else None,
     )
     if backup is not None and is_chief(strategy):
         model.save(Path(backup, "model.keras"))

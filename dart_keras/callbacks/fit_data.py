@@ -50,7 +50,7 @@ def check_lasting(calibration_data: Any) -> None:
 def first_epoch() -> int:
     """Return with which epoch the training of the model in `fit` began, or 0 if it is resumed."""
     fit = running_fit()
-    if fit is None or int(fit.model.optimizer.iterations) > 0:
+    if fit is None or keras.ops.convert_to_numpy(fit.model.optimizer.iterations) > 0:
         return 0
     return fit.initial_epoch
 
