@@ -10,9 +10,6 @@ from examples.language_model.command import positive
 from examples.language_model.corpus import DATASETS
 from examples.language_model.settings import REGULARIZERS, SELECTIONS, Settings
 
-# What TT layers have without a rank.
-_SMALL_RANK = 8
-
 
 def run_parser(description: str | None, folder: str) -> argparse.ArgumentParser:
     """Return a parser with the options of a training run.
@@ -86,12 +83,12 @@ def add_shared_options(
     add(
         "--embedding-rank",
         type=positive,
-        help="initial rank of each band of the table; the full rank (for a size, 8) if not given",
+        help="initial rank of each band of the table; the full rank if not given",
     )
     add(
         "--projection-rank",
         type=positive,
-        help="initial rank of projections; the full rank (for a size, 8) if not given",
+        help="initial rank of projections; the full rank if not given",
     )
     add("--strength", type=float, default=1e-5, help="strength of the rank regularizer")
     add("--parameters", type=positive, help="total parameters of all TT layers (budget)")
@@ -131,7 +128,7 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
         )
     return Settings(
         dataset=parsed.dataset,
-        architecture=architecture_from(parsed, vocabulary, _initial_rank(parsed)),
+        architecture=architecture_from(parsed, vocabulary, SIZES[parsed.size].width),
         epochs=parsed.epochs,
         batch=parsed.batch,
         learning_rate=parsed.learning_rate,
@@ -151,21 +148,16 @@ def settings_from(parsed: argparse.Namespace, vocabulary: int) -> Settings:
     )
 
 
-def _initial_rank(parsed: argparse.Namespace) -> int:
-    # For a size, ranks grow as far as needed; at full ranks the projections are larger than dense.
-    return _SMALL_RANK if parsed.selection == "size" else SIZES[parsed.size].width
-
-
-def architecture_from(parsed: argparse.Namespace, vocabulary: int, rank: int) -> Architecture:
+def architecture_from(parsed: argparse.Namespace, vocabulary: int, width: int) -> Architecture:
     """Return the architecture that a command line asks for.
 
     Args:
         parsed: Options of `add_shared_options`.
         vocabulary: Number of words.
-        rank: Initial rank where none is given.
+        width: Width of the embeddings, which is the full rank and the default.
     """
-    table = None if parsed.layers == "dense" else parsed.embedding_rank or rank
-    projections = parsed.projection_rank or rank
+    table = None if parsed.layers == "dense" else parsed.embedding_rank or width
+    projections = parsed.projection_rank or width
     return Architecture(
         parsed.size,
         parsed.layers,

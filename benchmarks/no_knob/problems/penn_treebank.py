@@ -18,8 +18,6 @@ from examples.language_model.settings import Settings
 
 _SIZE = "small"
 _WORDS = 10_000
-# What TT layers have without a rank, which the example always gives.
-_DEFAULT_RANK = 8
 
 
 def _load(folder: Path | None, seed: int) -> Data:
@@ -36,7 +34,8 @@ def _windows(ids: np.ndarray) -> Rows:
 
 
 def _architecture(layers: Layers) -> Architecture:
-    table = projection = _DEFAULT_RANK if layers.ranks is None else layers.ranks
+    # Without ranks the example begins with full ones, with identity cores.
+    table = projection = SIZES[_SIZE].width if layers.ranks is None else layers.ranks
     if isinstance(layers.ranks, Mapping):
         # The example has one initial rank for all bands, which is clipped, and one for projections.
         table = max(rank for name, rank in layers.ranks.items() if name.startswith("table"))
