@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.no_knob.front import Cell, best_within, smallest_within, sound
 from benchmarks.no_knob.problem import Problem
-from benchmarks.no_knob.ways import INCREASE, PUBLISHED, WAYS
+from benchmarks.no_knob.ways import INCREASE, PUBLISHED, SWEEPS, WAYS
 from dart_keras.utils.table import Table
 
 # The oracle with one strength and threshold for all seeds, where `oracle` has the best for each.
@@ -30,10 +30,10 @@ class Report:
         self._cells = [cell for cell in sound(cells) if cell["problem"] in problems]
 
     def runs(self, problem: str, way: str) -> list[Cell]:
-        """Return the cells of a way, for the oracle those that are read at the target."""
+        """Return the cells of a way, of a sweep those that are read at the target."""
         own = self._runs(problem, "oracle" if way == ONE_SETTING else way)
-        if way == "oracle":
-            chosen = [self._best(problem, seed) for seed in _seeds(own)]
+        if way in SWEEPS:
+            chosen = [self._best(problem, seed, way) for seed in _seeds(own)]
             return [cell for cell in chosen if cell is not None]
         return self._of_one_setting(problem, own) if way == ONE_SETTING else own
 
@@ -71,8 +71,8 @@ class Report:
     def _runs(self, problem: str, way: str) -> list[Cell]:
         return [c for c in self._cells if (c["problem"], c["way"]) == (problem, way)]
 
-    def _best(self, problem: str, seed: int) -> Cell | None:
-        sweep = [cell for cell in self._runs(problem, "oracle") if cell["seed"] == seed]
+    def _best(self, problem: str, seed: int, way: str = "oracle") -> Cell | None:
+        sweep = [cell for cell in self._runs(problem, way) if cell["seed"] == seed]
         return best_within(sweep, self._problems[problem].target, self._problems[problem].metric)
 
     def _of_one_setting(self, problem: str, sweep: list[Cell]) -> list[Cell]:

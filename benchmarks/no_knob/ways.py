@@ -7,7 +7,13 @@ from typing import Any
 import keras
 
 import dart_keras as dk
-from benchmarks.no_knob.oracle import STRENGTHS, THRESHOLDS, train_thresholds
+from benchmarks.no_knob.oracle import (
+    STRENGTHS,
+    THRESHOLDS,
+    Regularizer,
+    train_gates,
+    train_thresholds,
+)
 from benchmarks.no_knob.problem import Layers, Problem
 from benchmarks.no_knob.training import Run
 
@@ -98,23 +104,36 @@ def _by_loss(run: Run) -> dict[str, Any]:
     return _train(run, Layers(), [dk.callbacks.RankDiscretization(budget)])
 
 
-def _oracle_settings(problem: Problem, target: int) -> list[list[dict[str, Any]]]:
-    return [
-        [{"strength": share * problem.strength, "threshold": threshold} for threshold in THRESHOLDS]
-        for share in STRENGTHS
-    ]
+def _sweep(title: str, regularizer: Regularizer | None = None) -> Way:
+    def settings(problem: Problem, target: int) -> list[list[dict[str, Any]]]:
+        strengths = [share * problem.strength for share in STRENGTHS]
+        return [[{"strength": s, "threshold": t} for t in THRESHOLDS] for s in strengths]
+
+    def cells(run: Run, group: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        thresholds = [settings["threshold"] for settings in group]
+        return train_thresholds(run, group[0]["strength"], thresholds, regularizer)
+
+    return Way(title, settings, cells)
 
 
-def _oracle(run: Run, group: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    thresholds = [settings["threshold"] for settings in group]
-    return train_thresholds(run, group[0]["strength"], thresholds)
+def _gates() -> Way:
+    def settings(problem: Problem, target: int) -> list[list[dict[str, Any]]]:
+        return [[{"strength": share * problem.strength}] for share in STRENGTHS]
+
+    def cells(run: Run, group: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        yield train_gates(run, group[0]["strength"])
+
+    return Way("Gumbel-Softmax gates, best strength on the test set", settings, cells)
 
 
 WAYS = {
     "dense": _one(_dense, "dense layers", by_size=False),
     "uncut": _one(_uncut, "TT layers of the initial ranks, not cut", by_size=False),
     "fixed": _one(_fixed, "fixed ranks, the same at every bond"),
-    "oracle": Way("the knob's best, tuned on the test set", _oracle_settings, _oracle),
+    "oracle": _sweep("the knob's best, tuned on the test set"),
+    "group_lasso": _sweep("the same with GroupLasso", dk.regularizers.GroupLasso),
+    "log_det": _sweep("the same with LogDet", dk.regularizers.LogDet),
+    "gumbel": _gates(),
     "prior": _one(_prior, "Hawkins and Zhang: a prior for each rank slice"),
     "steered": _one(_steered, "CoMERA: loss and size weighed against each other"),
     "nested": _one(_nested, "Maestro: a nested model"),
@@ -127,3 +146,5 @@ WAYS = {
     ),
 }
 PUBLISHED = ("prior", "steered", "nested")
+# Many runs a seed, of which the best within the target counts.
+SWEEPS = ("oracle", "group_lasso", "log_det", "gumbel")

@@ -111,7 +111,8 @@ def test_part_of_a_unit_that_is_left():
     assert unit.left([{**cell, "epochs": 3} for cell in cells]) == unit
 
 
-def test_oracle_goes_on_where_its_run_was_cut():
+@pytest.mark.parametrize("way", ["oracle", "group_lasso", "log_det"])
+def test_a_sweep_goes_on_where_its_run_was_cut(way):
     run = Run(TINY, _load(None, 0), 0, 3, TINY.target)
     measured = []
 
@@ -121,7 +122,7 @@ def test_oracle_goes_on_where_its_run_was_cut():
             return super().measure(model)
 
     settings = [{"strength": 0.1, "threshold": threshold} for threshold in (0.01, 0.5)]
-    cells = list(ways.WAYS["oracle"].train(Watched(**vars(run)), settings))
+    cells = list(ways.WAYS[way].train(Watched(**vars(run)), settings))
     assert [cell["settings"] for cell in cells] == settings
     assert cells[0]["size"] > cells[1]["size"]
     assert [cell["cuts"] for cell in cells] == [[1], [1]]
@@ -131,6 +132,15 @@ def test_oracle_goes_on_where_its_run_was_cut():
     first.model.layers[0].cores[0].assign_add(np.ones((1, 2, 4, 4)))
     second.write(first.read())
     assert run.measure(first.model) == run.measure(second.model)
+
+
+def test_gates_learn_ranks():
+    run = Run(TINY, _load(None, 0), 0, 4, TINY.target)
+    [group] = ways.WAYS["gumbel"].settings(TINY, TINY.target)[-1:]
+    [cell] = ways.WAYS["gumbel"].train(run, group)
+    assert cell["settings"] == group[0]
+    assert cell["cuts"] == [2]
+    assert cell["size"] < TINY.size_at(TINY.initial_rank)
 
 
 @pytest.mark.parametrize("way", ways.PUBLISHED)
