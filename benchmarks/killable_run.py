@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,8 @@ def _train(arguments: list[str], moment: tuple[int, int] | None, sender: Any) ->
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         if sender is not None or moment is not None:
             stack.enter_context(counter)
-        train.main(arguments)
+        code = train.main(arguments)
+    if code:
+        sys.exit(code)
     if sender is not None:
         sender.send(counter.spans)

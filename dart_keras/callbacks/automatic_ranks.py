@@ -51,36 +51,58 @@ class AutomaticRanks(TruncationTimes):
 
     def __init__(self, selection: BudgetSelection) -> None:
         super().__init__(1, None, 1, 0.0)
-        self.epochs = []  # `begin` sets the latest one.
+        self.epochs = []  # `schedule` sets them.
         self._selection = selection
-        self._planned: int | None = None
-        self._first, self._earliest = 0, 1
+        self._planned = 0
+        # The epoch with which the model began to train, once that is known.
+        self._first: int | None = None
+        self._earliest = 1
         counts_arithmetic = isinstance(selection.budget, MultiplyAdds | Microseconds)
         self._compared = multiply_adds_of if counts_arithmetic else parameters_of
 
-    def begin(self, planned: Any, first: int = 0) -> list[int]:
-        """Take the epochs of `fit`, and return after how many to cut, the last one at the latest.
+    def begin_training(self) -> None:
+        """Forget all that was seen of an earlier training."""
+        super().begin_training()
+        self._first = None
 
-        Args:
-            planned: The argument `epochs` of `fit`, `None` if it is not known.
-            first: The epoch with which the model began to train.
+    def plan(self, planned: Any) -> None:
+        """Take the argument `epochs` of `fit`, `None` if it is not known.
 
         Raises:
-            ValueError: If the epochs are not known or leave no epoch after a cut.
+            ValueError: If there cannot be an epoch after a cut.
         """
-        if not is_integer(planned) or planned - first < 2:
-            raise ValueError(
-                "RankDiscretization expected at least 2 epochs, to find the ranks and to train "
-                "with them. Give more, or `epoch` where there is no `fit` that tells how many. "
-                f"Received: epochs={planned!r}" + (f", initial_epoch={first}" if first else "")
-            )
-        self._planned, self._first, count = planned, first, planned - first
+        self._planned = planned if is_integer(planned) else 0
+        self._check_count(self._planned, planned)
+
+    def schedule(self, epoch: int, is_new: bool) -> list[int]:
+        """Return after how many epochs to cut, the last one at the latest.
+
+        Args:
+            epoch: The epoch that begins.
+            is_new: Whether the model was not trained before.
+
+        Raises:
+            ValueError: If the epochs that are left to a new model leave none after a cut.
+        """
+        if self._first is None:
+            self._first = epoch if is_new else 0
+            self._check_count(self._planned - self._first, self._planned)
+        first, count = self._first, self._planned - self._first
         by_loss = isinstance(self._selection, LossSelection)
         shares = CUTS_BY_LOSS if by_loss else (LATEST_CUT,)
         after = {min(max(1, round(share * count)), count - 1) for share in shares}
         self.epochs = sorted(first + each for each in after)
         self._earliest = self.epochs[0] if by_loss else first + max(1, round(EARLIEST_CUT * count))
         return self.epochs
+
+    def _check_count(self, count: int, planned: Any) -> None:
+        if count < 2:
+            raise ValueError(
+                "RankDiscretization expected at least 2 epochs, to find the ranks and to train "
+                "with them. Give more, or `epoch` where there is no `fit` that tells how many. "
+                f"Received: epochs={planned!r}"
+                + (f", initial_epoch={self._first}" if self._first else "")
+            )
 
     def fill(self, model: keras.Model, layers: Sequence[TTLayer], batches: Any) -> bool:
         """Let layers grow that are smaller than the budget, where there is one of size.
@@ -115,7 +137,7 @@ class AutomaticRanks(TruncationTimes):
         Returns:
             Whether any rank has grown.
         """
-        done = epoch - self._first
+        done = epoch - (self._first or 0)
         if done == 0:
             return self.fill(model, layers, batches)
         looks_fast = isinstance(self._selection, LayerBudget)
@@ -133,10 +155,9 @@ class AutomaticRanks(TruncationTimes):
         return {**super().get_state(), "first_epoch": self._first}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `get_state` returned, with the epochs of the `fit` that has begun."""
+        """Go on from what `get_state` returned."""
         super().set_state(state)
-        if self._planned is not None:
-            self.begin(self._planned, state["first_epoch"])
+        self._first = state["first_epoch"]
 
     def _enlarge(
         self, model: keras.Model, layers: Sequence[TTLayer], ranks: LayerRanks, seed: int

@@ -47,12 +47,9 @@ def check_lasting(calibration_data: Any) -> None:
         )
 
 
-def first_epoch() -> int:
-    """Return with which epoch the training of the model in `fit` began, or 0 if it is resumed."""
-    fit = running_fit()
-    if fit is None or keras.ops.convert_to_numpy(fit.model.optimizer.iterations) > 0:
-        return 0
-    return fit.initial_epoch
+def is_new(model: keras.Model) -> bool:
+    """Return whether the optimizer of a model has not taken a step."""
+    return bool(keras.ops.convert_to_numpy(model.optimizer.iterations) == 0)
 
 
 def validation_data() -> Any:

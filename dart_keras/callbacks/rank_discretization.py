@@ -11,7 +11,7 @@ from dart_keras.callbacks.callback_order import (
     restart,
     warn_of_readers_before,
 )
-from dart_keras.callbacks.fit_data import batches_of_fit, check_lasting, first_epoch
+from dart_keras.callbacks.fit_data import batches_of_fit, check_lasting, is_new
 from dart_keras.callbacks.loss_target import LossTarget
 from dart_keras.callbacks.rank_penalty import RankPenalty
 from dart_keras.callbacks.steered_budget import begin_steering, check_steering
@@ -173,7 +173,7 @@ class RankDiscretization(keras.callbacks.Callback):
         self._warnings.begin_training(frozen, self._were_open)
         planned = (self.params or {}).get("epochs")
         if self._automatic is not None and self._open_layers():
-            self.epochs = self._automatic.begin(planned, first_epoch())
+            self._automatic.plan(planned)
         elif self.when is None and planned is not None and self._open_layers():
             self._warnings.compare_epochs(self.epochs[-1], planned)
 
@@ -207,7 +207,6 @@ class RankDiscretization(keras.callbacks.Callback):
         self._epochs_done = state["epochs_done"]
         self._loss.least = state["least_loss"]
         self._times.set_state(state)
-        self.epochs = self._times.epochs
         self._penalty.set_state(state["penalty"])
         if self.steering is not None and state.get("steering"):
             self.steering.set_state(state["steering"])
@@ -217,6 +216,8 @@ class RankDiscretization(keras.callbacks.Callback):
         layers = self._open_layers()
         self._warnings.begin_epoch(epoch, layers)
         if layers:
+            if self._automatic is not None:
+                self.epochs = self._automatic.schedule(epoch, is_new(self.model))
             if self._times.begins(epoch):
                 self._grow(epoch, layers)
                 if self._times.is_due(epoch):

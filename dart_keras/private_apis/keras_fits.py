@@ -17,7 +17,6 @@ class RunningFit(NamedTuple):
         callbacks: Its callbacks.
         x: Its argument of that name, without the rows that `validation_split` has taken away.
         y: The same.
-        initial_epoch: Its argument of that name.
         validation: The arguments with which `Model.evaluate` goes through its validation data;
             `None` without such data.
         key: An object that lives as long as the call.
@@ -29,7 +28,6 @@ class RunningFit(NamedTuple):
     callbacks: list[keras.callbacks.Callback]
     x: Any
     y: Any
-    initial_epoch: int
     validation: dict[str, Any] | None
     key: Any
     caller: FrameType
@@ -62,7 +60,6 @@ def running_fit() -> RunningFit | None:
                 callbacks,
                 found.get("x"),
                 found.get("y"),
-                found.get("initial_epoch", 0),
                 _validation(found),
                 iterator,
                 _caller(frame),

@@ -144,7 +144,8 @@ def test_the_cut_model_makes_use_of_the_budget(make, epochs):
 @pytest.mark.parametrize("first", [0, 3])
 def test_the_cut_is_within_the_first_half_of_training(epochs, first):
     times = AutomaticRanks(selection_for(Parameters(100)))
-    [latest] = times.begin(first + epochs, first)
+    times.plan(first + epochs)
+    [latest] = times.schedule(first, is_new=True)
     assert 1 <= latest - first <= max(1, epochs / 2) < epochs
     assert times.is_last(latest)
 

@@ -46,12 +46,11 @@ def model():
 )
 def test_a_layer_knows_the_fit_that_calls_it(model, data):
     callback = keras.callbacks.TerminateOnNaN()
-    model.fit(**data, epochs=3, initial_epoch=2, verbose=0, callbacks=[callback])
+    model.fit(**data, verbose=0, callbacks=[callback])
     seen = SEEN[-1]
     assert seen.model is model
     assert seen.batch_size == 4
     assert callback in seen.callbacks
-    assert seen.initial_epoch == 2
     assert seen.caller.f_code.co_filename == __file__
 
 
