@@ -17,6 +17,7 @@ from dart_keras.selection.loss_selection import LossSelection
 from dart_keras.selection.rank_growth import filling_ranks, grown_ranks
 from dart_keras.selection.selection import BudgetSelection
 from dart_keras.selection.smaller_copies import LayerRanks
+from dart_keras.tensor_train.ranks import complete_ranks
 from dart_keras.utils.argument_checks import is_integer
 
 # Shares of the epochs of `fit`. With a size, an early cut leaves more training to the smaller
@@ -25,8 +26,10 @@ from dart_keras.utils.argument_checks import is_integer
 EARLIEST_CUT = 0.15
 LATEST_CUT = 0.25
 CUTS_BY_LOSS = (0.5, 0.75)
-# How many times larger than the budget the layers grow at first, so that there is a choice.
+# How many times larger than the budget the layers grow at first, so that there is a choice; and not
+# to less than what they have without an argument `ranks`, because bonds may differ much.
 OVERSIZE = 2.0
+USUAL_RANK = 8
 # Ranks say something if two halves of the batches disagree about no larger a share of them.
 MOST_DISAGREEMENT = 0.1
 
@@ -116,8 +119,10 @@ class AutomaticRanks(TruncationTimes):
             Whether any rank has grown.
         """
         if isinstance(self._selection, LayerBudget):
-            limit = OVERSIZE * self._selection.budget.n
-            ranks = filling_ranks(layers, self._selection.cost, limit, self._compared)
+            cost = self._selection.cost
+            usual = [complete_ranks(USUAL_RANK, x.input_modes, x.output_modes) for x in layers]
+            limit = max(OVERSIZE * self._selection.budget.n, sum(map(cost, layers, usual)))
+            ranks = filling_ranks(layers, cost, limit, self._compared)
             return self._enlarge(model, layers, ranks, 0)
         before = [layer.ranks for layer in layers]
         if isinstance(self._selection, FileBudget):

@@ -92,6 +92,17 @@ def test_planted_ranks_are_found_by_size(ranks):
     assert history.history["loss"][-1] < 0.015
 
 
+def test_small_initial_ranks_are_no_limit():
+    seen = []
+    for ranks in (None, 2):
+        model = student(ranks)
+        watch = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs, model=model: seen.append(ranks_of(model))
+        )
+        fit(model, RankDiscretization(Parameters(60)), watch, epochs=2)
+    assert seen[0] == seen[len(seen) // 2] == [(1, 8, 8, 1)]
+
+
 def test_planted_ranks_are_found_by_loss():
     model = student()
     cut = RankDiscretization(LossIncrease(0.05))
