@@ -43,12 +43,12 @@ def draw(cells: Sequence[Cell], problems: Mapping[str, Problem], path: Path) -> 
     columns = min(_COLUMNS, len(names))
     rows = math.ceil(len(names) / columns)
     with styled_figure(3.6 * columns, 2.9 * rows + 0.5, path) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False).flat
+        grid = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axes, name in zip(grid, names, strict=False):
             axes.set_title(problems[name].title)
             _draw_problem(axes, [cell for cell in whole if cell["problem"] == name])
             axes.axvline(problems[name].target, color=GREY, linewidth=0.8, linestyle=":")
-        for axes in list(grid):
+        for axes in grid[len(names) :]:
             axes.set_axis_off()
         figure.supxlabel("parameters of the TT layers' cores; dotted: the target")
         figure.supylabel("validation loss")
@@ -58,7 +58,7 @@ def draw(cells: Sequence[Cell], problems: Mapping[str, Problem], path: Path) -> 
             for axes in figure.axes
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(entries.values(), entries, loc="outside lower center", ncols=6)
+        figure.legend(entries.values(), entries, loc="outside upper center", ncols=6)
 
 
 def _draw_problem(axes: "Axes", cells: list[Cell]) -> None:
@@ -84,6 +84,8 @@ def _draw_problem(axes: "Axes", cells: list[Cell]) -> None:
                     markersize=6,
                     label=label,
                     alpha=0.9,
+                    # Ours are seen where marks are on top of each other.
+                    zorder=4 if way in ("size", "loss") else 3,
                 )
     if dense := by_way["dense"]:
         mean = float(np.mean([cell["validation_loss"] for cell in dense]))
