@@ -177,6 +177,7 @@ class AutomaticRanks(TruncationTimes):
                 # What was not trained has nothing to lose, and its new ranks a fair beginning.
                 x.plan_redraw(new) if x.is_untrained else x.plan_growth(new, rng)
                 for x, new in zip(layers, ranks, strict=True)
+                if new != x.ranks
             ]
         )
         return True

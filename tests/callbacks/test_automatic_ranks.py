@@ -103,6 +103,23 @@ def test_small_initial_ranks_are_no_limit():
     assert seen[0] == seen[len(seen) // 2] == [(1, 8, 8, 1)]
 
 
+def test_layers_that_do_not_grow_keep_their_initial_values():
+    inputs = keras.Input((64,))
+    # The second one cannot have more ranks.
+    full = TTDense(4, name="full")
+    model = keras.Model(inputs, full(TTDense(8, 2, name="grows")(inputs)))
+    model.compile("adam", "mse")
+    before, seen = full.get_weights(), []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: seen.append(full.get_weights())
+    )
+    cut = RankDiscretization(Parameters(150))
+    fit(model, cut, watch, data=(SMALL[0], SMALL[1][:, :4]), epochs=2)
+    assert max(cut.cuts[0]["ranks_before"]["grows"]) > 2
+    for old, new in zip(before, seen[0], strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_planted_ranks_are_found_by_loss():
     model = student()
     cut = RankDiscretization(LossIncrease(0.05))
