@@ -48,8 +48,9 @@ def check_lasting(calibration_data: Any) -> None:
 
 
 def is_new(model: keras.Model) -> bool:
-    """Return whether the optimizer of a model has not taken a step."""
-    return bool(keras.ops.convert_to_numpy(model.optimizer.iterations) == 0)
+    """Return whether a model has an optimizer that has not taken a step."""
+    optimizer = getattr(model, "optimizer", None)
+    return optimizer is not None and int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
 
 
 def validation_data() -> Any:

@@ -124,8 +124,8 @@ class _Allocation:
             changed[j][other] -= 1
             better -= lost
             taken -= freed
-        # Rounding errors are no gain; they could go on for ever.
-        if better <= _LEAST_BETTER * float(own.sum()):
+        # Rounding errors are no gain; they could go on for ever. Neither is NaN.
+        if taken > self._limit or not better > _LEAST_BETTER * float(own.sum()):
             return False
         self.ranks = changed
         return True

@@ -135,6 +135,14 @@ def test_a_dear_rank_is_bought_for_many_cheap_ones():
     assert allocate_ranks([cheap, dear], gains, parameters_of, 260) == [(1, 3, 1), (1, 2, 1)]
 
 
+@pytest.mark.parametrize("gain", [np.nan, np.inf])
+def test_gains_that_are_not_finite_do_not_break_the_limit(gain):
+    layers = [layer_of((10, 1), 9, (1, 10)), layer_of((50, 1), 9, (1, 50))]
+    gains = [[np.array([0.0, 0.5, gain, gain])], [np.array([0.0, gain, 0.5, 0.2])]]
+    ranks = allocate_ranks(layers, gains, parameters_of, 200)
+    assert taken(layers, ranks, parameters_of) <= 200
+
+
 def test_a_rank_one_costs_what_its_cores_hold():
     assert cost_at_rank_one([layer_of((3, 3), 4), layer_of((2, 2, 2), 2)], parameters_of) == 30
 
