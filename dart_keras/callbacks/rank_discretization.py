@@ -58,8 +58,8 @@ class RankDiscretization(keras.callbacks.Callback):
     losses without it, `data_loss` and `val_data_loss`. Put the callback before those that read
     logs.
 
-    What looks wrong is a warning, once in a training: a cut that removes nothing or ruins the loss,
-    a loss above its limit, no training after the cut, and the like.
+    What looks wrong is a warning, once in a training: a cut that removes nothing, leaves rank 1 or
+    ruins the loss, a loss above its limit, no training after the cut, and the like.
 
     Args:
         selection: Which ranks to keep: a budget of `dart_keras.budgets`, or a

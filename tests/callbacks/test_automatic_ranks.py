@@ -120,6 +120,22 @@ def test_layers_that_do_not_grow_keep_their_initial_values():
         np.testing.assert_array_equal(old, new)
 
 
+def test_trained_layers_grow_without_a_change_of_the_outputs():
+    trained, model, seen = two_layers(), two_layers(), []
+    fit(trained, epochs=1)
+    # As after loading: its optimizer is new, its weights are not.
+    model.set_weights(trained.get_weights())
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: seen.append(
+            (ranks_of(model), np.array(model(SMALL[0])))
+        )
+    )
+    fit(model, RankDiscretization(Parameters(2500)), watch, epochs=2)
+    ranks, outputs = seen[0]
+    assert ranks != ranks_of(trained)
+    np.testing.assert_allclose(outputs, np.array(trained(SMALL[0])), atol=1e-5)
+
+
 def test_planted_ranks_are_found_by_loss():
     model = student()
     cut = RankDiscretization(LossIncrease(0.05))
