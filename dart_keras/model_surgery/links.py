@@ -40,12 +40,7 @@ def links(model: keras.Model) -> Iterator[Link]:
         [True]
     """
     graphs = _graphs(model)
-    calls = Counter(id(node.operation) for graph in graphs for node in nodes_of(graph))
-    holders = Counter(
-        inner
-        for holder in (model, *flatten_layers(model))
-        for inner in {id(each) for _, each in sublayers(holder)}
-    )
+    calls, holders = _uses(model, graphs)
 
     def is_called_once(operation: Any) -> bool:
         return calls[id(operation)] == holders[id(operation)] == 1
@@ -64,6 +59,28 @@ def links(model: keras.Model) -> Iterator[Link]:
             match readers.get(id(output), []):
                 case [reader] if reader is not None and is_called_once(reader):
                     yield Link(node.operation, reader, output)
+
+
+def shared_layers(model: keras.Model) -> set[int]:
+    """Return the ids of the layers that have several places in a model.
+
+    Such a layer is called several times in a graph, or held by several layers.
+
+    Args:
+        model: A built model.
+    """
+    calls, holders = _uses(model, _graphs(model))
+    return {key for counts in (calls, holders) for key, count in counts.items() if count > 1}
+
+
+def _uses(model: keras.Model, graphs: list[Any]) -> tuple[Counter[int], Counter[int]]:
+    calls = Counter(id(node.operation) for graph in graphs for node in nodes_of(graph))
+    holders = Counter(
+        inner
+        for holder in (model, *flatten_layers(model))
+        for inner in {id(each) for _, each in sublayers(holder)}
+    )
+    return calls, holders
 
 
 def _graphs(model: keras.Layer) -> list[Any]:

@@ -28,15 +28,33 @@ def layers_with_paths(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
         >>> [path for path, _ in layers_with_paths(keras.Model(x, attention(x, x)))]
         ['attention/query', 'attention/key', 'attention/value', 'attention/attention_output']
     """
+    yield from distinct_paths(model, lambda layer: True, own_weights)
+
+
+def distinct_paths(
+    model: keras.Model,
+    descend: Callable[[keras.Layer], Any],
+    is_wanted: Callable[[keras.Layer], Any],
+    name_of: Callable[[keras.Layer], str] = lambda layer: layer.name,
+) -> Iterator[tuple[str, keras.Layer]]:
+    """Yield layers at any depth with their paths, no two the same, as `layers_with_paths` does.
+
+    Args:
+        model: A built model.
+        descend: Whether to look for layers inside of a layer, too.
+        is_wanted: Whether to yield a layer.
+        name_of: The part of a path that stands for a layer.
+    """
     taken: set[str] = set()
-    for path, layer in _walk(model, "", {id(model)}, lambda layer: True):
+    for path, layer in _walk(model, "", {id(model)}, descend, name_of):
+        if not is_wanted(layer):
+            continue
         numbered = (f"{path}_{n}" for n in itertools.count(2))
         unique = next(each for each in itertools.chain([path], numbered) if each not in taken)
         taken.add(unique)
         yield unique, layer
 
 
-@keeping_random_state()
 def replace_layers(model: keras.Model, replacement: LayerReplacement) -> keras.Model:
     """Return a copy of a model in which some layers are replaced by others.
 
@@ -66,6 +84,21 @@ def replace_layers(model: keras.Model, replacement: LayerReplacement) -> keras.M
         >>> small.get_layer("hidden").ranks
         (1, 4, 1)
     """
+    return copy_with_replacements(
+        model, lambda layer: replacement(layer) if own_weights(layer) else None
+    )[0]
+
+
+@keeping_random_state()
+def copy_with_replacements(
+    model: keras.Model, replacement: LayerReplacement
+) -> tuple[keras.Model, dict[int, keras.Layer]]:
+    """Return what `replace_layers` returns, and by the `id` of each layer its copy or replacement.
+
+    Args:
+        model: A built model that Keras can save. It is left as it is.
+        replacement: As for `replace_layers`, but called with every layer.
+    """
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"Expected a built Keras model. Received: {model!r}")
     chosen: list[tuple[keras.Layer, keras.Layer]] = []
@@ -78,7 +111,7 @@ def replace_layers(model: keras.Model, replacement: LayerReplacement) -> keras.M
         chosen.append((layer, new))
         return False
 
-    for _ in _walk(model, "", present, keep):
+    for _ in _walk(model, "", present, keep, lambda layer: layer.name):
         pass
     for old, new in chosen:
         _check_new(old, new, present)
@@ -92,22 +125,25 @@ def replace_layers(model: keras.Model, replacement: LayerReplacement) -> keras.M
     for holder in {id(layer): layer for layer in copies.values()}.values():
         replace_sublayers(holder, replacements)
     remember_replaced(copy, [id(new) for _, new in chosen])
-    return copy
+    return copy, copies | {id(old): new for old, new in chosen}
 
 
 def _walk(
-    layer: keras.Layer, prefix: str, seen: set[int], descend: Callable[[keras.Layer], bool]
+    layer: keras.Layer,
+    prefix: str,
+    seen: set[int],
+    descend: Callable[[keras.Layer], bool],
+    name_of: Callable[[keras.Layer], str],
 ) -> Iterator[tuple[str, keras.Layer]]:
     for _, each in sublayers(layer):
         if id(each) in seen:
             continue
         seen.add(id(each))
-        path = f"{prefix}{each.name}"
-        if own_weights(each):
-            if not descend(each):
-                continue
-            yield path, each
-        yield from _walk(each, f"{path}/", seen, descend)
+        path = f"{prefix}{name_of(each)}"
+        yield path, each
+        if not descend(each):
+            continue
+        yield from _walk(each, f"{path}/", seen, descend, name_of)
 
 
 def own_weights(layer: keras.Layer) -> list[keras.Variable]:

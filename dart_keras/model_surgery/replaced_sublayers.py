@@ -8,6 +8,7 @@ import keras
 
 from dart_keras.private_apis import (
     describes_its_layers,
+    flatten_layers,
     replace_sublayers,
     sublayer_at,
     sublayers,
@@ -52,6 +53,8 @@ class WithReplacedSublayers:
                 for path in replaced
             ],
             "shared": shared,
+            # Configs of layers that make their layers themselves do not tell.
+            "frozen": [path for path, each in _paths(layer) if not each.trainable],
         }
 
     @classmethod
@@ -68,6 +71,9 @@ class WithReplacedSublayers:
         for first, *others in config["shared"]:
             for path in others:
                 _put(layer, path, _follow(layer, first))
+        # Files of earlier versions do not have it.
+        for path in config.get("frozen", []):
+            _follow(layer, path).trainable = False
         _remember(layer, [path for path, _ in config["replaced"]])
         return layer
 
@@ -82,6 +88,17 @@ def remember_replaced(model: keras.Model, replaced: Collection[int]) -> None:
     # Keras does not find layers again that models share with what is inside models.
     if replaced and describes_its_layers(model) and _shared_paths(model):
         _remember(model, [])
+
+
+def forget_replaced(model: keras.Model, restored: Collection[int]) -> None:
+    """Have a model saved as usual where plain layers, whose `id`s are given, are back in place."""
+    for layer in (model, *flatten_layers(model)):
+        known = getattr(layer, "replaced_paths", [])
+        left = [path for path in known if id(_follow(layer, path)) not in restored]
+        if len(left) < len(known):
+            object.__setattr__(layer, "replaced_paths", left)
+        if known and not left and isinstance(layer, WithReplacedSublayers):
+            object.__setattr__(layer, "__class__", layer.plain_class)
 
 
 def _layers_with_configs(layer: keras.Layer) -> Iterator[keras.Layer]:

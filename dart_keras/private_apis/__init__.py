@@ -16,6 +16,7 @@ from dart_keras.private_apis.keras_layers import (
     flatten_operations,
     is_looked_up,
     is_reversed,
+    name_without_count,
     nodes_of,
     set_mask,
 )
@@ -47,6 +48,7 @@ from dart_keras.private_apis.keras_variables import (
     changing_state,
     remove_sublayer,
     replace_variables,
+    share_variables,
 )
 from dart_keras.private_apis.keras_weight_files import (
     current_load,
@@ -85,6 +87,7 @@ __all__ = [
     "is_reversed",
     "known_variables",
     "measure_ranges",
+    "name_without_count",
     "nodes_of",
     "note_calling_model",
     "note_compiling_function",
@@ -101,6 +104,7 @@ __all__ = [
     "running_fit",
     "set_mask",
     "set_per_channel",
+    "share_variables",
     "sublayer_at",
     "sublayers",
     "tell_product",

@@ -1,15 +1,26 @@
 """The layers of a model at any depth, their calls, and the masks of what they return."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras.src import backend
+from keras.src.utils.naming import to_snake_case
 
 
 def flatten_layers(model: keras.Model) -> list[keras.Layer]:
     """Return all layers of a model at any depth, each once, those of custom layers included."""
     return model._flatten_layers(include_self=False)
+
+
+def name_without_count(layer: keras.Layer) -> str:
+    """Return a layer's name, without the number that Keras adds to a name of its own making.
+
+    That number counts the layers of a class in a process, so it is another one in the next.
+    """
+    automatic = to_snake_case(type(layer).__name__)
+    return automatic if re.fullmatch(rf"{automatic}(_\d+)?", layer.name) else layer.name
 
 
 def nodes_of(model: Any) -> list[Any]:

@@ -87,7 +87,7 @@ def replace_sublayers(holder: keras.Layer, replacements: Mapping[int, keras.Laye
         for name, value in list(vars(each).items()):
             if name in {"_functional", "_operations_by_depth", *OF_TENSORFLOW}:
                 continue
-            changed = _substituted(value, replacements)
+            changed = substituted(value, replacements)
             if changed is not value:
                 private = name in _BOOKKEEPING or not tracked
                 with DotNotTrackScope() if private else nullcontext():
@@ -105,14 +105,20 @@ def _layers_in(value: Any, keys: Keys) -> Iterator[tuple[Keys, keras.Layer]]:
             yield from _layers_in(item, (*keys, key))
 
 
-def _substituted(value: Any, replacements: Mapping[int, keras.Layer]) -> Any:
+def substituted(value: Any, replacements: Mapping[int, Any]) -> Any:
+    """Return an attribute's value with other layers or variables in the place of some.
+
+    Args:
+        value: A layer, a variable, containers of these, or anything else.
+        replacements: By the `id` of a layer or variable, what takes its place.
+    """
     # In new containers: TensorFlow refuses to save a list that an item was replaced in.
-    if isinstance(value, keras.Layer):
+    if isinstance(value, keras.Layer | keras.Variable):
         return replacements.get(id(value), value)
     if not isinstance(value, list | tuple | dict):
         return value
     before = value.values() if isinstance(value, dict) else value
-    items = [_substituted(item, replacements) for item in before]
+    items = [substituted(item, replacements) for item in before]
     if all(a is b for a, b in zip(items, before, strict=True)):
         return value
     if isinstance(value, dict):
@@ -147,7 +153,7 @@ def _replace_operations(graph: Functional, replacements: Mapping[int, keras.Laye
             renamed[make_node_key(old, index)] = make_node_key(new, position)
     graph._nodes = {renamed.get(key, key) for key in graph._nodes}
     for operations in graph._operations_by_depth.values():
-        operations[:] = _substituted(operations, replacements)
+        operations[:] = substituted(operations, replacements)
 
 
 def _move_node(node: Any, new: keras.Layer) -> None:

@@ -1,10 +1,15 @@
 """Changing the variables of a layer that is built already."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
+from keras.src.utils.tracking import DotNotTrackScope
+
+from dart_keras.private_apis.keras_sublayers import OF_TENSORFLOW, substituted
+
+_STORES = ("trainable_variables", "non_trainable_variables")
 
 
 @contextmanager
@@ -52,7 +57,7 @@ def replace_variables(
     # A frozen layer's variables are not trainable now, and yet belong to the trainable ones.
     kept = [
         (store, variable)
-        for store in ("trainable_variables", "non_trainable_variables")
+        for store in _STORES
         for variable in layer._tracker.config[store][1]
         if id(variable) not in gone
     ]
@@ -70,6 +75,32 @@ def replace_variables(
             layer._post_track_variable(variable)
     track_parameters(layer)
     return new
+
+
+def share_variables(layer: keras.Layer, others: Mapping[int, keras.Variable]) -> None:
+    """Let a layer use the variables of another one in the place of its own.
+
+    Args:
+        layer: A built layer.
+        others: By the `id` of a variable of the layer, the variable of the same shape and dtype to
+            use. Both layers see its changes.
+    """
+    held = [(store, each) for store in _STORES for each in layer._tracker.config[store][1]]
+    with changing_state(layer):
+        for _, variable in held:
+            layer._untrack_variable(variable)
+        for name, value in list(vars(layer).items()):
+            if name not in OF_TENSORFLOW:
+                changed = substituted(value, others)
+                if changed is not value:
+                    # Tracked below, in the order of the layer's weights.
+                    with DotNotTrackScope():
+                        setattr(layer, name, changed)
+        for store, variable in held:
+            used = others.get(id(variable), variable)
+            layer._tracker.add_to_store(store, used)
+            layer._post_track_variable(used)
+    track_parameters(layer)
 
 
 def track_parameters(layer: keras.Layer) -> None:

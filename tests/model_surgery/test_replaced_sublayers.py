@@ -11,6 +11,7 @@ from keras import layers
 
 from dart_keras.layers import TTDense
 from dart_keras.model_surgery.replace import layers_with_paths, replace_layers
+from dart_keras.model_surgery.replaced_sublayers import forget_replaced
 from tests.compression import models
 from tests.compression.helpers import (
     assert_close,
@@ -31,6 +32,42 @@ def test_layers_inside_attention(name, tmp_path):
     after = outputs(new, batch)
     assert_close(after, outputs(model, batch), 1e-4)
     assert_close(outputs(saved_and_loaded(new, tmp_path), batch), after, 1e-6)
+
+
+def test_what_is_frozen_inside_is_so_in_a_file(tmp_path):
+    model, _ = models.build("masked_attention")
+    new = replace_layers(model, tensor_trains_inside_attention)
+    [(_, frozen), *_] = layers_with_paths(new)
+    frozen.trainable = False
+    loaded = saved_and_loaded(new, tmp_path)
+    assert [layer.trainable for _, layer in layers_with_paths(loaded)] == [
+        layer.trainable for _, layer in layers_with_paths(new)
+    ]
+    assert len(loaded.trainable_variables) == len(new.trainable_variables)
+
+
+def test_a_layer_is_of_its_class_again_when_plain_layers_are_back():
+    model, batch = models.build("masked_attention")
+    changed = replace_layers(model, tensor_trains_inside_attention)
+    plain = dict(layers_with_paths(model))
+    paths = {id(layer): path for path, layer in layers_with_paths(changed)}
+    put_back = []
+
+    def back(layer):
+        if not hasattr(layer, "cores"):
+            return None
+        old = plain[paths[id(layer)]]
+        new = type(old).from_config(old.get_config())
+        new.build_from_config(old.get_build_config())
+        new.set_weights(old.get_weights())
+        put_back.append(new)
+        return new
+
+    restored = replace_layers(changed, back)
+    assert "dart_keras" in str(restored.get_config())
+    forget_replaced(restored, {id(layer) for layer in put_back})
+    assert "dart_keras" not in str(restored.get_config())
+    assert_close(outputs(restored, batch), outputs(model, batch), 1e-6)
 
 
 def test_a_fresh_process_needs_only_the_package_to_load(tmp_path):

@@ -6,6 +6,7 @@ from dart_keras.private_apis import (
     flatten_operations,
     is_looked_up,
     is_reversed,
+    name_without_count,
     nodes_of,
     set_mask,
 )
@@ -105,3 +106,10 @@ def test_it_is_the_mask_that_reversible_embedding_sets():
     layer = keras.layers.ReversibleEmbedding(6, 2, mask_zero=True)
     outputs = Masked()(IDS)
     np.testing.assert_array_equal(outputs._keras_mask, layer(IDS)._keras_mask)
+
+
+def test_names_that_keras_makes_lose_their_number():
+    made = [keras.layers.LayerNormalization() for _ in range(2)]
+    assert {name_without_count(layer) for layer in made} == {"layer_normalization"}
+    for name in ("dense_head", "block_1", "dense_1_1"):
+        assert name_without_count(keras.layers.Dense(1, name=name)) == name

@@ -2,7 +2,12 @@ import keras
 import numpy as np
 import pytest
 
-from dart_keras.private_apis import changing_state, remove_sublayer, replace_variables
+from dart_keras.private_apis import (
+    changing_state,
+    remove_sublayer,
+    replace_variables,
+    share_variables,
+)
 
 
 class Three(keras.layers.Layer):
@@ -85,3 +90,30 @@ def test_a_sublayer_is_removed_with_its_variables():
     assert len(layer.weights) == 4
     with pytest.raises(ValueError, match="cannot add new elements"):
         layer.more = keras.Variable(1.0)
+
+
+def test_variables_are_shared_in_their_places():
+    layer, other = built(), built()
+    pairs = zip(layer.weights, other.weights, strict=True)
+    share_variables(layer, {id(mine): theirs for mine, theirs in pairs})
+    assert [id(v) for v in layer.weights] == [id(v) for v in other.weights]
+    assert [id(v) for v in layer.trainable_variables] == [id(v) for v in other.trainable_variables]
+    assert layer.bias is other.bias
+    assert all(a is b for a, b in zip(layer.parts, other.parts, strict=True))
+    other.bias.assign([1.0, 2.0, 3.0])
+    assert np.array_equal(layer.get_weights()[2], [1, 2, 3])
+    with pytest.raises(ValueError, match="cannot add new elements"):
+        layer.more = keras.Variable(1.0)
+
+
+def test_a_model_trains_the_shared_variables():
+    models = [keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]) for _ in range(2)]
+    layers = [model.layers[0] for model in models]
+    pairs = zip(layers[0].weights, layers[1].weights, strict=True)
+    share_variables(layers[0], {id(mine): theirs for mine, theirs in pairs})
+    before = layers[1].get_weights()
+    models[0].compile("sgd", "mse")
+    models[0].fit(np.ones((4, 2)), np.full((4, 1), 9.0), verbose=0)
+    assert not np.array_equal(layers[1].get_weights()[0], before[0])
+    x = np.ones((1, 2))
+    assert np.array_equal(models[0].predict(x, verbose=0), models[1].predict(x, verbose=0))
