@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dart_keras.utils.optional_imports import load
+from dart_keras.utils.optional_imports import import_extra
 
 BITS = 8
 
@@ -155,7 +155,7 @@ def _quantizers() -> Any:
     """
     before = os.environ.get("TF_USE_LEGACY_KERAS")
     try:
-        return load(
+        return import_extra(
             "tensorflow_model_optimization.quantization.keras.quantizers",
             "tensorflow-model-optimization",
             "quantization",

@@ -11,7 +11,7 @@ from dart_keras.layers.replacement import looks_up_rows
 from dart_keras.private_apis import input_structure, is_looked_up
 from dart_keras.saved_models.keras2_config import keras3_config
 from dart_keras.saved_models.model_content import innermost_reason
-from dart_keras.utils.optional_imports import load
+from dart_keras.utils.optional_imports import import_extra
 from dart_keras.utils.quiet import quiet
 
 _ROWS = 4
@@ -41,7 +41,7 @@ def load_through_tf_keras(
     written = f"Keras 2 wrote {path}, which Keras 3 cannot read" + (f": {reason}" if reason else "")
     try:
         with quiet():
-            tf_keras = load("tf_keras", "tf-keras", "quantization")
+            tf_keras = import_extra("tf_keras", "tf-keras", "quantization")
     except ImportError as error:
         raise ImportError(f"{written}. {error}") from error
     try:

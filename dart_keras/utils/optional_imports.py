@@ -6,7 +6,7 @@ from types import ModuleType
 _HELP = 'This needs the package `{package}`. Install it with `pip install "dart-keras[{extra}]"`.'
 
 
-def load(module: str, package: str, extra: str = "deployment") -> ModuleType:
+def import_extra(module: str, package: str, extra: str = "deployment") -> ModuleType:
     """Import a module of an extra, or say how to install it.
 
     Args:
@@ -29,9 +29,9 @@ def require(module: str, package: str, extra: str = "deployment") -> None:
     """Check that a package is installed that another process is about to import.
 
     Args:
-        module: As for `load`.
-        package: As for `load`.
-        extra: As for `load`.
+        module: As for `import_extra`.
+        package: As for `import_extra`.
+        extra: As for `import_extra`.
 
     Raises:
         ImportError: If the package is not installed.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dart_keras.utils.optional_imports import load
+from dart_keras.utils.optional_imports import import_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def require_matplotlib() -> None:
     Raises:
         ImportError: If matplotlib is not installed, or cannot be imported.
     """
-    load("matplotlib", "matplotlib", extra="plots")
+    import_extra("matplotlib", "matplotlib", extra="plots")
 
 
 @contextmanager
@@ -73,8 +73,8 @@ def styled_figure(width: float, height: float, path: str | Path | None) -> Itera
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    matplotlib = load("matplotlib", "matplotlib", extra="plots")
-    figure_class = load("matplotlib.figure", "matplotlib", extra="plots").Figure
+    matplotlib = import_extra("matplotlib", "matplotlib", extra="plots")
+    figure_class = import_extra("matplotlib.figure", "matplotlib", extra="plots").Figure
     # A notebook shows figures of pyplot alone, unless they can make their own picture.
     shown = type("Figure", (figure_class,), {"_repr_png_": _png})
     with matplotlib.rc_context(_STYLE):
@@ -86,7 +86,7 @@ def styled_figure(width: float, height: float, path: str | Path | None) -> Itera
 
 def color_map() -> "Colormap":
     """Return the colour map, without its palest end, which cannot be seen on white."""
-    matplotlib = load("matplotlib", "matplotlib", extra="plots")
+    matplotlib = import_extra("matplotlib", "matplotlib", extra="plots")
     # Even steps in it look even, also to the colour-blind and in grey.
     whole = matplotlib.colormaps["viridis"]
     colors = [whole(0.82 * i / 255) for i in range(256)]
@@ -103,7 +103,7 @@ def set_scale(axes: "Axes", direction: str, values: Sequence[float]) -> None:
         direction: "x" or "y".
         values: Numbers above 0.
     """
-    ticker = load("matplotlib.ticker", "matplotlib", extra="plots")
+    ticker = import_extra("matplotlib.ticker", "matplotlib", extra="plots")
     least, most = min(values), max(values)
     axis = axes.xaxis if direction == "x" else axes.yaxis
     ratio = most / least

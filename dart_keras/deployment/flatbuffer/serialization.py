@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dart_keras.private_apis import deduplicating_builder
-from dart_keras.utils.optional_imports import load
+from dart_keras.utils.optional_imports import import_extra
 
 
 def load_schema() -> ModuleType:
@@ -17,7 +17,7 @@ def load_schema() -> ModuleType:
     Raises:
         ImportError: If `ai-edge-litert` is not installed.
     """
-    return load("ai_edge_litert.schema_py_generated", "ai-edge-litert")
+    return import_extra("ai_edge_litert.schema_py_generated", "ai-edge-litert")
 
 
 def load_flatbuffer_utils() -> ModuleType:
@@ -26,7 +26,7 @@ def load_flatbuffer_utils() -> ModuleType:
     Raises:
         ImportError: If `ai-edge-litert` is not installed.
     """
-    return load("ai_edge_litert.tools.flatbuffer_utils", "ai-edge-litert")
+    return import_extra("ai_edge_litert.tools.flatbuffer_utils", "ai-edge-litert")
 
 
 def unpack(content: bytes) -> Any:

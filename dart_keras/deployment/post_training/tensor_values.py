@@ -4,7 +4,7 @@ import numpy as np
 
 from dart_keras.deployment.errors import ConversionError
 from dart_keras.deployment.runtimes.litert import KERNELS
-from dart_keras.utils.optional_imports import load
+from dart_keras.utils.optional_imports import import_extra
 from dart_keras.utils.quiet import quiet
 
 
@@ -22,7 +22,7 @@ class TensorValues:
     """
 
     def __init__(self, content: bytes, kernels: str) -> None:
-        module = load("ai_edge_litert.interpreter", "ai-edge-litert")
+        module = import_extra("ai_edge_litert.interpreter", "ai-edge-litert")
         self._interpreter = module.Interpreter(
             model_content=content,
             num_threads=1,

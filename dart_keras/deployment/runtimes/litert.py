@@ -10,7 +10,7 @@ from dart_keras.deployment.runtimes import child_process
 from dart_keras.deployment.runtimes.result import RefusedError, RunResult
 from dart_keras.deployment.runtimes.row_slices import SLICE_SECONDS, run_in_slices
 from dart_keras.deployment.runtimes.time_limit import TimeLimit
-from dart_keras.utils.optional_imports import load
+from dart_keras.utils.optional_imports import import_extra
 from dart_keras.utils.quiet import quiet
 
 # The members of `OpResolverType` that hold LiteRT's kernels.
@@ -53,7 +53,7 @@ def run_on_litert(
         RefusedError: If LiteRT cannot run the file, or takes too long.
         ImportError: If `ai-edge-litert` is not installed.
     """
-    load("ai_edge_litert.interpreter", "ai-edge-litert")
+    import_extra("ai_edge_litert.interpreter", "ai-edge-litert")
     # Only here, because it imports that package.
     from dart_keras.deployment.runtimes import litert_worker
 
