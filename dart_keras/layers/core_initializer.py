@@ -62,8 +62,9 @@ def initial_cores(
     elements learn faster. By default, all cores have the same norm per slice. With a `carrier`,
     that one core has elements as small as the dense matrix.
 
-    An initializer that draws zeros gives a last core of zeros, so that the matrix is zero and can
-    still learn.
+    An initializer that draws zeros gives one core of zeros, the carrier or the last one, so that
+    the matrix is zero and can still learn. The others then keep the size of what they multiply, as
+    the first matrix of LoRA does.
 
     Args:
         initializer: A Keras initializer for the dense matrix of shape (N, M).
@@ -93,12 +94,23 @@ def initial_cores(
         cores.append(core / math.sqrt(right if carrier is None or k <= carrier else left))
     target = kernel_mean_square(initializer, shape or full_shape)
     if target == 0:
-        return [*cores[:-1], np.zeros_like(cores[-1])]
+        zero = len(cores) - 1 if carrier is None else carrier
+        return [
+            # A lookup takes one of the n rows, a product adds them up.
+            np.zeros_like(core) if k == zero else _unit(core, carrier is None)
+            for k, core in enumerate(cores)
+        ]
     scale = math.sqrt(target * math.prod(full_shape)) / _norm(cores)
     if carrier is not None:
         cores[carrier] *= scale
         return cores
     return [core * scale ** (1 / len(cores)) for core in cores]
+
+
+def _unit(core: np.ndarray, adds_rows: bool) -> np.ndarray:
+    # With a mean square of one over the number of elements that are added up.
+    terms = core.shape[0] * (core.shape[1] if adds_rows else 1)
+    return core / math.sqrt(np.mean(core**2) * terms)
 
 
 def _orthogonal(core: np.ndarray, by_columns: bool) -> np.ndarray:

@@ -136,7 +136,7 @@ class TTEinsumDense(TTKernelLayer):
         """
         x = ops.convert_to_tensor(inputs, sparse=False)
         axes, sizes = self._sized(x.shape)
-        x = _moved(x, axes.input, axes.kept + axes.summed)
+        x = moved(x, axes.input, axes.kept + axes.summed)
         kept = ops.shape(x)[: len(axes.kept)]
         if not len(kept) == len(axes.summed) == 1:
             x = ops.reshape(x, (-1, self.matrix_shape[0]))
@@ -146,7 +146,7 @@ class TTEinsumDense(TTKernelLayer):
             outputs = ops.add(outputs, ops.cast(ops.reshape(self.bias, (-1,)), outputs.dtype))
         if not len(kept) == len(axes.new) == 1:
             outputs = ops.reshape(outputs, (*kept, *(sizes[axis] for axis in axes.new)))
-        outputs = _moved(outputs, axes.kept + axes.new, axes.output)
+        outputs = moved(outputs, axes.kept + axes.new, axes.output)
         if self.bias is not None and not bias_of_columns:
             # Not `ops.add`, which on TensorFlow may add a bias (n, 1) along another axis of size n.
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
@@ -193,7 +193,7 @@ class TTEinsumDense(TTKernelLayer):
         """Return the kernel with the summed axes as rows and the new axes as columns."""
         axes = einsum_axes(layer.equation)
         kernel = ops.convert_to_numpy(layer.kernel)
-        kernel = _array_moved(kernel, axes.kernel, axes.summed + axes.new)
+        kernel = array_moved(kernel, axes.kernel, axes.summed + axes.new)
         return kernel.reshape(math.prod(kernel.shape[: len(axes.summed)]), -1)
 
     @classmethod
@@ -208,7 +208,7 @@ class TTEinsumDense(TTKernelLayer):
     def input_rows(cls, layer: keras.layers.EinsumDense, inputs: np.ndarray) -> np.ndarray:
         """Return the inputs with the summed axes as columns."""
         axes = einsum_axes(layer.equation).expanded(inputs.ndim)
-        moved = _array_moved(inputs, axes.input, axes.kept + axes.summed)
+        moved = array_moved(inputs, axes.input, axes.kept + axes.summed)
         return moved.reshape(-1, math.prod(moved.shape[len(axes.kept) :]))
 
     @classmethod
@@ -217,7 +217,7 @@ class TTEinsumDense(TTKernelLayer):
         axes = einsum_axes(layer.equation)
         elided = outputs.ndim - len(axes.output.replace(".", ""))
         axes = axes.expanded(len(axes.input.replace(".", "")) + elided)
-        moved = _array_moved(outputs, axes.output, axes.kept + axes.new)
+        moved = array_moved(outputs, axes.output, axes.kept + axes.new)
         return moved.reshape(-1, math.prod(moved.shape[len(axes.kept) :]))
 
     @classmethod
@@ -228,7 +228,7 @@ class TTEinsumDense(TTKernelLayer):
         axes = einsum_axes(layer.equation)
         order = axes.summed + axes.new
         shape = [layer.kernel.shape[axes.kernel.index(axis)] for axis in order]
-        kernel = _array_moved(matrix.reshape(shape), order, axes.kernel)
+        kernel = array_moved(matrix.reshape(shape), order, axes.kernel)
         bias_axes = layer.bias_axes or axes.new
         new = type(layer).from_config({**layer.get_config(), "bias_axes": bias_axes})
         new.build(layer.get_build_config()["input_shape"])
@@ -257,9 +257,11 @@ class TTEinsumDense(TTKernelLayer):
         return tt
 
 
-def _array_moved(array: np.ndarray, axes: str, order: str) -> np.ndarray:
+def array_moved(array: np.ndarray, axes: str, order: str) -> np.ndarray:
+    """Return an array with its axes, one letter each, in another order."""
     return np.transpose(array, [axes.index(axis) for axis in order])
 
 
-def _moved(x: Any, axes: str, order: str) -> Any:
+def moved(x: Any, axes: str, order: str) -> Any:
+    """Return a tensor with its axes, one letter each, in another order."""
     return x if axes == order else ops.transpose(x, [axes.index(axis) for axis in order])
