@@ -1,5 +1,6 @@
 # The public names, for type checkers, and for `__init__.py`, which imports each on first use.
 from . import (
+    adapters,
     budgets,
     callbacks,
     compression,
@@ -20,6 +21,7 @@ from .summary import summary
 
 __all__ = [
     "__version__",
+    "adapters",
     "budgets",
     "callbacks",
     "compression",

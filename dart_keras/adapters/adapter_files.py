@@ -1,0 +1,253 @@
+"""Adapters in files of kilobytes: safetensors, with a description in JSON."""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+from keras import ops
+
+from dart_keras.adapters.adapt import arguments_for, check_places, trained_copy
+from dart_keras.adapters.adapted_copy import adaptable_layers, with_adapters
+from dart_keras.adapters.adapted_layer import AdaptedLayer
+from dart_keras.adapters.adapter import Adapter, KernelAdapter
+from dart_keras.adapters.kernels import kernel_of
+from dart_keras.adapters.switch import adapter_names
+from dart_keras.adapters.trained_copy import TrainedCopy
+from dart_keras.model_surgery.replace import own_weights
+from dart_keras.private_apis import owners_of, read_state_back
+from dart_keras.utils.atomic_write import write_files
+
+_VERSION = 1
+_KEY = "dart_keras_adapter"
+# Enough to tell models apart, and fast for large ones.
+_SAMPLED = 4096
+
+
+def save(model: keras.Model, path: str | os.PathLike[str], name: str | None = None) -> None:
+    """Save the adapters of a model, with the layers that are trained beside them.
+
+    The file has the weights that were trained and a description. It has neither weights of the
+    pretrained model nor what is drawn from a seed or computed from the model.
+
+    Args:
+        model: A model of `adapt`.
+        path: The file, usually `*.adapter`. An existing one is replaced.
+        name: Name of the adapters. It need not be given if there are no others.
+
+    Raises:
+        ValueError: If the model has no adapters of that name, or several and none was named, or
+            weights are not finite.
+        OSError: If the file cannot be written.
+
+    Example:
+        >>> import os, tempfile, keras
+        >>> from dart_keras import adapters
+        >>> base = keras.Sequential([keras.Input((256,)), keras.layers.Dense(256, name="hidden")])
+        >>> adapted = adapters.adapt(base, adapters.TTLoRA(rank=2), ["hidden"])
+        >>> path = os.path.join(tempfile.mkdtemp(), "some.adapter")
+        >>> adapters.save(adapted, path)
+        >>> os.path.getsize(path) < 2000
+        True
+        >>> again = adapters.load(base, path)
+    """
+    names = adapter_names(model)
+    if name is None and len(names) > 1:
+        raise ValueError(f"Expected `name` to be one of {names}. Received: name=None")
+    name = names[0] if name is None else name
+    if name not in names:
+        raise ValueError(f"Expected `name` to be one of {names}. Received: name={name!r}")
+    tensors: dict[str, np.ndarray] = {}
+    layers: dict[str, Any] = {}
+    for at, layer in adaptable_layers(model, for_file=True).items():
+        if not isinstance(layer, AdaptedLayer) or name not in layer.adapters:
+            continue
+        for owner in owners_of(layer):
+            read_state_back(owner)
+        adapter = layer.adapters[name]
+        layers[at] = _description(adapter)
+        for key, weight in _own_weights(adapter).items():
+            # Not ascontiguousarray, which makes a vector of a scalar.
+            array = np.asarray(ops.convert_to_numpy(ops.cast(weight, "float32")), order="C")
+            if not np.all(np.isfinite(array)):
+                raise ValueError(
+                    f"Expected finite weights. Received: NaN or infinite ones in the adapter "
+                    f"{name!r} of layer {at!r}"
+                )
+            tensors[f"{at}:{key}"] = array
+    without = _paths_of_copies(layers)
+    content = {
+        "version": _VERSION,
+        "name": name,
+        "layers": layers,
+        "base": _fingerprint(model, without),
+    }
+    description = json.dumps(content, sort_keys=True)
+    metadata = {_KEY: description, "sha256": _checksum(description, tensors)}
+    file = Path(path)
+    write_files(file.parent, {file.name: safetensors.numpy.save(tensors, metadata)})
+
+
+def load(model: keras.Model, path: str | os.PathLike[str], name: str | None = None) -> keras.Model:
+    """Return a model with the adapters of a file, as `adapt` does.
+
+    No code is run that a file could name. The file is checked before anything is made of it: that
+    it is whole, and that it was made for this model.
+
+    Args:
+        model: The pretrained model, which may have other adapters already. It is left as it is.
+        path: A file of `save`.
+        name: Name for the adapters; `None` for the one that they had.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        ValueError: If the file is no whole file of adapters, or was made for another model, or the
+            model has adapters of that name.
+        OSError: If the file cannot be read.
+
+    Example:
+        >>> import os, tempfile, keras
+        >>> from dart_keras import adapters
+        >>> base = keras.Sequential([keras.Input((32,)), keras.layers.Dense(32, name="hidden")])
+        >>> path = os.path.join(tempfile.mkdtemp(), "some.adapter")
+        >>> adapters.save(adapters.adapt(base, adapters.LoRA(rank=2), ["hidden"]), path)
+        >>> [tuple(weight.shape) for weight in adapters.load(base, path).trainable_variables]
+        [(1, 32, 1, 2), (2, 1, 32, 1)]
+    """
+    content, tensors = _read(Path(path))
+    name = content["name"] if name is None else name
+    known = adaptable_layers(model, for_file=True)
+    described = content["layers"]
+    if missing := [at for at in described if at not in known]:
+        raise _refused(path, f"for layers that the model has not: {missing}")
+    layers = {at: known[at] for at in described}
+    check_places(model, layers, name)
+    try:
+        adapters = {at: _made(layers[at], each, name) for at, each in described.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refused(path, f"that does not fit the model. {error}") from error
+    _check_tensors(path, adapters, tensors)
+    if _fingerprint(model, _paths_of_copies(described)) != content["base"]:
+        raise _refused(path, "made for a model with other weights")
+    paths = dict(zip(known, adaptable_layers(model), strict=True))
+    adapted = with_adapters(model, {paths[at]: each for at, each in adapters.items()}, name)
+    # After the adapters have taken what they take from the model.
+    for at, adapter in adapters.items():
+        for key, weight in _own_weights(adapter).items():
+            weight.assign(tensors[f"{at}:{key}"])
+    return adapted
+
+
+def _description(adapter: Adapter) -> dict[str, Any]:
+    kernel = getattr(adapter, "kernel", None)
+    return {
+        "adapter": type(adapter).__name__,
+        "kernel": None if kernel is None else [type(kernel).__name__, kernel.get_config()],
+        "settings": adapter.settings(),
+    }
+
+
+def _made(layer: Any, described: Mapping[str, Any], name: str) -> Adapter:
+    """Return the adapter of a description for a layer, built."""
+    kind = Adapter.classes.get(described["adapter"])
+    if kind is TrainedCopy:
+        return trained_copy(layer, name)
+    if kind is None or not issubclass(kind, KernelAdapter):
+        raise ValueError(f"Expected a known adapter. Received: {described['adapter']!r}")
+    kernel = kernel_of(layer.base if isinstance(layer, AdaptedLayer) else layer)
+    present = json.loads(json.dumps([type(kernel).__name__, kernel.get_config()]))
+    if described["kernel"] != present:
+        raise ValueError(f"Expected a kernel {present}. Received: {described['kernel']}")
+    adapter = kind(kernel, **described["settings"], **arguments_for(layer, name))
+    adapter.build()
+    return adapter
+
+
+def _own_weights(adapter: Adapter) -> dict[str, keras.Variable]:
+    derived = {id(weight) for weight in adapter.derived_weights}
+    own = [weight for weight in adapter.weights if id(weight) not in derived]
+    return {f"{index}_{weight.name}": weight for index, weight in enumerate(own)}
+
+
+def _paths_of_copies(layers: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {path for path, each in layers.items() if each["adapter"] == TrainedCopy.__name__}
+
+
+def _checksum(description: str, tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(description.encode())
+    for key in sorted(tensors):
+        digest.update(f"{key} {tensors[key].shape} {tensors[key].dtype} ".encode())
+        digest.update(tensors[key].tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise _refused(path, f"that is no safetensors file ({error})") from error
+    if _KEY not in metadata:
+        raise _refused(path, "that is no file of adapters")
+    if metadata.get("sha256") != _checksum(metadata[_KEY], tensors):
+        raise _refused(path, "that was damaged or changed: its checksum is another one")
+    content = json.loads(metadata[_KEY])
+    if content["version"] != _VERSION:
+        raise _refused(path, f"of version {content['version']!r}")
+    return content, tensors
+
+
+def _check_tensors(
+    path: str | os.PathLike[str],
+    adapters: Mapping[str, Adapter],
+    tensors: Mapping[str, np.ndarray],
+) -> None:
+    expected = {
+        f"{at}:{key}": tuple(weight.shape)
+        for at, adapter in adapters.items()
+        for key, weight in _own_weights(adapter).items()
+    }
+    received = {key: array.shape for key, array in tensors.items()}
+    if expected != received:
+        raise _refused(path, f"with tensors {received}, for adapters with {expected}")
+
+
+def _refused(path: str | os.PathLike[str], what: str) -> ValueError:
+    return ValueError(
+        f"Expected a file that `dart_keras.adapters.save` has written for this model. "
+        f"Received: {str(path)!r}, one {what}"
+    )
+
+
+def _fingerprint(model: keras.Model, without: Collection[str] = ()) -> str:
+    """Return a hash of a model's weights, the same with and without adapters.
+
+    Of each weight it takes the path of the layer, the shape, the dtype, and up to 4,096 elements.
+
+    Args:
+        model: A model, adapted or not.
+        without: Paths of layers that do not count, as they are in files.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for path, layer in sorted(adaptable_layers(model, for_file=True).items(), key=lambda x: x[0]):
+        if path in without:
+            continue
+        base: Any = layer.base if isinstance(layer, AdaptedLayer) else layer
+        for weight in own_weights(base):
+            array = ops.convert_to_numpy(weight).ravel()
+            chosen = array[:: max(1, len(array) // _SAMPLED)]
+            digest.update(f"{path} {tuple(weight.shape)} {weight.dtype} ".encode())
+            digest.update(np.ascontiguousarray(chosen).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,19 @@
+"""Layers with a kernel as adapters see them, one file for each kind of layer."""
+
+from dart_keras.adapters.kernels.kinds import (
+    LAYER_KERNELS,
+    float_copy,
+    kernel_class_of,
+    kernel_of,
+    plain_copy,
+)
+from dart_keras.adapters.kernels.layer_kernel import LayerKernel
+
+__all__ = [
+    "LAYER_KERNELS",
+    "LayerKernel",
+    "float_copy",
+    "kernel_class_of",
+    "kernel_of",
+    "plain_copy",
+]
