@@ -7,12 +7,14 @@ from dart_keras.adapters.learning_rules.lora_pro import LoRAPro
 from dart_keras.adapters.lora_export import to_lora
 from dart_keras.adapters.merge import merge
 from dart_keras.adapters.method import Method, RankedMethod
+from dart_keras.adapters.methods.ada_lora import AdaLoRA
 from dart_keras.adapters.methods.allora import ALLoRA
 from dart_keras.adapters.methods.bias import BitFit
 from dart_keras.adapters.methods.dora import DoRA
 from dart_keras.adapters.methods.flora import FLoRA
 from dart_keras.adapters.methods.loldu import LoLDU
 from dart_keras.adapters.methods.loretta import LoRETTA, LoRETTAAdp
+from dart_keras.adapters.methods.meta_tt import MetaTT
 from dart_keras.adapters.methods.miss import MiSS
 from dart_keras.adapters.methods.rand_lora import RandLoRA
 from dart_keras.adapters.methods.svfit import SVFit
@@ -23,6 +25,7 @@ from dart_keras.adapters.switch import active, disabled
 
 __all__ = [
     "ALLoRA",
+    "AdaLoRA",
     "BitFit",
     "DoRA",
     "FLoRA",
@@ -32,6 +35,7 @@ __all__ = [
     "LoRAPro",
     "LoRETTA",
     "LoRETTAAdp",
+    "MetaTT",
     "Method",
     "MiSS",
     "RandLoRA",

@@ -60,6 +60,10 @@ class Adapter(keras.layers.Layer):
         """Return the constructor's arguments that files of adapters hold: numbers, names, lists."""
         return {}
 
+    def shared(self) -> dict[str, Any]:
+        """Return the constructor's arguments that are layers which other adapters hold, too."""
+        return {}
+
     def build(self, *shapes: Any) -> None:
         """Create the weights, which depend on the layer's kernel alone."""
         self.built = True
@@ -138,7 +142,11 @@ class AdditiveAdapter(KernelAdapter):
         self, inputs: Any, outputs: Any, reverse: bool = False, training: bool | None = None
     ) -> Any:
         """Return the layer's outputs and the product with the factors."""
-        left, right = (ops.cast(each, self.compute_dtype) for each in self.factors())
+        return self.add_product(inputs, outputs, reverse, self.factors())
+
+    def add_product(self, inputs: Any, outputs: Any, reverse: bool, factors: Any) -> Any:
+        """Return the layer's outputs and the product with two factors, as of `factors`."""
+        left, right = (ops.cast(each, self.compute_dtype) for each in factors)
         change = self.kernel.product(inputs, left, right, reverse)
         return ops.add(outputs, ops.cast(change, outputs.dtype))
 

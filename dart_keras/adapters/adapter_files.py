@@ -63,24 +63,23 @@ def save(model: keras.Model, path: str | os.PathLike[str], name: str | None = No
     name = names[0] if name is None else name
     if name not in names:
         raise ValueError(f"Expected `name` to be one of {names}. Received: name={name!r}")
-    tensors: dict[str, np.ndarray] = {}
-    layers: dict[str, Any] = {}
+    adapters: dict[str, Adapter] = {}
     for at, layer in adaptable_layers(model, for_file=True).items():
-        if not isinstance(layer, AdaptedLayer) or name not in layer.adapters:
-            continue
-        for owner in owners_of(layer):
-            read_state_back(owner)
-        adapter = layer.adapters[name]
-        layers[at] = _description(adapter)
-        for key, weight in _own_weights(adapter).items():
-            # Not ascontiguousarray, which makes a vector of a scalar.
-            array = np.asarray(ops.convert_to_numpy(ops.cast(weight, "float32")), order="C")
-            if not np.all(np.isfinite(array)):
-                raise ValueError(
-                    f"Expected finite weights. Received: NaN or infinite ones in the adapter "
-                    f"{name!r} of layer {at!r}"
-                )
-            tensors[f"{at}:{key}"] = array
+        if isinstance(layer, AdaptedLayer) and name in layer.adapters:
+            for owner in owners_of(layer):
+                read_state_back(owner)
+            adapters[at] = layer.adapters[name]
+    tensors: dict[str, np.ndarray] = {}
+    for key, weight in _weights_by_key(adapters).items():
+        # Not ascontiguousarray, which makes a vector of a scalar.
+        array = np.asarray(ops.convert_to_numpy(ops.cast(weight, "float32")), order="C")
+        if not np.all(np.isfinite(array)):
+            raise ValueError(
+                f"Expected finite weights. Received: NaN or infinite ones in the adapter {name!r}, "
+                f"{key!r}"
+            )
+        tensors[key] = array
+    layers = _descriptions(adapters)
     without = _paths_of_copies(layers)
     content = {
         "version": _VERSION,
@@ -131,7 +130,7 @@ def load(model: keras.Model, path: str | os.PathLike[str], name: str | None = No
     layers = {at: known[at] for at in described}
     check_places(model, layers, name)
     try:
-        adapters = {at: _made(layers[at], each, name) for at, each in described.items()}
+        adapters = _all_made(layers, described, name)
     except (KeyError, TypeError, ValueError) as error:
         raise _refused(path, f"that does not fit the model. {error}") from error
     _check_tensors(path, adapters, tensors)
@@ -140,23 +139,41 @@ def load(model: keras.Model, path: str | os.PathLike[str], name: str | None = No
     paths = dict(zip(known, adaptable_layers(model), strict=True))
     adapted = with_adapters(model, {paths[at]: each for at, each in adapters.items()}, name)
     # After the adapters have taken what they take from the model.
-    for at, adapter in adapters.items():
-        for key, weight in _own_weights(adapter).items():
-            weight.assign(tensors[f"{at}:{key}"])
+    for key, weight in _weights_by_key(adapters).items():
+        weight.assign(tensors[key])
     return adapted
 
 
-def _description(adapter: Adapter) -> dict[str, Any]:
-    kernel = getattr(adapter, "kernel", None)
-    return {
-        "adapter": type(adapter).__name__,
-        "kernel": None if kernel is None else [type(kernel).__name__, kernel.get_config()],
-        "settings": adapter.settings(),
-    }
+def _descriptions(adapters: Mapping[str, Adapter]) -> dict[str, Any]:
+    """Return descriptions by path; of adapters that share layers the first one is named."""
+    described = {}
+    first: dict[int, str] = {}
+    for at, adapter in sorted(adapters.items()):
+        kernel = getattr(adapter, "kernel", None)
+        with_others = [first.setdefault(id(each), at) for each in adapter.shared().values()]
+        described[at] = {
+            "adapter": type(adapter).__name__,
+            "kernel": None if kernel is None else [type(kernel).__name__, kernel.get_config()],
+            "settings": adapter.settings(),
+            "shares_with": next((other for other in with_others if other != at), None),
+        }
+    return described
 
 
-def _made(layer: Any, described: Mapping[str, Any], name: str) -> Adapter:
-    """Return the adapter of a description for a layer, built."""
+def _all_made(
+    layers: Mapping[str, Any], described: Mapping[str, Mapping[str, Any]], name: str
+) -> dict[str, Adapter]:
+    """Return the adapters of descriptions for layers, built."""
+    made: dict[str, Adapter] = {}
+    for at, each in sorted(described.items()):
+        other = each["shares_with"]
+        made[at] = _made(layers[at], each, name, {} if other is None else made[other].shared())
+    return made
+
+
+def _made(
+    layer: Any, described: Mapping[str, Any], name: str, shared: Mapping[str, Any]
+) -> Adapter:
     kind = Adapter.classes.get(described["adapter"])
     if kind is TrainedCopy:
         return trained_copy(layer, name)
@@ -166,15 +183,20 @@ def _made(layer: Any, described: Mapping[str, Any], name: str) -> Adapter:
     present = json.loads(json.dumps([type(kernel).__name__, kernel.get_config()]))
     if described["kernel"] != present:
         raise ValueError(f"Expected a kernel {present}. Received: {described['kernel']}")
-    adapter = kind(kernel, **described["settings"], **arguments_for(layer, name))
+    adapter = kind(kernel, **described["settings"], **shared, **arguments_for(layer, name))
     adapter.build()
     return adapter
 
 
-def _own_weights(adapter: Adapter) -> dict[str, keras.Variable]:
-    derived = {id(weight) for weight in adapter.derived_weights}
-    own = [weight for weight in adapter.weights if id(weight) not in derived]
-    return {f"{index}_{weight.name}": weight for index, weight in enumerate(own)}
+def _weights_by_key(adapters: Mapping[str, Adapter]) -> dict[str, keras.Variable]:
+    """Return what stands in a file, by name: each weight once, also those that are shared."""
+    keys: dict[int, tuple[str, keras.Variable]] = {}
+    for at, adapter in sorted(adapters.items()):
+        derived = {id(weight) for weight in adapter.derived_weights}
+        own = [weight for weight in adapter.weights if id(weight) not in derived]
+        for index, weight in enumerate(own):
+            keys.setdefault(id(weight), (f"{at}:{index}_{weight.name}", weight))
+    return dict(keys.values())
 
 
 def _paths_of_copies(layers: Mapping[str, Mapping[str, Any]]) -> set[str]:
@@ -211,11 +233,8 @@ def _check_tensors(
     adapters: Mapping[str, Adapter],
     tensors: Mapping[str, np.ndarray],
 ) -> None:
-    expected = {
-        f"{at}:{key}": tuple(weight.shape)
-        for at, adapter in adapters.items()
-        for key, weight in _own_weights(adapter).items()
-    }
+    weights = _weights_by_key(adapters)
+    expected = {key: tuple(weight.shape) for key, weight in weights.items()}
     received = {key: array.shape for key, array in tensors.items()}
     if expected != received:
         raise _refused(path, f"with tensors {received}, for adapters with {expected}")

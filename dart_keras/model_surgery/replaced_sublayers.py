@@ -97,7 +97,10 @@ def forget_replaced(model: keras.Model, restored: Collection[int]) -> None:
         left = [path for path in known if id(_follow(layer, path)) not in restored]
         if len(left) < len(known):
             object.__setattr__(layer, "replaced_paths", left)
-        if known and not left and isinstance(layer, WithReplacedSublayers):
+        if left or not isinstance(layer, WithReplacedSublayers):
+            continue
+        # A model may have none of its own, and be saved in this way for what layers in it share.
+        if known or not _shared_paths(layer):
             object.__setattr__(layer, "__class__", layer.plain_class)
 
 

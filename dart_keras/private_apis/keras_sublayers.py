@@ -28,8 +28,11 @@ _BOOKKEEPING = {"_layers", "_functional", "_operations", "_operations_by_depth",
 
 
 def describes_its_layers(layer: keras.Layer) -> bool:
-    """Return whether the layer's config holds those of all its layers (Sequential, functional)."""
-    cls: Any = type(layer)
+    """Return whether the layer's config holds those of all its layers (Sequential, functional).
+
+    Of a class with replaced sublayers, the config of the plain layer counts.
+    """
+    cls: Any = getattr(type(layer), "plain_class", type(layer))
     if cls.get_config is Functional.get_config:
         return _takes_a_graph(cls)
     return cls.get_config is keras.Sequential.get_config

@@ -3,6 +3,8 @@
 from dart_keras import adapters
 
 METHODS = {
+    # Without a target below the rank of the start, which would need a callback.
+    "AdaLoRA": adapters.AdaLoRA(rank=3, target_rank=3),
     "ALLoRA": adapters.ALLoRA(rank=2),
     "BitFit": adapters.BitFit(),
     "DoRA": adapters.DoRA(rank=2),
@@ -10,6 +12,7 @@ METHODS = {
     "LoRA, rank-stabilized": adapters.LoRA(rank=2, rank_stabilized=True),
     "LoRETTA": adapters.LoRETTA(rank=3, tt_rank=2),
     "LoRETTAAdp": adapters.LoRETTAAdp(width=6, tt_rank=2),
+    "MetaTT": adapters.MetaTT(rank=3),
     "MiSS": adapters.MiSS(rank=5),
     "TTLoRA": adapters.TTLoRA(rank=3, alpha=4),
     "VeRA": adapters.VeRA(rank=8),
@@ -23,4 +26,4 @@ METHODS = {
 # Methods that compute something else than another kernel would.
 NOT_MERGED = {"LoRETTAAdp"}
 # Methods for layers that multiply, not for tables.
-NOT_FOR_TABLES = {"BitFit", "DoRA", "LoRETTAAdp", "MiSS"}
+NOT_FOR_TABLES = {"BitFit", "DoRA", "LoRETTAAdp", "MetaTT", "MiSS"}

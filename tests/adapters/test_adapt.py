@@ -99,17 +99,22 @@ def test_all_kinds_of_models(make, layers, paths):
 
 def test_a_classifier_of_keras_hub_from_start_to_merge(tmp_path):
     base, x = bert(), tokens()
-    before = predictions(base, x)
+    before, weights = predictions(base, x), base.get_weights()
     adapted = adapters.adapt(base, adapters.TTLoRA(rank=2), ["query", "value"], ["logits"])
     assert isinstance(adapted, type(base))
-    assert np.array_equal(predictions(adapted, x), before)
+    np.testing.assert_allclose(predictions(adapted, x), before, rtol=1e-5, atol=1e-6)
     adapted.compile(keras.optimizers.Adam(0.01), adapted_loss(), jit_compile=False)
     adapted.fit(x, np.array([0, 1, 0, 1]), epochs=3, verbose=0)
-    assert np.array_equal(predictions(base, x), before)
+    assert all(np.array_equal(a, b) for a, b in zip(base.get_weights(), weights, strict=True))
+    if keras.backend.backend() == "jax":
+        # Its function is compiled again for weights that are frozen now.
+        np.testing.assert_allclose(predictions(base, x), before, atol=1e-7)
+    else:
+        assert np.array_equal(predictions(base, x), before)
     after = predictions(adapted, x)
     adapters.save(adapted, tmp_path / "task.adapter")
     loaded = adapters.load(base, tmp_path / "task.adapter")
-    assert np.array_equal(predictions(loaded, x), after)
+    np.testing.assert_allclose(predictions(loaded, x), after, rtol=1e-5, atol=1e-6)
     merged = adapters.merge(adapted)
     np.testing.assert_allclose(predictions(merged, x), after, atol=1e-5)
     assert type(merged) is type(base)
