@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from dart_keras.adapters import LoRA, adapt
 from dart_keras.budgets import LossIncrease, Parameters, RelativeError
 from dart_keras.callbacks import RankDiscretization, RankMonitor, StrengthSchedule
 from dart_keras.distribution import is_chief, multi_worker_strategy
@@ -39,6 +40,15 @@ def sequential():
 def small():
     layers = (TTDense(16, 2, activation="relu", name="a"), TTDense(16, 2, name="b"))
     return keras.Sequential([keras.Input((16,)), *layers]), X, Y, "mse"
+
+
+def adapted():
+    first = keras.layers.Dense(16, "relu", name="first")
+    base = keras.Sequential([keras.Input((16,)), first, keras.layers.Dense(16, name="second")])
+    rng = np.random.default_rng(1)  # Backends draw other numbers.
+    base.set_weights([rng.normal(size=weight.shape) / 4 for weight in base.weights])
+    method = LoRA(rank=4, rank_regularizer=NuclearNorm(0.01))
+    return adapt(base, method, ["first"], ["second"]), X, Y, "mse"
 
 
 def layers_of_text():
@@ -109,6 +119,11 @@ RUNS = {
         small,
         lambda: keras.optimizers.Adam(0.01),
         lambda: RankDiscretization(LossIncrease(0.01)),
+    ),
+    "adapters": (
+        adapted,
+        lambda: keras.optimizers.Adam(0.01),
+        lambda: RankDiscretization(Parameters(64), epoch=2),
     ),
     "gumbel": (
         sequential,

@@ -131,7 +131,9 @@ def load(model: keras.Model, path: str | os.PathLike[str], name: str | None = No
     check_places(model, layers, name)
     try:
         adapters = _all_made(layers, described, name)
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        raise _refused(path, f"whose description has no {error}") from error
+    except (TypeError, ValueError) as error:
         raise _refused(path, f"that does not fit the model. {error}") from error
     _check_tensors(path, adapters, tensors)
     if _fingerprint(model, _paths_of_copies(described)) != content["base"]:
@@ -223,8 +225,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if metadata.get("sha256") != _checksum(metadata[_KEY], tensors):
         raise _refused(path, "that was damaged or changed: its checksum is another one")
     content = json.loads(metadata[_KEY])
-    if content["version"] != _VERSION:
-        raise _refused(path, f"of version {content['version']!r}")
+    version = content.get("version")
+    if version != _VERSION:
+        raise _refused(path, f"of version {version!r}")
+    if missing := {"name", "layers", "base"} - content.keys():
+        raise _refused(path, f"without {sorted(missing)}")
     return content, tensors
 
 

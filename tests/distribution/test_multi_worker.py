@@ -10,7 +10,7 @@ import tensorflow as tf
 from dart_keras.distribution import is_chief
 from tests.processes import check_same, finish, here, results, start
 
-NAMES = ("threshold", "calibrated", "gumbel", "size", "loss")
+NAMES = ("threshold", "calibrated", "gumbel", "size", "loss", "adapters")
 
 
 def free_ports(count):

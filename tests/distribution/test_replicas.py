@@ -7,7 +7,7 @@ from dart_keras.distribution.replicas import as_on_chief, scope_of
 from tests.callbacks.problem import make_model
 from tests.processes import check_same, finish, here, results, start
 
-NAMES = ("threshold", "calibrated", "gumbel", "size", "loss")
+NAMES = ("threshold", "calibrated", "gumbel", "size", "loss", "adapters")
 
 
 @pytest.fixture(scope="module")
