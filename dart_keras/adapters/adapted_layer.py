@@ -112,13 +112,6 @@ class AdaptedLayer(keras.layers.Layer):
         adapters = {name: deserialize(each) for name, each in config.pop("adapters").items()}
         return cls(deserialize(config.pop("base")), adapters, **config)
 
-    def __getattr__(self, name: str) -> Any:
-        # What holds the layer may read of it, such as `embeddings` or `units`.
-        base = self.__dict__.get("base")
-        if base is None or name.startswith("_"):
-            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-        return getattr(base, name)
-
 
 def adapted_layers_in(model: keras.Layer) -> list[AdaptedLayer]:
     """Return the adapted layers in a model or layer, at any depth; there may be none."""
