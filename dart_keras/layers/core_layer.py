@@ -32,8 +32,12 @@ class CoreLayer(keras.layers.Layer):
         matrix_shape: Shape (N, M) of the matrix without padding, once the layer is built.
         rank_gates: Rank gates, or `None`.
         ranks_fixed: Whether the ranks are final.
+        stands_for_dense: Whether a dense layer could be in its place, so that it must not be larger
+            or slower than that.
         resize_callbacks: The functions given to `on_resize`.
     """
+
+    stands_for_dense = True
 
     def __init__(
         self,

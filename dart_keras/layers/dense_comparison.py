@@ -22,7 +22,8 @@ _warned: "weakref.WeakSet[Any]" = weakref.WeakSet()
 def warn_if_dense_is_better(layer: CoreLayer, training: bool | None) -> None:
     """Warn, once in a `fit`, of its TT layers that are larger or slower than dense ones.
 
-    Layers whose ranks are to fall are left out: those with a rank regularizer or rank gates, and
+    Layers that no dense one could take the place of are left out, as those of adapters are. So are
+    layers whose ranks are to fall: those with a rank regularizer or rank gates, and
     those that `RankDiscretization` will truncate. Of those that it has truncated only the size
     counts, because that is what they were truncated for.
 
@@ -73,7 +74,7 @@ def _parameters(layer: CoreLayer, ranks: Sequence[int]) -> int:
 
 def _is_to_be_compared(layer: CoreLayer) -> bool:
     falling = layer.rank_regularizer is not None or layer.rank_gates is not None
-    return layer not in _compared and not falling
+    return layer.stands_for_dense and layer not in _compared and not falling
 
 
 def _too_large(layer: CoreLayer) -> list[str]:

@@ -189,6 +189,13 @@ def test_a_quantized_base(mode, tmp_path):
     assert np.max(np.abs(predictions(merged, x) - after)) < 0.1 * np.max(np.abs(after))
 
 
+@pytest.mark.filterwarnings("error:Dense layers would be smaller")
+def test_adapters_are_not_told_to_be_dense():
+    adapted = adapters.adapt(dense_stack(), adapters.LoRA(rank=16), ["hidden"])
+    adapted.compile("adam", "mse")
+    adapted.fit(np.ones((8, 16)), np.ones((8, 3)), verbose=0)
+
+
 def test_ranks_and_alphas_by_layer():
     method = adapters.LoRA(rank=2, alpha=4, rank_pattern={"log.*": 1}, alpha_pattern={"hidden": 8})
     adapted = adapters.adapt(dense_stack(), method, ["hidden", "logits"])

@@ -27,6 +27,8 @@ class SharedTT(TTLayer):
     multiply.
     """
 
+    stands_for_dense = False
+
     def build(self, input_shape: Any = None) -> None:
         """Create the cores, which depend on the modes alone."""
         self.add_cores(math.prod(self.input_modes), math.prod(self.output_modes), "zeros")

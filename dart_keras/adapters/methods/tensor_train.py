@@ -59,6 +59,7 @@ class TTAdapter(KernelAdapter):
             name=f"{self.name}_update",
             dtype=self.dtype_policy,
         )
+        self.update.stands_for_dense = False
 
     def call(
         self, inputs: Any, outputs: Any, reverse: bool = False, training: bool | None = None

@@ -55,6 +55,7 @@ class TTPairAdapter(KernelAdapter):
         second = {"core_initializer": "zeros", "name": f"{self.name}_second", **shared}
         self.second = TTDense(kernel.shape[1], ranks[1], **_chained(between, after), **second)
         self.second.build((None, self.width))
+        self.first.stands_for_dense = self.second.stands_for_dense = False
 
     def settings(self) -> dict[str, Any]:
         """Return the width, the modes and the present ranks."""
