@@ -12,6 +12,7 @@ from benchmarks.adapters.contenders import CONTENDERS, FOLDERS, TASKS
 
 _RESULTS = "results.json"
 _MEMORY = "peak_memory.json"
+_COMMAND = "command.json"
 _FILE = "raspberry-pi"
 
 
@@ -49,10 +50,8 @@ class AdapterRun:
         """Train, or go on with a training that was interrupted.
 
         Raises:
-            RuntimeError: If it fails.
+            RuntimeError: If it fails, or there is a run with other settings in its folder.
         """
-        if (self.folder / _RESULTS).exists():
-            return
         contender = CONTENDERS[self.contender]
         limit = TASKS[self.task]
         command = [
@@ -61,6 +60,17 @@ class AdapterRun:
             *("--learning-rate", self.rate, "--seed", self.seed, "--epochs", self.epochs),
             *("--folder", self.folder, *(("--limit", limit) if limit else ()), *self.options),
         ]
+        known = self.folder / _COMMAND
+        words = [str(each) for each in command]
+        if known.exists() and json.loads(known.read_text()) != words:
+            raise RuntimeError(
+                f"Expected another `--work` for other settings. Received: {self.folder}, with "
+                f"a run of {' '.join(json.loads(known.read_text()))}"
+            )
+        if (self.folder / _RESULTS).exists():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        known.write_text(json.dumps(words))
         memory = self._call("train", command)
         (self.folder / _MEMORY).write_text(json.dumps(memory))
 
@@ -89,7 +99,6 @@ class AdapterRun:
 
     def _call(self, module: str, arguments: list[Any]) -> float:
         """Run a command of the example, and return its peak memory in megabytes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", f"examples.fine_tuning.{module}", *map(str, arguments)]
         with (self.folder / f"{module}.log").open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)

@@ -6,12 +6,13 @@ from typing import Any
 import keras
 
 from dart_keras.adapters.adapted_copy import adaptable_layers, with_adapters
-from dart_keras.adapters.adapted_layer import AdaptedLayer
-from dart_keras.adapters.kernels import LayerKernel, float_copy, kernel_class_of, kernel_of
+from dart_keras.adapters.adapted_layer import base_of
+from dart_keras.adapters.kernels import LayerKernel, float_copy, kernel_of, kernel_or_none
 from dart_keras.adapters.layer_patterns import LayerPattern, matching_layers
 from dart_keras.adapters.method import Method
 from dart_keras.adapters.trained_copy import TrainedCopy
 from dart_keras.model_surgery.links import shared_layers
+from dart_keras.private_apis import sublayers
 
 DEFAULT_NAME = "default"
 
@@ -27,19 +28,20 @@ def adapt(
 
     The adapters change nothing until they are trained. They are all that is trained, with the
     layers of `train_also`. The other weights are those of the pretrained model itself, not copies:
-    they are frozen, in the pretrained model as well. Set `model.trainable = True` there to train
-    them again.
+    they are frozen, in the pretrained model as well. Set `trainable = True` there to train them
+    again.
 
     Args:
         model: A built model that Keras can save: Sequential, functional or subclassed. Its outputs
-            do not change. It may have adapters already; then it gets others beside these, which are
-            not in use until `active` says so.
+            do not change. It may have adapters already, which the new model shares as well; then it
+            gets others beside these, which are not in use until `active` says so.
         method: How to adapt, such as `TTLoRA()`.
         layers: Which layers get adapters: a regular expression that matches their whole paths, a
             list of ends of paths such as `["query", "value"]`, or a function of path and layer.
-            Paths are those of `dart_keras.model_surgery.layers_with_paths`.
+            Paths are those of `dart_keras.model_surgery.layers_with_paths`. A layer inside of a
+            block that is used several times is adapted in all of its uses.
         train_also: Layers without adapters that are trained, in the same ways: usually a new head.
-            They are copies.
+            They are copies, of the dtype of the layer.
         name: Name of the adapters, for `active` and `save`.
 
     Returns:
@@ -97,7 +99,7 @@ def check_places(model: keras.Model, layers: Mapping[str, Any], name: str) -> No
     """
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(
-            "Expected `name` of letters, digits and underscores, as of a variable. "
+            "Expected `name` to be such as that of a variable: letters, digits, underscores. "
             f"Received: name={name!r}"
         )
     for path, layer in layers.items():
@@ -122,21 +124,25 @@ def trained_copy(layer: Any, name: str) -> TrainedCopy:
         name: Name of the adapters.
 
     Raises:
-        ValueError: If the layer is quantized.
+        ValueError: If the layer is quantized, holds others, or is a cell.
     """
-    base = layer.base if isinstance(layer, AdaptedLayer) else layer
+    base = base_of(layer)
+    if any(each.weights for _, each in sublayers(base)) or hasattr(base, "state_size"):
+        raise ValueError(
+            "Expected layers of `train_also` that hold no other layers and are no cells of "
+            f"recurrent ones. Received: {base!r}"
+        )
     if getattr(base, "quantization_mode", None) is not None:
         raise ValueError(
             f"Expected layers of `train_also` with float weights. Received: {base!r}, quantized to "
             f"{base.quantization_mode!r}"
         )
-    kernel = kernel_of(base) if kernel_class_of(base) else None
-    return TrainedCopy(float_copy(base, kernel), name=f"{layer.name}_{name}")
+    return TrainedCopy(float_copy(base, kernel_or_none(base)), name=f"{layer.name}_{name}")
 
 
 def _kernel(path: str, layer: Any) -> LayerKernel:
     try:
-        return kernel_of(layer.base if isinstance(layer, AdaptedLayer) else layer)
+        return kernel_of(base_of(layer))
     except ValueError as error:
         raise ValueError(f"Layer {path!r} cannot be adapted. {error}") from error
 
@@ -148,9 +154,7 @@ def arguments_for(layer: Any, name: str) -> dict[str, Any]:
         layer: The layer.
         name: Name of the adapters.
     """
+    compute = base_of(layer).compute_dtype
     # Weights of low precision do not learn from small gradients.
-    compute = layer.compute_dtype
-    return {
-        "name": f"{layer.name}_{name}",
-        "dtype": "float32" if compute == "float32" else f"mixed_{compute}",
-    }
+    is_low = compute in ("float16", "bfloat16")
+    return {"name": f"{layer.name}_{name}", "dtype": f"mixed_{compute}" if is_low else compute}

@@ -5,15 +5,11 @@ from typing import Any
 
 import keras
 
-from dart_keras.adapters.adapted_layer import AdaptedLayer, adapted_layers_in
+from dart_keras.adapters.adapted_layer import AdaptedLayer, adapted_layers_in, base_of
 from dart_keras.adapters.adapter import Adapter
-from dart_keras.adapters.kernels import kernel_class_of, kernel_of, plain_copy
-from dart_keras.model_surgery.replace import (
-    copy_with_replacements,
-    distinct_paths,
-    own_weights,
-)
-from dart_keras.private_apis import flatten_layers, name_without_count, share_variables
+from dart_keras.adapters.kernels import kernel_or_none, plain_copy
+from dart_keras.model_surgery.replace import copy_with_replacements, distinct_paths
+from dart_keras.private_apis import flatten_layers, name_without_count, own_weights, share_variables
 
 
 def adaptable_layers(model: keras.Model, for_file: bool = False) -> dict[str, keras.Layer]:
@@ -79,22 +75,29 @@ def with_adapters(
         new = layers.get(id(old))
         if new is not None and not isinstance(new, AdaptedLayer) and own_weights(old):
             _share(old, new)
+    if not adapted_layers_in(model):
+        # Keras's flags of its layers, too: without them it would not notice that it is to be
+        # trained again, and batch normalizations would go on learning.
+        model.trainable = False
     train_adapters(copy)
     return copy
 
 
 def _sharing_copy(layer: Any, keep: bool) -> AdaptedLayer:
     """Return an adapted layer that shares the weights of a layer, and its adapters to keep."""
-    base = layer.base if isinstance(layer, AdaptedLayer) else layer
-    kernel = kernel_of(base) if kernel_class_of(base) else None
+    is_adapted = isinstance(layer, AdaptedLayer)
+    base = base_of(layer)
+    kernel = kernel_or_none(base)
     shared = plain_copy(base, kernel)
     _share(base, shared)
-    activation = None
-    if isinstance(layer, AdaptedLayer) or kernel is not None:
-        activation = getattr(layer, "activation", None)
-    held = (layer.adapters, layer.weights_in_use) if isinstance(layer, AdaptedLayer) else ({}, {})
-    adapters, in_use = held if keep else ({}, {})
-    new = AdaptedLayer(shared, adapters, activation, in_use, name=layer.name)
+    new = AdaptedLayer(
+        shared,
+        layer.adapters if is_adapted and keep else {},
+        getattr(layer, "activation", None) if is_adapted or kernel is not None else None,
+        layer.activity_regularizer,
+        layer.weights_in_use if is_adapted and keep else {},
+        name=layer.name,
+    )
     new.build()
     return new
 

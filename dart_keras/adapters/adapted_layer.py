@@ -19,6 +19,7 @@ class AdaptedLayer(keras.layers.Layer):
         base: The layer, without its activation.
         adapters: Adapters by name.
         activation: The activation of the layer.
+        activity_regularizer: The regularizer of the layer's outputs.
         weights_in_use: By name of an adapter that is in use, the weight of what it changes.
         **kwargs: `name` and so on, as for any Keras layer.
 
@@ -33,10 +34,11 @@ class AdaptedLayer(keras.layers.Layer):
         base: Any,
         adapters: Mapping[str, Adapter],
         activation: Any = None,
+        activity_regularizer: Any = None,
         weights_in_use: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.base = base
         self.adapters = dict(adapters)
         self.activation = keras.activations.get(activation)
@@ -66,11 +68,10 @@ class AdaptedLayer(keras.layers.Layer):
         """
         note_calling_model(self)
         outputs = self.base(inputs, *args, **kwargs)
-        reverse = bool(kwargs.get("reverse", args[0] if args else False))
         for name, weight in self.weights_in_use.items():
             if name not in self.adapters:
                 continue
-            changed = self.adapters[name](inputs, outputs, reverse=reverse, training=training)
+            changed = self.adapters[name](inputs, outputs, *args, training=training, **kwargs)
             # Also right where a method does more than to add something.
             outputs = changed if weight == 1 else outputs + weight * (changed - outputs)
         return self.activation(outputs)
@@ -101,6 +102,7 @@ class AdaptedLayer(keras.layers.Layer):
             "base": serialize(self.base),
             "adapters": {name: serialize(each) for name, each in self.adapters.items()},
             "activation": keras.activations.serialize(self.activation),
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "weights_in_use": dict(self.weights_in_use),
         }
 
@@ -111,6 +113,15 @@ class AdaptedLayer(keras.layers.Layer):
         deserialize = keras.saving.deserialize_keras_object
         adapters = {name: deserialize(each) for name, each in config.pop("adapters").items()}
         return cls(deserialize(config.pop("base")), adapters, **config)
+
+
+def base_of(layer: Any) -> Any:
+    """Return the pretrained layer: that of an adapted layer, or the layer itself.
+
+    Args:
+        layer: A layer.
+    """
+    return layer.base if isinstance(layer, AdaptedLayer) else layer
 
 
 def adapted_layers_in(model: keras.Layer) -> list[AdaptedLayer]:

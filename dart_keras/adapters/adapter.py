@@ -24,6 +24,7 @@ class Adapter(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.derived_weights: tuple[keras.Variable, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -96,6 +97,8 @@ class KernelAdapter(Adapter):
     def __init__(self, kernel: LayerKernel, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kernel = kernel
+        # Ids must not be rounded to half precision.
+        self.autocast = not kernel.looks_up
 
     @abstractmethod
     def merged(self, matrix: np.ndarray) -> np.ndarray:

@@ -15,19 +15,16 @@ from keras import ops
 
 from dart_keras.adapters.adapt import arguments_for, check_places, trained_copy
 from dart_keras.adapters.adapted_copy import adaptable_layers, with_adapters
-from dart_keras.adapters.adapted_layer import AdaptedLayer
+from dart_keras.adapters.adapted_layer import AdaptedLayer, base_of
 from dart_keras.adapters.adapter import Adapter, KernelAdapter
 from dart_keras.adapters.kernels import kernel_of
 from dart_keras.adapters.switch import adapter_names
 from dart_keras.adapters.trained_copy import TrainedCopy
-from dart_keras.model_surgery.replace import own_weights
-from dart_keras.private_apis import owners_of, read_state_back
+from dart_keras.private_apis import own_weights, owners_of, read_state_back
 from dart_keras.utils.atomic_write import write_files
 
 _VERSION = 1
 _KEY = "dart_keras_adapter"
-# Enough to tell models apart, and fast for large ones.
-_SAMPLED = 4096
 
 
 def save(model: keras.Model, path: str | os.PathLike[str], name: str | None = None) -> None:
@@ -125,6 +122,8 @@ def load(model: keras.Model, path: str | os.PathLike[str], name: str | None = No
     name = content["name"] if name is None else name
     known = adaptable_layers(model, for_file=True)
     described = content["layers"]
+    if not isinstance(described, dict) or not all(isinstance(x, dict) for x in described.values()):
+        raise _refused(path, "whose description is of another form")
     if missing := [at for at in described if at not in known]:
         raise _refused(path, f"for layers that the model has not: {missing}")
     layers = {at: known[at] for at in described}
@@ -181,7 +180,7 @@ def _made(
         return trained_copy(layer, name)
     if kind is None or not issubclass(kind, KernelAdapter):
         raise ValueError(f"Expected a known adapter. Received: {described['adapter']!r}")
-    kernel = kernel_of(layer.base if isinstance(layer, AdaptedLayer) else layer)
+    kernel = kernel_of(base_of(layer))
     present = json.loads(json.dumps([type(kernel).__name__, kernel.get_config()]))
     if described["kernel"] != present:
         raise ValueError(f"Expected a kernel {present}. Received: {described['kernel']}")
@@ -225,7 +224,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if metadata.get("sha256") != _checksum(metadata[_KEY], tensors):
         raise _refused(path, "that was damaged or changed: its checksum is another one")
     content = json.loads(metadata[_KEY])
-    version = content.get("version")
+    version = content.get("version") if isinstance(content, dict) else None
     if version != _VERSION:
         raise _refused(path, f"of version {version!r}")
     if missing := {"name", "layers", "base"} - content.keys():
@@ -255,8 +254,6 @@ def _refused(path: str | os.PathLike[str], what: str) -> ValueError:
 def _fingerprint(model: keras.Model, without: Collection[str] = ()) -> str:
     """Return a hash of a model's weights, the same with and without adapters.
 
-    Of each weight it takes the path of the layer, the shape, the dtype, and up to 4,096 elements.
-
     Args:
         model: A model, adapted or not.
         without: Paths of layers that do not count, as they are in files.
@@ -268,10 +265,8 @@ def _fingerprint(model: keras.Model, without: Collection[str] = ()) -> str:
     for path, layer in sorted(adaptable_layers(model, for_file=True).items(), key=lambda x: x[0]):
         if path in without:
             continue
-        base: Any = layer.base if isinstance(layer, AdaptedLayer) else layer
+        base: Any = base_of(layer)
         for weight in own_weights(base):
-            array = ops.convert_to_numpy(weight).ravel()
-            chosen = array[:: max(1, len(array) // _SAMPLED)]
             digest.update(f"{path} {tuple(weight.shape)} {weight.dtype} ".encode())
-            digest.update(np.ascontiguousarray(chosen).tobytes())
+            digest.update(ops.convert_to_numpy(weight).tobytes())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from dart_keras.adapters.adapt import arguments_for, trained_copy
 from dart_keras.adapters.adapted_copy import adaptable_layers, with_adapters
 from dart_keras.adapters.adapted_layer import AdaptedLayer
 from dart_keras.adapters.adapter import Adapter, KernelAdapter
+from dart_keras.adapters.merge import check_finite
 from dart_keras.adapters.methods.tensor_train import TTAdapter
 from dart_keras.adapters.switch import adapter_names
 from dart_keras.adapters.trained_copy import TrainedCopy
@@ -80,6 +81,7 @@ def _as_lora(
             f"Expected adapters that change a kernel. Received: layer {path!r} with "
             f"{type(adapter).__name__}"
         )
+    check_finite(path, adapter.weights)
     kernel = adapter.kernel
     matrix = kernel.matrix_of(layer.base).astype(np.float64)
     u, s, vt = np.linalg.svd(adapter.merged(matrix) - matrix, full_matrices=False)

@@ -8,14 +8,15 @@ from keras import ops
 
 from dart_keras.adapters.adapted_copy import adaptable_layers, make_trainable
 from dart_keras.adapters.adapted_layer import AdaptedLayer
-from dart_keras.adapters.kernels import float_copy, kernel_class_of, kernel_of
+from dart_keras.adapters.kernels import float_copy, kernel_or_none
 from dart_keras.model_surgery.replace import copy_with_replacements
 from dart_keras.model_surgery.replaced_sublayers import forget_replaced
 from dart_keras.private_apis import owners_of, read_state_back
 
-# Largest difference of outputs, as a share of their size, by compute dtype of a layer.
+# Largest difference of outputs, as a share of their size, by compute dtype of a layer. Some GPUs
+# multiply float32 with 10 bits.
 _TOLERANCES = {"float16": 0.02, "bfloat16": 0.1}
-_TOLERANCE = 1e-4
+_TOLERANCE = 2e-3
 # Keras quantizes the inputs of a quantized layer as well.
 _TOLERANCE_QUANTIZED = 0.1
 _ROWS = 8
@@ -70,23 +71,33 @@ def merge(model: keras.Model) -> keras.Model:
 
 def _merged(path: str, layer: AdaptedLayer) -> keras.Layer:
     base = layer.base
-    kernel = kernel_of(base) if kernel_class_of(base) else None
+    kernel = kernel_or_none(base)
     new = float_copy(base, kernel)
     try:
         for name, weight in layer.weights_in_use.items():
             if name in layer.adapters:
-                _check_finite(name, layer.adapters[name].weights)
+                check_finite(name, layer.adapters[name].weights)
                 new = layer.adapters[name].merged_into(new, weight)
-        _check_finite("merged", new.weights)
+        check_finite("merged", new.weights)
     except ValueError as error:
         raise ValueError(f"Layer {path!r} cannot be merged. {error}") from error
     if kernel is not None and hasattr(new, "activation"):
         new.activation = layer.activation
+    new.activity_regularizer = layer.activity_regularizer
     _check_same(path, layer, new)
     return new
 
 
-def _check_finite(name: str, weights: list[keras.Variable]) -> None:
+def check_finite(name: str, weights: list[keras.Variable]) -> None:
+    """Check that weights are finite.
+
+    Args:
+        name: What they are, for the error.
+        weights: The weights.
+
+    Raises:
+        ValueError: If they are not.
+    """
     # Not of NumPy: it does not know bfloat16.
     if not all(bool(ops.all(ops.isfinite(ops.cast(w, "float32")))) for w in weights):
         raise ValueError(f"Expected finite weights. Received: NaN or infinite ones in {name!r}")
@@ -101,7 +112,7 @@ def _check_same(path: str, layer: AdaptedLayer, new: keras.Layer) -> None:
         for each in (layer, new)
     )
     quantized = getattr(layer.base, "quantization_mode", None) is not None
-    usual = _TOLERANCES.get(layer.compute_dtype, _TOLERANCE)
+    usual = _TOLERANCES.get(layer.base.compute_dtype, _TOLERANCE)
     limit = _TOLERANCE_QUANTIZED if quantized else usual
     error = np.max(np.abs(expected - received), initial=0.0)
     size = np.max(np.abs(expected), initial=1e-6)

@@ -67,6 +67,20 @@ class MethodWithRank(Method):
                     f"Expected ranks of `{type(self).__name__}` to be positive integers. "
                     f"Received: {name}={value!r}"
                 )
+        _check_patterns(self.rank_pattern)
+
+    def adapters_for(
+        self, kernels: Mapping[str, LayerKernel], arguments: Mapping[str, dict[str, Any]]
+    ) -> dict[str, Adapter]:
+        """Return the adapters of all layers; raise a ValueError if a pattern matches none."""
+        for name in ("rank_pattern", "alpha_pattern"):
+            for regex in getattr(self, name, {}):
+                if not any(re.fullmatch(regex, path) for path in kernels):
+                    raise ValueError(
+                        f"Expected `{name}` to match whole paths of the layers that are adapted, "
+                        f"{list(kernels)}. Received: {regex!r}"
+                    )
+        return super().adapters_for(kernels, arguments)
 
     def rank_of(self, path: str) -> int:
         """Return the rank for a layer.
@@ -117,6 +131,7 @@ class RankedMethod(MethodWithRank):
                 raise ValueError(
                     f"Expected alpha of `{type(self).__name__}` above 0. Received: {name}={value!r}"
                 )
+        _check_patterns(self.alpha_pattern)
 
     def alpha_of(self, path: str) -> float:
         """Return alpha for a layer.
@@ -125,6 +140,16 @@ class RankedMethod(MethodWithRank):
             path: The path of the layer.
         """
         return float(_first_match(self.alpha_pattern, path, self.alpha))
+
+
+def _check_patterns(patterns: Mapping[str, Any]) -> None:
+    for regex in patterns:
+        try:
+            re.compile(regex)
+        except (re.error, TypeError) as error:
+            raise ValueError(
+                f"Expected patterns to be regular expressions. Received: {regex!r} ({error})"
+            ) from error
 
 
 def _first_match(patterns: Mapping[str, Any], path: str, default: Any) -> Any:

@@ -8,7 +8,8 @@ import keras
 
 from dart_keras.adapters.adapted_copy import train_adapters
 from dart_keras.adapters.adapted_layer import adapted_layers_in
-from dart_keras.private_apis import owners_of, retrace
+from dart_keras.adapters.trained_copy import TrainedCopy
+from dart_keras.private_apis import flatten_layers, owners_of, retrace
 from dart_keras.utils.argument_checks import is_number
 
 
@@ -22,14 +23,15 @@ def active(
     Args:
         model: A model of `adapt`.
         names: The name of the adapters, several names, or weights by name: the weighted sum of what
-            they change.
+            they change. Those that do not add to a kernel, `DoRA` and `LoRETTAAdp`, act one after
+            the other, in this order.
 
     Returns:
         What undoes it when a `with` ends.
 
     Raises:
-        ValueError: If the model has no adapters of a name, or a weight is no number. The model is
-            then as it was.
+        ValueError: If the model has no adapters of a name, a weight is no number, or several
+            adapters have a trained copy of a layer. The model is then as it was.
 
     Example:
         >>> import keras
@@ -51,6 +53,14 @@ def active(
         if not is_number(weight) or not abs(weight) < float("inf"):
             raise ValueError(
                 f"Expected finite numbers as weights. Received: {weight!r} for {name!r}"
+            )
+    for layer in adapted_layers_in(model):
+        used = [name for name in weights if name in layer.adapters]
+        copies = [name for name in used if isinstance(layer.adapters[name], TrainedCopy)]
+        if copies and (len(used) > 1 or weights[copies[0]] != 1):
+            raise ValueError(
+                f"Expected one of {used} alone, with the weight 1: layer {layer.name!r} has a copy "
+                f"that was trained in full, of which there is no weighted sum. Received: {weights}"
             )
     return _Switch(model, weights)
 
@@ -101,11 +111,14 @@ class _Switch(AbstractContextManager[None]):
     def __init__(self, model: keras.Model, weights: Mapping[str, float]) -> None:
         self._model = model
         self._before = [(x, x.weights_in_use) for x in adapted_layers_in(model)]
+        self._flags = [(x, x.trainable) for x in (model, *flatten_layers(model))]
+        self._frozen = [(v, v.trainable) for v in model.weights]
         for layer, _ in self._before:
             layer.weights_in_use = {
                 name: float(weight) for name, weight in weights.items() if name in layer.adapters
             }
-        self._adapt_functions()
+        train_adapters(model)
+        self._retrace()
 
     def __exit__(
         self,
@@ -115,10 +128,12 @@ class _Switch(AbstractContextManager[None]):
     ) -> None:
         for layer, weights in self._before:
             layer.weights_in_use = weights
-        self._adapt_functions()
+        # From the outside in, because each flag is also one of all inside.
+        for each, flag in (*self._flags, *self._frozen):
+            each.trainable = flag
+        self._retrace()
 
-    def _adapt_functions(self) -> None:
-        train_adapters(self._model)
+    def _retrace(self) -> None:
         owners = (owner for layer, _ in self._before for owner in owners_of(layer))
         for model in {id(each): each for each in (self._model, *owners)}.values():
             retrace(model)

@@ -24,12 +24,14 @@ class TrainedCopy(Adapter):
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.layer = layer
+        # The layer casts its inputs itself.
+        self.autocast = False
 
     def call(
-        self, inputs: Any, outputs: Any, reverse: bool = False, training: bool | None = None
+        self, inputs: Any, outputs: Any, *args: Any, training: bool | None = None, **kwargs: Any
     ) -> Any:
         """Return the outputs of the copy."""
-        return self.layer(inputs, reverse=True) if reverse else self.layer(inputs)
+        return self.layer(inputs, *args, **kwargs)
 
     def merged_into(self, layer: Any, weight: float) -> keras.Layer:
         """Return a copy of the copy."""

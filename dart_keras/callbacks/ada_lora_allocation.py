@@ -62,6 +62,8 @@ class AdaLoRAAllocation(keras.callbacks.Callback):
         2
     """
 
+    allocates_triples = True
+
     def __init__(self, begin: float = 0.1, end: float = 0.6, allocations: int = 20) -> None:
         super().__init__()
         if not (is_number(begin) and is_number(end) and 0 <= begin < end < 1):
@@ -98,8 +100,6 @@ class AdaLoRAAllocation(keras.callbacks.Callback):
         due = np.linspace(self._begin, self._end, self.allocations + 1)[1:]
         self._due = deque(sorted({max(1, math.ceil(each)) for each in due}))
         self._is_done = sum(x.present_rank for x in self._adapters) <= self._target
-        for adapter in self._adapters:
-            adapter.has_allocation = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note which steps are those of the epoch."""

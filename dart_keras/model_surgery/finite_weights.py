@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.model_surgery.replace import layers_with_paths, own_weights
+from dart_keras.model_surgery.replace import layers_with_paths
+from dart_keras.private_apis import own_weights
 
 
 @dataclass(frozen=True)

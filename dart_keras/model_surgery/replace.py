@@ -6,7 +6,7 @@ import keras
 
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.model_surgery.replaced_sublayers import remember_replaced
-from dart_keras.private_apis import replace_sublayers, sublayers
+from dart_keras.private_apis import own_weights, replace_sublayers, sublayers
 from dart_keras.utils.random_state import keeping_random_state
 
 LayerReplacement = Callable[[keras.Layer], keras.Layer | None]
@@ -144,12 +144,6 @@ def _walk(
         if not descend(each):
             continue
         yield from _walk(each, f"{path}/", seen, descend, name_of)
-
-
-def own_weights(layer: keras.Layer) -> list[keras.Variable]:
-    """Return the weights of a layer that are not those of a layer in it."""
-    inner = {id(weight) for _, each in sublayers(layer) for weight in each.weights}
-    return [weight for weight in layer.weights if id(weight) not in inner]
 
 
 def _check_new(old: keras.Layer, new: keras.Layer, present: set[int]) -> None:

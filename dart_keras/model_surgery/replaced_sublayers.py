@@ -9,6 +9,7 @@ import keras
 from dart_keras.private_apis import (
     describes_its_layers,
     flatten_layers,
+    own_weights,
     replace_sublayers,
     sublayer_at,
     sublayers,
@@ -55,6 +56,16 @@ class WithReplacedSublayers:
             "shared": shared,
             # Configs of layers that make their layers themselves do not tell.
             "frozen": [path for path, each in _paths(layer) if not each.trainable],
+            # Nor do they tell of weights beside layers that are trained.
+            "frozen_weights": [
+                [path, flags]
+                for path, flags in (
+                    (path, [weight.trainable for weight in own_weights(each)])
+                    for path, each in [([], layer), *_paths(layer)]
+                    if each.trainable
+                )
+                if not all(flags)
+            ],
         }
 
     @classmethod
@@ -75,7 +86,24 @@ class WithReplacedSublayers:
         for path in config.get("frozen", []):
             _follow(layer, path).trainable = False
         _remember(layer, [path for path, _ in config["replaced"]])
+        frozen = config.get("frozen_weights", [])
+        object.__setattr__(layer, "flags_of_weights", frozen)
+        _freeze_weights(layer, frozen)
         return layer
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build the layer, and freeze the weights of its own that were frozen."""
+        super().build_from_config(config)  # type: ignore[misc]
+        _freeze_weights(self, getattr(self, "flags_of_weights", []))
+
+
+def _freeze_weights(layer: Any, frozen: list[tuple[KeyPath, list[bool]]]) -> None:
+    for path, flags in frozen:
+        own = own_weights(_follow(layer, path))
+        # A layer that is not built yet has none.
+        if len(own) == len(flags):
+            for weight, flag in zip(own, flags, strict=True):
+                weight.trainable = flag
 
 
 def remember_replaced(model: keras.Model, replaced: Collection[int]) -> None:

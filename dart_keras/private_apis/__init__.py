@@ -40,6 +40,7 @@ from dart_keras.private_apis.keras_optimizers import (
 from dart_keras.private_apis.keras_products import tell_product, telling_products
 from dart_keras.private_apis.keras_sublayers import (
     describes_its_layers,
+    own_weights,
     replace_sublayers,
     sublayer_at,
     sublayers,
@@ -91,6 +92,7 @@ __all__ = [
     "nodes_of",
     "note_calling_model",
     "note_compiling_function",
+    "own_weights",
     "owners_of",
     "quantize",
     "read_state_back",

@@ -64,6 +64,12 @@ def sublayers(layer: keras.Layer) -> Iterator[tuple[Keys, keras.Layer]]:
             yield from _layers_in(value, (name,))
 
 
+def own_weights(layer: keras.Layer) -> list[keras.Variable]:
+    """Return the weights of a layer that are not those of a layer in it."""
+    inner = {id(weight) for _, each in sublayers(layer) for weight in each.weights}
+    return [weight for weight in layer.weights if id(weight) not in inner]
+
+
 def sublayer_at(layer: keras.Layer, keys: Keys) -> keras.Layer:
     """Return the sublayer that some of the keys of `sublayers` lead to."""
     value = getattr(layer, keys[0])

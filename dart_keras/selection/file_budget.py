@@ -7,7 +7,8 @@ import keras
 from dart_keras.calibration_data import has_targets
 from dart_keras.deployment.file_sizes import check_file_budget, file_sizes
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.model_surgery.replace import layers_with_paths, own_weights
+from dart_keras.model_surgery.replace import layers_with_paths
+from dart_keras.private_apis import own_weights
 from dart_keras.selection.importance import rank_gains
 from dart_keras.selection.layer_budget import parameters_of
 from dart_keras.selection.rank_allocation import allocate_ranks

@@ -65,6 +65,11 @@ class FinishedRun:
             return adapters.load(base, self.folder / ADAPTER)
         model = model_to_train(self.settings)
         trained = safetensors.numpy.load_file(self.folder / _WEIGHTS)
+        paths = [variable.path for variable in model.trainable_variables]
+        if sorted(trained) != sorted(paths):
+            raise ValueError(
+                f"Expected {_WEIGHTS} with the weights {paths}. Received: {sorted(trained)}"
+            )
         for variable in model.trainable_variables:
             variable.assign(trained[variable.path])
         return model

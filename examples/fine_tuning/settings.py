@@ -64,6 +64,16 @@ class Settings:
     def from_json(cls, values: dict[str, Any]) -> Self:
         return cls(**{**values, "layers": tuple(values["layers"])})
 
+    def __post_init__(self) -> None:
+        given = {"--rank": self.rank, "--alpha": self.alpha}
+        given |= {"--parameters": self.parameters, "--loss-increase": self.loss_increase}
+        names = [name for name, value in given.items() if value is not None]
+        if names and not self.has_adapters:
+            raise ValueError(
+                f"Expected --method {self.method} without options of adapters. Received: "
+                f"{', '.join(names)}"
+            )
+
     @property
     def has_adapters(self) -> bool:
         return self.method in METHODS

@@ -60,13 +60,6 @@ def test_weights_that_are_not_finite_are_refused(value):
         adapters.merge(adapted)
 
 
-def test_a_copy_is_not_taken_by_halves():
-    adapted = adapters.adapt(dense_stack(), adapters.LoRA(rank=1), ["hidden"], ["logits"])
-    adapters.active(adapted, {"default": 0.5})
-    with pytest.raises(ValueError, match="Expected the weight 1"):
-        adapters.merge(adapted)
-
-
 def test_a_model_without_adapters_is_refused():
     with pytest.raises(ValueError, match="Expected a model with adapters"):
         adapters.merge(dense_stack())

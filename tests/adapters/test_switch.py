@@ -89,6 +89,23 @@ def test_training_goes_on_after_a_look_at_the_pretrained_model(two):
     model.fit(X, np.ones((8, 3)), verbose=0)
 
 
+def test_flags_are_as_before_after_a_look_at_the_pretrained_model(two):
+    base, model = two
+    base.trainable = True
+    model.get_layer("logits").trainable = True
+    before = [v.trainable for v in model.weights]
+    with adapters.disabled(model):
+        assert model.trainable_variables == []
+    assert [v.trainable for v in model.weights] == before
+
+
+@pytest.mark.parametrize("weights", [{"red": 0.5}, {"red": 1, "blue": 1}, ["red", "blue"]], ids=str)
+def test_layers_trained_in_full_have_no_weighted_sum(two, weights):
+    _, model = two
+    with pytest.raises(ValueError, match="'logits' has a copy"):
+        adapters.active(model, weights)
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [("green", "Received: \\['green'\\]"), ({"red": float("nan")}, "finite numbers")],

@@ -3,8 +3,8 @@
 from dart_keras.adapters.kernels.kinds import (
     LAYER_KERNELS,
     float_copy,
-    kernel_class_of,
     kernel_of,
+    kernel_or_none,
     plain_copy,
 )
 from dart_keras.adapters.kernels.layer_kernel import LayerKernel
@@ -13,7 +13,7 @@ __all__ = [
     "LAYER_KERNELS",
     "LayerKernel",
     "float_copy",
-    "kernel_class_of",
     "kernel_of",
+    "kernel_or_none",
     "plain_copy",
 ]

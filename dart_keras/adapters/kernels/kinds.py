@@ -37,6 +37,18 @@ def kernel_of(layer: Any) -> LayerKernel:
     return kind.of(layer)
 
 
+def kernel_or_none(layer: Any) -> LayerKernel | None:
+    """Return the kernel of a layer, `None` if it has none that can be adapted.
+
+    Args:
+        layer: A built layer.
+    """
+    try:
+        return kernel_of(layer)
+    except ValueError:
+        return None
+
+
 def kernel_class_of(layer: keras.Layer) -> type[LayerKernel] | None:
     """Return the kind of kernel of a layer, `None` if adapters do not know the layer."""
     for kind in LAYER_KERNELS:
@@ -55,6 +67,9 @@ def plain_copy(layer: Any, like: LayerKernel | None) -> Any:
         like: Its kernel, or `None`.
     """
     config = layer.get_config()
+    # It is the outputs with adapters that are regularized.
+    if "activity_regularizer" in config:
+        config["activity_regularizer"] = None
     if like is not None and "activation" in config:
         config["activation"] = "linear"
     copy = type(layer).from_config(config)
@@ -67,9 +82,9 @@ def float_copy(layer: Any, kernel: LayerKernel | None) -> Any:
 
     Args:
         layer: A built layer, which may be quantized.
-        kernel: Its kernel, or `None`.
+        kernel: Its kernel, or `None` if it is not quantized.
     """
-    if getattr(layer, "quantization_mode", None) is None:
+    if kernel is None or getattr(layer, "quantization_mode", None) is None:
         copy = plain_copy(layer, kernel)
         copy.set_weights(layer.get_weights())
         return copy
@@ -80,6 +95,5 @@ def float_copy(layer: Any, kernel: LayerKernel | None) -> Any:
     copy.build_from_config(layer.get_build_config() or {})
     if getattr(copy, "bias", None) is not None:
         copy.bias.assign(ops.copy(layer.bias))
-    if kernel is not None:
-        kernel.set_matrix(copy, kernel.matrix_of(layer))
+    kernel.set_matrix(copy, kernel.matrix_of(layer))
     return copy

@@ -63,7 +63,12 @@ class LoRAPro(LearningRule):
 
     @classmethod
     def fact_of(cls, adapter: TTAdapter, weight: float) -> float:
-        """Return the scale of the adapter's product."""
+        """Return the scale of the adapter's product; raise a ValueError if it is zero."""
+        if weight == 0:
+            raise ValueError(
+                f"Expected adapters in use with a weight other than 0. Received: {adapter.name!r} "
+                "with the weight 0"
+            )
         return weight * adapter.scale
 
     def inner_variables(self, variables: list[keras.Variable]) -> list[keras.Variable]:

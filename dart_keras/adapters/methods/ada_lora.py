@@ -29,7 +29,7 @@ class AdaLoRAAdapter(AdditiveAdapter):
         target_rank: How many are to be left at the end, as a mean over all adapters.
         scale: What the product is multiplied by. It does not change when triples are masked.
         orthogonality: Factor of the penalty.
-        has_allocation: Whether a callback allocates the ranks, or has done so.
+        has_allocation: Whether a callback has brought the ranks to the target.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
 
     Attributes:
@@ -37,7 +37,7 @@ class AdaLoRAAdapter(AdditiveAdapter):
         e: The diagonal, of shape (rank,).
         b: The second matrix, of shape (M, rank).
         mask: 1 for each triple that is in use, 0 for those that were masked for good.
-        has_allocation: Whether a callback allocates the ranks, or has done so.
+        has_allocation: Whether a callback has brought the ranks to the target.
     """
 
     def __init__(
@@ -126,7 +126,11 @@ class AdaLoRAAdapter(AdditiveAdapter):
         return {name: getattr(self, name) for name in names}
 
     def _check_allocation(self) -> None:
-        if self.target_rank < self.rank and not self.has_allocation and running_fit() is not None:
+        fit = running_fit()
+        if self.target_rank >= self.rank or self.has_allocation or fit is None:
+            return
+        # The callback itself is in a room above this one.
+        if not any(getattr(each, "allocates_triples", False) for each in fit.callbacks):
             raise ValueError(
                 f"Expected `fit` with the callback `dart_keras.callbacks.AdaLoRAAllocation`, which "
                 f"brings the ranks of `AdaLoRA` from {self.rank} to {self.target_rank}. Received: "

@@ -11,8 +11,7 @@ import keras
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.compressible import Candidate
 from dart_keras.layers.tt_layer import TTLayer
-from dart_keras.model_surgery.replace import own_weights
-from dart_keras.private_apis import tell_product, telling_products
+from dart_keras.private_apis import own_weights, tell_product, telling_products
 from dart_keras.tensor_train.ranks import count_multiply_adds
 
 # These write all products of their layers with `keras.ops`.

@@ -9,7 +9,8 @@ import keras
 from dart_keras.compression.compressible import Factorization
 from dart_keras.compression.search.knapsack import Option, allocate
 from dart_keras.compression.search.student import StudentBuilder
-from dart_keras.model_surgery.replace import layers_with_paths, own_weights
+from dart_keras.model_surgery.replace import layers_with_paths
+from dart_keras.private_apis import own_weights
 from dart_keras.utils.listing import largest_first
 
 # What a file holds for each product beside its weights, which take a byte: the operator, the

@@ -11,7 +11,7 @@ from dart_keras.compression.compression_report import CompressionReport, LayerRe
 from dart_keras.compression.search.model_costs import cost_of, multiply_add_costs
 from dart_keras.compression.search.solution import Solution
 from dart_keras.compression.search.student import Fitted, StudentBuilder
-from dart_keras.model_surgery.replace import own_weights
+from dart_keras.private_apis import own_weights
 
 
 def make_report(
