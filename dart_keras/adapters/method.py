@@ -2,12 +2,13 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dart_keras.adapters.adapter import Adapter
 from dart_keras.adapters.kernels import LayerKernel
+from dart_keras.tensor_train.modes import check_modes
 from dart_keras.utils.argument_checks import is_integer, is_number
 
 
@@ -17,6 +18,9 @@ class Method(ABC):
 
     A new method is a dataclass with its settings, and a class of adapters beside it.
     """
+
+    def __post_init__(self) -> None:  # noqa: B027
+        """Check the settings, of which there are none yet. Subclasses call it first."""
 
     @abstractmethod
     def adapter_for(self, kernel: LayerKernel, path: str, **kwargs: Any) -> Adapter:
@@ -47,6 +51,70 @@ class Method(ABC):
             for path, kernel in kernels.items()
         }
 
+    def check_multiplies(self, kernel: LayerKernel, path: str) -> None:
+        """Check that a layer multiplies by its kernel, for methods that make no sense elsewhere.
+
+        Args:
+            kernel: The kernel of the layer.
+            path: The path of the layer.
+
+        Raises:
+            ValueError: If it looks up rows.
+        """
+        if kernel.looks_up:
+            raise ValueError(
+                f"Expected layers for `{type(self).__name__}` that multiply by a kernel. "
+                f"Received: layer {path!r}, which looks up rows of a table"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodWithModes(Method):
+    """Base of the methods that see a kernel as a tensor.
+
+    Attributes:
+        input_modes: Factors of the number of rows N; `None` to choose them.
+        output_modes: Factors of the number of columns M; `None` to choose them.
+    """
+
+    input_modes: Sequence[int] | None = None
+    output_modes: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("input_modes", "output_modes"):
+            if getattr(self, name) is not None:
+                check_modes(name, getattr(self, name))
+
+    def modes_for(
+        self,
+        kernel: LayerKernel,
+        path: str,
+        usual_rows: Callable[[int], Sequence[int]],
+        usual_columns: Callable[[int], Sequence[int]],
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the factors of the rows and of the columns of a kernel.
+
+        Args:
+            kernel: The kernel of the layer.
+            path: The path of the layer.
+            usual_rows: Chooses the factors of the rows if none were given.
+            usual_columns: Chooses those of the columns.
+
+        Raises:
+            ValueError: If given ones do not fit.
+        """
+        rows, columns = kernel.shape
+        before = self.input_modes or usual_rows(rows)
+        after = self.output_modes or usual_columns(columns)
+        try:
+            return (
+                check_modes("input_modes", before, rows),
+                check_modes("output_modes", after, columns),
+            )
+        except ValueError as error:
+            raise ValueError(f"Layer {path!r}: {error}") from error
+
 
 @dataclass(frozen=True, kw_only=True)
 class MethodWithRank(Method):
@@ -61,6 +129,7 @@ class MethodWithRank(Method):
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, value in {"rank": self.rank, **self.rank_pattern}.items():
             if not is_integer(value) or value < 1:
                 raise ValueError(

@@ -85,9 +85,5 @@ class BitFit(Method):
 
     def adapter_for(self, kernel: LayerKernel, path: str, **kwargs: Any) -> BiasAdapter:
         """Return a new adapter with a vector of zeros."""
-        if kernel.looks_up:
-            raise ValueError(
-                "Expected layers for `BitFit` that have a bias. Received: layer "
-                f"{path!r}, which looks up rows of a table"
-            )
+        self.check_multiplies(kernel, path)
         return BiasAdapter(kernel, **kwargs)

@@ -136,9 +136,5 @@ class DoRA(LoRA):
 
     def adapter_for(self, kernel: LayerKernel, path: str, **kwargs: Any) -> TTAdapter:
         """Return a new adapter, whose magnitudes `attach` fills."""
-        if kernel.looks_up:
-            raise ValueError(
-                "Expected layers for `DoRA` that multiply by a kernel. Received: layer "
-                f"{path!r}, which looks up rows of a table"
-            )
+        self.check_multiplies(kernel, path)
         return super().adapter_for(kernel, path, **kwargs)

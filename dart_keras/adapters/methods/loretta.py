@@ -208,11 +208,7 @@ class LoRETTAAdp(Method):
 
     def adapter_for(self, kernel: LayerKernel, path: str, **kwargs: Any) -> TTBottleneckAdapter:
         """Return a new bottleneck."""
-        if kernel.looks_up:
-            raise ValueError(
-                "Expected layers for `LoRETTAAdp` that multiply by a kernel. Received: layer "
-                f"{path!r}, which looks up rows of a table"
-            )
+        self.check_multiplies(kernel, path)
         factors = usual_factors(kernel.shape[1])
         modes = factors[::-1], usual_factors(self.width), factors
         more = (self.tt_rank, self.tt_rank), self.activation, self.rank_regularizer

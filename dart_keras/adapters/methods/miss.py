@@ -85,10 +85,6 @@ class MiSS(MethodWithRank):
 
     def adapter_for(self, kernel: LayerKernel, path: str, **kwargs: Any) -> MiSSAdapter:
         """Return a new adapter with a matrix of zeros."""
-        if kernel.looks_up:
-            # Words that have nothing in common would get the same change.
-            raise ValueError(
-                "Expected layers for `MiSS` that multiply by a kernel. Received: layer "
-                f"{path!r}, which looks up rows of a table"
-            )
+        # Words that have nothing in common would get the same change.
+        self.check_multiplies(kernel, path)
         return MiSSAdapter(kernel, self.rank_within(kernel.shape[0], kernel, path), **kwargs)

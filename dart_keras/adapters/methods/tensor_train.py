@@ -11,8 +11,8 @@ from keras import ops
 
 from dart_keras.adapters.adapter import KernelAdapter
 from dart_keras.adapters.kernels import LayerKernel
-from dart_keras.adapters.method import RankedMethod
-from dart_keras.tensor_train.modes import balanced_modes, check_modes
+from dart_keras.adapters.method import MethodWithModes, RankedMethod
+from dart_keras.tensor_train.modes import balanced_modes
 from dart_keras.tensor_train.modes.factorization import padded_dims
 
 # About the mode that has the fewest parameters for a rank.
@@ -147,7 +147,7 @@ class LoRA(RankedMethod):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TTLoRA(RankedMethod):
+class TTLoRA(MethodWithModes, RankedMethod):
     """TT-LoRA (Anjum et al. 2024, arXiv:2408.01008, section 3): a TT tensor is added.
 
     The matrix is one tensor over the factors of its rows, then those of its columns. In the paper
@@ -178,26 +178,12 @@ class TTLoRA(RankedMethod):
     """
 
     rank: int = 5
-    input_modes: Sequence[int] | None = None
-    output_modes: Sequence[int] | None = None
     rank_regularizer: Any = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("input_modes", "output_modes"):
-            if getattr(self, name) is not None:
-                check_modes(name, getattr(self, name))
 
     def adapter_for(self, kernel: LayerKernel, path: str, **kwargs: Any) -> TTAdapter:
         """Return an adapter with a TT tensor."""
-        rows, columns = kernel.shape
-        before = self.input_modes or usual_factors(rows)[::-1]
-        after = self.output_modes or usual_factors(columns)
-        for name, modes, dim in (("input_modes", before, rows), ("output_modes", after, columns)):
-            try:
-                check_modes(name, modes, dim)
-            except ValueError as error:
-                raise ValueError(f"Layer {path!r}: {error}") from error
+        # The ranks are small at the ends, so there the larger factors are cheap.
+        before, after = self.modes_for(kernel, path, _descending, usual_factors)
         regularizer = {"rank_regularizer": self.rank_regularizer}
         return TTAdapter(
             kernel,
@@ -208,6 +194,10 @@ class TTLoRA(RankedMethod):
             **regularizer,
             **kwargs,
         )
+
+
+def _descending(dim: int) -> tuple[int, ...]:
+    return usual_factors(dim)[::-1]
 
 
 def usual_factors(dim: int) -> tuple[int, ...]:

@@ -10,8 +10,9 @@ from keras import ops
 
 from dart_keras.adapters.adapter import AdditiveAdapter
 from dart_keras.adapters.kernels import LayerKernel
+from dart_keras.adapters.method import MethodWithModes
 from dart_keras.adapters.methods.random_matrices import SeededMethod, seeded_rows
-from dart_keras.tensor_train.modes import balanced_modes, check_modes
+from dart_keras.tensor_train.modes import balanced_modes
 from dart_keras.tensor_train.modes.factorization import padded_dims
 
 _MODES = 2
@@ -123,7 +124,7 @@ def _contracted(core: Any, factors: Sequence[Any]) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeRA(SeededMethod):
+class TeRA(MethodWithModes, SeededMethod):
     """TeRA (2025, arXiv:2509.03234): a high rank from a few short vectors.
 
     The change as a tensor of modes is a Tucker network: a core, for each mode a factor, and between
@@ -159,25 +160,10 @@ class TeRA(SeededMethod):
     """
 
     rank: int = 32
-    input_modes: Sequence[int] | None = None
-    output_modes: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("input_modes", "output_modes"):
-            if getattr(self, name) is not None:
-                check_modes(name, getattr(self, name))
 
     def adapter_for(self, kernel: LayerKernel, path: str, **kwargs: Any) -> TeRAAdapter:
         """Return a new adapter for a layer."""
-        rows, columns = kernel.shape
-        before = self.input_modes or _usual_modes(rows)
-        after = self.output_modes or _usual_modes(columns)
-        for name, modes, dim in (("input_modes", before, rows), ("output_modes", after, columns)):
-            try:
-                check_modes(name, modes, dim)
-            except ValueError as error:
-                raise ValueError(f"Layer {path!r}: {error}") from error
+        before, after = self.modes_for(kernel, path, _usual_modes, _usual_modes)
         return TeRAAdapter(kernel, self.rank_of(path), self.seed, before, after, **kwargs)
 
 
