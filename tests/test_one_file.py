@@ -38,7 +38,9 @@ def test_a_layer_is_named_in_its_own_file_alone(layer):
         ) or (isinstance(node, ast.ClassDef) and node.name == layer)
 
     own = {"TTDense": "tt_dense", "TTEinsumDense": "tt_einsum_dense", "TTEmbedding": "tt_embedding"}
-    assert files_with(names) == {f"layers/{own[layer]}.py", "layers/__init__.py"}
+    # Adapters are made of TT layers: each kind of kernel has the one that can be added to it.
+    others = {path for path in files_with(names) if not path.startswith("adapters/")}
+    assert others == {f"layers/{own[layer]}.py", "layers/__init__.py"}
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -91,7 +91,7 @@ def test_all_kinds_of_models(make, layers, paths):
     assert len(adapted.trainable_variables) == 2 * len(paths)
     shared = {id(v) for v in adapted.weights}
     assert all(id(v) in shared for v in base.weights)
-    adapted.compile("adam", "mse")
+    adapted.compile("adam", "mse", jit_compile=False)
     adapted.fit(x, np.ones((8, adapted(x[:1]).shape[-1])), verbose=0)
     assert not np.array_equal(predictions(adapted, x), before)
     assert np.array_equal(predictions(base, x), before)
@@ -151,7 +151,7 @@ def test_ranks_of_the_change_are_found(budget):
     x = rng.normal(size=(2304, 32)).astype("float32")
     y = predictions(target, x) + 0.2 * rng.normal(size=(2304, 32))
     adapted = adapters.adapt(base, adapters.LoRA(rank=8, alpha=8), ["one", "two"])
-    adapted.compile(keras.optimizers.Adam(0.01), "mse")
+    adapted.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=False)
     found = dk.callbacks.RankDiscretization(budget)
     data = {"validation_data": (x[2048:], y[2048:]), "callbacks": [found], "verbose": 0}
     adapted.fit(x[:2048], y[:2048], epochs=16, batch_size=16, **data)
@@ -177,7 +177,7 @@ def test_a_quantized_base(mode, tmp_path):
     before = predictions(base, x)
     adapted = adapters.adapt(base, adapters.LoRA(rank=4), ["hidden"])
     assert np.array_equal(predictions(adapted, x), before)
-    adapted.compile(keras.optimizers.Adam(0.05), "mse")
+    adapted.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=False)
     adapted.fit(x, np.ones((32, 3)), epochs=10, verbose=0)
     assert np.array_equal(predictions(base, x), before)
     adapters.save(adapted, tmp_path / "some.adapter")
@@ -192,7 +192,7 @@ def test_a_quantized_base(mode, tmp_path):
 @pytest.mark.filterwarnings("error:Dense layers would be smaller")
 def test_adapters_are_not_told_to_be_dense():
     adapted = adapters.adapt(dense_stack(), adapters.LoRA(rank=16), ["hidden"])
-    adapted.compile("adam", "mse")
+    adapted.compile("adam", "mse", jit_compile=False)
     adapted.fit(np.ones((8, 16)), np.ones((8, 3)), verbose=0)
 
 

@@ -16,7 +16,7 @@ X = np.random.default_rng(0).normal(size=(8, 16)).astype("float32")
 @pytest.fixture(scope="module")
 def adapted():
     model = adapters.adapt(dense_stack(), adapters.TTLoRA(rank=2), ["hidden"], ["logits"])
-    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=False)
     model.fit(X, np.ones((8, 3)), epochs=3, verbose=0)
     return model
 

@@ -14,9 +14,8 @@ def test_adapters_on_jax():
     tests = [
         "tests/adapters/test_adapt.py",
         "tests/adapters/test_switch.py",
-        "tests/adapters/test_all_methods.py",
         "-k",
-        "(found and size) or look_at or (dense and (LoRA or LoLDU))",
+        "(found and size) or look_at or kinds",
     ]
     result = subprocess.run(
         [*(sys.executable, "-W", "ignore", "-m", "pytest", "-q", "-p", "no:cacheprovider"), *tests],

@@ -41,7 +41,7 @@ def test_disabled_is_the_pretrained_model_to_the_bit(two):
 
 def test_others_are_used_without_compiling_again(two):
     _, model = two
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", jit_compile=False)
     red = predictions(model, X)
     adapters.active(model, "blue")
     blue = predictions(model, X)
@@ -73,7 +73,7 @@ def test_weighted_sums():
 def test_other_adapters_are_trained_after_compiling_again(two):
     _, model = two
     adapters.active(model, "blue")
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", jit_compile=False)
     red = [keras.ops.convert_to_numpy(w) for w in model.layers[0].adapters["red"].weights]
     model.fit(X, np.ones((8, 3)), verbose=0)
     after = [keras.ops.convert_to_numpy(w) for w in model.layers[0].adapters["red"].weights]
@@ -82,7 +82,7 @@ def test_other_adapters_are_trained_after_compiling_again(two):
 
 def test_training_goes_on_after_a_look_at_the_pretrained_model(two):
     _, model = two
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", jit_compile=False)
     model.fit(X, np.ones((8, 3)), verbose=0)
     with adapters.disabled(model):
         model.evaluate(X, np.ones((8, 3)), verbose=0)

@@ -21,6 +21,7 @@ class RankTwo(Selection):
 
 def compiled(rule, optimizer, model=None, **settings):
     model = model or dense_model()
+    settings = {"jit_compile": False, **settings}
     model.compile(rule.for_model(model, optimizer), "mse", **settings)
     return model
 
@@ -52,8 +53,15 @@ def test_more_cores_or_other_modes_are_no_pair():
 
 
 @each_rule
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lion"])
-@pytest.mark.parametrize("compilation", [{"run_eagerly": True}, {"jit_compile": True}])
+@pytest.mark.parametrize(
+    ("optimizer", "compilation"),
+    [
+        ("sgd", {"run_eagerly": True}),
+        ("lion", {"run_eagerly": True}),
+        ("adamw", {"jit_compile": True}),
+    ],
+    ids=["sgd", "lion", "adamw, compiled"],
+)
 def test_trains(rule, optimizer, compilation):
     optimizer = keras.optimizers.get(optimizer)
     optimizer.learning_rate = 0.01
@@ -119,7 +127,7 @@ def test_a_cut_in_the_middle_of_fit(rule, wrapped, tmp_path):
     model = dense_model()
     optimizer = rule.for_model(model, keras.optimizers.Adam(0.01))
     held = keras.optimizers.LossScaleOptimizer(optimizer) if wrapped else optimizer
-    model.compile(held, "mse")
+    model.compile(held, "mse", jit_compile=False)
     losses = fit(model, RankDiscretization(RankTwo(), epoch=1), epochs=6)
     update = lora_in(model).update
     assert update.ranks == (1, 2, 1)

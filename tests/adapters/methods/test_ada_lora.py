@@ -80,7 +80,7 @@ def test_the_penalty_has_finite_gradients_for_orthonormal_matrices():
     adapter = model.layers[0].adapters["default"]
     adapter.a.assign(np.eye(2, 12))
     adapter.b.assign(np.eye(8, 2))
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     model.fit(X, np.ones((32, 8)), verbose=0)
     assert all(np.all(np.isfinite(ops.convert_to_numpy(w))) for w in model.weights)
 
@@ -88,7 +88,7 @@ def test_the_penalty_has_finite_gradients_for_orthonormal_matrices():
 def test_fit_without_the_allocation_is_refused():
     base = keras.Sequential([keras.Input((12,)), keras.layers.Dense(8, name="hidden")])
     model = adapters.adapt(base, METHOD, ["hidden"])
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     with pytest.raises(ValueError, match="Expected `fit` with the callback"):
         model.fit(X, np.ones((32, 8)), verbose=0)
 
@@ -106,7 +106,7 @@ def test_merging_ranks_that_were_not_allocated_is_warned_of():
 def test_files_have_the_masks(tmp_path):
     base = keras.Sequential([keras.Input((12,)), keras.layers.Dense(8, name="hidden")])
     model = adapters.adapt(base, METHOD, ["hidden"])
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=False)
     y = np.ones((32, 8))
     model.fit(X, y, epochs=8, batch_size=8, verbose=0, callbacks=[AdaLoRAAllocation()])
     expected = np.asarray(model.predict(X, verbose=0))
@@ -118,7 +118,7 @@ def test_files_have_the_masks(tmp_path):
         assert loaded.layers[0].adapters["default"].present_rank == 3
         np.testing.assert_allclose(adapters.merge(loaded)(X), expected, atol=1e-5)
     # There is nothing left to allocate.
-    in_file.compile("sgd", "mse")
+    in_file.compile("sgd", "mse", jit_compile=False)
     in_file.fit(X, y, verbose=0)
 
 

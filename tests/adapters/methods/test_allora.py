@@ -26,7 +26,7 @@ def matrices(model):
 def step_of(model):
     """What the gradients of the two matrices are, by a step of gradient descent."""
     before = matrices(model)
-    model.compile(keras.optimizers.SGD(RATE), "mse")
+    model.compile(keras.optimizers.SGD(RATE), "mse", jit_compile=False)
     model.fit(X, Y, batch_size=len(X), shuffle=False, verbose=0)
     return [(old - new) / RATE for old, new in zip(before, matrices(model), strict=True)]
 
@@ -61,7 +61,7 @@ def test_layers_before_get_the_gradient_as_it_is():
         keras.utils.set_random_seed(1)
         for core in adapted_layers_in(model)[1].adapters["default"].update.cores:
             core.assign(keras.random.normal(core.shape))
-        model.compile(keras.optimizers.SGD(RATE), "mse")
+        model.compile(keras.optimizers.SGD(RATE), "mse", jit_compile=False)
         model.fit(X, Y, batch_size=len(X), verbose=0, shuffle=False)
         steps.append([variable.numpy() for variable in model.trainable_variables])
     assert len(steps[0]) == 4
