@@ -19,15 +19,37 @@ FILES = (
     "private_apis/test_keras_variables.py",
     "private_apis/test_keras_weight_files.py",
 )
+# Of these files, the tests in which a compiled step of JAX must notice what changes.
+ON_JAX = {
+    "steering": (
+        ("steering/test_steered_strength.py", "steering/test_rank_prior.py"),
+        "second_fit or compiled_step",
+    ),
+    "adapters": (
+        ("adapters/test_adapt.py", "adapters/test_switch.py"),
+        "(found and size) or look_at or kinds",
+    ),
+}
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_they_pass(backend):
+    check(backend, FILES)
+
+
+@pytest.mark.parametrize("room", ON_JAX)
+def test_they_pass_on_jax(room):
+    files, expression = ON_JAX[room]
+    check("jax", files, "-k", expression)
+
+
+def check(backend, files, *options):
     pytest.importorskip(backend)
     result = subprocess.run(
         [
             *(sys.executable, "-W", "ignore", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *(f"tests/{name}" for name in FILES),
+            *(f"tests/{name}" for name in files),
+            *options,
         ],
         capture_output=True,
         text=True,

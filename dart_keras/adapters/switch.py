@@ -30,6 +30,7 @@ def active(
         What undoes it when a `with` ends.
 
     Raises:
+        TypeError: If `names` is none of these.
         ValueError: If the model has no adapters of a name, a weight is no number, or several
             adapters have a trained copy of a layer. The model is then as it was.
 
@@ -45,6 +46,8 @@ def active(
     """
     if isinstance(names, str):
         names = [names]
+    if not isinstance(names, Iterable):
+        raise TypeError(f"Expected `names` to be a name, names or weights. Received: {names!r}")
     weights = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, 1.0)
     known = adapter_names(model)
     if unknown := [name for name in weights if name not in known]:

@@ -62,6 +62,7 @@ class AdaLoRAAllocation(keras.callbacks.Callback):
         2
     """
 
+    # Adapters, which are in a room below, find the callback by this in a `fit` that runs.
     allocates_triples = True
 
     def __init__(self, begin: float = 0.1, end: float = 0.6, allocations: int = 20) -> None:

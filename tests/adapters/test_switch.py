@@ -119,6 +119,11 @@ def test_bad_names_change_nothing(two, names, message):
     assert np.array_equal(predictions(model, X), before)
 
 
+def test_what_is_no_name_is_refused(two):
+    with pytest.raises(TypeError, match="Expected `names`"):
+        adapters.active(two[1], None)
+
+
 def test_a_model_without_adapters_is_refused():
     with pytest.raises(ValueError, match="Expected a model with adapters"):
         adapters.disabled(dense_stack())
