@@ -213,6 +213,9 @@ def _checksum(description: str, tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    if path.is_dir():
+        # safetensors says "No such device".
+        raise IsADirectoryError(f"Expected a file of adapters. Received: the folder {str(path)!r}")
     try:
         with safetensors.safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}

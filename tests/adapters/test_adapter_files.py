@@ -178,6 +178,8 @@ def test_a_file_of_another_kind_is_refused(path):
 def test_a_missing_file_is_an_error_of_the_system(tmp_path):
     with pytest.raises(FileNotFoundError):
         adapters.load(dense_stack(), tmp_path / "absent.adapter")
+    with pytest.raises(IsADirectoryError, match="Expected a file of adapters"):
+        adapters.load(dense_stack(), tmp_path)
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
