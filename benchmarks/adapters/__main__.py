@@ -3,10 +3,12 @@
 `python -m benchmarks.adapters --data-dir FOLDER` tries each method's learning rates with the first
 seed, then trains with the best of them for the other seeds. Each run is a process of
 `examples.fine_tuning` in a folder of its own under `--work`, so an interrupted benchmark goes on
-where it was. Results so far are in the file of `--output` at any time.
+where it was. Results so far are in the file of `--output` at any time; what is there already is not
+run again, so the benchmark can be done in pieces.
 """
 
 import argparse
+import json
 import shlex
 import statistics
 import sys
@@ -20,13 +22,16 @@ from benchmarks.tables import RESULTS, Results
 
 COLUMNS = (
     *("task", "contender", "rate", "seed", "trained_parameters", "file_bytes", "score"),
-    *("seconds_per_step", "peak_megabytes", "int8 score"),
+    *("seconds_per_step", "peak_megabytes"),
 )
 
 
 def main(argv: list[str] | None = None) -> int:
     parsed = _parse(argv)
+    known = json.loads(parsed.output.read_text())["cells"] if parsed.output.exists() else []
     results = Results("Fine-tuning with adapters", COLUMNS, parsed.output)
+    for cell in known:
+        results.add(cell)
     failed = 0
     for task in parsed.tasks:
         for contender in parsed.contenders:
@@ -36,54 +41,67 @@ def main(argv: list[str] | None = None) -> int:
                 # One method that fails is no reason to lose a night's others.
                 failed += 1
                 print(f"{task}, {contender}: {error}", file=sys.stderr, flush=True)
-    results.finish(summary(results.cells))
+    results.finish(summary(results.cells, parsed.seeds[0]))
     return 1 if failed else 0
 
 
 def _compare(parsed: argparse.Namespace, results: Results, task: str, contender: str) -> None:
     def run(rate: float, seed: int) -> AdapterRun:
         where = parsed.data_dir, parsed.work, parsed.epochs, tuple(parsed.options)
-        made = AdapterRun(task, contender, rate, seed, *where)
-        made.train()
-        return made
+        return AdapterRun(task, contender, rate, seed, *where)
+
+    def cell(run: AdapterRun) -> dict[str, Any]:
+        for known in results.cells:
+            if all(known[name] == value for name, value in run.key().items()):
+                return known
+        run.train()
+        results.add(run.cell())
+        return results.cells[-1]
 
     first, *others = parsed.seeds
     tried = [run(rate, first) for rate in CONTENDERS[contender].rates[: parsed.rates]]
-    best = max(tried, key=lambda each: each.cell()["score"])
-    chosen = [best, *(run(best.rate, seed) for seed in others)]
-    for each in chosen:
-        if parsed.convert:
+    best = max(tried, key=lambda each: cell(each)["score"])
+    for each in [best, *(run(best.rate, seed) for seed in others)]:
+        found = cell(each)
+        # A cell of an earlier benchmark may be all that is left of its run.
+        if parsed.convert and found["int8"] is None and each.is_there():
             each.convert()
-    for each in [*chosen, *(each for each in tried if each is not best)]:
-        cell = {**each.cell(), "is_best_rate": each in chosen}
-        file = cell["int8"]
-        score = None if file is None else next(iter(file["scores"].values()))
-        results.add(cell, {"int8 score": score})
+            found["int8"] = each.cell()["int8"]
 
 
-def summary(cells: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return mean and standard deviation over the seeds, by contender and task.
+def summary(cells: Iterable[dict[str, Any]], first: int) -> dict[str, Any]:
+    """Return means and standard deviations over the seeds at the best rate.
 
     Args:
         cells: The cells of the results.
+        first: The seed that all rates were tried with.
+
+    Returns:
+        By contender, the mean over the tasks, and by task the mean and the deviation over the
+        seeds (`None` for one seed), and the mean of the int8 files if there are any.
     """
-    found: dict[str, dict[str, list[float]]] = {}
+    by_contender: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for cell in cells:
-        if cell["is_best_rate"]:
-            by_task = found.setdefault(cell["contender"], {})
-            by_task.setdefault(cell["task"], []).append(cell["score"])
+        by_contender.setdefault(cell["contender"], {}).setdefault(cell["task"], []).append(cell)
+    found: dict[str, dict[str, Any]] = {}
+    for contender, by_task in by_contender.items():
+        rows = {task: _task_summary(its, first) for task, its in by_task.items()}
+        mean = statistics.mean(row["mean"] for row in rows.values())
+        found[contender] = {**rows, "mean": round(mean, 4)}
+    return found
+
+
+def _task_summary(cells: list[dict[str, Any]], first: int) -> dict[str, Any]:
+    best = max((each for each in cells if each["seed"] == first), key=lambda each: each["score"])
+    chosen = [each for each in cells if each["rate"] == best["rate"]]
+    scores = [each["score"] for each in chosen]
+    int8 = [next(iter(each["int8"]["scores"].values())) for each in chosen if each["int8"]]
     return {
-        contender: {
-            **{
-                task: [
-                    round(statistics.mean(scores), 4),
-                    round(statistics.stdev(scores), 4) if len(scores) > 1 else None,
-                ]
-                for task, scores in by_task.items()
-            },
-            "mean": round(statistics.mean(map(statistics.mean, by_task.values())), 4),
-        }
-        for contender, by_task in found.items()
+        "rate": best["rate"],
+        "mean": round(statistics.mean(scores), 4),
+        "deviation": round(statistics.stdev(scores), 4) if len(scores) > 1 else None,
+        "seeds": len(scores),
+        "int8": round(statistics.mean(int8), 4) if int8 else None,
     }
 
 

@@ -46,6 +46,15 @@ class AdapterRun:
         name = "".join(c if c.isalnum() else "_" for c in self.contender)
         return self.work / f"{self.task}-{name}-{self.rate:g}-{self.seed}"
 
+    def key(self) -> dict[str, Any]:
+        """Return what tells the results of this run from those of others."""
+        names = ("task", "contender", "rate", "seed", "epochs")
+        return {**{name: getattr(self, name) for name in names}, "options": list(self.options)}
+
+    def is_there(self) -> bool:
+        """Return whether the files of the finished run are in its folder."""
+        return (self.folder / _RESULTS).exists()
+
     def train(self) -> None:
         """Train, or go on with a training that was interrupted.
 
@@ -67,7 +76,7 @@ class AdapterRun:
                 f"Expected another `--work` for other settings. Received: {self.folder}, with "
                 f"a run of {' '.join(json.loads(known.read_text()))}"
             )
-        if (self.folder / _RESULTS).exists():
+        if self.is_there():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         known.write_text(json.dumps(words))
@@ -90,7 +99,7 @@ class AdapterRun:
         memory = self.folder / _MEMORY
         converted = self.folder / _FILE / _RESULTS
         return {
-            **{name: getattr(self, name) for name in ("task", "contender", "rate", "seed")},
+            **self.key(),
             **{name: results[name] for name in names},
             "score": next(iter(results["scores"].values())),
             "peak_megabytes": json.loads(memory.read_text()) if memory.exists() else None,

@@ -22,7 +22,9 @@ def preset_or_default(preset: str | None) -> str:
     return str(package.get_model_path())
 
 
-def build_classifier(preset: str | None, outputs: int) -> keras.Model:
+def build_classifier(
+    preset: str | None, outputs: int, precision: str = "float32"
+) -> keras.Model:
     """Return a pretrained BERT with a new head.
 
     The head is a dense layer on the mean of the token vectors. BERT's own head begins with a layer
@@ -32,6 +34,7 @@ def build_classifier(preset: str | None, outputs: int) -> keras.Model:
     Args:
         preset: Name or folder of a preset of KerasHub's `BertBackbone`, `None` for the default.
         outputs: Number of outputs.
+        precision: The encoder's dtype policy.
 
     Returns:
         The model, from a dict of `token_ids`, `segment_ids` and `padding_mask`, of any length.
@@ -42,7 +45,7 @@ def build_classifier(preset: str | None, outputs: int) -> keras.Model:
     """
     folder = preset_or_default(preset)
     try:
-        backbone = keras_hub.models.BertBackbone.from_preset(folder)
+        backbone = keras_hub.models.BertBackbone.from_preset(folder, dtype=precision)
     except ValueError as error:
         raise ValueError(
             "Expected --preset to be a folder or name that KerasHub's `BertBackbone` can load. "

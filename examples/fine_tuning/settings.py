@@ -36,6 +36,7 @@ class Settings:
         epochs: Number of epochs.
         batch: Rows a step.
         length: The most tokens of a row.
+        precision: The encoder's dtype policy while training. Adapters stay float32.
         limit: Number of training rows, `None` for all.
         seed: Random seed of the choice of rows, their order, weights and dropout.
         parameters: Parameters of all TT adapters together, for learned ranks.
@@ -52,6 +53,7 @@ class Settings:
     epochs: int
     batch: int
     length: int
+    precision: str
     limit: int | None
     seed: int
     parameters: int | None

@@ -65,6 +65,7 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         epochs=parsed.epochs,
         batch=parsed.batch,
         length=parsed.length,
+        precision=parsed.precision,
         limit=parsed.limit,
         seed=parsed.seed,
         parameters=parsed.parameters,
@@ -99,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--epochs", type=positive, default=3)
     add("--batch", type=positive, default=32, help="rows a step")
     add("--length", type=positive, default=128, help="the most tokens of a row")
+    add(
+        "--precision",
+        choices=["float32", "mixed_bfloat16", "mixed_float16"],
+        default="float32",
+        help="of the encoder while training; adapters stay float32",
+    )
     add("--limit", type=positive, help="number of training rows; all if not given")
     add("--seed", type=int, default=0)
     ranks = parser.add_argument_group("learned ranks").add_mutually_exclusive_group()

@@ -20,7 +20,7 @@ from examples.language_model.batches import Position, shuffled_batches
 _HELD_OUT = 0.1
 _WARM_UP = 0.06
 # Batches are cut to a multiple of this many tokens, so that there are few shapes to compile for.
-_TOKENS = 16
+_TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def model_to_train(settings: Settings) -> keras.Model:
     """
     # First, because the encoder takes a while.
     method = settings.adapter_method() if settings.has_adapters else None
-    base = build_classifier(settings.preset, TASKS[settings.task].classes)
+    base = build_classifier(settings.preset, TASKS[settings.task].classes, settings.precision)
     if method is not None:
         return adapters.adapt(base, method, list(settings.layers), train_also=[HEAD])
     for layer in base.layers:
@@ -145,7 +145,8 @@ def _training_batches(
         picked = {name: tf.gather(values, chosen) for name, values in tokens.items()}
         return _shortened(picked), tf.gather(labels, chosen)
 
-    return shuffled_batches(pick, len(labels), settings.batch, position, settings.seed)
+    lengths = np.sum(tokens["padding_mask"], axis=1)
+    return shuffled_batches(pick, len(labels), settings.batch, position, settings.seed, lengths)
 
 
 def _batches(settings: Settings, rows: Rows) -> Any:

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 # Purposes of an epoch's seeds: the order of its windows and their offset in the text.
 _ORDER, _OFFSET = 0, 1
+# Batches whose rows are sorted by length together.
+_SORTED_BATCHES = 16
 
 
 class Position:
@@ -69,7 +71,12 @@ def training_batches(
 
 
 def shuffled_batches(
-    pick: Callable[[Any], Any], rows: int, batch: int, position: Position, seed: int
+    pick: Callable[[Any], Any],
+    rows: int,
+    batch: int,
+    position: Position,
+    seed: int,
+    lengths: np.ndarray | None = None,
 ) -> Any:
     """Return batches of rows in an order that changes with every epoch.
 
@@ -79,6 +86,8 @@ def shuffled_batches(
         batch: Rows per step.
         position: Where each pass through the data set begins.
         seed: An integer.
+        lengths: Lengths of the rows, integers of shape (rows,). If they are given, rows of about
+            the same length get into a batch, so that little of it is padding.
 
     Returns:
         A `tf.data.Dataset`. A pass that begins within an epoch has as many batches as the others,
@@ -91,6 +100,13 @@ def shuffled_batches(
         order = tf.random.experimental.stateless_shuffle(
             tf.range(rows), _seeds(seed, _ORDER, position)
         )
+        if lengths is not None:
+            order = _grouped(order, tf.constant(lengths, "int32"), batch)
+            batches = tf.reshape(order[: steps * batch], [steps, batch])
+            batches = tf.random.experimental.stateless_shuffle(
+                batches, _seeds(seed, _ORDER, position)
+            )
+            order = tf.reshape(batches, [-1])
 
         def pick_step(step: Any) -> Any:
             step = (position.step + step) % steps
@@ -100,6 +116,13 @@ def shuffled_batches(
 
     passes = tf.data.Dataset.from_tensors(0).flat_map(epoch)
     return passes.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+
+
+def _grouped(order: Any, lengths: Any, batch: int) -> Any:
+    """Sort each run of a few batches by the lengths of its rows."""
+    run = tf.range(tf.size(order)) // (_SORTED_BATCHES * batch)
+    key = run * (tf.reduce_max(lengths) + 1) + tf.gather(lengths, order)
+    return tf.gather(order, tf.argsort(key, stable=True))
 
 
 def _seeds(seed: int, purpose: int, position: Position) -> Any:
