@@ -131,5 +131,8 @@ def _random_inputs(base: Any) -> Any:
     shape = (base.get_build_config() or {}).get("input_shape")
     if not shape or not all(size is None or isinstance(size, int) for size in shape):
         return None
-    sizes = [_ROWS, *(_ROWS if size is None else size for size in shape[1:])]
+    # A convolution's inputs must not be smaller than its kernel.
+    spans = zip(getattr(base, "dilation_rate", ()), getattr(base, "kernel_size", ()), strict=True)
+    unknown = max([_ROWS, *(rate * (size - 1) + 1 for rate, size in spans)])
+    sizes = [_ROWS, *(unknown if size is None else size for size in shape[1:])]
     return rng.normal(size=sizes).astype("float32")

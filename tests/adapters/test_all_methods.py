@@ -32,7 +32,20 @@ def table_model():
     return model, RNG.integers(30, size=(ROWS, 5))
 
 
-MODELS = {"dense": dense_model, "attention": attention_model, "table": table_model}
+def convolution_model():
+    x = keras.Input((5, 6, 4))
+    convolution = keras.layers.Conv2D(8, 3, 2, "same", activation="relu", name="hidden")
+    pooled = keras.layers.GlobalAveragePooling2D()(convolution(x))
+    model = keras.Model(x, keras.layers.Dense(3, name="logits")(pooled))
+    return model, RNG.normal(size=(ROWS, 5, 6, 4))
+
+
+MODELS = {
+    "dense": dense_model,
+    "attention": attention_model,
+    "table": table_model,
+    "convolution": convolution_model,
+}
 CASES = [
     pytest.param((method, kind), id=f"{method}-{kind}")
     for method in METHODS

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
@@ -6,7 +5,6 @@ import numpy as np
 from keras import ops
 
 from dart_keras.adapters.kernels.layer_kernel import LayerKernel, products_of_identity
-from dart_keras.layers import TTDense, TTLayer
 
 
 class DenseKernel(LayerKernel):
@@ -41,27 +39,6 @@ class DenseKernel(LayerKernel):
     def set_matrix(self, layer: Any, matrix: np.ndarray) -> None:
         """Give a layer of float weights another kernel."""
         layer.kernel.assign(matrix)
-
-    def tt_layer(
-        self,
-        ranks: Any,
-        input_modes: Sequence[int],
-        output_modes: Sequence[int],
-        initializer: Any,
-        **kwargs: Any,
-    ) -> TTLayer:
-        """Return a TT layer that does with inputs what the layer does."""
-        layer = TTDense(
-            self.shape[1],
-            ranks,
-            input_modes,
-            output_modes,
-            use_bias=False,
-            core_initializer=initializer,
-            **kwargs,
-        )
-        layer.build((None, self.shape[0]))
-        return layer
 
     def product(self, inputs: Any, left: Any, right: Any, reverse: bool = False) -> Any:
         """Multiply the layer's inputs by a matrix that has two factors."""

@@ -95,7 +95,7 @@ class EinsumDenseKernel(LayerKernel):
 
     def product(self, inputs: Any, left: Any, right: Any, reverse: bool = False) -> Any:
         """Multiply the layer's inputs by a matrix that has two factors."""
-        rows = self.input_rows(inputs)
+        rows = self._input_rows(inputs)
         return self.from_rows(ops.matmul(ops.matmul(rows, left), right))
 
     def bias_of(self, layer: Any) -> np.ndarray | None:
@@ -114,7 +114,7 @@ class EinsumDenseKernel(LayerKernel):
         sizes = [self._sizes[axis] for axis in axes.new]
         return np.broadcast_to(rows[(0,) * len(axes.kept)], sizes).reshape(self.shape[1])
 
-    def input_rows(self, inputs: Any) -> Any:
+    def _input_rows(self, inputs: Any) -> Any:
         """Return inputs of the layer with the N rows as the last axis."""
         axes = self._axes
         rows = moved(inputs, axes.input, axes.kept + axes.summed)

@@ -5,12 +5,18 @@ from typing import Any
 import keras
 from keras import ops
 
+from dart_keras.adapters.kernels.conv_kernel import ConvKernel
 from dart_keras.adapters.kernels.dense_kernel import DenseKernel
 from dart_keras.adapters.kernels.einsum_dense_kernel import EinsumDenseKernel
 from dart_keras.adapters.kernels.embedding_kernel import EmbeddingKernel
 from dart_keras.adapters.kernels.layer_kernel import LayerKernel
 
-LAYER_KERNELS: tuple[type[LayerKernel], ...] = (DenseKernel, EinsumDenseKernel, EmbeddingKernel)
+LAYER_KERNELS: tuple[type[LayerKernel], ...] = (
+    ConvKernel,
+    DenseKernel,
+    EinsumDenseKernel,
+    EmbeddingKernel,
+)
 """The kinds of kernels that can be adapted."""
 
 

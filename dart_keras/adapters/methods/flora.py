@@ -29,21 +29,27 @@ class FLoRAAdapter(AdditiveAdapter):
     def build(self, *shapes: Any) -> None:
         """Create the core, which is zero, and the factors."""
         rows, columns = self.kernel.shape
+        positions = self.kernel.positions
+        core = (positions, self.rank, self.rank) if positions > 1 else (self.rank, self.rank)
         # Of He et al. for a leaky ReLU of slope sqrt(3) and `rank` inputs, as in the authors' code.
         spread = math.sqrt(2 / (1 + 3) / self.rank)
-        self.core = self.add_weight((self.rank, self.rank), "zeros", name="core")
+        self.core = self.add_weight(core, "zeros", name="core")
         self.input_factor, self.output_factor = (
             self.add_weight(
                 (size, self.rank), keras.initializers.RandomNormal(0, spread), name=name
             )
-            for size, name in ((rows, "input_factor"), (columns, "output_factor"))
+            for size, name in ((rows // positions, "input_factor"), (columns, "output_factor"))
         )
         self.built = True
 
     def factors(self) -> tuple[Any, Any]:
-        """Return the factor of the rows, and the scaled core with the factor of the columns."""
+        """Return the product of core and one factor, and the other factor, scaled."""
         core = ops.multiply(self.scale, self.core)
-        return self.input_factor, ops.matmul(core, ops.transpose(self.output_factor))
+        right = ops.transpose(self.output_factor)
+        if self.kernel.positions == 1:
+            return self.input_factor, ops.matmul(core, right)
+        left = ops.matmul(self.input_factor, core)
+        return ops.reshape(left, (self.kernel.shape[0], self.rank)), right
 
     def settings(self) -> dict[str, Any]:
         """Return the rank and the scale."""
@@ -56,7 +62,9 @@ class FLoRA(RankedMethod):
 
     The kernel's axes keep a core space in common. For a matrix that is alpha U_1 G U_2' with a core
     G of r times r, which starts at 0. The factors start as random normal numbers with the variance
-    1 / (2 r). A layer has r (N + M + r) parameters.
+    1 / (2 r). A layer has r (N + M + r) parameters. The kernel of a convolution keeps its spatial
+    shape: there is a matrix of r times r in the core for each of its k positions, and U_1 is one of
+    the input channels, so there are r (N / k + M + k r) parameters.
 
     Attributes:
         rank: Rank of every layer's adapter, r.
@@ -80,5 +88,6 @@ class FLoRA(RankedMethod):
 
     def adapter_for(self, kernel: LayerKernel, path: str, **kwargs: Any) -> FLoRAAdapter:
         """Return a new adapter for a layer."""
-        rank = self.rank_within(min(kernel.shape), kernel, path)
+        rows, columns = kernel.shape
+        rank = self.rank_within(min(rows // kernel.positions, columns), kernel, path)
         return FLoRAAdapter(kernel, rank, self.alpha_of(path), **kwargs)

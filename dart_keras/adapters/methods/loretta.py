@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dart_keras.adapters.kernels import LayerKernel
+from dart_keras.adapters.kernels import LayerKernel, chained_cores
 from dart_keras.adapters.method import Method, RankedMethod
 from dart_keras.adapters.methods.tensor_train import usual_factors
 from dart_keras.adapters.methods.tt_pair import TTPairAdapter
@@ -227,10 +227,7 @@ def _check_positive(method: Method, name: str) -> None:
 def _rebuilt(layer: TTDense, training: bool | None) -> Any:
     """Return the matrix of a TT layer as a tensor."""
     # Its modes are those of the rows, then those of the columns, so there is nothing to transpose.
-    matrix: Any = ops.ones((1, 1), layer.compute_dtype)
-    for core in layer.cores_in_use(training):
-        matrix = ops.matmul(matrix, ops.reshape(core, (core.shape[0], -1)))
-        matrix = ops.reshape(matrix, (-1, core.shape[-1]))
+    matrix = chained_cores(layer.cores_in_use(training))
     matrix = ops.reshape(matrix, (math.prod(layer.input_modes), math.prod(layer.output_modes)))
     rows, columns = layer.matrix_shape
     return matrix[:rows, :columns]

@@ -26,7 +26,6 @@ class MiSSAdapter(KernelAdapter):
     def __init__(self, kernel: LayerKernel, rank: int, **kwargs: Any) -> None:
         super().__init__(kernel, **kwargs)
         self.rank = int(rank)
-        self._groups = -(-kernel.shape[0] // self.rank)
 
     def build(self, *shapes: Any) -> None:
         """Create the matrix."""
@@ -38,19 +37,15 @@ class MiSSAdapter(KernelAdapter):
         self, inputs: Any, outputs: Any, reverse: bool = False, training: bool | None = None
     ) -> Any:
         """Return the layer's outputs and the product with the sum of the groups."""
-        rows = self.kernel.input_rows(inputs)
-        leading = ops.shape(rows)[:-1]
-        if missing := self._groups * self.rank - self.kernel.shape[0]:
-            rows = ops.pad(rows, [(0, 0)] * len(leading) + [(0, missing)])
-        groups = ops.reshape(rows, (*leading, self._groups, self.rank))
+        sums = self.kernel.group_sums(inputs, self.rank)
         shard = ops.cast(self.shard, self.compute_dtype)
-        change = self.kernel.from_rows(ops.matmul(ops.sum(groups, axis=-2), shard))
+        change = self.kernel.from_rows(ops.matmul(sums, shard))
         return ops.add(outputs, ops.cast(change, outputs.dtype))
 
     def merged(self, matrix: np.ndarray) -> np.ndarray:
         """Return the kernel with the matrix added to every group of its rows."""
         shard = ops.convert_to_numpy(self.shard).astype(np.float64)
-        return matrix + np.tile(shard, (self._groups, 1))[: len(matrix)]
+        return matrix + np.tile(shard, (-(-len(matrix) // self.rank), 1))[: len(matrix)]
 
     def settings(self) -> dict[str, Any]:
         """Return the rank."""

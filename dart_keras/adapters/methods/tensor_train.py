@@ -76,8 +76,7 @@ class TTAdapter(KernelAdapter):
             reverse: Whether an embedding is called with `reverse=True`.
             training: As for any Keras layer.
         """
-        arguments = {"reverse": True} if reverse else {}
-        change = self.update(inputs, training=training, **arguments)
+        change = self.kernel.tt_product(self.update, inputs, reverse, training)
         return ops.cast(self.scale * change, dtype)
 
     def merged(self, matrix: np.ndarray) -> np.ndarray:
