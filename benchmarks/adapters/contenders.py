@@ -8,7 +8,9 @@ from typing import Any
 TENTH = 7_372
 
 # The likeliest first, for a benchmark of fewer rates.
-_RATES = (2e-3, 5e-3, 1e-3, 1e-2)
+_RATES = (2e-3, 1e-3, 5e-4, 5e-3)
+# Alpha is not divided by the rank.
+_TT_RATES = (1e-3, 5e-4, 2e-3, 5e-3)
 _HIGH_RATES = (2e-2, 5e-2, 1e-2, 5e-3)
 _FULL_RATES = (1e-4, 5e-5, 2e-4, 2e-5)
 
@@ -37,9 +39,11 @@ CONTENDERS = {
     "DoRA, rank 8": Contender("DoRA", ("--rank", 8)),
     "ALLoRA, rank 8": Contender("ALLoRA", ("--rank", 8)),
     "AdaLoRA, rank 8": Contender("AdaLoRA", ("--rank", 8)),
-    "TTLoRA, learned, a tenth": Contender("TTLoRA", ("--rank", 8, "--parameters", TENTH)),
-    "TTLoRA, by loss": Contender("TTLoRA", ("--rank", 8, "--loss-increase", 0.01)),
-    "TTLoRA, rank 4": Contender("TTLoRA", ("--rank", 4)),
+    "TTLoRA, learned, a tenth": Contender(
+        "TTLoRA", ("--rank", 8, "--parameters", TENTH), _TT_RATES
+    ),
+    "TTLoRA, by loss": Contender("TTLoRA", ("--rank", 8, "--loss-increase", 0.01), _TT_RATES),
+    "TTLoRA, rank 4": Contender("TTLoRA", ("--rank", 4), _TT_RATES),
     "LoRA, learned, a tenth": Contender("LoRA", ("--rank", 4, "--parameters", TENTH)),
     "LoRETTA": Contender("LoRETTA"),
     "LoRETTAAdp": Contender("LoRETTAAdp"),

@@ -1,6 +1,7 @@
 """Merge the adapters of a finished run, convert the model for a Raspberry Pi, and measure the file.
 
-The file takes the tokens of one row and gives the logits, or the number that is predicted.
+The file takes the tokens of one row and gives the logits, or the number that is predicted. That of
+a language model takes one window of a text and gives the logits of all its next tokens.
 """
 
 import argparse
@@ -20,10 +21,9 @@ import dart_keras as dk
 from dart_keras import adapters
 from dart_keras.utils.atomic_write import check_writable, write_files
 from dart_keras.utils.table import Table
-from examples.fine_tuning.encoder import encode
 from examples.fine_tuning.evaluate import add_run_options
 from examples.fine_tuning.finished_run import FinishedRun
-from examples.fine_tuning.tasks import load_rows, scores
+from examples.fine_tuning.tasks import TASKS, load_rows
 from examples.language_model.command import positive, run
 
 _TARGET, _RUNTIME = "raspberry-pi", "litert"
@@ -63,16 +63,22 @@ def _convert(parsed: argparse.Namespace) -> None:
     check_writable(folder, [_RESULTS])
     settings, length = finished.settings, parsed.length or finished.results["longest"]
     data_dir = parsed.data_dir or finished.results["data_dir"]
-    rows, dev = (load_rows(settings.task, data_dir, part) for part in ("train", "dev"))
-    places = np.linspace(0, len(rows.labels) - 1, min(parsed.rows, len(rows.labels))).astype(int)
+    task, preset = TASKS[settings.task], settings.preset
+    training, dev = (
+        task.examples(preset, load_rows(settings.task, data_dir, part), length)
+        for part in ("train", "dev")
+    )
+    count = len(training.labels)
+    places = np.linspace(0, count - 1, min(parsed.rows, count)).astype(int)
+    dev = task.sample(dev)
     model = plain_model(finished, length)
     artifact = dk.deployment.convert(
         model,
         _TARGET,
         quantization=parsed.quantization,
-        calibration_data=encode(settings.preset, rows.chosen(places), length),
+        calibration_data=task.encode(preset, training.chosen(places), length),
     )
-    tokens = encode(settings.preset, dev, length)
+    tokens = task.encode(preset, dev, length)
     outputs = {
         "scores_keras": model.predict(tokens, batch_size=settings.batch, verbose=0),
         "scores": artifact.predict(tokens, runtime=_RUNTIME),
@@ -82,7 +88,8 @@ def _convert(parsed: argparse.Namespace) -> None:
         "length": length,
         "bytes": artifact.size,
         "microseconds": artifact.report["runtimes"][_RUNTIME]["microseconds"],
-        **{name: scores(settings.task, dev, np.asarray(each)) for name, each in outputs.items()},
+        "examples": len(dev.labels),
+        **{name: task.scores(dev, task.judged(each, dev.labels)) for name, each in outputs.items()},
     }
     artifact.save(folder)
     write_files(folder, {_RESULTS: (json.dumps(results, indent=1) + "\n").encode()})
@@ -115,7 +122,11 @@ def _parser() -> argparse.ArgumentParser:
     add_run_options(parser)
     add = parser.add_argument
     add("--quantization", choices=("float32", "dynamic", "int8", "int16x8"), default="dynamic")
-    add("--length", type=positive, help="tokens of a row; those of the longest training row")
+    add(
+        "--length",
+        type=positive,
+        help="tokens of a row or window; those of the longest in training",
+    )
     add("--rows", type=positive, default=128, help="training rows for the activation ranges")
     return parser
 

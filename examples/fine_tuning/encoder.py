@@ -5,7 +5,7 @@ import keras_hub
 import numpy as np
 
 from dart_keras.utils.optional_imports import import_extra
-from examples.fine_tuning.tasks import Rows
+from examples.fine_tuning.rows import Rows
 
 HEAD = "logits"
 
@@ -22,9 +22,7 @@ def preset_or_default(preset: str | None) -> str:
     return str(package.get_model_path())
 
 
-def build_classifier(
-    preset: str | None, outputs: int, precision: str = "float32"
-) -> keras.Model:
+def build_classifier(preset: str | None, outputs: int, precision: str = "float32") -> keras.Model:
     """Return a pretrained BERT with a new head.
 
     The head is a dense layer on the mean of the token vectors. BERT's own head begins with a layer

@@ -1,4 +1,4 @@
-"""Print the scores of a finished run, from the pretrained encoder and the adapter file."""
+"""Print the scores of a finished run, from the pretrained model and the adapter file."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from examples.fine_tuning.finished_run import FinishedRun
-from examples.fine_tuning.tasks import load_rows, scores
+from examples.fine_tuning.tasks import TASKS, load_rows, scores
 from examples.fine_tuning.training import predict
 from examples.language_model.command import run
 
@@ -27,16 +27,17 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a finished run and its data."""
     add = parser.add_argument
     add("--folder", type=Path, default=Path("build/fine_tuning"), help="folder of the run")
-    add("--data-dir", help="folder with train.tsv and dev.tsv; that of the run if not given")
+    add("--data-dir", help="folder of the data; that of the run if not given")
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     finished = FinishedRun.read(parsed.folder)
     settings = finished.settings
     dev = load_rows(settings.task, parsed.data_dir or finished.results["data_dir"], "dev")
-    found = scores(settings.task, dev, predict(settings, finished.model(), dev))
-    for name, score in found.items():
-        print(f"{name} on {len(dev.labels):,} rows of {settings.task}: {score:.4f}")
+    outputs = predict(settings, finished.model(), dev)
+    unit = TASKS[settings.task].unit
+    for name, score in scores(settings.task, dev, outputs).items():
+        print(f"{name} on {len(outputs):,} {unit} of {settings.task}: {score:.4f}")
 
 
 if __name__ == "__main__":

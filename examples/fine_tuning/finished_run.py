@@ -13,9 +13,9 @@ from keras import ops
 from dart_keras import adapters
 from dart_keras.utils.atomic_write import write_files
 from dart_keras.utils.table import Table
-from examples.fine_tuning.encoder import build_classifier
+from examples.fine_tuning.rows import Rows
 from examples.fine_tuning.settings import Settings
-from examples.fine_tuning.tasks import TASKS, Rows, scores
+from examples.fine_tuning.tasks import TASKS, scores
 from examples.fine_tuning.training import Outcome, model_to_train, predict
 
 RESULTS = "results.json"
@@ -61,7 +61,7 @@ class FinishedRun:
             ValueError: If the files do not fit the pretrained model.
         """
         if self.settings.has_adapters:
-            base = build_classifier(self.settings.preset, TASKS[self.settings.task].classes)
+            base = TASKS[self.settings.task].model(self.settings.preset)
             return adapters.load(base, self.folder / ADAPTER)
         model = model_to_train(self.settings)
         trained = safetensors.numpy.load_file(self.folder / _WEIGHTS)
@@ -94,12 +94,18 @@ def write_run(
         trained = {each.path: ops.convert_to_numpy(each) for each in model.trainable_variables}
         write_files(folder, {_WEIGHTS: safetensors.numpy.save(trained)})
     file = ADAPTER if settings.has_adapters else _WEIGHTS
+    task = TASKS[settings.task]
+    # With a new head, the pretrained model can do nothing yet.
+    pretrained = None if task.head else task.model(settings.preset, settings.precision)
     results = {
         "method": settings.method,
         "trained_parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         "file": file,
         "file_bytes": (folder / file).stat().st_size,
         "scores": scores(settings.task, dev, predict(settings, model, dev)),
+        "scores_before": (
+            scores(settings.task, dev, predict(settings, pretrained, dev)) if pretrained else {}
+        ),
         "seconds_per_step": float(np.median([e["seconds_per_step"] for e in outcome.history])),
         "seed": settings.seed,
         "settings": settings.to_json(),
@@ -116,12 +122,17 @@ def write_run(
 def results_table(run: FinishedRun) -> Table:
     """Return the results of a run as a table of one row."""
     results = run.results
-    header = ("method", "trained", "bytes", *results["scores"], "seconds a step")
+    # Runs of earlier versions have none of the pretrained model.
+    all_scores = {
+        **{f"{name} before": score for name, score in results.get("scores_before", {}).items()},
+        **results["scores"],
+    }
+    header = ("method", "trained", "bytes", *all_scores, "seconds a step")
     row = (
         results["method"],
         f"{results['trained_parameters']:,}",
         f"{results['file_bytes']:,}",
-        *(f"{score:.4f}" for score in results["scores"].values()),
+        *(f"{score:.4f}" for score in all_scores.values()),
         f"{results['seconds_per_step']:.2f}",
     )
     return Table(header, "l" + "r" * (len(header) - 1), [row])

@@ -27,20 +27,22 @@ class Settings:
 
     Attributes:
         task: A key of `TASKS`.
-        preset: Name or folder of the pretrained encoder, `None` for the default.
+        preset: Name or folder of the pretrained model, `None` for the default of the task.
         method: A key of `METHODS`, `"full"` or `"head"`.
         rank: Rank of the adapters, `None` for the method's own.
         alpha: How strongly adapters act, `None` for the method's own.
         layers: Which layers get adapters: ends of paths.
         learning_rate: Peak of the schedule.
         epochs: Number of epochs.
-        batch: Rows a step.
-        length: The most tokens of a row.
-        precision: The encoder's dtype policy while training. Adapters stay float32.
-        limit: Number of training rows, `None` for all.
+        batch: Rows a step, or windows of a text.
+        length: The most tokens of a row, or those of a window.
+        precision: The pretrained model's dtype policy while training. Adapters stay float32.
+        limit: Number of training rows or windows, `None` for all.
         seed: Random seed of the choice of rows, their order, weights and dropout.
         parameters: Parameters of all TT adapters together, for learned ranks.
         loss_increase: Or how much larger the loss may become.
+        input_modes: Factors of the adapted kernels' rows, `None` for the method's own.
+        output_modes: Factors of their columns, likewise.
     """
 
     task: str
@@ -58,17 +60,21 @@ class Settings:
     seed: int
     parameters: int | None
     loss_increase: float | None
+    input_modes: tuple[int, ...] | None = None
+    output_modes: tuple[int, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        return cls(**{**values, "layers": tuple(values["layers"])})
+        lists = {name: tuple(each) for name, each in values.items() if isinstance(each, list)}
+        return cls(**{**values, **lists})
 
     def __post_init__(self) -> None:
         given = {"--rank": self.rank, "--alpha": self.alpha}
         given |= {"--parameters": self.parameters, "--loss-increase": self.loss_increase}
+        given |= {"--input-modes": self.input_modes, "--output-modes": self.output_modes}
         names = [name for name, value in given.items() if value is not None]
         if names and not self.has_adapters:
             raise ValueError(
@@ -89,10 +95,11 @@ class Settings:
         kind = METHODS[self.method]
         known = {each.name for each in fields(kind)}  # type: ignore[arg-type]
         options = {"rank": self.rank, "alpha": self.alpha}
+        options |= {"input_modes": self.input_modes, "output_modes": self.output_modes}
         given: dict[str, Any] = {name: each for name, each in options.items() if each is not None}
         if unknown := [name for name in given if name not in known]:
             raise ValueError(
-                f"Expected --{unknown[0]} with a method that has it. Received: "
+                f"Expected --{unknown[0].replace('_', '-')} with a method that has it. Received: "
                 f"--method {self.method}, with the settings {sorted(known)}"
             )
         if "seed" in known:

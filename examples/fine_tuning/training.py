@@ -10,13 +10,14 @@ import tensorflow as tf
 
 from dart_keras import adapters
 from examples.fine_tuning.checkpoint import CHECKPOINT, Checkpoint, read_state
-from examples.fine_tuning.encoder import HEAD, build_classifier, encode
+from examples.fine_tuning.rows import Rows
 from examples.fine_tuning.settings import HEAD_ALONE, Settings
-from examples.fine_tuning.tasks import TASKS, Rows
+from examples.fine_tuning.task import Examples
+from examples.fine_tuning.tasks import TASKS
 from examples.language_model.batches import Position, shuffled_batches
 
-# Share of the training rows that is held out where ranks are learned by loss, and of the steps in
-# which the learning rate rises.
+# Share of the training examples that is held out where ranks are learned by loss, and of the steps
+# in which the learning rate rises.
 _HELD_OUT = 0.1
 _WARM_UP = 0.06
 # Batches are cut to a multiple of this many tokens, so that there are few shapes to compile for.
@@ -31,7 +32,7 @@ class Outcome:
         model: The trained model.
         history: The logs of every epoch.
         cuts: The cuts of the ranks.
-        longest: Tokens of the longest training row.
+        longest: Tokens of the longest training example.
     """
 
     model: keras.Model
@@ -41,7 +42,7 @@ class Outcome:
 
 
 def train(settings: Settings, rows: Rows, folder: Path, verbose: Any = 2) -> Outcome:
-    """Fine-tune the encoder, or go on with the run in the folder.
+    """Fine-tune the pretrained model, or go on with the run in the folder.
 
     Args:
         settings: Settings of the run.
@@ -61,28 +62,32 @@ def train(settings: Settings, rows: Rows, folder: Path, verbose: Any = 2) -> Out
         settings.check_same(state["settings"], folder)
         first_epoch = len(state["history"])
     keras.utils.set_random_seed(settings.seed)
-    order = np.random.default_rng(settings.seed).permutation(len(rows.labels))[: settings.limit]
+    task = TASKS[settings.task]
+    task.check(settings.preset, settings.method)
+    examples = task.examples(settings.preset, rows, settings.length)
+    order = np.random.default_rng(settings.seed).permutation(len(examples.labels))
+    order = order[: settings.limit]
     held_out = round(_HELD_OUT * len(order)) if settings.loss_increase is not None else 0
-    validation, training = rows.chosen(order[:held_out]), rows.chosen(order[held_out:])
+    validation, training = (examples.chosen(each) for each in np.split(order, [held_out]))
     steps = len(training.labels) // settings.batch
     if steps < 1:
         raise ValueError(
-            f"Expected at least one batch of {settings.batch} training rows. "
-            f"Received: {len(training.labels)} rows"
+            f"Expected at least one batch of {settings.batch} training {task.unit}. "
+            f"Received: {len(training.labels)} {task.unit}"
         )
     model = model_to_train(settings)
     model.compile(
-        keras.optimizers.Adam(_schedule(settings, steps)),
+        keras.optimizers.Adam(cosine_schedule(settings, steps)),
         _loss(settings),
         # TensorFlow on a CPU gains nothing from XLA, which takes long to compile for every shape.
         jit_compile=keras.backend.backend() != "tensorflow",
     )
-    tokens = encode(settings.preset, training, settings.length)
+    tokens = task.encode(settings.preset, training, settings.length)
     position = Position(first_epoch)
     discretization = settings.discretization()
     checkpoint = Checkpoint(folder, settings.to_json(), position, discretization)
     model.fit(
-        _training_batches(settings, tokens, training.labels, position),
+        grouped_batches(settings, tokens, training.labels, position),
         epochs=settings.epochs,
         initial_epoch=first_epoch,
         validation_data=_batches(settings, validation) if held_out else None,
@@ -106,22 +111,46 @@ def model_to_train(settings: Settings) -> keras.Model:
         ValueError: If a setting is not valid.
         ImportError: If the preset is the default and its package is not installed.
     """
-    # First, because the encoder takes a while.
+    task = TASKS[settings.task]
+    # First, because the pretrained model takes a while.
+    task.check(settings.preset, settings.method)
     method = settings.adapter_method() if settings.has_adapters else None
-    base = build_classifier(settings.preset, TASKS[settings.task].classes, settings.precision)
+    base = task.model(settings.preset, settings.precision)
     if method is not None:
-        return adapters.adapt(base, method, list(settings.layers), train_also=[HEAD])
+        return adapters.adapt(base, method, list(settings.layers), train_also=list(task.head))
     for layer in base.layers:
-        layer.trainable = settings.method != HEAD_ALONE or layer.name == HEAD
+        layer.trainable = settings.method != HEAD_ALONE or layer.name in task.head
     return base
 
 
 def predict(settings: Settings, model: keras.Model, rows: Rows) -> np.ndarray:
-    """Return the outputs of a model for rows, of shape (rows, outputs)."""
-    return np.asarray(model.predict(_batches(settings, rows), verbose=0))
+    """Return what the scores of a model are made of.
+
+    Args:
+        settings: Settings of the run.
+        model: The model.
+        rows: Rows of a task.
+
+    Returns:
+        For a sentence task, the outputs, of shape (rows, outputs). For a text, the losses of its
+        tokens, of shape (windows, length).
+    """
+    task = TASKS[settings.task]
+    examples = task.examples(settings.preset, rows, settings.length)
+    # Not `predict`, which would keep the logits of a whole text.
+    batches = _batches(settings, examples).as_numpy_iterator()
+    return np.concatenate(
+        [task.judged(model.predict_on_batch(tokens), labels) for tokens, labels in batches]
+    )
 
 
-def _schedule(settings: Settings, steps: int) -> Any:
+def cosine_schedule(settings: Settings, steps: int) -> Any:
+    """Return the learning rate by step: it rises, then falls to 0.
+
+    Args:
+        settings: Settings of the run.
+        steps: Steps of an epoch.
+    """
     total = steps * settings.epochs
     warm_up = max(1, round(_WARM_UP * total))
     return keras.optimizers.schedules.CosineDecay(
@@ -133,14 +162,24 @@ def _schedule(settings: Settings, steps: int) -> Any:
 
 
 def _loss(settings: Settings) -> keras.losses.Loss:
-    if TASKS[settings.task].classes == 1:
-        return keras.losses.MeanSquaredError()
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return TASKS[settings.task].loss()
 
 
-def _training_batches(
+def grouped_batches(
     settings: Settings, tokens: dict[str, np.ndarray], labels: np.ndarray, position: Position
 ) -> Any:
+    """Return the batches of an epoch, each of examples of about the same length.
+
+    Args:
+        settings: Settings of the run.
+        tokens: The inputs of the model for all examples.
+        labels: Their labels.
+        position: Where the epoch begins.
+
+    Returns:
+        A `tf.data.Dataset` of (inputs, labels).
+    """
+
     def pick(chosen: Any) -> Any:
         picked = {name: tf.gather(values, chosen) for name, values in tokens.items()}
         return _shortened(picked), tf.gather(labels, chosen)
@@ -149,9 +188,9 @@ def _training_batches(
     return shuffled_batches(pick, len(labels), settings.batch, position, settings.seed, lengths)
 
 
-def _batches(settings: Settings, rows: Rows) -> Any:
-    tokens = encode(settings.preset, rows, settings.length)
-    batches = tf.data.Dataset.from_tensor_slices((tokens, rows.labels)).batch(settings.batch)
+def _batches(settings: Settings, examples: Examples) -> Any:
+    tokens = TASKS[settings.task].encode(settings.preset, examples, settings.length)
+    batches = tf.data.Dataset.from_tensor_slices((tokens, examples.labels)).batch(settings.batch)
     return batches.map(lambda tokens, labels: (_shortened(tokens), labels))
 
 

@@ -103,7 +103,7 @@ def test_another_model_is_refused(path, base, message):
 
 
 # Places all over the file: its header, its description, its numbers.
-@pytest.mark.parametrize("share", [i / 25 for i in range(25)], ids=lambda share: f"{share:.3f}")
+@pytest.mark.parametrize("share", [i / 40 for i in range(40)], ids=lambda share: f"{share:.3f}")
 def test_a_changed_byte_is_refused(path, share):
     base = dense_stack()
     before = predictions(base, X)

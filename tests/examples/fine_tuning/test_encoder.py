@@ -28,6 +28,7 @@ def settings_with(preset, **changes):
         "epochs": 1,
         "batch": 8,
         "length": 16,
+        "precision": "float32",
         "limit": None,
         "seed": 0,
         "parameters": None,

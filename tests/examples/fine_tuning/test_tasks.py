@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from examples.fine_tuning.tasks import TASKS, load_rows, scores
+from examples.fine_tuning.tasks import SENTENCE_TASKS, load_rows, scores
 from tests.examples.fine_tuning.toy import write_rows
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SENTENCE_TASKS)
 def test_files_of_every_task(task, tmp_path):
     rows = load_rows(task, write_rows(tmp_path, task, train=20), "train")
     assert {len(column) for column in rows.sentences} == {20}
-    assert len(rows.sentences) == len(TASKS[task].sentences)
+    assert len(rows.sentences) == len(SENTENCE_TASKS[task].sentences)
     assert set(rows.labels.tolist()) == ({0, 0.5, 1} if task == "stsb" else {0, 1})
     assert rows.labels.dtype == ("float32" if task == "stsb" else "int32")
 
