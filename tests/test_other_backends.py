@@ -27,7 +27,7 @@ ON_JAX = {
     ),
     "adapters": (
         ("adapters/test_adapt.py", "adapters/test_switch.py"),
-        "(found and size) or look_at or kinds",
+        "look_at or kinds",
     ),
 }
 

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,30 +30,35 @@ COLUMNS = (
 # LoRA of rank 8 is what steps are compared with, the pretrained model what inference is.
 REFERENCE = "LoRA, rank 8"
 _LAYERS = ["query", "value"]
-_ROWS, _TOKENS = 16, 64
+_ROWS = 16
 _STEPS = 5
 
 
 def main(argv: list[str] | None = None) -> int:
     parsed = _parse(argv)
     if parsed.memory:
-        print(json.dumps(step_megabytes(parsed.memory, parsed.preset)))
+        print(json.dumps(step_megabytes(parsed.memory, parsed.preset, parsed.tokens)))
         return 0
     results = Results("What adapters cost", COLUMNS, parsed.output)
     names = [REFERENCE, *(name for name in parsed.contenders if name != REFERENCE)]
-    for cell in measure(names, parsed.preset, parsed.seconds):
-        cell["step_megabytes"] = _memory_of(cell["contender"], parsed.preset)
+    for cell in measure(names, parsed.preset, parsed.tokens, parsed.seconds):
+        cell["step_megabytes"] = _memory_of(cell["contender"], parsed.preset, parsed.tokens)
         results.add(cell)
-    results.finish({"rows": _ROWS, "tokens": _TOKENS, "step": f"share of that of {REFERENCE}"})
+    results.finish(
+        {"rows": _ROWS, "tokens": parsed.tokens, "step": f"share of that of {REFERENCE}"}
+    )
     return 0
 
 
-def measure(names: list[str], preset: str | None, seconds: float) -> list[dict[str, Any]]:
-    """Return the sizes and times of contenders, the first of which is compared with.
+def measure(
+    names: list[str], preset: str | None, tokens: int, seconds: float
+) -> Iterator[dict[str, Any]]:
+    """Yield the sizes and times of contenders, the first of which is compared with.
 
     Args:
         names: Keys of `CONTENDERS`.
         preset: As for `build_classifier`.
+        tokens: Tokens of a row.
         seconds: About how long each is timed.
     """
     import numpy as np
@@ -63,7 +69,7 @@ def measure(names: list[str], preset: str | None, seconds: float) -> list[dict[s
     from examples.fine_tuning.encoder import build_classifier
 
     base = build_classifier(preset, 2)
-    x, y = _batch(base)
+    x, y = _batch(base, tokens)
     adapted = {name: adapted_model(base, name) for name in names}
 
     def forward(model: Any) -> Any:
@@ -74,7 +80,6 @@ def measure(names: list[str], preset: str | None, seconds: float) -> list[dict[s
         return lambda: model.train_on_batch(x, y)
 
     steps = interleaved({name: step(model) for name, model in adapted.items()}, seconds)
-    cells = []
     for name, model in adapted.items():
         plain = _merged(model)
         calls = {"base": forward(base), "adapted": forward(model)}
@@ -88,19 +93,16 @@ def measure(names: list[str], preset: str | None, seconds: float) -> list[dict[s
             file = Path(folder) / "only.adapter"
             adapters.save(model, file)
             size = file.stat().st_size
-        cells.append(
-            {
-                "contender": name,
-                "parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
-                "file_bytes": size,
-                "step": _share(steps, name, names[0]),
-                "step_milliseconds": steps[name].microseconds / 1000,
-                "step_spread": steps[name].spread,
-                **{key: _share(times, key, "base") for key in calls if key != "base"},
-                "merged_difference": difference,
-            }
-        )
-    return cells
+        yield {
+            "contender": name,
+            "parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
+            "file_bytes": size,
+            "step": _share(steps, name, names[0]),
+            "step_milliseconds": steps[name].microseconds / 1000,
+            "step_spread": steps[name].spread,
+            **{key: _share(times, key, "base") for key in calls if key != "base"},
+            "merged_difference": difference,
+        }
 
 
 def adapted_model(base: Any, name: str) -> Any:
@@ -119,17 +121,18 @@ def adapted_model(base: Any, name: str) -> Any:
     return model
 
 
-def step_megabytes(name: str, preset: str | None) -> float:
+def step_megabytes(name: str, preset: str | None, tokens: int) -> float:
     """Return by how much a training step raises the memory of this process, in megabytes.
 
     Args:
         name: A key of `CONTENDERS`.
         preset: As for `build_classifier`.
+        tokens: Tokens of a row.
     """
     from examples.fine_tuning.encoder import build_classifier
 
     base = build_classifier(preset, 2)
-    x, y = _batch(base)
+    x, y = _batch(base, tokens)
     model = adapted_model(base, name)
     for _ in range(2):
         model.train_on_batch(x, y)
@@ -137,8 +140,16 @@ def step_megabytes(name: str, preset: str | None) -> float:
     return round(statistics.median(peaks) / 1e6, 1)
 
 
-def _memory_of(name: str, preset: str | None) -> float:
-    command = [sys.executable, "-m", "benchmarks.adapters.costs", "--memory", name]
+def _memory_of(name: str, preset: str | None, tokens: int) -> float:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.adapters.costs",
+        "--memory",
+        name,
+        "--tokens",
+        str(tokens),
+    ]
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
     options = ["--preset", preset] if preset else []
     done = subprocess.run(
@@ -157,18 +168,18 @@ def _merged(model: Any) -> Any:
         return None
 
 
-def _batch(base: Any) -> tuple[dict[str, Any], Any]:
+def _batch(base: Any, tokens: int) -> tuple[dict[str, Any], Any]:
     import numpy as np
 
     rng = np.random.default_rng(0)
-    shape = _ROWS, _TOKENS
+    shape = _ROWS, tokens
     vocabulary = base.get_layer("token_embedding").input_dim
-    tokens = {
+    inputs = {
         "token_ids": rng.integers(vocabulary, size=shape),
         "segment_ids": np.zeros(shape),
         "padding_mask": np.ones(shape),
     }
-    ids = {name: values.astype("int32") for name, values in tokens.items()}
+    ids = {name: values.astype("int32") for name, values in inputs.items()}
     return ids, rng.integers(2, size=_ROWS).astype("int32")
 
 
@@ -182,6 +193,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     known = [name for name in CONTENDERS if CONTENDERS[name].method not in {"full", "head"}]
     add("--contenders", nargs="+", choices=known, default=known)
     add("--preset", help="name or folder of a BERT of KerasHub; MiniLM-L6 if not given")
+    add("--tokens", type=int, default=64, help="tokens of a row")
     add("--seconds", type=float, default=10.0, help="about how long each is timed")
     add("--output", type=Path, default=RESULTS / "adapter_costs.json", help="JSON file")
     add("--memory", choices=known, help="measure the memory of a step of one contender alone")

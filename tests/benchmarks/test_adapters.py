@@ -4,6 +4,7 @@ import shutil
 import pytest
 
 from benchmarks.adapters import __main__ as benchmark
+from benchmarks.adapters import costs
 from benchmarks.adapters.contenders import CONTENDERS, TASKS
 from examples.fine_tuning.settings import FULL, HEAD_ALONE, METHODS
 from tests.examples.fine_tuning.toy import write_preset, write_rows
@@ -32,6 +33,20 @@ def test_a_benchmark_that_was_interrupted_trains_only_what_is_left(tmp_path, mon
     monkeypatch.setattr("subprocess.Popen", None)  # Nothing may be started now.
     assert benchmark.main(arguments) == 0
     assert json.loads((tmp_path / "adapters.json").read_text())["cells"] == first["cells"]
+
+
+def test_costs_are_shares_of_the_reference(tmp_path):
+    preset = write_preset(tmp_path / "preset")
+    arguments = ["--preset", str(preset), "--contenders", costs.REFERENCE, "--seconds", "0.05"]
+    arguments += ["--tokens", "16"]
+    assert costs.main([*arguments, "--output", str(tmp_path / "costs.json")]) == 0
+    [cell] = json.loads((tmp_path / "costs.json").read_text())["cells"]
+    # Four kernels of 16 by 16, and a file with a description.
+    assert cell["parameters"] == 4 * 8 * (16 + 16)
+    assert cell["file_bytes"] > 4 * cell["parameters"]
+    assert cell["step"] == 1
+    assert cell["merged_difference"] < 1e-5
+    assert cell["step_megabytes"] >= 0
 
 
 def test_the_summary_has_means_over_seeds_of_the_best_rate():

@@ -46,6 +46,19 @@ def results_of(folder):
     return json.loads((folder / "results.json").read_text())
 
 
+def test_what_was_trained_in_bfloat16_is_used_in_float32(preset, data, tmp_path, capsys):
+    assert run(preset, data, tmp_path, precision="mixed_bfloat16") == 0
+    accuracy = results_of(tmp_path)["scores"]["accuracy"]
+    assert accuracy > 0.85
+    model = FinishedRun.read(tmp_path).model()
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    assert model.compute_dtype == "float32"
+    capsys.readouterr()
+    assert evaluate.main(["--folder", str(tmp_path)]) == 0
+    # A row may be at the border of two classes.
+    assert abs(float(capsys.readouterr().out.split()[-1]) - accuracy) < 0.07
+
+
 def test_train_evaluate_and_convert(preset, data, tmp_path, capsys):
     assert run(preset, data, tmp_path) == 0
     results = results_of(tmp_path)

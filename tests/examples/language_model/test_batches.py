@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from examples.language_model.batches import Position, evaluation_batches, training_batches
+from examples.language_model.batches import (
+    Position,
+    evaluation_batches,
+    shuffled_batches,
+    training_batches,
+)
 
 LENGTH, BATCH, SEED = 4, 3, 7
 # The id of each word is its index in the text.
@@ -51,6 +56,25 @@ def test_epochs_and_seeds_differ():
     orders = [epoch_from(0, 0), epoch_from(1, 0), epoch_from(0, 0, seed=SEED + 1)]
     texts = {np.array(batches).tobytes() for batches, _ in orders}
     assert len(texts) == 3
+
+
+def test_batches_of_about_the_same_length_have_each_row_once():
+    lengths = np.random.default_rng(1).integers(1, 100, 400)
+
+    def epoch(number, step=0, lengths=lengths):
+        position = Position(number, step)
+        batches = shuffled_batches(lambda rows: rows, 400, 8, position, SEED, lengths)
+        return np.array([rows.numpy() for rows in batches])
+
+    whole = epoch(0)
+    assert sorted(whole.ravel()) == list(range(400))
+    longest = np.max(lengths[whole], axis=1)
+    # Random rows would be padded to nearly the longest of all.
+    assert np.mean(np.max(lengths[epoch(0, lengths=None)], axis=1)) > 1.5 * np.mean(longest)
+    # The short ones do not come first.
+    assert abs(np.corrcoef(np.arange(50), longest)[0, 1]) < 0.3
+    assert not np.array_equal(whole, epoch(1))
+    np.testing.assert_array_equal(epoch(0, step=20)[:30], whole[20:])
 
 
 def test_evaluation_has_each_word_once_in_order():
