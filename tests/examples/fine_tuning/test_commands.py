@@ -8,17 +8,7 @@ import pytest
 from examples.fine_tuning import convert, encoder, evaluate, train
 from examples.fine_tuning.checkpoint import CHECKPOINT, Checkpoint
 from examples.fine_tuning.finished_run import FinishedRun
-from tests.examples.fine_tuning.toy import write_preset, write_rows
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    return write_preset(tmp_path_factory.mktemp("preset"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("sst2"), "sst2")
+from tests.examples.fine_tuning.toy import write_rows
 
 
 def words_of(options):

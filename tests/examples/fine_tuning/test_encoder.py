@@ -6,35 +6,9 @@ from examples.fine_tuning.encoder import build_classifier, encode
 from examples.fine_tuning.settings import METHODS, Settings
 from examples.fine_tuning.tasks import Rows
 from examples.fine_tuning.training import model_to_train
-from tests.examples.fine_tuning.toy import write_preset
+from tests.examples.fine_tuning.toy import toy_settings
 
 PAIRS = Rows((["good film", "bad"], ["a film", "one"]), np.zeros(2, "int32"))
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    return str(write_preset(tmp_path_factory.mktemp("preset")))
-
-
-def settings_with(preset, **changes):
-    values = {
-        "task": "sst2",
-        "preset": preset,
-        "method": "TTLoRA",
-        "rank": 4,
-        "alpha": None,
-        "layers": ("query", "value"),
-        "learning_rate": 1e-3,
-        "epochs": 1,
-        "batch": 8,
-        "length": 16,
-        "precision": "float32",
-        "limit": None,
-        "seed": 0,
-        "parameters": None,
-        "loss_increase": None,
-    }
-    return Settings(**{**values, **changes})
 
 
 def test_pairs_become_tokens(preset):
@@ -60,14 +34,14 @@ def test_every_method_begins_with_the_outputs_of_the_encoder(method, preset):
     expected = np.asarray(build_classifier(preset, 2)(tokens))
     keras.utils.set_random_seed(0)
     rank = None if method in ("BitFit", "LoRETTAAdp") else 4
-    model = model_to_train(settings_with(preset, method=method, rank=rank))
+    model = model_to_train(toy_settings(preset, method=method, rank=rank))
     np.testing.assert_allclose(np.asarray(model(tokens)), expected, atol=1e-5)
     assert model.trainable_variables
 
 
 def test_settings_reach_the_method(preset):
-    assert settings_with(preset, rank=3, alpha=5.0).adapter_method().alpha == 5
-    assert settings_with(preset, method="VeRA", rank=3, seed=7).adapter_method().seed == 7
-    pruned = settings_with(preset, method="AdaLoRA", rank=3)
+    assert toy_settings(preset, rank=3, alpha=5.0).adapter_method().alpha == 5
+    assert toy_settings(preset, method="VeRA", rank=3, seed=7).adapter_method().seed == 7
+    pruned = toy_settings(preset, method="AdaLoRA", rank=3)
     assert (pruned.adapter_method().rank, pruned.adapter_method().target_rank) == (5, 3)
     assert Settings.from_json(pruned.to_json()) == pruned

@@ -6,6 +6,8 @@ import keras
 import keras_hub
 import numpy as np
 
+from examples.fine_tuning.settings import Settings
+
 GOOD, BAD = ["good", "fine", "great"], ["bad", "poor", "dull"]
 _OTHERS = ["a", "film", "the", "was", "one", "it"]
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -63,3 +65,25 @@ def _row(task: str, rng: np.random.Generator) -> str:
 def _sentence(rng: np.random.Generator, label: int) -> str:
     words = [*rng.choice(_OTHERS, rng.integers(2, 6)), rng.choice(GOOD if label else BAD)]
     return " ".join(rng.permutation(words))
+
+
+def toy_settings(preset, **changes):
+    """Return settings of a run on such a preset."""
+    values = {
+        "task": "sst2",
+        "preset": preset,
+        "method": "TTLoRA",
+        "rank": 4,
+        "alpha": None,
+        "layers": ("query", "value"),
+        "learning_rate": 1e-3,
+        "epochs": 1,
+        "batch": 8,
+        "length": 16,
+        "precision": "float32",
+        "limit": None,
+        "seed": 0,
+        "parameters": None,
+        "loss_increase": None,
+    }
+    return Settings(**{**values, **changes})

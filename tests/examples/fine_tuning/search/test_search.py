@@ -8,17 +8,6 @@ import pytest
 from examples.fine_tuning import train
 from examples.fine_tuning.search import __main__ as search
 from examples.fine_tuning.search.trial import TrialTraining
-from tests.examples.fine_tuning.toy import write_preset, write_rows
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    return write_preset(tmp_path_factory.mktemp("preset"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("sst2"), "sst2")
 
 
 def run(preset, data, folder, *more, **options):

@@ -3,12 +3,6 @@ import pytest
 from examples.fine_tuning.search.space import search_space
 from examples.fine_tuning.settings import Settings
 from examples.fine_tuning.training import model_to_train
-from tests.examples.fine_tuning.toy import write_preset
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    return str(write_preset(tmp_path_factory.mktemp("preset")))
 
 
 @pytest.fixture(scope="module")

@@ -5,42 +5,19 @@ import pytest
 from keras import ops
 
 from examples.fine_tuning.search.trial import TrialTraining, trained_parameters
-from examples.fine_tuning.settings import Settings
 from examples.fine_tuning.tasks import load_rows
-from tests.examples.fine_tuning.toy import write_preset, write_rows
+from tests.examples.fine_tuning.toy import toy_settings
 
 
 @pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    return str(write_preset(tmp_path_factory.mktemp("preset")))
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    return load_rows("sst2", write_rows(tmp_path_factory.mktemp("sst2"), "sst2"), "train")
+def rows(data):
+    return load_rows("sst2", data, "train")
 
 
 def settings_with(preset, **changes):
-    values = {
-        "task": "sst2",
-        "preset": preset,
-        "method": "TTLoRA",
-        "rank": 2,
-        "alpha": 4.0,
-        "layers": ("value",),
-        "learning_rate": 0.02,
-        "epochs": 2,
-        "batch": 8,
-        "length": 16,
-        "precision": "float32",
-        "limit": None,
-        "seed": 0,
-        "parameters": None,
-        "loss_increase": None,
-        "input_modes": (4, 4),
-        "output_modes": (4, 4),
-    }
-    return Settings(**{**values, **changes})
+    usual = {"rank": 2, "alpha": 4.0, "layers": ("value",), "learning_rate": 0.02, "epochs": 2}
+    modes = {"input_modes": (4, 4), "output_modes": (4, 4)}
+    return toy_settings(preset, **{**usual, **modes, **changes})
 
 
 def test_a_tenth_of_the_training_rows_judges(preset, rows):
