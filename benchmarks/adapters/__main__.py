@@ -12,6 +12,7 @@ import json
 import shlex
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ COLUMNS = (
 
 def main(argv: list[str] | None = None) -> int:
     parsed = _parse(argv)
-    known = json.loads(parsed.output.read_text())["cells"] if parsed.output.exists() else []
+    known = _known_cells(parsed)
     results = Results("Fine-tuning with adapters", COLUMNS, parsed.output)
     for cell in known:
         results.add(cell)
@@ -41,8 +42,28 @@ def main(argv: list[str] | None = None) -> int:
                 # One method that fails is no reason to lose a night's others.
                 failed += 1
                 print(f"{task}, {contender}: {error}", file=sys.stderr, flush=True)
-    results.finish(summary(results.cells, parsed.seeds[0]))
+    results.finish(summary(results.cells))
     return 1 if failed else 0
+
+
+def _known_cells(parsed: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the cells of the file of results, which are not to be made again.
+
+    Raises:
+        SystemExit: If some of a task are of other settings, with which they must not be compared.
+    """
+    if not parsed.output.exists():
+        return []
+    cells = json.loads(parsed.output.read_text())["cells"]
+    asked = {"epochs": parsed.epochs, "options": parsed.options}
+    for cell in cells:
+        its = {name: cell[name] for name in asked}
+        if cell["task"] in parsed.tasks and its != asked:
+            raise SystemExit(
+                f"Expected another `--output` for other settings. Received: {parsed.output}, with "
+                f"{cell['task']} of {its}, and {asked}"
+            )
+    return cells
 
 
 def _compare(parsed: argparse.Namespace, results: Results, task: str, contender: str) -> None:
@@ -69,12 +90,11 @@ def _compare(parsed: argparse.Namespace, results: Results, task: str, contender:
             found["int8"] = each.cell()["int8"]
 
 
-def summary(cells: Iterable[dict[str, Any]], first: int) -> dict[str, Any]:
+def summary(cells: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return means and standard deviations over the seeds at the best rate.
 
     Args:
         cells: The cells of the results.
-        first: The seed that all rates were tried with.
 
     Returns:
         By contender, the mean over the tasks, and by task the mean and the deviation over the
@@ -85,13 +105,15 @@ def summary(cells: Iterable[dict[str, Any]], first: int) -> dict[str, Any]:
         by_contender.setdefault(cell["contender"], {}).setdefault(cell["task"], []).append(cell)
     found: dict[str, dict[str, Any]] = {}
     for contender, by_task in by_contender.items():
-        rows = {task: _task_summary(its, first) for task, its in by_task.items()}
+        rows = {task: _task_summary(its) for task, its in by_task.items()}
         mean = statistics.mean(row["mean"] for row in rows.values())
         found[contender] = {**rows, "mean": round(mean, 4)}
     return found
 
 
-def _task_summary(cells: list[dict[str, Any]], first: int) -> dict[str, Any]:
+def _task_summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    # The rates were tried with one seed, which therefore has the most cells.
+    [(first, _)] = Counter(each["seed"] for each in cells).most_common(1)
     best = max((each for each in cells if each["seed"] == first), key=lambda each: each["score"])
     chosen = [each for each in cells if each["rate"] == best["rate"]]
     scores = [each["score"] for each in chosen]

@@ -29,6 +29,8 @@ COLUMNS = (
 )
 # LoRA of rank 8 is what steps are compared with, the pretrained model what inference is.
 REFERENCE = "LoRA, rank 8"
+# A bottleneck is no kernel.
+_NOT_MERGED = {"LoRETTAAdp"}
 _LAYERS = ["query", "value"]
 _ROWS = 16
 _STEPS = 5
@@ -81,7 +83,7 @@ def measure(
 
     steps = interleaved({name: step(model) for name, model in adapted.items()}, seconds)
     for name, model in adapted.items():
-        plain = _merged(model)
+        plain = adapters.merge(model) if CONTENDERS[name].method not in _NOT_MERGED else None
         calls = {"base": forward(base), "adapted": forward(model)}
         if plain is not None:
             calls["merged"] = forward(plain)
@@ -152,20 +154,11 @@ def _memory_of(name: str, preset: str | None, tokens: int) -> float:
     ]
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
     options = ["--preset", preset] if preset else []
+    # Its errors are seen.
     done = subprocess.run(
-        [*command, *options], capture_output=True, text=True, check=True, env=environment
+        [*command, *options], stdout=subprocess.PIPE, text=True, check=True, env=environment
     )
     return float(done.stdout.splitlines()[-1])
-
-
-def _merged(model: Any) -> Any:
-    from dart_keras import adapters
-
-    try:
-        return adapters.merge(model)
-    except ValueError:
-        # LoRETTA's bottleneck is no kernel.
-        return None
 
 
 def _batch(base: Any, tokens: int) -> tuple[dict[str, Any], Any]:

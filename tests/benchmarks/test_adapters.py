@@ -33,6 +33,9 @@ def test_a_benchmark_that_was_interrupted_trains_only_what_is_left(tmp_path, mon
     monkeypatch.setattr("subprocess.Popen", None)  # Nothing may be started now.
     assert benchmark.main(arguments) == 0
     assert json.loads((tmp_path / "adapters.json").read_text())["cells"] == first["cells"]
+    arguments[arguments.index("--epochs") + 1] = "2"
+    with pytest.raises(SystemExit, match="another `--output` for other settings"):
+        benchmark.main(arguments)
 
 
 def test_costs_are_shares_of_the_reference(tmp_path):
@@ -56,7 +59,7 @@ def test_the_summary_has_means_over_seeds_of_the_best_rate():
 
     cells = [cell("sst2", 0, 0.8), cell("sst2", 1, 0.9, int8=0.6), cell("mrpc", 0, 0.7)]
     cells.append(cell("sst2", 0, 0.1, rate=0.2))
-    found = benchmark.summary(cells, 0)["LoRA"]
+    found = benchmark.summary(cells)["LoRA"]
     expected = {"rate": 0.1, "mean": 0.85, "deviation": 0.0707, "seeds": 2, "int8": 0.6}
     assert found["sst2"] == expected
     assert found["mrpc"]["deviation"] is None
