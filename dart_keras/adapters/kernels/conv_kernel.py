@@ -49,6 +49,12 @@ class ConvKernel(LayerKernel):
                 "Expected a convolution with groups=1, whose kernel is one matrix. Received: layer "
                 f"{layer.name!r} with groups={layer.groups}"
             )
+        known = next(each for each in cls.layer_classes if isinstance(layer, each))
+        if type(layer).convolution_op is not known.convolution_op:
+            raise ValueError(
+                "Expected a layer that convolves with its kernel as it is. Received: layer "
+                f"{layer.name!r}, whose class has a `convolution_op` of its own"
+            )
         *size, channels, filters = layer.kernel.shape
         names = ("strides", "padding", "dilation_rate", "data_format")
         return cls(size, channels, filters, *(getattr(layer, name) for name in names))

@@ -98,6 +98,16 @@ def test_refuses_groups_and_depthwise_convolutions():
         adapted_model(keras.layers.DepthwiseConv2D(3), (5, 5, 4), adapters.LoRA(rank=1))
 
 
+class Standardized(keras.layers.Conv2D):
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel / keras.ops.std(kernel))
+
+
+def test_refuses_a_layer_that_changes_its_kernel():
+    with pytest.raises(ValueError, match="convolves with its kernel as it is"):
+        adapted_model(Standardized(4, 3), (5, 5, 4), adapters.LoRA(rank=1))
+
+
 def test_ranks_of_a_convolution_are_learned():
     """A change of rank 1 is found where the adapter begins with rank 4."""
     keras.utils.set_random_seed(5)
