@@ -122,7 +122,7 @@ def add_training_options(
     add("--length", type=positive, default=128, help="tokens of a window, or the most of a row")
     add(
         "--precision",
-        choices=["float32", "mixed_bfloat16", "mixed_float16"],
+        choices=["float32", "mixed_bfloat16"],
         default="float32",
         help="of the pretrained model while training; adapters stay float32",
     )

@@ -1,11 +1,13 @@
 """A search with KerasTuner's Hyperband on one machine."""
 
+import json
 import math
 import time
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
+import tensorflow as tf
 
 from examples.fine_tuning.search.space import SearchSpace
 from examples.fine_tuning.search.trial import TrialModel, TrialTraining, trained_parameters
@@ -95,22 +97,33 @@ def search_hyperband(
         A result for each combination of values, with the most epochs that it was trained for.
 
     Raises:
-        ValueError: If three trials one after the other fail.
+        OSError: If a file cannot be written, as on a full disk.
+        ValueError: If three trials one after the other fail, or KerasTuner's files are damaged.
     """
-    tuner = keras_tuner.Hyperband(
-        Trials(space, training),
-        keras_tuner.Objective(training.score_name, "max"),
-        max_epochs=space.base.epochs,
-        factor=factor,
-        hyperband_iterations=iterations,
-        # To KerasTuner 0 is no seed.
-        seed=space.base.seed + 1,
-        directory=str(folder),
-        project_name=_PROJECT,
-        overwrite=False,
-    )
+    try:
+        tuner = keras_tuner.Hyperband(
+            Trials(space, training),
+            keras_tuner.Objective(training.score_name, "max"),
+            max_epochs=space.base.epochs,
+            factor=factor,
+            hyperband_iterations=iterations,
+            # To KerasTuner 0 is no seed.
+            seed=space.base.seed + 1,
+            directory=str(folder),
+            project_name=_PROJECT,
+            overwrite=False,
+        )
+    except json.JSONDecodeError as error:
+        # KerasTuner does not replace its files in one step.
+        raise ValueError(
+            f"Expected whole files of KerasTuner in {folder / _PROJECT}. Received: a damaged one. "
+            "Remove the folder to begin again"
+        ) from error
     try:
         tuner.search(verbose=2)
+    except tf.errors.OpError as error:
+        # KerasTuner writes its files with TensorFlow.
+        raise OSError(f"The search cannot go on: {error.message}") from error
     except RuntimeError as error:
         raise ValueError(f"Expected trials that can be trained. Received: {error}") from error
     return _results(space, tuner.oracle.trials)
