@@ -32,7 +32,8 @@ class AdaLoRAAllocation(keras.callbacks.Callback):
     dropout and sample weights, and the moving averages run over these batches. In the paper they
     run over all steps. `begin` and `end` are shares of the training and not numbers of steps.
 
-    When training is resumed, the moving averages start over; masks are weights of the model.
+    When training is resumed, the moving averages go on with `get_state` and `set_state`, and start
+    over without. Masks are weights of the model.
 
     Args:
         begin: After which share of the steps the budget begins to fall.
@@ -100,11 +101,32 @@ class AdaLoRAAllocation(keras.callbacks.Callback):
         # After these shares of the way from `begin` to `end`; fewer if there are not so many steps.
         due = np.linspace(self._begin, self._end, self.allocations + 1)[1:]
         self._due = deque(sorted({max(1, math.ceil(each)) for each in due}))
-        self._is_done = sum(x.present_rank for x in self._adapters) <= self._target
+        self._find_done()
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what later epochs depend on, as a JSON-serializable dict for `set_state`.
+
+        To be taken at the end of an epoch.
+        """
+        return {"history": self.history, "importance": self._importance.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned.
+
+        Args:
+            state: The dictionary. To be set when training has begun, from another callback's
+                `on_train_begin`.
+        """
+        self.history = state["history"]
+        self._importance.set_state(state["importance"])
+        self._find_done()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note which steps are those of the epoch."""
+        """Note which steps are those of the epoch, and which allocations are left."""
         self._steps_before = epoch * self._steps
+        # A training that is resumed has made these; the last one brings any model to the target.
+        while len(self._due) > 1 and self._due[0] <= self._steps_before:
+            self._due.popleft()
         # Other callbacks may give layers other variables when an epoch begins.
         self._queue: deque[tuple[Any, Any]] = deque()
         self._gradients: Iterator[list[Any]] | None = None
@@ -130,6 +152,9 @@ class AdaLoRAAllocation(keras.callbacks.Callback):
                 "target rank. Received: a training that has ended earlier, with all ranks of "
                 "the start in use"
             )
+
+    def _find_done(self) -> None:
+        self._is_done = sum(x.present_rank for x in self._adapters) <= self._target
 
     @property
     def _target(self) -> int:

@@ -44,6 +44,16 @@ class TripleImportance:
             mean += (1 - _DECAY) * (now - mean)
             deviation += (1 - _DECAY) * (np.abs(now - mean) - deviation)
 
+    def get_state(self) -> dict[str, Any]:
+        """Return the averages, as a JSON-serializable dict."""
+        averages = {"sensitivity": self._sensitivity, "deviation": self._deviation}
+        return {name: [each.tolist() for each in kept] for name, kept in averages.items()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned."""
+        self._sensitivity = [np.array(each) for each in state["sensitivity"]]
+        self._deviation = [np.array(each) for each in state["deviation"]]
+
     def of_triples(self) -> list[np.ndarray]:
         """Return for each adapter the importance of its triples."""
         scores = [x * y for x, y in zip(self._sensitivity, self._deviation, strict=True)]

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Checkpoint(keras.callbacks.Callback):
         folder: Folder of the run. Its checkpoint is always a whole file, the old or the new one.
         settings: The settings of the run, JSON-serializable.
         position: Position that the batches are read from.
-        discretization: The callback that learns the ranks, if there is one.
+        stateful: The callbacks that learn the ranks, which have `get_state` and `set_state`.
 
     Attributes:
         history: Logs of every epoch, including those before an interruption, with the median time
@@ -42,13 +43,13 @@ class Checkpoint(keras.callbacks.Callback):
         folder: Path,
         settings: dict[str, Any],
         position: Position,
-        discretization: dk.callbacks.RankDiscretization | None,
+        stateful: Sequence[dk.callbacks.RankDiscretization | dk.callbacks.AdaLoRAAllocation],
     ) -> None:
         super().__init__()
         self.path = folder / CHECKPOINT
         self.settings = settings
         self.position = position
-        self.discretization = discretization
+        self.stateful = stateful
         self.history: list[dict[str, float]] = []
         self._started = 0.0
         self._seconds: list[float] = []
@@ -62,8 +63,8 @@ class Checkpoint(keras.callbacks.Callback):
         for variable, value in zip(_seeds(self.model), state["seeds"], strict=True):
             variable.assign(value)
         self.history = state["history"]
-        if self.discretization:
-            self.discretization.set_state(state["discretization"])
+        for callback, its in zip(self.stateful, state["callbacks"], strict=True):
+            callback.set_state(its)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.position.move(epoch, 0)
@@ -82,7 +83,7 @@ class Checkpoint(keras.callbacks.Callback):
             "settings": self.settings,
             "history": self.history,
             "seeds": [ops.convert_to_numpy(each).tolist() for each in _seeds(self.model)],
-            "discretization": self.discretization and self.discretization.get_state(),
+            "callbacks": [each.get_state() for each in self.stateful],
         }
         partial = self.path.with_name(_PARTIAL)
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,6 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-import keras
-
 import dart_keras as dk
 from dart_keras import adapters
 
@@ -109,9 +107,9 @@ class Settings:
             given |= {"rank": math.ceil(1.5 * self.rank), "target_rank": self.rank}
         return kind(**given)
 
-    def callbacks(self) -> list[keras.callbacks.Callback]:
-        """Return the callbacks that the method needs."""
-        return [dk.callbacks.AdaLoRAAllocation()] if self.method == "AdaLoRA" else []
+    def allocation(self) -> dk.callbacks.AdaLoRAAllocation | None:
+        """Return the callback that AdaLoRA needs, if that is the method."""
+        return dk.callbacks.AdaLoRAAllocation() if self.method == "AdaLoRA" else None
 
     def discretization(self) -> dk.callbacks.RankDiscretization | None:
         """Return the callback that learns the ranks, if they are to be learned."""

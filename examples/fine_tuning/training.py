@@ -84,18 +84,15 @@ def train(settings: Settings, rows: Rows, folder: Path, verbose: Any = 2) -> Out
     )
     tokens = task.encode(settings.preset, training, settings.length)
     position = Position(first_epoch)
-    discretization = settings.discretization()
-    checkpoint = Checkpoint(folder, settings.to_json(), position, discretization)
+    discretization, allocation = settings.discretization(), settings.allocation()
+    stateful = [each for each in (discretization, allocation) if each is not None]
+    checkpoint = Checkpoint(folder, settings.to_json(), position, stateful)
     model.fit(
         grouped_batches(settings, tokens, training.labels, position),
         epochs=settings.epochs,
         initial_epoch=first_epoch,
         validation_data=_batches(settings, validation) if held_out else None,
-        callbacks=[
-            *([discretization] if discretization else []),
-            *settings.callbacks(),
-            checkpoint,
-        ],
+        callbacks=[*stateful, checkpoint],
         shuffle=False,
         verbose=verbose,
     )

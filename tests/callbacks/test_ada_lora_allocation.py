@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -66,6 +68,40 @@ def test_masks_stay_in_a_training_that_goes_on():
     assert allocation.history == []
     for each, mask in zip(adapters_of(model), masks, strict=True):
         assert np.array_equal(keras.ops.convert_to_numpy(each.mask), mask)
+
+
+def test_a_training_that_is_resumed_gives_the_same_ranks():
+    """The averages and the history go on; without them the ranks would be others."""
+    state = {}
+
+    class Keep(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                state["weights"] = self.model.get_weights()
+                state["optimizer"] = [np.array(each) for each in self.model.optimizer.variables]
+                state["allocation"] = json.dumps(allocation.get_state())
+
+    class Restore(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            allocation.set_state(json.loads(state["allocation"]))
+
+    def fit(model, y, first_epoch, *others):
+        callbacks = [allocation, *others]
+        options = {"epochs": 8, "batch_size": 32, "shuffle": False, "verbose": 0}
+        model.fit(X, y, initial_epoch=first_epoch, callbacks=callbacks, **options)
+        return allocation.history
+
+    model, y = planted()
+    allocation = AdaLoRAAllocation()
+    expected = fit(model, y, 0, Keep())
+    model, y = planted()
+    model.optimizer.build(model.trainable_variables)
+    model.set_weights(state["weights"])
+    for variable, value in zip(model.optimizer.variables, state["optimizer"], strict=True):
+        variable.assign(value)
+    allocation = AdaLoRAAllocation()
+    assert fit(model, y, 3, Restore()) == expected
+    assert state["allocation"] != json.dumps(allocation.get_state())
 
 
 def test_a_training_that_ends_early_is_warned_of():

@@ -158,6 +158,7 @@ class TrialTraining:
             verbose: As for `fit`.
         """
         position = Position(first)
+        allocation = settings.allocation()
 
         def end(epoch: int, logs: Any) -> None:
             # Not fewer epochs of `fit`, by which some methods plan.
@@ -171,7 +172,7 @@ class TrialTraining:
                 keras.callbacks.LambdaCallback(
                     on_epoch_begin=lambda epoch, logs: position.move(epoch, 0), on_epoch_end=end
                 ),
-                *settings.callbacks(),
+                *([allocation] if allocation else []),
                 *callbacks,
             ],
             shuffle=False,
