@@ -21,6 +21,7 @@ from dart_keras.adapters.methods.svfit import SVFit
 from dart_keras.adapters.methods.tensor_train import LoRA, TTLoRA
 from dart_keras.adapters.methods.tera import TeRA
 from dart_keras.adapters.methods.vera import VeRA
+from dart_keras.adapters.peft_export import save_peft
 from dart_keras.adapters.switch import active, disabled
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "load",
     "merge",
     "save",
+    "save_peft",
     "to_lora",
 ]
 

@@ -18,7 +18,7 @@ from dart_keras.adapters.adapted_copy import adaptable_layers, with_adapters
 from dart_keras.adapters.adapted_layer import AdaptedLayer, base_of
 from dart_keras.adapters.adapter import Adapter, KernelAdapter
 from dart_keras.adapters.kernels import kernel_of
-from dart_keras.adapters.switch import adapter_names
+from dart_keras.adapters.switch import chosen_name
 from dart_keras.adapters.trained_copy import TrainedCopy
 from dart_keras.private_apis import own_weights, owners_of, read_state_back
 from dart_keras.utils.atomic_write import write_files
@@ -54,12 +54,7 @@ def save(model: keras.Model, path: str | os.PathLike[str], name: str | None = No
         True
         >>> again = adapters.load(base, path)
     """
-    names = adapter_names(model)
-    if name is None and len(names) > 1:
-        raise ValueError(f"Expected `name` to be one of {names}. Received: name=None")
-    name = names[0] if name is None else name
-    if name not in names:
-        raise ValueError(f"Expected `name` to be one of {names}. Received: name={name!r}")
+    name = chosen_name(model, name)
     adapters: dict[str, Adapter] = {}
     for at, layer in adaptable_layers(model, for_file=True).items():
         if isinstance(layer, AdaptedLayer) and name in layer.adapters:

@@ -9,7 +9,7 @@ from dart_keras.adapters.adapted_layer import AdaptedLayer
 from dart_keras.adapters.adapter import Adapter, KernelAdapter
 from dart_keras.adapters.merge import check_finite
 from dart_keras.adapters.methods.tensor_train import TTAdapter
-from dart_keras.adapters.switch import adapter_names
+from dart_keras.adapters.switch import chosen_name
 from dart_keras.adapters.trained_copy import TrainedCopy
 from dart_keras.utils.argument_checks import is_integer, is_number
 
@@ -59,10 +59,7 @@ def to_lora(
         raise ValueError(
             f"Expected `threshold` of at least 0 and below 1. Received: threshold={threshold!r}"
         )
-    names = adapter_names(model)
-    if name not in names and (name is not None or len(names) > 1):
-        raise ValueError(f"Expected `name` to be one of {names}. Received: name={name!r}")
-    name = names[0] if name is None else name
+    name = chosen_name(model, name)
     adapters: dict[str, Adapter] = {}
     for path, layer in adaptable_layers(model).items():
         if isinstance(layer, AdaptedLayer) and name in layer.adapters:

@@ -110,6 +110,24 @@ def adapter_names(model: keras.Model) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def chosen_name(model: keras.Model, name: str | None) -> str:
+    """Return the name of the adapters that are meant.
+
+    Args:
+        model: A model of `adapt`.
+        name: The name; it need not be given if there are no others.
+
+    Raises:
+        ValueError: If there are no adapters of that name, or several and none was named.
+    """
+    names = adapter_names(model)
+    if name is None and len(names) == 1:
+        return names[0]
+    if name not in names:
+        raise ValueError(f"Expected `name` to be one of {names}. Received: name={name!r}")
+    return name
+
+
 class _Switch(AbstractContextManager[None]):
     def __init__(self, model: keras.Model, weights: Mapping[str, float]) -> None:
         self._model = model
