@@ -32,6 +32,14 @@ ON_JAX = {
 }
 
 
+# All tests of these: what differs on PyTorch is how weights, dtypes and gradients are held.
+ON_TORCH = (
+    "adapters/kernels",
+    "adapters/methods",
+    *(f"adapters/test_{name}.py" for name in ("adapt", "all_methods", "merge", "switch")),
+)
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_they_pass(backend):
     check(backend, FILES)
@@ -41,6 +49,10 @@ def test_they_pass(backend):
 def test_they_pass_on_jax(room):
     files, expression = ON_JAX[room]
     check("jax", files, "-k", expression)
+
+
+def test_adapters_pass_on_torch():
+    check("torch", ON_TORCH)
 
 
 def check(backend, files, *options):

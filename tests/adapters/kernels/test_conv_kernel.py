@@ -39,7 +39,7 @@ def outputs_of(model, x):
         [
             adapters.LoRA(rank=2),
             adapters.TTLoRA(rank=3),
-            adapters.MiSS(rank=5),
+            adapters.MiSS(rank=3),
             adapters.FLoRA(rank=2),
             adapters.DoRA(rank=2),
         ]
