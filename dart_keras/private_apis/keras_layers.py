@@ -68,6 +68,11 @@ def is_looked_up(
     )
 
 
+def mask_of(tensor: Any) -> Any:
+    """Return the mask that Keras has attached to a tensor, `None` if there is none."""
+    return backend.get_keras_mask(tensor)
+
+
 def set_mask(tensor: Any, mask: Any) -> None:
     """Attach a mask to a tensor, as `keras.layers.ReversibleEmbedding` does from within `call`."""
     backend.set_keras_mask(tensor, mask)

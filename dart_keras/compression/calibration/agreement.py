@@ -1,14 +1,17 @@
 """How far a compressed model agrees with the original."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from dart_keras.calibration_data import rows_in
 from dart_keras.compression.calibration.inference import infer
+from dart_keras.compression.calibration.sequence_padding import VisibleRows
 from dart_keras.utils.output_agreement import (
     OutputDistance,
     output_names,
@@ -58,7 +61,11 @@ def measure_agreement(
     batches = batches[:: -(-rows // _MOST_ROWS)]
     distances: list[OutputDistance] = []
     for batch in batches:
-        expected, received = (_arrays(infer(model, batch)) for model in (original, small))
+        visible = VisibleRows(original, batch)
+        made = keras.tree.flatten(infer(original, batch))
+        expected = [_visible(visible, y, y) for y in made]
+        remade = keras.tree.flatten(infer(small, batch))
+        received = [_visible(visible, y, z) for y, z in zip(made, remade, strict=True)]
         names = output_names(original, len(expected))
         distances = distances or [OutputDistance(name) for name in names]
         for name, distance, want, got in zip(names, distances, expected, received, strict=True):
@@ -72,5 +79,7 @@ def measure_agreement(
     return Agreement(sum(map(rows_in, batches)), results)
 
 
-def _arrays(outputs: Any) -> list[Any]:
-    return [ops.convert_to_numpy(y) for y in keras.tree.flatten(outputs)]
+def _visible(rows: VisibleRows, known: Any, outputs: Any) -> np.ndarray:
+    array = np.asarray(ops.convert_to_numpy(outputs))
+    visible = rows.of(known, math.prod(array.shape[:-1]))
+    return array if visible is None else array.reshape(-1, array.shape[-1])[visible]

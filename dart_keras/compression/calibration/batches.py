@@ -10,6 +10,7 @@ from keras import ops
 
 from dart_keras.calibration_data import input_specs, is_whole, made, read_blocks, rows_in
 from dart_keras.compression.calibration.inference import infer_checked
+from dart_keras.compression.calibration.sequence_padding import without_padding
 from dart_keras.private_apis import input_structure
 
 BATCH = 32
@@ -38,7 +39,8 @@ class CalibrationBatches:
 
     Attributes:
         some: Batches of at most 16,384 vectors or 4096 other rows: evenly spaced ones of arrays,
-            else the first.
+            else the first. Where an input says which tokens are padding, without these as far as
+            possible.
 
     Raises:
         ValueError: If the data are empty, not finite numbers or not what the model takes.
@@ -81,6 +83,7 @@ class CalibrationBatches:
                 f"Expected `calibration_data` of {least} or more. Received: {given or 'none'}"
             )
         infer_checked(model, self.some[0])
+        self.some = without_padding(model, self.some)
         if not every_row or sum(map(rows_in, self._blocks)) <= self._most:
             self._blocks = []
 

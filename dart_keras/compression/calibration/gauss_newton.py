@@ -9,7 +9,8 @@ import numpy as np
 
 from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import infer
-from dart_keras.compression.calibration.output_loss import compared_outputs
+from dart_keras.compression.calibration.output_loss import compared_outputs, float_outputs
+from dart_keras.compression.calibration.sequence_padding import VisibleRows
 from dart_keras.compression.compressible import CompressibleLayer
 from dart_keras.utils.progress import progress
 
@@ -28,6 +29,7 @@ def gauss_newton_matrices(
     copies: dict[int, keras.Layer],
     compressibles: Sequence[CompressibleLayer],
     batches: Sequence[Any],
+    visible: Sequence[VisibleRows],
     variances: Sequence[float],
 ) -> list[np.ndarray | None]:
     """Return E[J'J] for each layer, J the derivative of the model's outputs by the layer's.
@@ -41,6 +43,7 @@ def gauss_newton_matrices(
         copies: By the `id` of a layer of the model its copy.
         compressibles: Compressible layers of the model.
         batches: Inputs.
+        visible: Which of their rows are not padding. Errors of others do not count.
         variances: Of the outputs, as from `OutputStatistics`.
 
     Returns:
@@ -56,27 +59,27 @@ def gauss_newton_matrices(
     sums: list[Any] = [0.0] * len(compressibles)
     counts = [0] * len(compressibles)
     rows = 0
-    for batch in progress(batches, "differentiating outputs"):
-        seen: list[tuple[int, Any]] = []
+    # More rows would say the same of a layer in sequences or pictures.
+    unknown = list(range(len(compressibles)))
+    pairs = zip(batches, visible, strict=True)
+    for batch, shown in progress(pairs, "differentiating outputs", len(batches)):
+        seen: list[tuple[int, Any, Any]] = []
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
 
-            def watch(place: int, _: Any, outputs: Any, tape: Any = tape, seen: Any = seen) -> None:
+            def watch(
+                place: int, inputs: Any, outputs: Any, tape: Any = tape, seen: Any = seen
+            ) -> None:
                 tape.watch(outputs)
-                seen.append((place, outputs))
+                seen.append((place, inputs, outputs))
 
             with forward_hooks(copies, compressibles, watch):
-                outputs = infer(model, batch)
-                outputs = compared_outputs(outputs, outputs)
+                made = infer(model, batch)
+                outputs = compared_outputs(made, made)
+        weights = [_row_weights(y, shown) for y in float_outputs(made)]
         # A row of the calibration data may make several rows of an output.
         scales = [
-            (len(variances) * variance * max(1, math.prod(y.shape[1:-1]))) ** -0.5
-            for y, variance in zip(outputs, variances, strict=True)
-        ]
-        # More rows would say the same of a layer in sequences or pictures.
-        unknown = [
-            place
-            for place, compressible in enumerate(compressibles)
-            if counts[place] < max(_ENOUGH_ROWS, _ROWS_PER_OUTPUT * compressible.kernel.shape[1])
+            weight * (len(variances) * variance * max(1.0, np.sum(weight) / len(weight))) ** -0.5
+            for weight, variance in zip(weights, variances, strict=True)
         ]
         shapes = [tuple(y.shape) for y in outputs]
         for directions in _directions(shapes, rng):
@@ -84,21 +87,38 @@ def gauss_newton_matrices(
                 tf.constant(direction * scale, y.dtype)
                 for y, direction, scale in zip(outputs, directions, scales, strict=True)
             ]
-            gradients = tape.gradient(outputs, [z for _, z in seen], output_gradients=probes)
-            for (place, _), gradient in zip(seen, gradients, strict=True):
+            gradients = tape.gradient(outputs, [z for *_, z in seen], output_gradients=probes)
+            for (place, inputs, _), gradient in zip(seen, gradients, strict=True):
                 if gradient is not None and place in unknown:
                     g = compressibles[place].output_rows(np.asarray(gradient, np.float32))
+                    g = shown.rows_of(inputs, g)
                     # TensorFlow's product in single precision takes a fraction of NumPy's time.
                     sums[place] = sums[place] + tf.matmul(g, g, True).numpy().astype(np.float64)
                     counts[place] += len(g)
         del tape
         rows += len(keras.tree.flatten(batch)[0])
-        if rows >= _MOST_ROWS:
+        # Layers that the outputs do not depend on stay unknown.
+        unknown = [
+            place
+            for place in unknown
+            if 0
+            < counts[place]
+            < max(_ENOUGH_ROWS, _ROWS_PER_OUTPUT * compressibles[place].kernel.shape[1])
+        ]
+        if rows >= _MOST_ROWS or not unknown:
             break
     return [
         total / count if count and np.trace(total) > 0 else None
         for total, count in zip(sums, counts, strict=True)
     ]
+
+
+def _row_weights(outputs: Any, visible: VisibleRows) -> np.ndarray:
+    """Return 1 for the rows of an output and 0 for those of padding, of shape (rows, ..., 1)."""
+    axes = tuple(outputs.shape[:-1]) or (1,)
+    rows = visible.of(outputs, math.prod(axes))
+    weights = np.ones(axes) if rows is None else rows.reshape(axes).astype(float)
+    return weights[..., None] if len(outputs.shape) > 1 else weights
 
 
 def _directions(

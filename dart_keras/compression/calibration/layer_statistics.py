@@ -9,10 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.calibration_data import rows_in
 from dart_keras.compression.calibration.gauss_newton import gauss_newton_matrices
 from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import check_finite_outputs, infer
 from dart_keras.compression.calibration.output_loss import OutputStatistics, end_error
+from dart_keras.compression.calibration.sequence_padding import VisibleRows, visible_rows
 from dart_keras.compression.calibration.partial_runs import Outputs, Runs, Spans, spans_of
 from dart_keras.compression.calibration.product_counts import ProductCounts, count_products
 from dart_keras.compression.compressible import Candidate, CompressibleLayer, Factorization
@@ -23,6 +25,8 @@ from dart_keras.utils.progress import progress
 # make many of each row of the model's inputs.
 _ENOUGH_ROWS = 2**15
 _ROWS_PER_INPUT = 16
+# Rows of a layer, and of the model's inputs, that tell the output error well enough for a report.
+_FEW_LAYER_ROWS, _FEW_ROWS = 2**12, 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +59,9 @@ class CalibrationStatistics:
     _spans: Spans
     _calls: "_Calls"
 
-    def runs_of(self, student: keras.Model) -> Runs:
-        """Return runs of another copy of the model on the batches."""
-        return Runs(student, self.batches, self._spans)
+    def runs_of(self, student: keras.Model, few: bool = False) -> Runs:
+        """Return runs of another copy of the model on the batches, or on a few of them."""
+        return Runs(student, self.batches[: self._few if few else None], self._spans)
 
     def runs(self) -> Runs:
         """Return runs of the original model."""
@@ -84,18 +88,28 @@ class CalibrationStatistics:
             expected = self._calls_in(k, place, originals, self._copies)
             seen = self._calls_in(k, place, student, copies)
             for (inputs, _), (_, outputs) in zip(seen, expected, strict=True):
-                compressible.add(evidence, _array(inputs), _array(outputs), self._calls.steps[k])
+                visible = self._calls.visible[place]
+                _add(compressible, evidence, inputs, outputs, self._calls.steps[k], visible)
                 rows += 1
         return evidence if rows else None
 
-    def error_of(self, outputs: Callable[[int], Any]) -> float:
+    def error_of(self, outputs: Callable[[int], Any], few: bool = False) -> float:
         """Return the relative squared error of outputs.
 
         Args:
             outputs: A function of a batch's place.
+            few: Whether only a few batches count.
         """
-        places = range(len(self.batches))
-        return end_error(map(self._calls.outputs, places), map(outputs, places))
+        places = range(self._few if few else len(self.batches))
+        expected, received = map(self._calls.outputs, places), map(outputs, places)
+        return end_error(expected, received, [self._calls.visible[place] for place in places])
+
+    @property
+    def _few(self) -> int:
+        """How many batches have enough rows together to measure a model output error."""
+        rows = np.cumsum([rows_in(batch) for batch in self.batches])
+        least = max(_FEW_ROWS, _FEW_LAYER_ROWS / max(self.rows, default=1.0))
+        return min(int(np.searchsorted(rows, least)) + 1, len(self.batches))
 
     def error_of_model(self, student: keras.Model) -> float:
         """Return the relative squared error of the outputs of another model."""
@@ -155,13 +169,15 @@ def calibration_statistics(
         key=lambda k: spans.get(k, (0, 0))[0],
     )
     variances = calls.output_statistics.variances()
-    sensitivities = gauss_newton_matrices(reference, copies, compressibles, batches, variances)
-    evidence = _collect(reference, copies, compressibles, batches, sensitivities, calls.steps)
+    sensitivities = gauss_newton_matrices(
+        reference, copies, compressibles, batches, calls.visible, variances
+    )
+    evidence = _collect(reference, copies, compressibles, batches, sensitivities, calls)
     evidence = [known if count else None for known, count in zip(evidence, rows, strict=True)]
     weights = [
         1.0 if known is None else each.variance(seen, known) * count
         for each, seen, known, count in zip(
-            compressibles, evidence, sensitivities, rows, strict=True
+            compressibles, evidence, sensitivities, calls.visible_rows, strict=True
         )
     ]
     return CalibrationStatistics(
@@ -187,6 +203,8 @@ class _Calls(NamedTuple):
         output_statistics: Of all batches.
         order: The places of the layers that are called, the first call first.
         rows: For each layer, its rows for one row of the model's inputs.
+        visible_rows: Those of them that are not padding.
+        visible: Which rows of the batches are not padding.
         steps: For each layer, of how many rows one is enough.
         in_a_batch: By a layer's place its calls in a batch, where all batches have as many.
     """
@@ -195,6 +213,8 @@ class _Calls(NamedTuple):
     output_statistics: OutputStatistics
     order: list[int]
     rows: list[float]
+    visible_rows: list[float]
+    visible: list[VisibleRows]
     steps: list[int]
     in_a_batch: dict[int, int]
 
@@ -207,26 +227,33 @@ def _count_calls(
 ) -> _Calls:
     statistics = OutputStatistics()
     counts: dict[int, int] = {}
+    shown: dict[int, int] = {}
     calls: dict[int, int] = {}
+    visible = visible_rows(model, batches)
+    present: list[int] = []
 
-    def count(place: int, _: Any, outputs: Any) -> None:
+    def count(place: int, inputs: Any, outputs: Any) -> None:
         rows = len(compressibles[place].output_rows(_array(outputs)))
+        which = visible[present[-1]].of(inputs, rows)
         counts[place] = counts.get(place, 0) + rows
+        shown[place] = shown.get(place, 0) + (rows if which is None else int(np.sum(which)))
         calls[place] = calls.get(place, 0) + 1
 
     with forward_hooks(copies, compressibles, count):
-        outputs = Outputs(model, batches)
+        outputs = Outputs(model, batches, present.append)
     samples = 0
     for place, batch in enumerate(batches):
         check_finite_outputs(model, outputs(place), samples)
-        statistics.add(outputs(place))
+        statistics.add(outputs(place), visible=visible[place])
         samples += len(keras.tree.flatten(batch)[0])
     return _Calls(
         outputs,
         statistics,
         list(counts),
         [counts.get(place, 0) / samples for place in range(len(compressibles))],
-        [_step(each, counts.get(k, 0)) for k, each in enumerate(compressibles)],
+        [shown.get(place, 0) / samples for place in range(len(compressibles))],
+        visible,
+        [_step(each, shown.get(k, 0)) for k, each in enumerate(compressibles)],
         # Unless the model decides by the data how often a layer is called.
         {k: n // len(batches) for k, n in calls.items() if not n % len(batches)},
     )
@@ -238,20 +265,36 @@ def _collect(
     compressibles: Sequence[CompressibleLayer],
     batches: Sequence[Any],
     sensitivities: Sequence[np.ndarray | None],
-    steps: Sequence[int],
+    calls: _Calls,
 ) -> list[Any]:
     """Return what the layers see in the original model."""
     evidence = [
         each.evidence(known) for each, known in zip(compressibles, sensitivities, strict=True)
     ]
 
+    present: list[VisibleRows] = []
+
     def take(k: int, inputs: Any, outputs: Any) -> None:
-        compressibles[k].add(evidence[k], _array(inputs), _array(outputs), steps[k])
+        _add(compressibles[k], evidence[k], inputs, outputs, calls.steps[k], present[-1])
 
     with forward_hooks(copies, compressibles, take):
-        for batch in progress(batches, "calibrating"):
+        for place, batch in enumerate(progress(batches, "calibrating")):
+            present.append(calls.visible[place])
             infer(model, batch)
     return evidence
+
+
+def _add(
+    compressible: CompressibleLayer,
+    evidence: Any,
+    inputs: Any,
+    outputs: Any,
+    step: int,
+    rows: VisibleRows,
+) -> None:
+    made = _array(outputs)
+    visible = rows.of(inputs, len(compressible.output_rows(made)))
+    compressible.add(evidence, _array(inputs), made, step, visible)
 
 
 class _Enough(BaseException):

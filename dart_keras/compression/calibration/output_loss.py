@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.compression.calibration.sequence_padding import VisibleRows
+
 # Sums of numbers this close to 1 are those of probabilities, which float16 has, too.
 _SUM_TOLERANCE = 1e-2
 # Smaller probabilities have no gradient to speak of.
@@ -57,12 +59,24 @@ class OutputStatistics:
         self._sums: list[np.ndarray] = []
         self._counts: list[int] = []
 
-    def add(self, expected: Any, received: Any = None) -> None:
-        """Take in a batch of outputs, and what the other model makes of the same inputs."""
-        rows = [_rows(y) for y in compared_outputs(expected, expected)]
-        others = rows
-        if received is not None:
-            others = [_rows(y) for y in compared_outputs(received, expected)]
+    def add(self, expected: Any, received: Any = None, visible: VisibleRows | None = None) -> None:
+        """Take in a batch of outputs.
+
+        Args:
+            expected: The reference's.
+            received: What the other model makes of the same inputs.
+            visible: Which rows are not padding; `None` if none are.
+        """
+
+        def rows_of(outputs: Any) -> list[np.ndarray]:
+            found = [_rows(y) for y in compared_outputs(outputs, expected)]
+            if visible is None:
+                return found
+            given = float_outputs(expected)
+            return [visible.rows_of(x, y) for x, y in zip(given, found, strict=True)]
+
+        rows = rows_of(expected)
+        others = rows if received is None else rows_of(received)
         if not self._sums:
             self._sums = [np.zeros((3, y.shape[1])) for y in rows]
             self._counts = [0] * len(rows)
@@ -92,16 +106,19 @@ class OutputStatistics:
         return float(np.mean(ratios)) if ratios else 0.0
 
 
-def end_error(expected: Iterable[Any], received: Iterable[Any]) -> float:
+def end_error(
+    expected: Iterable[Any], received: Iterable[Any], visible: Iterable[VisibleRows | None]
+) -> float:
     """Return the squared error of a model's outputs, relative to the variance of the reference's.
 
     Args:
         expected: The reference's outputs, batch by batch.
         received: The model's for the same batches.
+        visible: Which rows of the batches are not padding.
     """
     statistics = OutputStatistics()
-    for pair in zip(expected, received, strict=True):
-        statistics.add(*pair)
+    for batch in zip(expected, received, visible, strict=True):
+        statistics.add(*batch)
     return statistics.relative_error()
 
 

@@ -1,7 +1,7 @@
 """Running a model again from where it has changed, not from its beginning."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -117,17 +117,21 @@ class Outputs:
     Args:
         model: A built model.
         batches: Inputs, on all of which the model is run.
+        begins: Called with the place of each batch before the model is run on it.
 
     Raises:
         ValueError: If the model does not take one of them.
     """
 
-    def __init__(self, model: keras.Model, batches: Sequence[Any]) -> None:
+    def __init__(
+        self, model: keras.Model, batches: Sequence[Any], begins: Callable[[int], Any]
+    ) -> None:
         self._model = model
         self._batches = batches
         self._kept: list[Any] = []
         left = _MOST_BYTES
-        for batch in batches:
+        for place, batch in enumerate(batches):
+            begins(place)
             outputs = infer_checked(model, batch)
             left -= sum(ops.convert_to_numpy(y).nbytes for y in keras.tree.flatten(outputs))
             if left >= 0:

@@ -109,7 +109,14 @@ class CompressibleLayer(ABC):
         """
 
     @abstractmethod
-    def add(self, evidence: Any, inputs: np.ndarray, outputs: np.ndarray, step: int = 1) -> None:
+    def add(
+        self,
+        evidence: Any,
+        inputs: np.ndarray,
+        outputs: np.ndarray,
+        step: int = 1,
+        visible: np.ndarray | None = None,
+    ) -> None:
         """Take a batch into the evidence.
 
         Args:
@@ -118,6 +125,7 @@ class CompressibleLayer(ABC):
             inputs: What the layer is called with.
             outputs: The original layer's outputs for these, before its activation, or those of its
                 normalization.
+            visible: Which rows of the outputs are data and not padding; `None` if all are.
         """
 
     @abstractmethod

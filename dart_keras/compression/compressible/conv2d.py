@@ -57,7 +57,12 @@ class CompressibleConv2D(CompressibleLinear):
         return type(self.layer) is keras.layers.Conv2D
 
     def add(
-        self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
+        self,
+        evidence: Moments,
+        inputs: np.ndarray,
+        outputs: np.ndarray,
+        step: int = 1,
+        visible: np.ndarray | None = None,
     ) -> None:
         """Take a batch into the moments."""
         images = np.asarray(inputs, np.float32)

@@ -107,11 +107,18 @@ class CompressibleDense(CompressibleLinear):
         return type(self.layer) in self._tt_class.replaces
 
     def add(
-        self, evidence: Moments, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
+        self,
+        evidence: Moments,
+        inputs: np.ndarray,
+        outputs: np.ndarray,
+        step: int = 1,
+        visible: np.ndarray | None = None,
     ) -> None:
         """Take a batch into the moments."""
-        rows = self._tt_class.input_rows(self.layer, inputs)
-        evidence.add(rows[::step], self.output_rows(outputs)[::step])
+        kept = slice(None) if visible is None else visible
+        rows = self._tt_class.input_rows(self.layer, inputs)[kept][::step]
+        if len(rows):
+            evidence.add(rows, self.output_rows(outputs)[kept][::step])
 
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
         """Return outputs, before the activation, as rows of M elements."""

@@ -1,5 +1,6 @@
 """Compressible embedding tables."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -85,9 +86,14 @@ class CompressibleEmbedding(CompressibleLayer):
         return Frequencies(len(self.kernel))
 
     def add(
-        self, evidence: Frequencies, inputs: np.ndarray, outputs: np.ndarray, step: int = 1
+        self,
+        evidence: Frequencies,
+        inputs: np.ndarray,
+        outputs: np.ndarray,
+        step: int = 1,
+        visible: np.ndarray | None = None,
     ) -> None:
-        """Count the ids of a batch, all of them."""
+        """Count the ids of a batch, all of them that are data."""
         ids = np.asarray(inputs, np.int64).reshape(-1)
         if ids.min(initial=0) < 0:
             # Keras counts these from the end, `TTEmbedding` does not take them.
@@ -95,6 +101,10 @@ class CompressibleEmbedding(CompressibleLayer):
                 f"Expected `calibration_data` with ids of 0 or more for the layer {self.path!r}. "
                 f"Received: {ids.min()}"
             )
+        if visible is not None:
+            ids = ids[visible]
+        if getattr(self.layer, "mask_zero", False):
+            ids = ids[ids != 0]
         evidence.counts += np.bincount(ids, minlength=len(self.kernel))
 
     def variance(self, evidence: Frequencies, sensitivity: np.ndarray) -> float:
@@ -119,7 +129,7 @@ class CompressibleEmbedding(CompressibleLayer):
                 lost = truncation_errors(self.kernel * weights, *modes)[np.array(ranks) - 1]
             else:
                 first, last = two_core_svd(self.kernel, *modes, max(ranks)).cores
-                lost = np.array([self._lost(first[..., :r], last[:r], weights) for r in ranks])
+                lost = self._lost(first, last, ranks, weights)
             factorizations += two_core_factorizations(modes, ranks, lost / norm, 0)
         smaller = self._saving(each._replace(multiply_adds=0) for each in factorizations)
         # A row is the product of a slice of each core.
@@ -141,9 +151,19 @@ class CompressibleEmbedding(CompressibleLayer):
         resize([Resizing(tt, (first, *others))])
         return tt, factorization.error
 
-    def _lost(self, first: np.ndarray, last: np.ndarray, weights: np.ndarray) -> float:
-        """Return the squared error of two cores, rows counting as they are looked up."""
-        return float(np.sum(((TTMatrix((first, last)).to_dense() - self.kernel) * weights) ** 2))
+    def _lost(
+        self, first: np.ndarray, last: np.ndarray, ranks: Sequence[int], weights: np.ndarray
+    ) -> np.ndarray:
+        """Return the squared errors of two cores cut to some ranks, rows counting as looked up."""
+        # One product in all, and single precision: tables are the largest layers.
+        left = (self.kernel * weights).astype(np.float32)
+        done, found = 0, []
+        for rank in ranks:
+            part = TTMatrix((first[..., done:rank], last[done:rank])).to_dense()
+            left -= (part * weights).astype(np.float32)
+            found.append(float(np.vdot(left, left)))
+            done = rank
+        return np.array(found)
 
     def _weights(self, evidence: Frequencies | None) -> np.ndarray:
         if evidence is None or not evidence.counts.any():

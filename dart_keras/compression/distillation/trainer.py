@@ -21,6 +21,7 @@ from dart_keras.compression.calibration.output_loss import (
     end_error,
     float_outputs,
 )
+from dart_keras.compression.calibration.sequence_padding import visible_rows
 from dart_keras.model_surgery.clone import states_of
 from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.private_apis import flatten_layers
@@ -94,7 +95,9 @@ class Distillation:
 
     def error(self, student: keras.Model) -> float:
         """Return the squared error of a model's outputs on the first of the data."""
-        return end_error(self._expected, (infer(student, batch) for batch in self._judged))
+        received = (infer(student, batch) for batch in self._judged)
+        visible = visible_rows(self._original, self._judged)
+        return end_error(self._expected, received, visible)
 
     def best_rate(self, student: keras.Model) -> float:
         """Return the learning rate with the least error after a short training.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from dart_keras.compression.factorization.moments import Moments
+from dart_keras.compression.factorization.two_core_svd import two_core_svd
 from dart_keras.tensor_train import TTMatrix
 
 # What the original kernel leaves of the targets in single precision, as a share of their variance.
@@ -101,7 +102,9 @@ class OutputError:
 
     def low_rank(self, rank: int) -> TTMatrix:
         """Return the best cores with the modes (N, 1) and (1, M)."""
-        right = np.linalg.svd(self.fitted, full_matrices=False)[2][:rank]
+        n, m = self.fitted.shape
+        _, last = two_core_svd(self.fitted, (n, 1), (1, m), rank).cores
+        right = np.linalg.qr(last[:, 0, :, 0].T)[0].T
         left = self.best @ right.T
         if self._root is not None:
             # Orthonormal again, so that what is between the cores quantizes well.

@@ -17,6 +17,9 @@ from dart_keras.utils.progress import progress
 # A factorization, and the relative squared error of the model's outputs with it alone.
 MeasuredLoss = tuple[Factorization, float]
 
+# Of a matrix, so that its loss is finite when nothing is left.
+_LEAST_LEFT = 1e-9
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -46,8 +49,8 @@ class StudentBuilder:
 
     Attributes:
         losses: For each layer what its factorizations do to the model's outputs: what was measured,
-            or the error of each times the layer's weight, as `CalibrationStatistics` has it, and 1
-            without it.
+            or the error of each times the layer's weight, as `CalibrationStatistics` has it.
+            Without it, what a matrix loses relative to what is left of it.
         factorizations: For each layer the factorizations that it can take, the dense one last.
     """
 
@@ -78,8 +81,9 @@ class StudentBuilder:
                 len(compressibles),
             )
         ]
+        loss = _noise_to_signal if statistics is None else float
         self.losses = [
-            [weight * each.error for each in options]
+            [weight * loss(each.error) for each in options]
             for options, weight in zip(self.factorizations, weights, strict=True)
         ]
         if measured is not None:
@@ -153,16 +157,19 @@ class StudentBuilder:
     def end_errors(
         self, fitted: Sequence[Fitted], statistics: CalibrationStatistics
     ) -> list[float]:
-        """Return the squared model output error with the layers up to each of them replaced."""
+        """Return the squared model output error with the layers up to each of them replaced.
+
+        Measured on some of the batches: the model is run from each layer to its end.
+        """
         student, copies = copy_model(self.model)
         errors, error = [0.0] * len(fitted), 0.0
-        runs = statistics.runs_of(student)
+        runs = statistics.runs_of(student, few=True)
         for k in progress(self._order, "measuring model output errors"):
             if (layer := fitted[k].layer) is not None:
                 # Before the layer is in: it may work in the operation that is next.
                 runs.forward_to(k)
                 self._install(self.compressibles[k], layer, copies)
-                error = statistics.error_of(runs.outputs)
+                error = statistics.error_of(runs.outputs, few=True)
             errors[k] = error
         return errors
 
@@ -173,3 +180,12 @@ class StudentBuilder:
         redirect_call(copies[id(compressible.layer)], layer)
         if compressible.norm is not None:
             redirect_call(copies[id(compressible.norm)], None)
+
+
+def _noise_to_signal(error: float) -> float:
+    """Return what is lost relative to what is left.
+
+    The sum of relative errors is least where one matrix is all but deleted, as it cannot lose more
+    than itself. This grows without bound.
+    """
+    return error / max(1 - error, _LEAST_LEFT)

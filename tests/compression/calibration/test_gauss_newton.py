@@ -5,6 +5,7 @@ from keras import layers, ops
 
 from dart_keras.compression.calibration.gauss_newton import gauss_newton_matrices
 from dart_keras.compression.calibration.output_loss import OutputStatistics
+from dart_keras.compression.calibration.sequence_padding import visible_rows
 from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.model_surgery.clone import copy_model
 
@@ -16,7 +17,8 @@ def found_matrices(model, data):
     for batch in batches:
         statistics.add(copy(batch, training=False))
     compressibles, variances = find_compressible_layers(model)[0], statistics.variances()
-    found = gauss_newton_matrices(copy, copies, compressibles, batches, variances)
+    visible = visible_rows(copy, batches)
+    found = gauss_newton_matrices(copy, copies, compressibles, batches, visible, variances)
     return dict(
         zip([compressible.path for compressible in compressibles], found, strict=True)
     ), variances

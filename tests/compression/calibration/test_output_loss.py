@@ -110,7 +110,7 @@ def test_end_error_is_zero_for_the_same_model_and_relative_to_scale():
     batches = list(np.random.default_rng(0).normal(size=(3, 8, 4)).astype("float32"))
 
     def error_of(received):
-        return end_error(map(model, batches), map(received, batches))
+        return end_error(map(model, batches), map(received, batches), [None] * len(batches))
 
     assert error_of(model) == 0
     found = error_of(other)

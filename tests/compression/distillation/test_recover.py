@@ -29,7 +29,7 @@ def compressed(model, share=0.6):
 
 
 def distance(model, small, data):
-    return end_error([infer(model, data)], [infer(small, data)])
+    return end_error([infer(model, data)], [infer(small, data)], [None])
 
 
 def assert_unchanged(model, weights):

@@ -1,14 +1,22 @@
 import itertools
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dart_keras.budgets import MultiplyAdds, Parameters
-from dart_keras.compression.search.model_costs import choose
+from dart_keras.compression.search.model_costs import choose, parameter_costs
 from dart_keras.compression.search.solution import solve_cost, solve_tolerance
-from tests.compression.search.problem import COSTS, builder, costs, counted, limits
+from tests.compression.search.problem import (
+    COSTS,
+    builder,
+    builder_of,
+    costs,
+    counted,
+    limits,
+)
 
 
 @given(st.sampled_from(list(COSTS)), st.floats(0, 1), st.booleans())
@@ -77,3 +85,17 @@ def test_each_error_is_within_the_tolerance(tolerance, with_data):
     if with_data:
         assert known.statistics.error_of_model(solution.model) < (3 * tolerance) ** 2
     assert solution.model.count_params() < known.model.count_params()
+
+
+@pytest.mark.parametrize("share", [0.35, 0.5])
+def test_without_data_no_matrix_is_all_but_deleted(share):
+    """Of a table as large as all the rest, whose parameters buy least."""
+    keras.utils.set_random_seed(0)
+    ids = keras.Input((4,), dtype="int32")
+    x = keras.layers.Embedding(512, 32, name="table")(ids)
+    for _ in range(4):
+        x = keras.layers.Dense(64, "relu")(keras.layers.Dense(32, "relu")(x))
+    model = keras.Model(ids, x)
+    of_model = builder_of(model)
+    solution = solve_cost(of_model, parameter_costs(of_model), int(share * model.count_params()))
+    assert max(found.error for found in solution.fitted) < 0.85

@@ -1,0 +1,223 @@
+"""Compress the sentence encoder MiniLM-L6, and judge it by the similarities of sentences.
+
+`python -m benchmarks.compression.sentences --data-dir FOLDER` compresses to some shares of all
+parameters with `compress` and with published methods, calibrated on 512 training sentences of
+STS-B without their labels, and prints Spearman's correlation on its dev pairs. Each cell has a
+process of its own; what is in the file of results already is not run again.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# Set before TensorFlow is imported: silence its notices about processors and compilers.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from benchmarks.tables import RESULTS, Results
+
+SHARES = (0.8, 0.65, 0.5, 0.35)
+OURS = {"compress": True, "compress, no data": False}
+# The rule of the matrices, and that of the ranks.
+BASELINES = {
+    "SVD": ("SVD", "uniform"),
+    "ASVD": ("ASVD", "uniform"),
+    "SVD-LLM": ("SVD-LLM", "uniform"),
+    "WeLore": ("SVD", "threshold"),
+}
+COLUMNS = ("method", "share", "parameters", "spearman", "cpu_seconds", "megabytes")
+_SENTENCES, _TOKENS, _BATCH = 512, 64, 64
+
+
+def main(argv: list[str] | None = None) -> int:
+    parsed = _parse(argv)
+    if parsed.cell:
+        method, share = parsed.cell
+        print(json.dumps(measure(method, float(share), parsed.data_dir)))
+        return 0
+    known = json.loads(parsed.output.read_text())["cells"] if parsed.output.exists() else []
+    results = Results("MiniLM-L6 compressed", COLUMNS, parsed.output)
+    for cell in known:
+        results.add(cell)
+    for share in parsed.shares:
+        for method in parsed.methods:
+            if not any((c["method"], c["share"]) == (method, share) for c in known):
+                results.add(_in_process(method, share, parsed.data_dir))
+    results.finish({"sentences": _SENTENCES, "pairs": "all of STS-B dev"})
+    return 0
+
+
+def _in_process(method: str, share: float, data_dir: Path) -> dict[str, Any]:
+    cell = ["--cell", method, str(share), "--data-dir", str(data_dir)]
+    command = [sys.executable, "-m", "benchmarks.compression.sentences", *cell]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def measure(method: str, share: float, data_dir: Path, preset: str | None = None) -> dict[str, Any]:
+    """Return the cell of a method.
+
+    Args:
+        method: A key of `OURS` or `BASELINES`, or "none" for the model as it is.
+        share: The share of all parameters that is left.
+        data_dir: Folder with `train.tsv` and `dev.tsv` of STS-B.
+        preset: A BERT of KerasHub, MiniLM-L6 if not given.
+    """
+    import keras
+    import keras_hub
+
+    from dart_keras import budgets
+    from dart_keras.compression import compress
+    from examples.fine_tuning.encoder import encode, preset_or_default
+    from examples.fine_tuning.rows import Rows
+    from examples.fine_tuning.tasks import load_rows
+
+    def tokens(sentences: Any) -> dict[str, np.ndarray]:
+        rows = Rows((list(sentences),), np.zeros(len(sentences)))
+        return encode(preset, rows, _TOKENS)
+
+    dev = load_rows("stsb", data_dir, "dev")
+    calibration = tokens(load_rows("stsb", data_dir, "train").sentences[0][:_SENTENCES])
+    backbone = keras_hub.models.BertBackbone.from_preset(preset_or_default(preset))
+    # Similarities are those of the token vectors, so nothing else is to be kept.
+    model = keras.Model(backbone.inputs, backbone.output["sequence_output"])
+    pairs = [tokens(each) for each in dev.sentences]
+    before, started = _peak(), time.process_time()
+    budget = int(share * model.count_params())
+    if method in OURS:
+        data = calibration if OURS[method] else None
+        model = compress(model, budgets.Parameters(budget), data)[0]
+        count = model.count_params()
+    elif method == "none":
+        count = model.count_params()
+    else:
+        count = approximate(model, method, budget, calibration)
+    seconds, peak = time.process_time() - started, _peak() - before
+    vectors = [sentence_vectors(model, each) for each in pairs]
+    return {
+        "method": method,
+        "share": share,
+        "parameters": count,
+        "spearman": round(_spearman(np.sum(vectors[0] * vectors[1], axis=1), dev.labels), 4),
+        "cpu_seconds": round(seconds, 1),
+        "megabytes": round(peak),
+    }
+
+
+def approximate(model: Any, method: str, budget: int, calibration: Any) -> int:
+    """Give a model's matrices low ranks by a published method.
+
+    Args:
+        model: The model, which is changed.
+        method: A key of `BASELINES`.
+        budget: How many parameters it would have with two factors for each matrix.
+        calibration: Inputs of the model.
+
+    Returns:
+        How many it would have.
+    """
+    from benchmarks.baselines.low_rank import METHODS, parameters, threshold_ranks, uniform_ranks
+    from dart_keras.compression.compressible import find_compressible_layers
+
+    rule, allocation = BASELINES[method]
+    found = [x for x in find_compressible_layers(model)[0] if min(x.kernel.shape) > 2]
+    shapes = [each.kernel.shape for each in found]
+    rest = model.count_params() - sum(n * m for n, m in shapes)
+    kernels = [each.kernel for each in found]
+    ranks = (
+        threshold_ranks(kernels, budget - rest)
+        if allocation == "threshold"
+        else uniform_ranks(shapes, budget - rest)
+    )
+    inputs = [None] * len(found) if rule == "SVD" else _inputs(model, found, calibration)
+    for each, rank, seen in zip(found, ranks, inputs, strict=True):
+        if rank is not None:
+            layer: Any = each.layer
+            variable = layer.kernel if hasattr(layer, "kernel") else layer.embeddings
+            matrix = METHODS[rule](each.kernel, rank, seen)
+            variable.assign(matrix.reshape(variable.shape))
+    return rest + parameters(ranks, shapes)
+
+
+def _inputs(model: Any, found: Any, calibration: Any) -> list[Any]:
+    from benchmarks.baselines.low_rank import Inputs
+    from dart_keras.compression.calibration.batches import CalibrationBatches
+    from dart_keras.compression.calibration.hooks import forward_hooks
+    from dart_keras.compression.calibration.inference import infer
+    from dart_keras.compression.calibration.sequence_padding import VisibleRows
+
+    sums: dict[int, list[Any]] = {}
+    rows_now: list[VisibleRows] = []
+
+    def take(k: int, inputs: Any, outputs: Any) -> None:
+        n = found[k].kernel.shape[0]
+        array = np.asarray(inputs, np.float64)
+        # A table has no inputs to scale.
+        if array.ndim < 3:
+            return
+        x = rows_now[-1].rows_of(inputs, array.reshape(-1, n))
+        seen = sums.setdefault(k, [0.0, 0.0, 0])
+        seen[:] = seen[0] + x.T @ x, seen[1] + np.abs(x).sum(0), seen[2] + len(x)
+
+    same = {id(each.layer): each.layer for each in found}
+    with forward_hooks(same, found, take):
+        for batch in CalibrationBatches(model, calibration).some:
+            rows_now.append(VisibleRows(model, batch))
+            infer(model, batch)
+    return [
+        Inputs(sums[k][0] / sums[k][2], sums[k][1] / sums[k][2]) if k in sums else None
+        for k in range(len(found))
+    ]
+
+
+def sentence_vectors(model: Any, tokens: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the means of the token vectors of sentences, of length 1.
+
+    Args:
+        model: From tokens to token vectors.
+        tokens: Its inputs.
+    """
+    lengths = tokens["padding_mask"].sum(axis=1)
+    found: list[Any] = [None] * len(lengths)
+    order = np.argsort(lengths)
+    for start in range(0, len(order), _BATCH):
+        chosen = order[start : start + _BATCH]
+        part = {name: each[chosen, : lengths[chosen].max()] for name, each in tokens.items()}
+        mask = part["padding_mask"][:, :, None]
+        means = np.sum(np.asarray(model(part, training=False)) * mask, axis=1) / mask.sum(axis=1)
+        for place, mean in zip(chosen, means, strict=True):
+            found[place] = mean / np.linalg.norm(mean)
+    return np.array(found)
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> float:
+    from examples.fine_tuning.metrics import spearman
+
+    return float(spearman(y, x))
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.compression.sentences", description=__doc__)
+    add = parser.add_argument
+    add("--data-dir", type=Path, required=True, help="folder with train.tsv and dev.tsv of STS-B")
+    add("--output", type=Path, default=RESULTS / "compression_sentences.json")
+    add("--shares", nargs="+", type=float, default=SHARES)
+    methods = [*OURS, *BASELINES]
+    add("--methods", nargs="+", choices=[*methods, "none"], default=methods)
+    add("--cell", nargs=2, metavar=("METHOD", "SHARE"), help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
