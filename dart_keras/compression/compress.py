@@ -9,6 +9,7 @@ from dart_keras.budgets import ArenaBytes, FlashBytes, LossIncrease, Microsecond
 from dart_keras.compression.calibration.agreement import measure_agreement
 from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.layer_statistics import calibration_statistics
+from dart_keras.compression.calibration.random_tokens import random_tokens
 from dart_keras.compression.compressible import LayerFilter, find_compressible_layers
 from dart_keras.compression.compression_report import CompressionReport
 from dart_keras.compression.distillation.trainer import Distillation
@@ -45,7 +46,8 @@ def compress(
     the inputs that the compressed layers before it produce, in the directions that the model's
     outputs depend on. Layers with a bias that keep their size are refitted: they get new weights,
     which make up for the errors of layers before them. Without calibration data each layer is
-    fitted to its weights.
+    fitted to its weights; in a Sequential or functional model whose inputs are token ids, to random
+    tokens, which say less than sentences and more than weights.
 
     Args:
         model: A built model that its config rebuilds. It is left as it is.
@@ -123,12 +125,16 @@ def compress(
     if calibration_data is not None:
         data = CalibrationBatches(model, calibration_data, every_row=recovery_epochs > 0)
         statistics = calibration_statistics(model, compressibles, data.some, found)
+    elif (tokens := random_tokens(model)) is not None:
+        batches = CalibrationBatches(model, tokens).some
+        statistics = calibration_statistics(model, compressibles, batches, found)
     measured = None if sensitivity is None else measured_losses(sensitivity, compressibles)
     builder = StudentBuilder(model, compressibles, statistics, measured)
     solutions = solve(builder, budget, with_balanced=recovery_epochs > 0)
     # Before training, so that they are of the decomposition alone.
     ends = [
-        None if statistics is None else builder.end_errors(each.fitted, statistics)
+        # What random tokens lose says nothing of what others will.
+        None if data is None or statistics is None else builder.end_errors(each.fitted, statistics)
         for each in solutions
     ]
     best = 0

@@ -14,9 +14,9 @@ from dart_keras.compression.calibration.gauss_newton import gauss_newton_matrice
 from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import check_finite_outputs, infer
 from dart_keras.compression.calibration.output_loss import OutputStatistics, end_error
-from dart_keras.compression.calibration.sequence_padding import VisibleRows, visible_rows
 from dart_keras.compression.calibration.partial_runs import Outputs, Runs, Spans, spans_of
 from dart_keras.compression.calibration.product_counts import ProductCounts, count_products
+from dart_keras.compression.calibration.sequence_padding import VisibleRows, visible_rows
 from dart_keras.compression.compressible import Candidate, CompressibleLayer, Factorization
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.utils.progress import progress

@@ -11,7 +11,7 @@ from dart_keras.compression.calibration.inference import infer
 from dart_keras.private_apis import mask_of
 
 # What KerasHub and others call the input that is 0 where a sequence is filled up.
-_MASKS = ("padding_mask", "attention_mask")
+MASKS = ("padding_mask", "attention_mask")
 
 # Of batches without padding: about as many tokens as keep two cores busy, and limits for the rows.
 _MOST_TOKENS = 2048
@@ -142,7 +142,7 @@ def _mask_input(model: keras.Model, batch: Any) -> np.ndarray | None:
     if not named and len(inputs) == len(keras.tree.flatten(batch)):
         names = (tensor.name for tensor in inputs)
         named = dict(zip(names, keras.tree.flatten(batch), strict=True))
-    masks = [named[name] for name in _MASKS if name in named]
+    masks = [named[name] for name in MASKS if name in named]
     return _as_mask(masks[0]) if masks else None
 
 

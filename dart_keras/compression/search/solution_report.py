@@ -62,7 +62,7 @@ def make_report(
         _sizes(small.weights)[1],
         before,
         after,
-        None if statistics is None else math.sqrt(statistics.error_of_model(small)),
+        None if ends is None or statistics is None else math.sqrt(statistics.error_of_model(small)),
         {} if solution.measured is None else solution.measured.as_dict(),
         uncounted=() if statistics is None else statistics.products.uncounted,
     )
