@@ -200,7 +200,7 @@ def sentence_vectors(model: Any, tokens: dict[str, np.ndarray]) -> np.ndarray:
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:
     from examples.fine_tuning.metrics import spearman
 
-    return float(spearman(y, x))
+    return spearman(y, x[:, None])
 
 
 def _peak() -> float:

@@ -8,6 +8,7 @@ import keras
 from dart_keras.budgets import ArenaBytes, FlashBytes, LossIncrease, Microseconds, ModelBudget
 from dart_keras.compression.calibration.agreement import measure_agreement
 from dart_keras.compression.calibration.batches import CalibrationBatches
+from dart_keras.compression.calibration.counted_outputs import CountedOutputs, OutputChoice
 from dart_keras.compression.calibration.layer_statistics import calibration_statistics
 from dart_keras.compression.calibration.random_tokens import random_tokens
 from dart_keras.compression.compressible import LayerFilter, find_compressible_layers
@@ -31,6 +32,7 @@ def compress(
     calibration_data: Any = None,
     *,
     layers: LayerFilter | Sequence[LayerFilter] | None = None,
+    outputs: OutputChoice | None = None,
     sensitivity: Sensitivity | None = None,
     recovery_epochs: int = 0,
 ) -> tuple[keras.Model, CompressionReport]:
@@ -60,6 +62,9 @@ def compress(
             of these. At most 4096 rows are used, 16,384 where they are vectors.
         layers: Which layers may be replaced: a pattern for the names that lead to a layer, such as
             "encoder/*", a type, a function of the layer, or a sequence of such; `None` for all.
+        outputs: Which outputs of the model matter: a name, several, weights above 0 by name, or a
+            function that makes of all outputs what matters, with `keras.ops`. `None` for all of
+            floats alike, whatever their scale. Needs calibration data.
         sensitivity: What `dart_keras.compression.sensitivity` measured. The budget is then
             allocated by it and not by estimates.
         recovery_epochs: For how many epochs the result is trained as by `recover` on all of the
@@ -76,6 +81,7 @@ def compress(
         other vectors in fewer and a signal-to-noise ratio below 15 dB, all others such a ratio.
 
     Raises:
+        TypeError: If `outputs` is none of what it may be.
         ValueError: If an argument is not valid; if the model is not a built one, cannot be rebuilt,
             has no layer to replace, weights that are NaN or a layer to replace with infinite ones;
             if the data do not fit it, or its outputs for them are not finite; if the budget is out
@@ -114,6 +120,17 @@ def compress(
         )
     compressibles, found = find_compressible_layers(model, layers)
     check_no_nans(model)
+    counted = CountedOutputs(model, outputs)
+    if outputs is not None and calibration_data is None:
+        raise ValueError(
+            "Expected `calibration_data` on which `outputs` are to be kept. Received: "
+            f"calibration_data=None with outputs={outputs!r}"
+        )
+    if outputs is not None and recovery_epochs:
+        raise ValueError(
+            "Expected no `recovery_epochs` with `outputs`: all outputs are recovered. Received: "
+            f"recovery_epochs={recovery_epochs} with outputs={outputs!r}"
+        )
     if recovery_epochs and calibration_data is None:
         raise ValueError(
             "Expected `calibration_data` to recover on. Received: calibration_data=None with "
@@ -124,7 +141,7 @@ def compress(
     data = statistics = None
     if calibration_data is not None:
         data = CalibrationBatches(model, calibration_data, every_row=recovery_epochs > 0)
-        statistics = calibration_statistics(model, compressibles, data.some, found)
+        statistics = calibration_statistics(model, compressibles, data.some, found, counted)
     elif (tokens := random_tokens(model)) is not None:
         batches = CalibrationBatches(model, tokens).some
         statistics = calibration_statistics(model, compressibles, batches, found)
@@ -146,7 +163,8 @@ def compress(
     small = solutions[best].model
     report = make_report(found, builder, solutions[best], ends[best])
     if data is not None:
-        agreement = measure_agreement(model, small, data.some)
+        chosen = None if outputs is None else counted
+        agreement = measure_agreement(model, small, data.some, chosen)
         report = replace(report, agreement=agreement)
         if shortfalls := agreement.shortfalls():
             warnings.warn(

@@ -133,7 +133,10 @@ class CompressionReport(Tabular):
                 "(`dart-keras verify` with the original does so for the converted file)"
             ]
         place = f"agreement with the original on {self.agreement.rows:,} calibration rows"
-        return [f"{place}: {in_words(output)}" for output in self.agreement.outputs]
+        notes = [f"{place}: {in_words(output)}" for output in self.agreement.outputs]
+        if len(notes) > 1 and not self.agreement.are_chosen:
+            notes.append("these outputs count alike; name those that matter (`outputs`)")
+        return notes
 
     def _products_notes(self) -> list[str]:
         if self.uncounted:

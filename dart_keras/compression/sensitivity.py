@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from dart_keras.compression.calibration.batches import CalibrationBatches
+from dart_keras.compression.calibration.counted_outputs import CountedOutputs, OutputChoice
 from dart_keras.compression.calibration.layer_statistics import calibration_statistics
 from dart_keras.compression.compressible import (
     CompressibleLayer,
@@ -132,6 +133,7 @@ def sensitivity(
     calibration_data: Any,
     *,
     layers: LayerFilter | Sequence[LayerFilter] | None = None,
+    outputs: OutputChoice | None = None,
 ) -> Sensitivity:
     """Measure what each layer of a model loses at different ranks, all others being as they are.
 
@@ -143,11 +145,13 @@ def sensitivity(
         model: A built model. It is left as it is.
         calibration_data: Inputs, as for `compress`.
         layers: Which layers to measure, as for `candidates`.
+        outputs: Which outputs of the model matter, as for `compress`.
 
     Returns:
         The table.
 
     Raises:
+        TypeError: As from `compress`.
         ValueError: As from `compress`.
 
     Example:
@@ -160,8 +164,9 @@ def sensitivity(
     """
     compressibles, found = find_compressible_layers(model, layers)
     check_no_nans(model)
+    counted = CountedOutputs(model, outputs)
     data = CalibrationBatches(model, calibration_data)
-    statistics = calibration_statistics(model, compressibles, data.some, found)
+    statistics = calibration_statistics(model, compressibles, data.some, found, counted)
     builder = StudentBuilder(model, compressibles, statistics)
     rows = []
     work = [

@@ -105,7 +105,8 @@ def test_it_prints_how_far_it_agrees_with_the_original(report):
         "agreement with the original on 1,000 calibration rows: y: largest error 2, 3.4 dB, "
         "27.0% of the rows with the same argmax"
     ) in str(known).splitlines()
-    assert known.as_dict()["agreement"] == {"rows": 1000, "outputs": [output]}
+    agreement = {"rows": 1000, "outputs": [output], "are_chosen": False}
+    assert known.as_dict()["agreement"] == agreement
     assert report.as_dict()["agreement"] is None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from dart_keras.calibration_data import rows_in
+from dart_keras.compression.calibration.counted_outputs import CountedOutputs
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.sequence_padding import VisibleRows
 from dart_keras.utils.output_agreement import (
@@ -33,10 +34,12 @@ class Agreement:
             "argmax_agreement", the share of rows with the same largest class, where the last axis
             has more than one element, and "sqnr_db", the power of the original's output over that
             of the difference, in decibels.
+        are_chosen: Whether it was said which outputs matter.
     """
 
     rows: int
     outputs: tuple[dict[str, Any], ...]
+    are_chosen: bool = False
 
     def shortfalls(self) -> list[str]:
         """Return in words in which outputs the models agree too little, and what the limits are."""
@@ -44,7 +47,10 @@ class Agreement:
 
 
 def measure_agreement(
-    original: keras.Model, small: keras.Model, batches: Sequence[Any]
+    original: keras.Model,
+    small: keras.Model,
+    batches: Sequence[Any],
+    counted: CountedOutputs | None = None,
 ) -> Agreement:
     """Return how far a model agrees with the one that it was made of.
 
@@ -53,6 +59,7 @@ def measure_agreement(
         small: The model.
         batches: Batches that both take, of which some are used, evenly spaced. The original's
             outputs for them are finite.
+        counted: Which outputs count; `None` for all.
 
     Raises:
         ValueError: If an output of the model is not finite.
@@ -62,11 +69,13 @@ def measure_agreement(
     distances: list[OutputDistance] = []
     for batch in batches:
         visible = VisibleRows(original, batch)
-        made = keras.tree.flatten(infer(original, batch))
+        outputs = infer(original, batch)
+        made = keras.tree.flatten(outputs) if counted is None else counted(outputs)
         expected = [_visible(visible, y, y) for y in made]
-        remade = keras.tree.flatten(infer(small, batch))
+        outputs = infer(small, batch)
+        remade = keras.tree.flatten(outputs) if counted is None else counted(outputs)
         received = [_visible(visible, y, z) for y, z in zip(made, remade, strict=True)]
-        names = output_names(original, len(expected))
+        names = output_names(original, len(made)) if counted is None else counted.names(outputs)
         distances = distances or [OutputDistance(name) for name in names]
         for name, distance, want, got in zip(names, distances, expected, received, strict=True):
             if (bad := rows_not_finite(got)) is not None:
@@ -76,7 +85,7 @@ def measure_agreement(
                 )
             distance.add(want, got)
     results = tuple(distance.as_dict() for distance in distances)
-    return Agreement(sum(map(rows_in, batches)), results)
+    return Agreement(sum(map(rows_in, batches)), results, counted is not None)
 
 
 def _visible(rows: VisibleRows, known: Any, outputs: Any) -> np.ndarray:

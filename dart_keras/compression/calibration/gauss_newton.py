@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.compression.calibration.counted_outputs import CountedOutputs
 from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.output_loss import compared_outputs, float_outputs
@@ -30,6 +31,7 @@ def gauss_newton_matrices(
     compressibles: Sequence[CompressibleLayer],
     batches: Sequence[Any],
     visible: Sequence[VisibleRows],
+    counted: CountedOutputs,
     variances: Sequence[float],
 ) -> list[np.ndarray | None]:
     """Return E[J'J] for each layer, J the derivative of the model's outputs by the layer's.
@@ -44,6 +46,7 @@ def gauss_newton_matrices(
         compressibles: Compressible layers of the model.
         batches: Inputs.
         visible: Which of their rows are not padding. Errors of others do not count.
+        counted: Which outputs count, and how much.
         variances: Of the outputs, as from `OutputStatistics`.
 
     Returns:
@@ -73,13 +76,18 @@ def gauss_newton_matrices(
                 seen.append((place, inputs, outputs))
 
             with forward_hooks(copies, compressibles, watch):
-                made = infer(model, batch)
+                made = counted(infer(model, batch))
                 outputs = compared_outputs(made, made)
         weights = [_row_weights(y, shown) for y in float_outputs(made)]
         # A row of the calibration data may make several rows of an output.
         scales = [
-            weight * (len(variances) * variance * max(1.0, np.sum(weight) / len(weight))) ** -0.5
-            for weight, variance in zip(weights, variances, strict=True)
+            weight
+            * (
+                counted.share(k, len(weights))
+                / (variances[k] * max(1.0, np.sum(weight) / len(weight)))
+            )
+            ** 0.5
+            for k, weight in enumerate(weights)
         ]
         shapes = [tuple(y.shape) for y in outputs]
         for directions in _directions(shapes, rng):

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from dart_keras.calibration_data import rows_in
+from dart_keras.compression.calibration.counted_outputs import CountedOutputs
 from dart_keras.compression.calibration.gauss_newton import gauss_newton_matrices
 from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import check_finite_outputs, infer
@@ -101,8 +102,11 @@ class CalibrationStatistics:
             few: Whether only a few batches count.
         """
         places = range(self._few if few else len(self.batches))
-        expected, received = map(self._calls.outputs, places), map(outputs, places)
-        return end_error(expected, received, [self._calls.visible[place] for place in places])
+        counted = self._calls.counted
+        expected = (counted(self._calls.outputs(place)) for place in places)
+        received = (counted(outputs(place)) for place in places)
+        visible = [self._calls.visible[place] for place in places]
+        return end_error(expected, received, visible, counted.weights)
 
     @property
     def _few(self) -> int:
@@ -148,6 +152,7 @@ def calibration_statistics(
     compressibles: Sequence[CompressibleLayer],
     batches: Sequence[Any],
     found: Sequence[Candidate],
+    counted: CountedOutputs | None = None,
 ) -> CalibrationStatistics:
     """Return what calibration batches show of a model, which is run on them several times.
 
@@ -156,9 +161,11 @@ def calibration_statistics(
         compressibles: Compressible layers of it.
         batches: Calibration batches, one or more.
         found: The layers of the model that have weights.
+        counted: Which outputs count; `None` for all alike.
     """
     reference, copies = copy_model(model)
-    calls = _count_calls(reference, copies, compressibles, batches)
+    counted = counted or CountedOutputs(model)
+    calls = _count_calls(reference, copies, compressibles, batches, counted)
     rows = calls.rows
     spans = spans_of(reference, copies, compressibles, batches[0])
     if spans.keys() < {k for k, count in enumerate(rows) if count}:
@@ -170,7 +177,7 @@ def calibration_statistics(
     )
     variances = calls.output_statistics.variances()
     sensitivities = gauss_newton_matrices(
-        reference, copies, compressibles, batches, calls.visible, variances
+        reference, copies, compressibles, batches, calls.visible, counted, variances
     )
     evidence = _collect(reference, copies, compressibles, batches, sensitivities, calls)
     evidence = [known if count else None for known, count in zip(evidence, rows, strict=True)]
@@ -200,6 +207,7 @@ class _Calls(NamedTuple):
 
     Attributes:
         outputs: The model's outputs for each batch.
+        counted: Which of them count.
         output_statistics: Of all batches.
         order: The places of the layers that are called, the first call first.
         rows: For each layer, its rows for one row of the model's inputs.
@@ -210,6 +218,7 @@ class _Calls(NamedTuple):
     """
 
     outputs: Outputs
+    counted: CountedOutputs
     output_statistics: OutputStatistics
     order: list[int]
     rows: list[float]
@@ -224,8 +233,9 @@ def _count_calls(
     copies: dict[int, keras.Layer],
     compressibles: Sequence[CompressibleLayer],
     batches: Sequence[Any],
+    counted: CountedOutputs,
 ) -> _Calls:
-    statistics = OutputStatistics()
+    statistics = OutputStatistics(counted.weights)
     counts: dict[int, int] = {}
     shown: dict[int, int] = {}
     calls: dict[int, int] = {}
@@ -244,10 +254,11 @@ def _count_calls(
     samples = 0
     for place, batch in enumerate(batches):
         check_finite_outputs(model, outputs(place), samples)
-        statistics.add(outputs(place), visible=visible[place])
+        statistics.add(counted(outputs(place)), visible=visible[place])
         samples += len(keras.tree.flatten(batch)[0])
     return _Calls(
         outputs,
+        counted,
         statistics,
         list(counts),
         [counts.get(place, 0) / samples for place in range(len(compressibles))],

@@ -1,6 +1,6 @@
 """How far a model's outputs are from another's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -53,9 +53,13 @@ class OutputStatistics:
 
     The last axis holds the numbers of an output, all others count them. Each output tensor counts
     the same, whatever its scale; probabilities count as `compared_outputs` has them.
+
+    Args:
+        weights: How much each output counts; `None` for all alike.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Sequence[float] | None = None) -> None:
+        self._weights = weights
         self._sums: list[np.ndarray] = []
         self._counts: list[int] = []
 
@@ -97,17 +101,20 @@ class OutputStatistics:
         return found
 
     def relative_error(self) -> float:
-        """Return the squared distance relative to the variance, averaged over the outputs."""
+        """Return the squared distance relative to the variance, a mean over the outputs."""
         lost = [
             float(np.sum(sums[2])) / count
             for sums, count in zip(self._sums, self._counts, strict=True)
         ]
         ratios = [a / b for a, b in zip(lost, self.variances(), strict=True)]
-        return float(np.mean(ratios)) if ratios else 0.0
+        return float(np.average(ratios, weights=self._weights)) if ratios else 0.0
 
 
 def end_error(
-    expected: Iterable[Any], received: Iterable[Any], visible: Iterable[VisibleRows | None]
+    expected: Iterable[Any],
+    received: Iterable[Any],
+    visible: Iterable[VisibleRows | None],
+    weights: Sequence[float] | None = None,
 ) -> float:
     """Return the squared error of a model's outputs, relative to the variance of the reference's.
 
@@ -115,8 +122,9 @@ def end_error(
         expected: The reference's outputs, batch by batch.
         received: The model's for the same batches.
         visible: Which rows of the batches are not padding.
+        weights: As for `OutputStatistics`.
     """
-    statistics = OutputStatistics()
+    statistics = OutputStatistics(weights)
     for batch in zip(expected, received, visible, strict=True):
         statistics.add(*batch)
     return statistics.relative_error()

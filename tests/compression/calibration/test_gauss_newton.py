@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from dart_keras.compression.calibration.counted_outputs import CountedOutputs
 from dart_keras.compression.calibration.gauss_newton import gauss_newton_matrices
 from dart_keras.compression.calibration.output_loss import OutputStatistics
 from dart_keras.compression.calibration.sequence_padding import visible_rows
@@ -18,7 +19,9 @@ def found_matrices(model, data):
         statistics.add(copy(batch, training=False))
     compressibles, variances = find_compressible_layers(model)[0], statistics.variances()
     visible = visible_rows(copy, batches)
-    found = gauss_newton_matrices(copy, copies, compressibles, batches, visible, variances)
+    found = gauss_newton_matrices(
+        copy, copies, compressibles, batches, visible, CountedOutputs(model), variances
+    )
     return dict(
         zip([compressible.path for compressible in compressibles], found, strict=True)
     ), variances
