@@ -167,8 +167,9 @@ def _inputs(model: Any, found: Any, calibration: Any) -> list[Any]:
         seen[:] = seen[0] + x.T @ x, seen[1] + np.abs(x).sum(0), seen[2] + len(x)
 
     same = {id(each.layer): each.layer for each in found}
+    batches = CalibrationBatches(model, calibration).some
     with forward_hooks(same, found, take):
-        for batch in CalibrationBatches(model, calibration).some:
+        for batch in batches:
             rows_now.append(VisibleRows(model, batch))
             infer(model, batch)
     return [
