@@ -15,14 +15,14 @@ from dart_keras.compression.calibration.sequence_padding import VisibleRows
 from dart_keras.compression.compressible import CompressibleLayer
 from dart_keras.utils.progress import progress
 
-# Random directions in the outputs for each batch, and rows that are enough of them.
-_PROBES = 8
+# Random directions in the outputs for each batch: fewer where two batches have rows enough.
+_MOST_PROBES, _FEWEST_PROBES = 8, 2
 # Rows of gradients that are enough of a layer, at least and for each number of its output.
 _ENOUGH_ROWS = 2**14
 _ROWS_PER_OUTPUT = 16
 # So few numbers in a row of outputs are gone through one by one.
 _FEW = 16
-_MOST_ROWS = 1024
+_FEWEST_ROWS, _MOST_ROWS = 128, 1024
 
 
 def gauss_newton_matrices(
@@ -90,7 +90,9 @@ def gauss_newton_matrices(
             for k, weight in enumerate(weights)
         ]
         shapes = [tuple(y.shape) for y in outputs]
-        for directions in _directions(shapes, rng):
+        most = max((math.prod(z.shape[:-1]) for *_, z in seen), default=1)
+        count = min(max(math.ceil(_ENOUGH_ROWS / 2 / most), _FEWEST_PROBES), _MOST_PROBES)
+        for directions in _directions(shapes, count, rng):
             probes = [
                 tf.constant(direction * scale, y.dtype)
                 for y, direction, scale in zip(outputs, directions, scales, strict=True)
@@ -109,9 +111,8 @@ def gauss_newton_matrices(
         unknown = [
             place
             for place in unknown
-            if 0
-            < counts[place]
-            < max(_ENOUGH_ROWS, _ROWS_PER_OUTPUT * compressibles[place].kernel.shape[1])
+            if counts[place]
+            and (rows < _FEWEST_ROWS or counts[place] < _enough(compressibles[place]))
         ]
         if rows >= _MOST_ROWS or not unknown:
             break
@@ -119,6 +120,10 @@ def gauss_newton_matrices(
         total / count if count and np.trace(total) > 0 else None
         for total, count in zip(sums, counts, strict=True)
     ]
+
+
+def _enough(compressible: CompressibleLayer) -> int:
+    return max(_ENOUGH_ROWS, _ROWS_PER_OUTPUT * compressible.kernel.shape[1])
 
 
 def _row_weights(outputs: Any, visible: VisibleRows) -> np.ndarray:
@@ -130,7 +135,7 @@ def _row_weights(outputs: Any, visible: VisibleRows) -> np.ndarray:
 
 
 def _directions(
-    shapes: Sequence[tuple[int, ...]], rng: np.random.Generator
+    shapes: Sequence[tuple[int, ...]], count: int, rng: np.random.Generator
 ) -> Iterator[list[np.ndarray]]:
     """Yield directions v in outputs of some shapes; the mean of v v' is close to the identity."""
     if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][1] <= _FEW:
@@ -138,5 +143,5 @@ def _directions(
         for k in range(numbers):
             yield [np.broadcast_to(np.sqrt(numbers) * np.eye(numbers)[k], shapes[0])]
         return
-    for _ in range(_PROBES):
+    for _ in range(count):
         yield [rng.normal(size=shape) for shape in shapes]

@@ -61,7 +61,17 @@ class VisibleRows:
 
 
 def visible_rows(model: keras.Model, batches: Sequence[Any]) -> list[VisibleRows]:
-    """Return the rows of batches that are data."""
+    """Return the rows of batches that are data.
+
+    Raises:
+        ValueError: If an input says that none are.
+    """
+    masks = [_mask_input(model, batch) for batch in batches]
+    if masks and all(mask is not None and not mask.any() for mask in masks):
+        raise ValueError(
+            f"Expected `calibration_data` with an input {' or '.join(map(repr, MASKS))} that is "
+            f"not 0 for data. Received: nothing but padding for the model {model.name!r}"
+        )
     return [VisibleRows(model, batch) for batch in batches]
 
 

@@ -112,3 +112,10 @@ def test_without_a_mask_all_rows_are_data():
     batch = np.zeros((3, 4), "float32")
     assert VisibleRows(model, batch).of(batch, 3) is None
     assert without_padding(model, [batch])[0] is batch
+
+
+def test_data_of_padding_alone_are_refused():
+    data = sentences()
+    data["padding_mask"] = 0 * data["padding_mask"]
+    with pytest.raises(ValueError, match="nothing but padding"):
+        compress(encoder(), Parameters(2000), data)
