@@ -7,6 +7,9 @@ import numpy as np
 # What is added to every eigenvalue of a sensitivity, as a share of their mean.
 _FLAT_SHARE = 1e-3
 
+# Rows are kept and not summed up as long as there are so many inputs for each.
+_INPUTS_FOR_A_ROW = 4
+
 
 class Moments:
     """Means and covariances of a layer's inputs and target outputs, summed up batch by batch.
@@ -44,6 +47,8 @@ class Moments:
         self.count = 0
         self._input_mean: np.ndarray = np.zeros(0)
         self._target_mean: np.ndarray = np.zeros(0)
+        # The rows themselves, as long as they are fewer than what they are made of.
+        self._rows: list[np.ndarray] | None = []
         self._input_sums: np.ndarray = np.zeros((0, 0))
         self._cross_sums: np.ndarray = np.zeros((0, 0))
         self._target_sum = 0.0
@@ -63,12 +68,16 @@ class Moments:
         if not self.count:
             n, m = x.shape[1], y.shape[1]
             self._input_mean, self._target_mean = np.zeros(n), np.zeros(m)
-            self._input_sums, self._cross_sums = np.zeros((n, n)), np.zeros((n, m))
+            self._cross_sums = np.zeros((n, m))
         x_step, y_step = x.mean(0) - self._input_mean, y.mean(0) - self._target_mean
         total = self.count + len(x)
         share = self.count * len(x) / total
+        if self._rows is not None:
+            # As given: layers compute in single precision, which takes half the memory.
+            self._rows.append(np.array(inputs))
         x, y = x - x.mean(0), y - y.mean(0)
-        self._input_sums += x.T @ x + share * np.outer(x_step, x_step)
+        if self._rows is None:
+            self._input_sums += x.T @ x + share * np.outer(x_step, x_step)
         self._cross_sums += x.T @ y + share * np.outer(x_step, y_step)
         # The root makes weighted errors plain distances.
         weighted, step = y, y_step
@@ -78,6 +87,9 @@ class Moments:
         self._input_mean = self._input_mean + x_step * (len(x) / total)
         self._target_mean = self._target_mean + y_step * (len(x) / total)
         self.count = total
+        if self._rows is not None and _INPUTS_FOR_A_ROW * total > x.shape[1]:
+            centred = self._centred(self._rows)
+            self._input_sums, self._rows = centred.T @ centred, None
 
     def emptied(self) -> "Moments":
         """Return empty moments with the same sensitivity."""
@@ -125,7 +137,39 @@ class Moments:
     @property
     def input_covariance(self) -> np.ndarray:
         """The inputs' covariance, of shape (N, N), divided by the number of rows."""
-        return self._input_sums / max(self.count, 1)
+        if self._rows is None:
+            return self._input_sums / self.count
+        rows = self._centred(self._rows)
+        return rows.T @ rows / max(self.count, 1)
+
+    def covariance_times(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the product of the inputs' covariance with a matrix of shape (N, k)."""
+        if self._rows is None:
+            return self._input_sums @ matrix / self.count
+        rows = self._centred(self._rows)
+        return rows.T @ (rows @ matrix) / self.count
+
+    def principal_directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the inputs' variances in orthogonal directions, as many as can have any.
+
+        Returns:
+            Arrays of shape (k,) and (N, k).
+        """
+        if self._rows is None:
+            variances, directions = np.linalg.eigh(self.input_covariance)
+            return np.maximum(variances, 0.0), directions
+        _, s, vt = np.linalg.svd(self._centred(self._rows), full_matrices=False)
+        return s**2 / self.count, vt.T
+
+    @property
+    def are_few(self) -> bool:
+        """Whether there are so few rows that most directions have no variance."""
+        return self._rows is not None
+
+    def _centred(self, rows: list[np.ndarray]) -> np.ndarray:
+        if not rows:
+            return np.zeros((0, 0))
+        return np.concatenate(rows).astype(np.float64) - self._input_mean
 
     @property
     def cross_covariance(self) -> np.ndarray:
@@ -155,8 +199,7 @@ class Moments:
             A variance above zero: 1 if the rows are all zero, so that there is no scale at all.
         """
         n = self.shape[0]
-        covariance = self.input_covariance
-        trace, square = float(np.trace(covariance)), float(np.sum(covariance**2))
+        trace, square = self._trace_and_square()
         spread = square - trace**2 / n
         mixed = (1 - 2 / n) * square + trace**2
         rest = (self.count + 1 - 2 / n) * spread - mixed
@@ -166,6 +209,15 @@ class Moments:
         floor = np.finfo(np.float64).eps * float(self.input_mean @ self.input_mean)
         strength = (ratio * trace + floor) / n
         return strength if strength > math.sqrt(np.finfo(np.float64).tiny) else 1.0
+
+    def _trace_and_square(self) -> tuple[float, float]:
+        """Return the trace of the inputs' covariance and its squared Frobenius norm."""
+        sums = self._input_sums
+        if self._rows is not None:
+            rows = self._centred(self._rows)
+            # The same for the smaller product.
+            sums = rows @ rows.T
+        return float(np.trace(sums)) / self.count, float(np.vdot(sums, sums)) / self.count**2
 
 
 def _root(sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,8 @@
 """What a layer's outputs lose when another matrix takes the place of its own."""
 
+import math
+from functools import cached_property
+
 import numpy as np
 
 from dart_keras.compression.factorization.moments import Moments
@@ -31,22 +34,44 @@ class OutputError:
     def __init__(self, kernel: np.ndarray, moments: Moments) -> None:
         self._root = moments.root
         kernel, cross = self._weighted(kernel), self._weighted(moments.cross_covariance)
-        covariance, identity = moments.input_covariance, np.eye(len(kernel))
-        strength = moments.prior_strength()
-        self.metric = covariance + strength * identity
-        self._factor = np.linalg.cholesky(self.metric)
+        self._moments, self._strength = moments, moments.prior_strength()
         # What the original kernel leaves of the targets, and what inputs have in common with that.
-        common = cross - covariance @ kernel
+        common = cross - moments.covariance_times(kernel)
         left = moments.target_variance - float(np.sum(kernel * (cross + common)))
         if left > _EXACT * moments.target_variance:
-            step = _ridge_step(covariance, common, left, moments.count)
+            step = _ridge_step(*self._directions, common, left, moments.count)
         else:
             left, step = 0.0, np.zeros_like(kernel)
         self.best = kernel + step
-        self.unexplained = max(0.0, left - float(np.sum(step * (2 * common - covariance @ step))))
-        self.variance = moments.target_variance + strength * float(np.sum(kernel**2))
+        explained = np.sum(step * (2 * common - moments.covariance_times(step)))
+        self.unexplained = max(0.0, left - float(explained))
+        self.variance = moments.target_variance + self._strength * float(np.sum(kernel**2))
         # In these coordinates errors are plain distances.
-        self.fitted = self._factor.T @ self.best
+        self.fitted = self._as_distances(self.best)
+
+    @cached_property
+    def metric(self) -> np.ndarray:
+        """The covariance and the multiple of the identity, of shape (N, N)."""
+        covariance = self._moments.input_covariance
+        return covariance + self._strength * np.eye(len(covariance))
+
+    @cached_property
+    def _directions(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._moments.principal_directions()
+
+    @cached_property
+    def _factor(self) -> np.ndarray:
+        return np.linalg.cholesky(self.metric)
+
+    def _as_distances(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the product with a root of the metric."""
+        if not self._moments.are_few:
+            return self._factor.T @ matrix
+        # The symmetric root, which leaves all directions without variance alike.
+        variances, directions = self._directions
+        flat = math.sqrt(self._strength)
+        more = np.sqrt(variances + self._strength) - flat
+        return flat * matrix + directions @ (more[:, None] * (directions.T @ matrix))
 
     def _weighted(self, matrix: np.ndarray) -> np.ndarray:
         return matrix if self._root is None else matrix @ self._root[0]
@@ -59,7 +84,7 @@ class OutputError:
 
     def of(self, matrix: np.ndarray) -> float:
         """Return the relative error of a matrix."""
-        lost = np.sum((self._factor.T @ self._weighted(matrix) - self.fitted) ** 2)
+        lost = np.sum((self._as_distances(self._weighted(matrix)) - self.fitted) ** 2)
         return float(self.relative(lost))
 
     def of_ranks(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -113,7 +138,9 @@ class OutputError:
         return TTMatrix((left[None, :, None, :], right[:, None, :, None]))
 
 
-def _ridge_step(covariance: np.ndarray, common: np.ndarray, left: float, count: int) -> np.ndarray:
+def _ridge_step(
+    variances: np.ndarray, directions: np.ndarray, common: np.ndarray, left: float, count: int
+) -> np.ndarray:
     """Return the step away from the original kernel that is expected to serve unseen rows best.
 
     Of ridge regressions of what the kernel leaves of the targets the one of the least generalized
@@ -122,16 +149,16 @@ def _ridge_step(covariance: np.ndarray, common: np.ndarray, left: float, count: 
     the share of rows that the fit does not use up. No step where none has a better score.
 
     Args:
-        covariance: Of the inputs, of shape (N, N).
+        variances: Of the inputs in orthogonal directions, of shape (k,); in others they have none.
+        directions: These directions, of shape (N, k).
         common: Their covariance with what is left, of shape (N, M).
         left: The variance of what is left.
         count: How many rows the covariances are of.
     """
-    variances, directions = np.linalg.eigh(covariance)
-    variances = np.maximum(variances, 0.0)
     turned = directions.T @ common
     squares = np.sum(turned**2, axis=1)
-    ridges = max(float(np.mean(variances)), np.finfo(np.float64).tiny) * _RIDGES[:, None]
+    mean = float(np.sum(variances)) / len(common)
+    ridges = max(mean, np.finfo(np.float64).tiny) * _RIDGES[:, None]
     lost = left - (squares * (variances + 2 * ridges) / (variances + ridges) ** 2).sum(1)
     # One for the mean.
     free = 1 - _CAUTION * (1 + (variances / (variances + ridges)).sum(1)) / count

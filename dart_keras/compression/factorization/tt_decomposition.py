@@ -13,6 +13,10 @@ from dart_keras.compression.factorization.two_core_svd import truncation_errors,
 from dart_keras.tensor_train import TTMatrix, complete_ranks
 from dart_keras.tensor_train.ranks import Ranks
 
+# Of a matrix whose TT matrices other than low-rank ones are fitted to its inputs: the covariance of
+# more takes gigabytes.
+_MOST_INPUTS = 4096
+
 
 class Decomposition(NamedTuple):
     """A layer's matrix as a TT matrix, with the bias that belongs to it.
@@ -96,8 +100,9 @@ def decompose(
     if _is_low_rank(modes, kernel):
         tt_matrix = error.low_rank(complete_ranks(ranks, *modes)[1])
     else:
-        start = _from_weights(kernel, *modes, ranks)
-        tt_matrix = least_squares_sweeps(start, error.metric, error.full_rank())
+        tt_matrix = _from_weights(kernel, *modes, ranks)
+        if len(kernel) <= _MOST_INPUTS:
+            tt_matrix = least_squares_sweeps(tt_matrix, error.metric, error.full_rank())
     matrix = tt_matrix.to_dense()
     shift = moments.target_mean - moments.input_mean @ matrix
     return Decomposition(tt_matrix, shift, error.of(matrix))
@@ -139,7 +144,8 @@ def two_core_errors(
     """Return the errors of TT matrices with two cores at several ranks, from one decomposition.
 
     For modes (N, 1) and (1, M) these are the errors of `decompose`; for others those of TT-SVD,
-    and with moments `decompose` ends at these or below.
+    and with moments `decompose` ends at these or below. They are 1 for others of more than 4096
+    inputs with moments, as it would take long to know them.
 
     Args:
         kernel: The layer's matrix, an array of shape (N, M).
@@ -165,6 +171,8 @@ def two_core_errors(
         if error is None or _is_low_rank(modes, kernel):
             lost = truncation_errors(kernel if error is None else error.fitted, *modes)
             errors = lost / (np.sum(kernel**2) or 1.0) if error is None else error.relative(lost)
+        elif len(kernel) > _MOST_INPUTS:
+            errors = np.ones(max(ranks))
         else:
             first, last = two_core_svd(kernel, *modes, max(ranks)).cores
             errors = error.of_ranks(first[0], last[..., 0])
