@@ -5,7 +5,14 @@ from typing import Any
 
 import keras
 
-from dart_keras.budgets import ArenaBytes, FlashBytes, LossIncrease, Microseconds, ModelBudget
+from dart_keras.budgets import (
+    ArenaBytes,
+    FlashBytes,
+    LossIncrease,
+    Microseconds,
+    ModelBudget,
+    RelativeError,
+)
 from dart_keras.compression.calibration.agreement import measure_agreement
 from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.counted_outputs import CountedOutputs, OutputChoice
@@ -48,8 +55,9 @@ def compress(
     the inputs that the compressed layers before it produce, in the directions that the model's
     outputs depend on. Layers with a bias that keep their size are refitted: they get new weights,
     which make up for the errors of layers before them. Without calibration data each layer is
-    fitted to its weights; in a Sequential or functional model whose inputs are token ids, to random
-    tokens, which say less than sentences and more than weights.
+    fitted to its weights; for other budgets than `RelativeError`, a Sequential or functional model
+    whose inputs are token ids is fitted to random tokens, which say less than sentences and more
+    than weights.
 
     Args:
         model: A built model that its config rebuilds. It is left as it is.
@@ -142,7 +150,8 @@ def compress(
     if calibration_data is not None:
         data = CalibrationBatches(model, calibration_data, every_row=recovery_epochs > 0)
         statistics = calibration_statistics(model, compressibles, data.some, found, counted)
-    elif (tokens := random_tokens(model)) is not None:
+    # A relative error without data is documented as one of the matrices.
+    elif not isinstance(budget, RelativeError) and (tokens := random_tokens(model)) is not None:
         batches = CalibrationBatches(model, tokens).some
         statistics = calibration_statistics(model, compressibles, batches, found)
     measured = None if sensitivity is None else measured_losses(sensitivity, compressibles)

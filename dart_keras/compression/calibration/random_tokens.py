@@ -4,14 +4,18 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
+from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.sequence_padding import MASKS
 from dart_keras.private_apis import can_be_stepped, input_structure, nodes_of
 
 # What others call the input that says which of two sentences a token is of.
 _SEGMENTS = ("segment_ids", "token_type_ids")
-# Of sequences of a free length.
-_ROWS, _LENGTH = 512, 16
+# With how many rows it is tried whether a model takes them.
+_TRIED = 4
+# Of sequences of a free length; the shorter ones for models that take no longer ones.
+_ROWS, _LENGTHS = 512, (16, 8, 4)
 
 
 def random_tokens(model: keras.Model) -> Any:
@@ -28,23 +32,34 @@ def random_tokens(model: keras.Model) -> Any:
     """
     if not can_be_stepped(model):
         return None
-    rng = np.random.default_rng(0)
-    arrays = []
-    for tensor in model.inputs:
-        array = _rows(model, tensor, rng)
-        if array is None:
+    for length in _LENGTHS:
+        rng = np.random.default_rng(0)
+        arrays = [_rows(model, tensor, length, rng) for tensor in model.inputs]
+        known = [array for array in arrays if array is not None]
+        # Masks alone are no tokens.
+        if len(known) < len(arrays) or not any(np.ptp(array) for array in known):
             return None
-        arrays.append(array)
-    # Masks alone are no tokens.
-    if not any(np.ptp(array) for array in arrays):
-        return None
-    return keras.tree.pack_sequence_as(input_structure(model), arrays)
+        found = keras.tree.pack_sequence_as(input_structure(model), known)
+        if _are_taken(model, found):
+            return found
+    return None
 
 
-def _rows(model: Any, tensor: Any, rng: np.random.Generator) -> np.ndarray | None:
+def _are_taken(model: keras.Model, rows: Any) -> bool:
+    size = next((x.shape[0] for x in model.inputs if x.shape[0] is not None), _TRIED)
+    some = keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[:size]), rows)
+    # Whatever a model does not like about tokens that are no sentence, it has its weights.
+    try:
+        outputs = keras.tree.flatten(infer(model, some))
+    except Exception:
+        return False
+    return all(bool(ops.all(ops.isfinite(ops.cast(y, "float32")))) for y in outputs)
+
+
+def _rows(model: Any, tensor: Any, most: int, rng: np.random.Generator) -> np.ndarray | None:
     if "int" not in tensor.dtype or any(size is None for size in tensor.shape[2:]):
         return None
-    length = _LENGTH if len(tensor.shape) > 1 and tensor.shape[1] is None else None
+    length = most if len(tensor.shape) > 1 and tensor.shape[1] is None else None
     shape = (tensor.shape[0] or _ROWS, *(length or size for size in tensor.shape[1:]))
     if tensor.name in MASKS:
         return np.ones(shape, "int32")

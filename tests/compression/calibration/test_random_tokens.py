@@ -38,6 +38,11 @@ def test_two_tables_of_one_input_and_a_fixed_length():
     assert found.max() == 19
 
 
+def test_shorter_sequences_where_longer_ones_are_refused():
+    backbone = keras_hub.models.BertBackbone(40, 1, 2, 16, 24, max_sequence_length=6)
+    assert {x.shape for x in random_tokens(backbone).values()} == {(512, 4)}
+
+
 def without_a_table():
     ids = keras.Input((5,), dtype="int32")
     return keras.Model(ids, layers.Dense(3)(keras.ops.cast(ids, "float32")))
@@ -68,7 +73,16 @@ def of_vectors():
     return keras.Sequential([keras.Input((4,)), layers.Dense(3)])
 
 
-@pytest.mark.parametrize("build", [without_a_table, with_features, subclassed, of_vectors])
+def not_finite():
+    ids = keras.Input((5,), dtype="int32")
+    x = layers.Embedding(30, 4, embeddings_initializer="zeros")(ids)
+    return keras.Model(ids, layers.Dense(3)(1 / x))
+
+
+OTHERS = [without_a_table, with_features, subclassed, of_vectors, not_finite]
+
+
+@pytest.mark.parametrize("build", OTHERS)
 def test_other_models_have_none(build):
     assert random_tokens(build()) is None
 
