@@ -59,6 +59,12 @@ def add_parser(commands: Any) -> None:
         help='replace these layers only, as "encoder/*"; `dart-keras inspect` lists them',
     )
     parser.add_argument(
+        "--keep-outputs",
+        metavar="NAME",
+        nargs="+",
+        help="the model's outputs that matter, for --calibration-data; if not given, all alike",
+    )
+    parser.add_argument(
         "--recovery-epochs",
         metavar="N",
         type=positive,
@@ -87,6 +93,10 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
         parser.error("--quantization and --target go with --flash-bytes or --arena-bytes")
     if arguments.recovery_epochs and arguments.calibration_data is None:
         parser.error("--recovery-epochs needs --calibration-data to train on")
+    if arguments.keep_outputs and arguments.calibration_data is None:
+        parser.error("--keep-outputs needs --calibration-data to measure them on")
+    if arguments.keep_outputs and arguments.recovery_epochs:
+        parser.error("--keep-outputs does not go with --recovery-epochs, which recovers all")
     from dart_keras.compression import compress
 
     small, report = compress(
@@ -94,6 +104,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
         _budget(arguments),
         load_rows(arguments.calibration_data),
         layers=arguments.layers,
+        outputs=arguments.keep_outputs,
         recovery_epochs=arguments.recovery_epochs,
     )
     print(report)

@@ -67,6 +67,22 @@ def test_data_layers_and_recovery(compress, files):
     assert small.get_layer("hidden").count_params() < before.get_layer("hidden").count_params()
 
 
+def test_outputs_that_matter(compress, files, tmp_path):
+    x = keras.Input((16,))
+    common = keras.layers.Dense(24, name="common")(x)
+    heads = [keras.layers.Dense(4, name=name)(common) for name in ("left", "right")]
+    keras.Model(x, heads).save(files / "two.keras")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(64, 16)).astype("float32"))
+    data = ["--calibration-data", tmp_path / "x.npy", "--parameters", 560]
+    (code, out, err), _ = compress(*data, "--keep-outputs", "left", model="two.keras")
+    assert code == 0, err
+    assert "calibration rows: left:" in out
+    assert "calibration rows: right:" not in out
+    (code, _, err), _ = compress(*data, "--keep-outputs", "middle", model="two.keras")
+    assert code == 1
+    assert "to be some of ['left', 'right']" in err
+
+
 def test_a_failure_leaves_the_files_as_they_were(compress, tmp_path):
     (tmp_path / "small.keras").write_bytes(b"before")
     (code, out, err), output = compress("--parameters", 10, "--report", tmp_path / "report.json")
@@ -136,6 +152,7 @@ def test_the_model_is_written_whatever_comes_of_the_picture(
         (["--parameters", 9, "--quantization", "int8"], "go with --flash-bytes or --arena-bytes"),
         (["--tolerance", 0.5, "--target", "raspberry-pi"], "go with --flash-bytes"),
         (["--parameters", 9, "--recovery-epochs", 2], "--recovery-epochs needs --calibration-data"),
+        (["--parameters", 9, "--keep-outputs", "y"], "--keep-outputs needs --calibration-data"),
         (["--parameters", 9, "--picture", "a.svg"], "expected a .png file. Received: a.svg"),
     ],
 )
