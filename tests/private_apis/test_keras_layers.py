@@ -6,6 +6,7 @@ from dart_keras.private_apis import (
     flatten_operations,
     is_looked_up,
     is_reversed,
+    mask_of,
     name_without_count,
     nodes_of,
     set_mask,
@@ -89,6 +90,14 @@ class Masked(keras.layers.Layer):
 
 
 IDS = np.array([[3, 4, 0, 0], [5, 0, 0, 0]])
+
+
+def test_tensors_carry_their_masks():
+    masked = Masked()(IDS)
+    np.testing.assert_array_equal(mask_of(masked), IDS != 0)
+    rows = keras.layers.Dense(2)(keras.layers.Embedding(6, 2, mask_zero=True)(IDS))
+    np.testing.assert_array_equal(mask_of(rows), IDS != 0)
+    assert mask_of(keras.ops.ones((2, 3))) is None
 
 
 def test_later_layers_get_the_mask():

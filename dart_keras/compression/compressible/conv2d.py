@@ -64,7 +64,7 @@ class CompressibleConv2D(CompressibleLinear):
         step: int = 1,
         visible: np.ndarray | None = None,
     ) -> None:
-        """Take a batch into the moments."""
+        """Take a batch into the moments. Pictures have no padding."""
         images = np.asarray(inputs, np.float32)
         self._places_seen[0] += math.prod(images.shape[:-1])
         self._places_seen[1] += math.prod(outputs.shape[:-1])
