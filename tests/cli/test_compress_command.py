@@ -67,18 +67,19 @@ def test_data_layers_and_recovery(compress, files):
     assert small.get_layer("hidden").count_params() < before.get_layer("hidden").count_params()
 
 
-def test_outputs_that_matter(compress, files, tmp_path):
+def test_outputs_that_matter(compress, tmp_path):
     x = keras.Input((16,))
     common = keras.layers.Dense(24, name="common")(x)
     heads = [keras.layers.Dense(4, name=name)(common) for name in ("left", "right")]
-    keras.Model(x, heads).save(files / "two.keras")
+    keras.Model(x, heads).save(tmp_path / "heads.keras")
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(64, 16)).astype("float32"))
     data = ["--calibration-data", tmp_path / "x.npy", "--parameters", 560]
-    (code, out, err), _ = compress(*data, "--keep-outputs", "left", model="two.keras")
+    model = tmp_path / "heads.keras"
+    (code, out, err), _ = compress(*data, "--keep-outputs", "left", model=model)
     assert code == 0, err
     assert "calibration rows: left:" in out
     assert "calibration rows: right:" not in out
-    (code, _, err), _ = compress(*data, "--keep-outputs", "middle", model="two.keras")
+    (code, _, err), _ = compress(*data, "--keep-outputs", "middle", model=model)
     assert code == 1
     assert "to be some of ['left', 'right']" in err
 
