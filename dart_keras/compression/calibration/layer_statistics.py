@@ -112,7 +112,7 @@ class CalibrationStatistics:
     def _few(self) -> int:
         """How many batches have enough rows together to measure a model output error."""
         rows = np.cumsum([rows_in(batch) for batch in self.batches])
-        least = max(_FEW_ROWS, _FEW_LAYER_ROWS / max(self.rows, default=1.0))
+        least = max(_FEW_ROWS, _FEW_LAYER_ROWS / max([1.0, *self.rows]))
         return min(int(np.searchsorted(rows, least)) + 1, len(self.batches))
 
     def error_of_model(self, student: keras.Model) -> float:
