@@ -88,7 +88,8 @@ def without_padding(model: keras.Model, batches: Sequence[Any]) -> list[Any]:
     """
     masks = [_mask_input(model, batch) for batch in batches]
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
-    is_free = all(x.shape[0] is None and x.shape[1:2] == (None,) for x in inputs)
+    # Of a subclassed model nobody knows which lengths it takes.
+    is_free = inputs and all(x.shape[0] is None and x.shape[1:2] == (None,) for x in inputs)
     lengths = [
         _lengths(mask)
         for mask, batch in zip(masks, batches, strict=True)

@@ -99,7 +99,24 @@ def of_one_length():
     return keras.Model(inputs, x * keras.ops.cast(inputs["padding_mask"][..., None], "float32"))
 
 
-@pytest.mark.parametrize("build", [pooling, of_one_length])
+class Subclassed(keras.Model):
+    """A model that takes one length, of which its inputs do not tell."""
+
+    def __init__(self):
+        super().__init__()
+        self.flat = keras.layers.Dense(4)
+
+    def call(self, inputs):
+        return self.flat(keras.ops.cast(inputs["token_ids"], "float32"))
+
+
+def subclassed():
+    model = Subclassed()
+    model(sentences())
+    return model
+
+
+@pytest.mark.parametrize("build", [pooling, of_one_length, subclassed])
 def test_batches_stay_where_padding_matters(build):
     model = build()
     rows = sentences()
