@@ -105,10 +105,11 @@ def test_of_many_inputs_no_covariance_is_made(monkeypatch):
 
     monkeypatch.setattr(Moments, "input_covariance", property(refuse))
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((5000,)), keras.layers.Dense(16), keras.layers.Dense(3)])
+    wide, last = keras.layers.Dense(16, name="wide"), keras.layers.Dense(3)
+    model = keras.Sequential([keras.Input((5000,)), wide, last])
     rng = np.random.default_rng(0)
     x = (rng.normal(size=(100, 4)) @ rng.normal(size=(4, 5000))).astype("float32")
-    small, _ = compress(model, Parameters(30_000), x, layers=["dense"])
+    small, _ = compress(model, Parameters(30_000), x, layers=["wide"])
     expected = model.predict(x, verbose=0)
     np.testing.assert_allclose(
         small.predict(x, verbose=0), expected, atol=1e-3 * np.abs(expected).max()
