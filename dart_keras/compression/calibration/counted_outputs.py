@@ -75,8 +75,9 @@ class CountedOutputs:
             outputs = self._function(outputs)
         found = float_outputs(outputs)
         asked = self._names is not None or self._function is not None
-        if asked and len(found) < len(keras.tree.flatten(outputs)):
-            kinds = [str(y.dtype) for y in keras.tree.flatten(outputs)]
+        flat = keras.tree.flatten(outputs)
+        if asked and (not flat or len(found) < len(flat)):
+            kinds = [str(y.dtype) for y in flat] or "none"
             raise ValueError(f"Expected `outputs` that are floats. Received: {kinds}")
         return found
 

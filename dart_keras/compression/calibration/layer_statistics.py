@@ -3,29 +3,25 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from dart_keras.calibration_data import rows_in
 from dart_keras.compression.calibration.counted_outputs import CountedOutputs
 from dart_keras.compression.calibration.gauss_newton import gauss_newton_matrices
 from dart_keras.compression.calibration.hooks import forward_hooks
-from dart_keras.compression.calibration.inference import check_finite_outputs, infer
-from dart_keras.compression.calibration.output_loss import OutputStatistics, end_error
-from dart_keras.compression.calibration.partial_runs import Outputs, Runs, Spans, spans_of
+from dart_keras.compression.calibration.inference import infer
+from dart_keras.compression.calibration.layer_calls import LayerCalls, as_array, count_calls
+from dart_keras.compression.calibration.output_loss import end_error
+from dart_keras.compression.calibration.partial_runs import Runs, Spans, spans_of
 from dart_keras.compression.calibration.product_counts import ProductCounts, count_products
-from dart_keras.compression.calibration.sequence_padding import VisibleRows, visible_rows
+from dart_keras.compression.calibration.sequence_padding import VisibleRows
 from dart_keras.compression.compressible import Candidate, CompressibleLayer, Factorization
 from dart_keras.model_surgery.clone import copy_model
 from dart_keras.utils.progress import progress
 
-# Rows of a layer's inputs that show well enough what they have in common: sequences and pictures
-# make many of each row of the model's inputs.
-_ENOUGH_ROWS = 2**15
-_ROWS_PER_INPUT = 16
 # Rows of a layer, and of the model's inputs, that tell the output error well enough for a report.
 _FEW_LAYER_ROWS, _FEW_ROWS = 2**12, 128
 
@@ -58,7 +54,7 @@ class CalibrationStatistics:
     _reference: keras.Model
     _copies: dict[int, keras.Layer]
     _spans: Spans
-    _calls: "_Calls"
+    _calls: LayerCalls
 
     def runs_of(self, student: keras.Model, few: bool = False) -> Runs:
         """Return runs of another copy of the model on the batches, or on a few of them."""
@@ -165,7 +161,7 @@ def calibration_statistics(
     """
     reference, copies = copy_model(model)
     counted = counted or CountedOutputs(model)
-    calls = _count_calls(reference, copies, compressibles, batches, counted)
+    calls = count_calls(reference, copies, compressibles, batches, counted)
     rows = calls.rows
     spans = spans_of(reference, copies, compressibles, batches[0])
     if spans.keys() < {k for k, count in enumerate(rows) if count}:
@@ -202,81 +198,13 @@ def calibration_statistics(
     )
 
 
-class _Calls(NamedTuple):
-    """How often layers are called and for how many rows.
-
-    Attributes:
-        outputs: The model's outputs for each batch.
-        counted: Which of them count.
-        output_statistics: Of all batches.
-        order: The places of the layers that are called, the first call first.
-        rows: For each layer, its rows for one row of the model's inputs.
-        visible_rows: Those of them that are not padding.
-        visible: Which rows of the batches are not padding.
-        steps: For each layer, of how many rows one is enough.
-        in_a_batch: By a layer's place its calls in a batch, where all batches have as many.
-    """
-
-    outputs: Outputs
-    counted: CountedOutputs
-    output_statistics: OutputStatistics
-    order: list[int]
-    rows: list[float]
-    visible_rows: list[float]
-    visible: list[VisibleRows]
-    steps: list[int]
-    in_a_batch: dict[int, int]
-
-
-def _count_calls(
-    model: keras.Model,
-    copies: dict[int, keras.Layer],
-    compressibles: Sequence[CompressibleLayer],
-    batches: Sequence[Any],
-    counted: CountedOutputs,
-) -> _Calls:
-    statistics = OutputStatistics(counted.weights)
-    counts: dict[int, int] = {}
-    shown: dict[int, int] = {}
-    calls: dict[int, int] = {}
-    visible = visible_rows(model, batches)
-    present: list[int] = []
-
-    def count(place: int, inputs: Any, outputs: Any) -> None:
-        rows = len(compressibles[place].output_rows(_array(outputs)))
-        which = visible[present[-1]].of(inputs, rows)
-        counts[place] = counts.get(place, 0) + rows
-        shown[place] = shown.get(place, 0) + (rows if which is None else int(np.sum(which)))
-        calls[place] = calls.get(place, 0) + 1
-
-    with forward_hooks(copies, compressibles, count):
-        outputs = Outputs(model, batches, present.append)
-    samples = 0
-    for place, batch in enumerate(batches):
-        check_finite_outputs(model, outputs(place), samples)
-        statistics.add(counted(outputs(place)), visible=visible[place])
-        samples += len(keras.tree.flatten(batch)[0])
-    return _Calls(
-        outputs,
-        counted,
-        statistics,
-        list(counts),
-        [counts.get(place, 0) / samples for place in range(len(compressibles))],
-        [shown.get(place, 0) / samples for place in range(len(compressibles))],
-        visible,
-        [_step(each, shown.get(k, 0)) for k, each in enumerate(compressibles)],
-        # Unless the model decides by the data how often a layer is called.
-        {k: n // len(batches) for k, n in calls.items() if not n % len(batches)},
-    )
-
-
 def _collect(
     model: keras.Model,
     copies: dict[int, keras.Layer],
     compressibles: Sequence[CompressibleLayer],
     batches: Sequence[Any],
     sensitivities: Sequence[np.ndarray | None],
-    calls: _Calls,
+    calls: LayerCalls,
 ) -> list[Any]:
     """Return what the layers see in the original model."""
     evidence = [
@@ -303,19 +231,10 @@ def _add(
     step: int,
     rows: VisibleRows,
 ) -> None:
-    made = _array(outputs)
+    made = as_array(outputs)
     visible = rows.of(inputs, len(compressible.output_rows(made)))
-    compressible.add(evidence, _array(inputs), made, step, visible)
+    compressible.add(evidence, as_array(inputs), made, step, visible)
 
 
 class _Enough(BaseException):
     """Ends a model's run early; Keras takes hold of what is an `Exception`."""
-
-
-def _step(compressible: CompressibleLayer, rows: int) -> int:
-    """Of how many rows one is taken, so that there are enough of them and not many more."""
-    return max(1, rows // max(_ENOUGH_ROWS, _ROWS_PER_INPUT * len(compressible.kernel)))
-
-
-def _array(tensor: Any) -> np.ndarray:
-    return np.asarray(ops.convert_to_numpy(tensor))

@@ -69,7 +69,7 @@ class OutputStatistics:
         Args:
             expected: The reference's.
             received: What the other model makes of the same inputs.
-            visible: Which rows are not padding; `None` if none are.
+            visible: Which rows are not padding; `None` if all are data.
         """
 
         def rows_of(outputs: Any) -> list[np.ndarray]:
@@ -94,6 +94,11 @@ class OutputStatistics:
         The mean square where the output does not vary at all.
         """
         found = []
+        if not all(self._counts):
+            raise ValueError(
+                "Expected `calibration_data` that are not padding alone. Received: outputs whose "
+                "mask hides all rows"
+            )
         for (first, second, _), count in zip(self._sums, self._counts, strict=True):
             square = float(np.sum(second)) / count
             variance = square - float(np.sum((first / count) ** 2))

@@ -60,7 +60,9 @@ def _rows(model: Any, tensor: Any, most: int, rng: np.random.Generator) -> np.nd
     if "int" not in tensor.dtype or any(size is None for size in tensor.shape[2:]):
         return None
     length = most if len(tensor.shape) > 1 and tensor.shape[1] is None else None
-    shape = (tensor.shape[0] or _ROWS, *(length or size for size in tensor.shape[1:]))
+    # Whole batches, for a model of one batch size.
+    batch = tensor.shape[0] or 1
+    shape = (max(1, _ROWS // batch) * batch, *(length or size for size in tensor.shape[1:]))
     if tensor.name in MASKS:
         return np.ones(shape, "int32")
     if tensor.name in _SEGMENTS:

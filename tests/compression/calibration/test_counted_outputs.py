@@ -75,8 +75,9 @@ def test_names_of_a_list_are_those_of_the_model():
         (3, TypeError, "a name, names, weights by name or a function"),
         ("ids", ValueError, "that are floats"),
         (lambda outputs: outputs["ids"], ValueError, "that are floats"),
+        (lambda outputs: [], ValueError, "Received: none"),
     ],
-    ids=["unknown", "none", "zero", "nan", "number", "ids", "function of ids"],
+    ids=["unknown", "none", "zero", "nan", "number", "ids", "function of ids", "nothing"],
 )
 def test_bad_outputs_are_refused(outputs, error, message):
     with pytest.raises(error, match=message):

@@ -131,6 +131,13 @@ def test_without_a_mask_all_rows_are_data():
     assert without_padding(model, [batch])[0] is batch
 
 
+def test_data_that_keras_masks_are_refused():
+    stack = [keras.layers.Embedding(40, 8, mask_zero=True), keras.layers.Dense(8)]
+    model = keras.Sequential([keras.Input((4,), dtype="int32"), *stack])
+    with pytest.raises(ValueError, match="mask hides all rows"):
+        compress(model, Parameters(200), np.zeros((8, 4), "int32"))
+
+
 def test_data_of_padding_alone_are_refused():
     data = sentences()
     data["padding_mask"] = 0 * data["padding_mask"]
