@@ -47,6 +47,7 @@ def save_peft(
         name: Name of the adapters. It need not be given if there are no others.
 
     Raises:
+        TypeError: If `module_of` is no function.
         ValueError: If there are no adapters of that name, or they are no LoRA adapters of `Dense`
             or `EinsumDense` layers, weights are not finite, or modules have the same name.
         OSError: If the folder cannot be written to.
@@ -60,6 +61,11 @@ def save_peft(
         >>> lora = adapters.to_lora(adapted, rank=3)
         >>> adapters.save_peft(lora, folder, lambda path: f"encoder.{path}")
     """
+    if not callable(module_of):
+        raise TypeError(
+            "Expected `module_of` to be a function from paths of layers to names of modules, such "
+            f"as the `get` of a dict. Received: module_of={module_of!r}"
+        )
     name = chosen_name(model, name)
     tensors: dict[str, np.ndarray] = {}
     ranks: dict[str, int] = {}

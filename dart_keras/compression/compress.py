@@ -72,7 +72,8 @@ def compress(
             "encoder/*", a type, a function of the layer, or a sequence of such; `None` for all.
         outputs: Which outputs of the model matter: a name, several, weights above 0 by name, or a
             function that makes of all outputs what matters, with `keras.ops`. `None` for all of
-            floats alike, whatever their scale. Needs calibration data.
+            floats alike, whatever their scale. Needs calibration data. Only on TensorFlow are
+            derivatives taken; elsewhere it decides between a few allocations.
         sensitivity: What `dart_keras.compression.sensitivity` measured. The budget is then
             allocated by it and not by estimates.
         recovery_epochs: For how many epochs the result is trained as by `recover` on all of the
@@ -171,6 +172,7 @@ def compress(
         best = errors.index(min(errors))
     small = solutions[best].model
     report = make_report(found, builder, solutions[best], ends[best])
+    report = replace(report, random_tokens=data is None and statistics is not None)
     if data is not None:
         chosen = None if outputs is None else counted
         agreement = measure_agreement(model, small, data.some, chosen)

@@ -30,12 +30,12 @@ class LayerReport:
         bytes_before: Bytes of its parameters before, in the layer's dtype.
         bytes_after: Bytes of its parameters now.
         multiply_adds_before: Its multiply-adds for one row of the model's inputs; `None` without
-            calibration data, and where they cannot be counted.
+            calibration data or random tokens, and where they cannot be counted.
         multiply_adds_after: The same now.
-        error: The relative error, a root of mean squares, of its outputs on the calibration data,
-            or without these of its matrix.
+        error: The relative error, a root of mean squares, of its outputs on the calibration data
+            or random tokens, or without these of its matrix.
         end_error: The relative error of the model's outputs with this layer and all before it
-            replaced and before any recovery; `None` without calibration data.
+            replaced and before any recovery, on some of the calibration data; `None` without.
     """
 
     name: str
@@ -64,8 +64,8 @@ class CompressionReport(Tabular):
         bytes_before: Bytes of its parameters before.
         bytes_after: Bytes of its parameters now.
         multiply_adds_before: Multiply-adds of the model for one row of its inputs, those of
-            attention between activations included; `None` without calibration data, and where they
-            cannot be counted.
+            attention between activations included; `None` without calibration data or random
+            tokens, and where they cannot be counted.
         multiply_adds_after: The same now.
         end_error: The relative error of the model's outputs on the calibration data, a root of mean
             squares; `None` without these.
@@ -74,6 +74,7 @@ class CompressionReport(Tabular):
         agreement: How far the outputs agree with the original's on calibration rows, after any
             recovery; `None` without these: then nobody knows.
         uncounted: Layers whose multiply-adds cannot be counted, each with its type.
+        random_tokens: Whether the layers were fitted to random tokens, for want of data.
     """
 
     model: str
@@ -88,6 +89,7 @@ class CompressionReport(Tabular):
     measured: dict[str, int]
     agreement: Agreement | None = None
     uncounted: tuple[str, ...] = ()
+    random_tokens: bool = False
 
     def as_table(self) -> Table:
         """Return one row for each layer, and the whole model's."""
@@ -126,11 +128,13 @@ class CompressionReport(Tabular):
 
     def _agreement_notes(self) -> list[str]:
         if self.agreement is None:
+            fitted = ["layers were fitted to random tokens"] if self.random_tokens else []
             return [
+                *fitted,
                 "agreement with the original: unknown, because there were no calibration data. "
                 "Nobody knows how good this model is: give some (`calibration_data`, "
                 "`--calibration-data`), or compare it with the original on real inputs "
-                "(`dart-keras verify` with the original does so for the converted file)"
+                "(`dart-keras verify` with the original does so for the converted file)",
             ]
         place = f"agreement with the original on {self.agreement.rows:,} calibration rows"
         notes = [f"{place}: {in_words(output)}" for output in self.agreement.outputs]

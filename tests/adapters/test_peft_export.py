@@ -110,6 +110,12 @@ def test_what_cannot_be_saved_is_refused(method, module_of, message, tmp_path):
     assert not (tmp_path / "peft").exists()
 
 
+def test_a_dict_in_place_of_a_function_is_refused(tmp_path):
+    adapted = adapters.adapt(dense_stack(), adapters.LoRA(rank=2), ["hidden"])
+    with pytest.raises(TypeError, match="the `get` of a dict"):
+        adapters.save_peft(adapted, tmp_path / "peft", {"hidden": "fc"})
+
+
 def test_layers_without_a_place_are_refused_or_left_out(tmp_path):
     table = keras.Sequential([keras.Input((4,)), keras.layers.Embedding(12, 8, name="table")])
     adapted = adapters.adapt(table, adapters.LoRA(rank=2), ["table"])

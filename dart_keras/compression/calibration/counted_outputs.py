@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from dart_keras.compression.calibration.output_loss import float_outputs
 from dart_keras.utils.argument_checks import is_number
@@ -79,6 +80,11 @@ class CountedOutputs:
         if asked and (not flat or len(found) < len(flat)):
             kinds = [str(y.dtype) for y in flat] or "none"
             raise ValueError(f"Expected `outputs` that are floats. Received: {kinds}")
+        if any(isinstance(y, np.ndarray) for y in flat):
+            raise ValueError(
+                "Expected `outputs` to be a function that computes with `keras.ops`, so that "
+                "gradients can be taken. Received: one that returns arrays of NumPy"
+            )
         return found
 
     def names(self, outputs: Any) -> list[str]:

@@ -76,8 +76,9 @@ def test_names_of_a_list_are_those_of_the_model():
         ("ids", ValueError, "that are floats"),
         (lambda outputs: outputs["ids"], ValueError, "that are floats"),
         (lambda outputs: [], ValueError, "Received: none"),
+        (lambda outputs: np.asarray(outputs["left"]), ValueError, "arrays of NumPy"),
     ],
-    ids=["unknown", "none", "zero", "nan", "number", "ids", "function of ids", "nothing"],
+    ids=["unknown", "none", "zero", "nan", "number", "ids", "function of ids", "nothing", "arrays"],
 )
 def test_bad_outputs_are_refused(outputs, error, message):
     with pytest.raises(error, match=message):

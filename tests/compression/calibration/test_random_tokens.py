@@ -105,6 +105,7 @@ def test_without_data_layers_are_fitted_to_vectors_of_tokens():
     small, report = compress(model, budget, layers=["wide"])
     assert report.layers[1].ranks[1] >= 4
     np.testing.assert_allclose(small.predict(ids, verbose=0), expected, rtol=0.02, atol=0.02)
+    assert "layers were fitted to random tokens" in str(report)
     # What random tokens lose is no promise.
     assert report.end_error is None
     assert report.agreement is None
