@@ -80,7 +80,7 @@ class CountedOutputs:
         if asked and (not flat or len(found) < len(flat)):
             kinds = [str(y.dtype) for y in flat] or "none"
             raise ValueError(f"Expected `outputs` that are floats. Received: {kinds}")
-        if any(isinstance(y, np.ndarray) for y in flat):
+        if self._function is not None and any(isinstance(y, np.ndarray) for y in flat):
             raise ValueError(
                 "Expected `outputs` to be a function that computes with `keras.ops`, so that "
                 "gradients can be taken. Received: one that returns arrays of NumPy"
