@@ -21,17 +21,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from benchmarks.compression.published_methods import BASELINES, approximate
 from benchmarks.tables import RESULTS, Results
 
 SHARES = (0.8, 0.65, 0.5, 0.35)
 OURS = {"compress": True, "compress, no data": False}
-# The rule of the matrices, and that of the ranks.
-BASELINES = {
-    "SVD": ("SVD", "uniform"),
-    "ASVD": ("ASVD", "uniform"),
-    "SVD-LLM": ("SVD-LLM", "uniform"),
-    "WeLore": ("SVD", "threshold"),
-}
 COLUMNS = ("method", "share", "parameters", "spearman", "cpu_seconds", "megabytes")
 _SENTENCES, _TOKENS, _BATCH = 512, 64, 64
 
@@ -109,73 +103,6 @@ def measure(method: str, share: float, data_dir: Path, preset: str | None = None
         "cpu_seconds": round(seconds, 1),
         "megabytes": round(peak),
     }
-
-
-def approximate(model: Any, method: str, budget: int, calibration: Any) -> int:
-    """Give a model's matrices low ranks by a published method.
-
-    Args:
-        model: The model, which is changed.
-        method: A key of `BASELINES`.
-        budget: How many parameters it would have with two factors for each matrix.
-        calibration: Inputs of the model.
-
-    Returns:
-        How many it would have.
-    """
-    from benchmarks.baselines.low_rank import METHODS, parameters, threshold_ranks, uniform_ranks
-    from dart_keras.compression.compressible import find_compressible_layers
-
-    rule, allocation = BASELINES[method]
-    found = [x for x in find_compressible_layers(model)[0] if min(x.kernel.shape) > 2]
-    shapes = [each.kernel.shape for each in found]
-    rest = model.count_params() - sum(n * m for n, m in shapes)
-    kernels = [each.kernel for each in found]
-    ranks = (
-        threshold_ranks(kernels, budget - rest)
-        if allocation == "threshold"
-        else uniform_ranks(shapes, budget - rest)
-    )
-    inputs = [None] * len(found) if rule == "SVD" else _inputs(model, found, calibration)
-    for each, rank, seen in zip(found, ranks, inputs, strict=True):
-        if rank is not None:
-            layer: Any = each.layer
-            variable = layer.kernel if hasattr(layer, "kernel") else layer.embeddings
-            matrix = METHODS[rule](each.kernel, rank, seen)
-            variable.assign(matrix.reshape(variable.shape))
-    return rest + parameters(ranks, shapes)
-
-
-def _inputs(model: Any, found: Any, calibration: Any) -> list[Any]:
-    from benchmarks.baselines.low_rank import Inputs
-    from dart_keras.compression.calibration.batches import CalibrationBatches
-    from dart_keras.compression.calibration.hooks import forward_hooks
-    from dart_keras.compression.calibration.inference import infer
-    from dart_keras.compression.calibration.sequence_padding import VisibleRows
-
-    sums: dict[int, list[Any]] = {}
-    rows_now: list[VisibleRows] = []
-
-    def take(k: int, inputs: Any, outputs: Any) -> None:
-        n = found[k].kernel.shape[0]
-        array = np.asarray(inputs, np.float64)
-        # A table has no inputs to scale.
-        if array.ndim < 3:
-            return
-        x = rows_now[-1].rows_of(inputs, array.reshape(-1, n))
-        seen = sums.setdefault(k, [0.0, 0.0, 0])
-        seen[:] = seen[0] + x.T @ x, seen[1] + np.abs(x).sum(0), seen[2] + len(x)
-
-    same = {id(each.layer): each.layer for each in found}
-    batches = CalibrationBatches(model, calibration).some
-    with forward_hooks(same, found, take):
-        for batch in batches:
-            rows_now.append(VisibleRows(model, batch))
-            infer(model, batch)
-    return [
-        Inputs(sums[k][0] / sums[k][2], sums[k][1] / sums[k][2]) if k in sums else None
-        for k in range(len(found))
-    ]
 
 
 def sentence_vectors(model: Any, tokens: dict[str, np.ndarray]) -> np.ndarray:

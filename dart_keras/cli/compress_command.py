@@ -95,8 +95,6 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
         parser.error("--recovery-epochs needs --calibration-data to train on")
     if arguments.keep_outputs and arguments.calibration_data is None:
         parser.error("--keep-outputs needs --calibration-data to measure them on")
-    if arguments.keep_outputs and arguments.recovery_epochs:
-        parser.error("--keep-outputs does not go with --recovery-epochs, which recovers all")
     from dart_keras.compression import compress
 
     small, report = compress(

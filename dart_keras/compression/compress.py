@@ -135,11 +135,6 @@ def compress(
             "Expected `calibration_data` on which `outputs` are to be kept. Received: "
             f"calibration_data=None with outputs={outputs!r}"
         )
-    if outputs is not None and recovery_epochs:
-        raise ValueError(
-            "Expected no `recovery_epochs` with `outputs`: all outputs are recovered. Received: "
-            f"recovery_epochs={recovery_epochs} with outputs={outputs!r}"
-        )
     if recovery_epochs and calibration_data is None:
         raise ValueError(
             "Expected `calibration_data` to recover on. Received: calibration_data=None with "
@@ -150,7 +145,8 @@ def compress(
     data = statistics = None
     if calibration_data is not None:
         data = CalibrationBatches(model, calibration_data, every_row=recovery_epochs > 0)
-        statistics = calibration_statistics(model, compressibles, data.some, found, counted)
+        known = data.some, found, counted, data.places
+        statistics = calibration_statistics(model, compressibles, *known)
     # A relative error without data is documented as one of the matrices.
     elif not isinstance(budget, RelativeError) and (tokens := random_tokens(model)) is not None:
         batches = CalibrationBatches(model, tokens).some
@@ -166,7 +162,7 @@ def compress(
     ]
     best = 0
     if recovery_epochs and data is not None:
-        distillation = Distillation(model, data, recovery_epochs)
+        distillation = Distillation(model, data, recovery_epochs, counted=counted)
         solutions = [_recovered(builder, budget, each, distillation) for each in solutions]
         errors = [distillation.error(each.model) for each in solutions]
         best = errors.index(min(errors))

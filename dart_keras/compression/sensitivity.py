@@ -166,7 +166,8 @@ def sensitivity(
     check_no_nans(model)
     counted = CountedOutputs(model, outputs)
     data = CalibrationBatches(model, calibration_data)
-    statistics = calibration_statistics(model, compressibles, data.some, found, counted)
+    known = data.some, found, counted, data.places
+    statistics = calibration_statistics(model, compressibles, *known)
     builder = StudentBuilder(model, compressibles, statistics)
     rows = []
     work = [

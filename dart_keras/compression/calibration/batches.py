@@ -34,13 +34,14 @@ class CalibrationBatches:
         model: A built model.
         data: The data, in any form that `dart_keras.calibration_data` names. A model that is
             neither Sequential nor functional gets them in the structure given.
-        every_row: Whether all rows are read, for `every`; of data that do not tell that they end,
+        every_row: Whether all rows are read, for `mixed`; of data that do not tell that they end,
             as many as `read_blocks` reads.
 
     Attributes:
         some: Batches of at most 16,384 vectors or 4096 other rows: evenly spaced ones of arrays,
             else the first. Where an input says which tokens are padding, without these as far as
             possible.
+        places: For each of them the places that its rows had before; `None` if they are in order.
 
     Raises:
         ValueError: If the data are empty, not finite numbers or not what the model takes.
@@ -74,7 +75,6 @@ class CalibrationBatches:
             rows_together=self._size,
         )
         blocks = map(packed, read)
-        # What is read row by row is not kept twice.
         self._blocks = list(blocks) if every_row else []
         self.some, given = self._batches(self._blocks or blocks, self._most)
         if not self.some:
@@ -83,14 +83,32 @@ class CalibrationBatches:
                 f"Expected `calibration_data` of {least} or more. Received: {given or 'none'}"
             )
         infer_checked(model, self.some[0])
-        self.some = without_padding(model, self.some)
-        if not every_row or sum(map(rows_in, self._blocks)) <= self._most:
-            self._blocks = []
+        self._model = model
+        short = without_padding(model, self.some)
+        if short is not None:
+            self.some = [batch for batch, _ in short]
+        self.places = None if short is None else [chosen for _, chosen in short]
 
-    @property
-    def every(self) -> list[Any]:
-        """Batches of all rows that were read."""
-        return self._batches(self._blocks, math.inf)[0] if self._blocks else self.some
+    def mixed(self, size: int) -> list[tuple[Any, np.ndarray]]:
+        """Return all rows that were read in random batches, the same ones each time.
+
+        Rows of sequences, of which an input says what is padding, are with others of about the same
+        length.
+
+        Args:
+            size: Rows of a batch, unless the model is bound to a number.
+
+        Returns:
+            The batches, each with the places of its rows in the data.
+        """
+        batches = self._batches(self._blocks, math.inf)[0]
+        size = self._bound or size
+        if (short := without_padding(self._model, batches, size)) is not None:
+            return short
+        rows = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+        order = np.random.default_rng(0).permutation(sum(map(rows_in, batches)))
+        places = [order[start : start + size] for start in range(0, len(order), size)]
+        return [(_rows_at(rows, chosen), chosen) for chosen in places]
 
     def _batches(self, blocks: Iterable[Any], most_rows: float) -> tuple[list[Any], int]:
         """Return batches of so many rows, and how many rows the blocks that were read have."""
@@ -114,8 +132,11 @@ class CalibrationBatches:
 
 def _cut(block: Any, rows: np.ndarray, size: int) -> Iterator[Any]:
     for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        yield keras.tree.map_structure(lambda x, part=part: ops.convert_to_tensor(x[part]), block)
+        yield _rows_at(block, rows[start : start + size])
+
+
+def _rows_at(block: Any, places: np.ndarray) -> Any:
+    return keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[places]), block)
 
 
 def batch_size_of(model: keras.Model) -> int | None:

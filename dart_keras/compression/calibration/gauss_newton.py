@@ -94,7 +94,7 @@ def gauss_newton_matrices(
         count = min(max(math.ceil(_ENOUGH_ROWS / 2 / most), _FEWEST_PROBES), _MOST_PROBES)
         for directions in _directions(shapes, count, rng):
             probes = [
-                tf.constant(direction * scale, y.dtype)
+                tf.constant(direction * scale.astype(np.float32), y.dtype)
                 for y, direction, scale in zip(outputs, directions, scales, strict=True)
             ]
             gradients = tape.gradient(outputs, [z for *_, z in seen], output_gradients=probes)
@@ -144,4 +144,4 @@ def _directions(
             yield [np.broadcast_to(np.sqrt(numbers) * np.eye(numbers)[k], shapes[0])]
         return
     for _ in range(count):
-        yield [rng.normal(size=shape) for shape in shapes]
+        yield [rng.standard_normal(shape, np.float32) for shape in shapes]

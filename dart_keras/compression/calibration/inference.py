@@ -38,21 +38,20 @@ def infer_checked(model: keras.Model, batch: Any) -> Any:
         ) from error
 
 
-def check_finite_outputs(model: keras.Model, outputs: Any, first_row: int) -> None:
+def check_finite_outputs(model: keras.Model, outputs: Any, places: np.ndarray) -> None:
     """Check what a model has made of a batch.
 
     Args:
         model: The model.
         outputs: Its outputs.
-        first_row: The place of the batch's first row among those of the data that are used.
+        places: Those of the batch's rows in the data that are used.
 
     Raises:
         ValueError: If an output is not finite, with the rows.
     """
     arrays = [ops.convert_to_numpy(y) for y in keras.tree.flatten(outputs)]
     for name, array in zip(output_names(model, len(arrays)), arrays, strict=True):
-        numbers = np.arange(first_row, first_row + len(array))
-        if (rows := rows_not_finite(array, numbers)) is not None:
+        if (rows := rows_not_finite(array, places)) is not None:
             raise ValueError(
                 f"Expected output {name!r} of the model {model.name!r} to be finite. Received: "
                 f"{rows} of a batch of `calibration_data`. Leave out all rows of this kind, such "

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from dart_keras.calibration_data import rows_in
 from dart_keras.compression.calibration.counted_outputs import CountedOutputs
 from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import check_finite_outputs
@@ -53,6 +54,7 @@ def count_calls(
     compressibles: Sequence[CompressibleLayer],
     batches: Sequence[Any],
     counted: CountedOutputs,
+    places: Sequence[np.ndarray] | None = None,
 ) -> LayerCalls:
     """Run a model on batches and count.
 
@@ -62,6 +64,7 @@ def count_calls(
         compressibles: Compressible layers of the model.
         batches: Inputs.
         counted: Which outputs count.
+        places: As of `CalibrationBatches`.
 
     Raises:
         ValueError: If outputs are not finite, or the data are nothing but padding.
@@ -84,9 +87,11 @@ def count_calls(
         outputs = Outputs(model, batches, present.append)
     samples = 0
     for place, batch in enumerate(batches):
-        check_finite_outputs(model, outputs(place), samples)
+        size = rows_in(batch)
+        numbers = np.arange(samples, samples + size) if places is None else places[place]
+        check_finite_outputs(model, outputs(place), numbers)
         statistics.add(counted(outputs(place)), visible=visible[place])
-        samples += len(keras.tree.flatten(batch)[0])
+        samples += size
     return LayerCalls(
         outputs,
         counted,

@@ -149,6 +149,7 @@ def calibration_statistics(
     batches: Sequence[Any],
     found: Sequence[Candidate],
     counted: CountedOutputs | None = None,
+    places: Sequence[np.ndarray] | None = None,
 ) -> CalibrationStatistics:
     """Return what calibration batches show of a model, which is run on them several times.
 
@@ -158,10 +159,11 @@ def calibration_statistics(
         batches: Calibration batches, one or more.
         found: The layers of the model that have weights.
         counted: Which outputs count; `None` for all alike.
+        places: As of `CalibrationBatches`.
     """
     reference, copies = copy_model(model)
     counted = counted or CountedOutputs(model)
-    calls = count_calls(reference, copies, compressibles, batches, counted)
+    calls = count_calls(reference, copies, compressibles, batches, counted, places)
     rows = calls.rows
     spans = spans_of(reference, copies, compressibles, batches[0])
     if spans.keys() < {k for k, count in enumerate(rows) if count}:

@@ -13,9 +13,11 @@ from dart_keras.private_apis import mask_of
 # What KerasHub and others call the input that is 0 where a sequence is filled up.
 MASKS = ("padding_mask", "attention_mask")
 
-# Of batches without padding: about as many tokens as keep two cores busy, and limits for the rows.
-_MOST_TOKENS = 2048
-_FEWEST_ROWS, _MOST_ROWS = 32, 256
+# Of batches without padding: about as many tokens as keep two cores busy. Derivatives of a large
+# vocabulary's outputs take gigabytes for some thousands.
+_MOST_TOKENS, _MOST_ROWS = 1024, 256
+# Lengths up to the next multiple of this are made one.
+_SAME_LENGTHS = 8
 
 # By which outputs of data with and without padding may differ, as a share of the largest.
 _SAME = 1e-3
@@ -75,7 +77,9 @@ def visible_rows(model: keras.Model, batches: Sequence[Any]) -> list[VisibleRows
     return [VisibleRows(model, batch) for batch in batches]
 
 
-def without_padding(model: keras.Model, batches: Sequence[Any]) -> list[Any]:
+def without_padding(
+    model: keras.Model, batches: Sequence[Any], size: int | None = None
+) -> list[tuple[Any, np.ndarray]] | None:
     """Return batches of rows of about the same length, without columns that are padding alone.
 
     Of sentences, often three in four tokens are padding, on which a model would take as long. The
@@ -83,8 +87,12 @@ def without_padding(model: keras.Model, batches: Sequence[Any]) -> list[Any]:
 
     Args:
         model: A built model.
-        batches: Inputs, of which one may be a mask; as they are if none is, or if the model takes
-            one length alone or gives something else for data without padding.
+        batches: Inputs, of which one may be a mask.
+        size: Rows of a batch; `None` for about as many tokens in each.
+
+    Returns:
+        The batches, each with the places that its rows had among all; `None` if no input is a mask,
+        or if the model takes one length alone or gives something else for data without padding.
     """
     masks = [_mask_input(model, batch) for batch in batches]
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
@@ -96,17 +104,24 @@ def without_padding(model: keras.Model, batches: Sequence[Any]) -> list[Any]:
         if mask is not None and all(x.shape[:2] == mask.shape for x in keras.tree.flatten(batch))
     ]
     if not is_free or len(lengths) < len(batches):
-        return list(batches)
+        return None
+    rng = np.random.default_rng(0)
     rows = keras.tree.map_structure(lambda *parts: _joined(parts), *batches)
-    of_row = np.concatenate(lengths)
-    order, found = np.argsort(of_row, kind="stable"), []
+    of_row, found = np.concatenate(lengths), []
+    mixed = rng.permutation(len(of_row))
+    order = mixed[np.argsort(of_row[mixed], kind="stable")]
     while len(order):
-        size = _MOST_TOKENS // int(of_row[order[0]])
-        chosen, order = np.split(order, [min(max(size, _FEWEST_ROWS), _MOST_ROWS)])
-        found.append(_part(rows, chosen, int(of_row[chosen].max())))
-        if len(found) == 1 and not _is_same(model, _part(rows, chosen, None), found[0]):
-            return list(batches)
-    return [found[k] for k in np.random.default_rng(0).permutation(len(found))]
+        shortest = int(of_row[order[0]])
+        many = size or min(max(_MOST_TOKENS // shortest, 1), _MOST_ROWS)
+        chosen, order = np.split(order, [many])
+        longest = int(of_row[chosen].max())
+        if size:
+            # Training is compiled for each length.
+            longest = -(-longest // _SAME_LENGTHS) * _SAME_LENGTHS
+        found.append((_part(rows, chosen, longest), chosen))
+        if len(found) == 1 and not _is_same(model, _part(rows, chosen, None), found[0][0]):
+            return None
+    return [found[k] for k in rng.permutation(len(found))]
 
 
 def _lengths(mask: np.ndarray) -> np.ndarray:

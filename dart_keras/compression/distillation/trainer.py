@@ -1,41 +1,42 @@
 """Training a model on the outputs of another."""
 
 import math
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from dart_keras.compression.calibration.batches import (
-    BATCH,
-    MOST_ROWS,
-    CalibrationBatches,
-    batch_size_of,
-)
-from dart_keras.compression.calibration.inference import check_finite_outputs, infer, infer_checked
-from dart_keras.compression.calibration.output_loss import (
-    LEAST_PROBABILITY,
-    are_probabilities,
-    end_error,
-    float_outputs,
-)
+from dart_keras.compression.calibration.batches import BATCH, MOST_ROWS, CalibrationBatches
+from dart_keras.compression.calibration.counted_outputs import CountedOutputs
+from dart_keras.compression.calibration.inference import check_finite_outputs, infer
+from dart_keras.compression.calibration.output_loss import OutputStatistics, end_error
+from dart_keras.compression.calibration.partial_runs import Outputs
 from dart_keras.compression.calibration.sequence_padding import visible_rows
-from dart_keras.model_surgery.clone import states_of
+from dart_keras.compression.distillation.distillation_loss import distillation_losses
+from dart_keras.compression.distillation.student_training import (
+    Rates,
+    SameState,
+    Student,
+    computing_in,
+    replaced_layers,
+    training_only,
+)
+from dart_keras.compression.distillation.training_batches import TrainingBatches
 from dart_keras.model_surgery.finite_weights import check_no_nans
-from dart_keras.private_apis import flatten_layers
 from dart_keras.utils.progress import progress, progress_bar
 
-# The share of the steps in which the rate rises.
-_WARMUP = 0.1
 # How much of a training a trial of it takes, and steps that a trial takes at least.
 _TRIAL_SHARE = 0.2
 _LEAST_STEPS = 100
 # Rates that are tried, for as long as a larger one gains.
 _RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-# At 1 doubtful rows alone make the gradient; softer ones also say what else a sure row resembles.
-_TEMPERATURES = (1, 4)
+# Steps that are timed. The first ones are compiled, too.
+_TIMED_STEPS, _COMPILED_STEPS = 12, 3
+# The share of the time left that is planned for.
+_PLANNED = 0.9
 
 
 class Distillation:
@@ -46,6 +47,10 @@ class Distillation:
         data: Inputs that it takes, all rows of them.
         epochs: How often to go through them.
         batch_size: Rows of a step, unless the model is bound to a number.
+        counted: Which outputs are learned; `None` for all of floats.
+        end: When it has to be over, by `time.monotonic`, in place of `epochs`.
+        replaced_only: Whether only layers that are not of the original's size are trained.
+        dtype_policy: In which layers of float32 compute; `None` for float32.
 
     Raises:
         ValueError: If the model does not take the data, or it gives no floats.
@@ -57,53 +62,76 @@ class Distillation:
         data: CalibrationBatches,
         epochs: int,
         batch_size: int = BATCH,
+        *,
+        counted: CountedOutputs | None = None,
+        end: float | None = None,
+        replaced_only: bool = False,
+        dtype_policy: str | None = None,
     ) -> None:
-        batches = data.every
-        outputs = [infer_checked(original, batch) for batch in batches]
-        if not float_outputs(outputs[0]):
-            raise ValueError(
-                "Expected outputs that are floats, which training could change. Received: "
-                f"{original.name!r} with {[y.dtype for y in keras.tree.flatten(outputs[0])]}"
-            )
-        row = 0
-        for batch, given in zip(batches, outputs, strict=True):
-            check_finite_outputs(original, given, row)
-            row += len(keras.tree.flatten(batch)[0])
+        self._end = end
         self._original = original
-        judged = -(-MOST_ROWS // len(keras.tree.flatten(batches[0])[0]))
-        self._judged, self._expected = batches[:judged], outputs[:judged]
-        self._inputs = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
-        self._targets = [
-            np.concatenate(parts)
-            for parts in zip(*(map(_arrays, (float_outputs(y) for y in outputs))), strict=True)
+        self._counted = counted or CountedOutputs(original)
+        self._replaced_only = replaced_only
+        self._dtype_policy = dtype_policy
+        mixed = data.mixed(batch_size)
+        batches = [batch for batch, _ in mixed]
+        visible = visible_rows(original, batches)
+        bar = iter(progress(range(len(batches)), "running the original"))
+        self._outputs = Outputs(original, batches, lambda place: next(bar))
+        next(bar, None)
+        statistics = OutputStatistics()
+        for place, (_, rows) in enumerate(mixed):
+            outputs = self._outputs(place)
+            if not self._counted(outputs):
+                raise ValueError(
+                    "Expected outputs that are floats, which training could change. Received: "
+                    f"{original.name!r} with {[y.dtype for y in keras.tree.flatten(outputs)]}"
+                )
+            check_finite_outputs(original, outputs, rows)
+            statistics.add(self._counted(outputs), visible=visible[place])
+        self._batches = TrainingBatches(batches, self._outputs, self._counted, visible)
+        judged = -(-MOST_ROWS // len(mixed[0][1]))
+        self._judged, self._visible = batches[:judged], visible[:judged]
+        targets = self._counted(self._outputs(0))
+        variances = [
+            variance / (y.shape[-1] if len(y.shape) > 1 else 1)
+            for variance, y in zip(statistics.variances(), targets, strict=True)
         ]
-        self._epochs = epochs
-        self._batch_size = batch_size_of(original) or batch_size
+        self._losses = distillation_losses(targets, variances)
+        self._steps = epochs * len(batches)
+        self._student: Student | None = None
 
     def check(self, student: Any) -> None:
         """Raise a ValueError if a model is not one that could have been made of the original."""
         if not isinstance(student, keras.Model) or not student.built:
             raise ValueError(f"Expected `small` to be a built Keras model. Received: {student!r}")
         check_no_nans(student)
-        expected, received = self._expected[0], infer(student, self._judged[0])
+        expected, received = self._outputs(0), infer(student, self._judged[0])
         shapes = [[tuple(y.shape) for y in keras.tree.flatten(x)] for x in (expected, received)]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"Expected `small` to be made of {self._original.name!r}, with outputs of the "
                 f"shapes {shapes[0]} for a batch. Received: {student.name!r} with {shapes[1]}"
             )
+        if self._replaced_only and not replaced_layers(student, self._original):
+            raise ValueError(
+                "Expected `small` to have layers of other sizes than the original's, which "
+                f"`replaced_only` trains. Received: {student.name!r}, which has none"
+            )
 
     def error(self, student: keras.Model) -> float:
-        """Return the squared error of a model's outputs on the first of the data."""
-        received = (infer(student, batch) for batch in self._judged)
-        visible = visible_rows(self._original, self._judged)
-        return end_error(self._expected, received, visible)
+        """Return the squared error of a model's outputs on some of the data."""
+        counted = self._counted
+        expected = (counted(self._outputs(place)) for place in range(len(self._judged)))
+        received = (counted(infer(student, batch)) for batch in self._judged)
+        return end_error(expected, received, self._visible, counted.weights)
 
     def best_rate(self, student: keras.Model) -> float:
         """Return the learning rate with the least error after a short training.
 
         The model's weights are then what they were.
         """
+        self._plan(student, len(_RATES))
         weights = student.get_weights()
         best, least = _RATES[0], math.inf
         for rate in progress(_RATES, "trying learning rates"):
@@ -117,122 +145,97 @@ class Distillation:
         return best
 
     def train(self, student: keras.Model, rate: float) -> keras.callbacks.History:
-        """Train a model for all epochs.
+        """Train a model to the end.
 
         Where it ends farther from the original than it began, its weights are put back.
         """
+        self._plan(student, 0)
         before, weights = self.error(student), student.get_weights()
-        steps = self._epochs * self._steps(len(self._targets[0]))
-        with progress_bar("recovering", steps) as bar:
+        with progress_bar("recovering", self._steps) as bar:
             count = keras.callbacks.LambdaCallback(
                 on_train_batch_end=lambda batch, logs: bar.update()
             )
-            history = self._fit(student, rate, self._inputs, self._targets, self._epochs, [count])
+            history = self._fit(student, rate, self._batches, self._steps, [count])
         if not self.error(student) <= before:
             student.set_weights(weights)
         return history
 
     def _try(self, student: keras.Model, rate: float) -> None:
-        rows = len(self._targets[0])
-        steps = self._epochs * self._steps(rows)
-        wanted = min(steps, max(_LEAST_STEPS, math.ceil(_TRIAL_SHARE * steps)))
-        taken = np.linspace(0, rows - 1, min(rows, wanted * self._batch_size)).astype(int)
-        inputs = keras.tree.map_structure(lambda x: x[taken], self._inputs)
-        targets = [y[taken] for y in self._targets]
-        epochs = max(1, wanted * self._batch_size // len(taken))
-        self._fit(student, rate, inputs, targets, epochs)
+        least = _LEAST_STEPS if self._end is None else 1
+        wanted = min(self._steps, max(least, math.ceil(_TRIAL_SHARE * self._steps)))
+        batches = self._batches.some(wanted)
+        self._fit(student, rate, batches, wanted // len(batches) * len(batches))
 
-    def _steps(self, rows: int) -> int:
-        return math.ceil(rows / self._batch_size)
+    def _plan(self, student: keras.Model, trials: int) -> None:
+        """Find out how many steps of a training, and of trials of it, there is time for."""
+        if self._end is None:
+            return
+        weights, clock = student.get_weights(), _Clock()
+        self._steps = _TIMED_STEPS
+        self._fit(student, _RATES[0], self._batches.some(_TIMED_STEPS), _TIMED_STEPS, [clock])
+        student.set_weights(weights)
+        started = time.monotonic()
+        self.error(student)
+        judging = time.monotonic() - started
+        overhead = (trials + 1) * clock.compiling + (trials + 2) * judging
+        left = _PLANNED * (self._end - time.monotonic()) - overhead
+        self._steps = math.floor(left / clock.step / (1 + trials * _TRIAL_SHARE))
+        if self._steps < 1:
+            raise ValueError(
+                "Expected `minutes` for some steps of training. Received: too few: a step takes "
+                f"{clock.step:.2g} s, and to begin and to judge it {overhead:.0f} s"
+            )
 
     def _fit(
         self,
         student: keras.Model,
         rate: float,
-        inputs: Any,
-        targets: list[np.ndarray],
-        epochs: int,
-        callbacks: Sequence[Any] = (),
+        batches: TrainingBatches,
+        steps: int,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> keras.callbacks.History:
-        distilled = _Distilled(student)
-        steps = epochs * self._steps(len(targets[0]))
-        # From all targets, so that a trial has the loss of the training.
-        losses = [_loss(y) for y in self._targets]
-        distilled.compile(keras.optimizers.Lamb(_rates(rate, steps)), loss=losses)
-        return distilled.fit(
-            inputs,
-            targets,
-            batch_size=self._batch_size,
-            epochs=epochs,
-            callbacks=[_SameState(student), *callbacks],
-            verbose=0,
-        )
+        with ExitStack() as stack:
+            stack.enter_context(computing_in(student, self._dtype_policy))
+            if self._replaced_only:
+                layers = replaced_layers(student, self._original)
+                stack.enter_context(training_only(layers, student))
+            return self._compiled(student).fit(
+                batches,
+                epochs=math.ceil(steps / len(batches)),
+                callbacks=[SameState(student), Rates(rate, steps, self._end), *callbacks],
+                shuffle=False,
+                verbose=0,
+            )
+
+    def _compiled(self, student: keras.Model) -> Student:
+        """Return a student ready to be trained from its beginning, compiled once."""
+        if self._student is None or self._student.inner is not student:
+            self._student = Student(student, self._judged[0], self._counted)
+            weights = self._counted.weights
+            self._student.compile(keras.optimizers.Lamb(), self._losses, loss_weights=weights)
+        for variable in self._student.optimizer.variables:
+            variable.assign(ops.zeros_like(variable))
+        return self._student
 
 
-class _Distilled(keras.Model):
-    """A model to be trained as it works in use, without being compiled itself."""
+class _Clock(keras.callbacks.Callback):
+    """Times steps.
 
-    def __init__(self, inner: keras.Model) -> None:
-        super().__init__(name="distilled")
-        self.inner = inner
-        self.built = True
+    Attributes:
+        step: Seconds of a step.
+        compiling: Seconds that the first ones took longer.
+    """
 
-    def call(self, inputs: Any) -> Any:
-        return float_outputs(self.inner(inputs, training=False))
-
-
-class _SameState(keras.callbacks.Callback):
-    """Has every step begin from the state that the outputs to be learned began from."""
-
-    def __init__(self, student: keras.Model) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        states = [state for layer in flatten_layers(student) for state in states_of(layer)]
-        self._states = [(state, ops.convert_to_numpy(state)) for state in states]
+        self._times = [time.monotonic()]
+        self.step = self.compiling = 0.0
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Put the state back."""
-        for state, value in self._states:
-            state.assign(value)
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._times.append(time.monotonic())
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Put the state back."""
-        self.on_train_batch_begin(0)
-
-
-def _rates(peak: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    warmup = math.ceil(_WARMUP * steps)
-    # A moment's estimates are too rough for whole steps at first.
-    return keras.optimizers.schedules.CosineDecay(
-        peak / warmup, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
-    )
-
-
-def _arrays(outputs: Any) -> list[np.ndarray]:
-    return [np.asarray(ops.convert_to_numpy(y)) for y in outputs]
-
-
-def _loss(targets: np.ndarray) -> keras.losses.Loss:
-    if are_probabilities(targets):
-        return _Divergence()
-    return _RelativeError(float(np.var(targets)) or 1.0)
-
-
-class _Divergence(keras.losses.Loss):
-    """Kullback-Leibler, of the probabilities and of what they would be at higher temperatures."""
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = [ops.log(ops.maximum(y, LEAST_PROBABILITY)) for y in (y_true, y_pred)]
-        return sum(
-            # Gradients fall with the square of the temperature.
-            t**2 * keras.losses.kl_divergence(*(ops.softmax(y / t) for y in logits))
-            for t in _TEMPERATURES
-        )
-
-
-class _RelativeError(keras.losses.Loss):
-    def __init__(self, variance: float) -> None:
-        super().__init__()
-        self._variance = variance
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return ops.mean(ops.square(y_pred - y_true), axis=-1) / self._variance
+        first = min(_COMPILED_STEPS, len(self._times) - 2)
+        start, middle, end = self._times[0], self._times[first], self._times[-1]
+        self.step = (end - middle) / (len(self._times) - 1 - first)
+        self.compiling = max(0.0, middle - start - first * self.step)

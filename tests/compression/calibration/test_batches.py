@@ -41,6 +41,10 @@ def numbers(batches):
     return np.concatenate([np.asarray(batch)[:, 0] for batch in batches])
 
 
+def mixed_numbers(batches):
+    return np.concatenate([places for _, places in batches.mixed(100)])
+
+
 @given(st.integers(1, 200), st.none() | st.integers(1, 100))
 def test_arrays_give_evenly_spaced_rows(rows, most):
     taken = numbers(calibration_batches(MODEL, numbered(rows), most))
@@ -59,20 +63,24 @@ def test_so_many_rows_are_used_at_most():
     assert taken[-1] == 3 * MOST_VECTORS - 1
     both = CalibrationBatches(MODEL, numbered(3 * MOST_VECTORS), every_row=True)
     np.testing.assert_array_equal(numbers(both.some), taken)
-    np.testing.assert_array_equal(numbers(both.every), np.arange(3 * MOST_VECTORS))
+    assert sorted(mixed_numbers(both)) == [*range(3 * MOST_VECTORS)]
 
 
-def test_data_that_are_used_whole_are_cut_once():
+def test_mixed_batches_say_which_rows_they_have():
     for data in (numbered(300), [numbered(100), numbered(200)]):
         batches = CalibrationBatches(MODEL, data, every_row=True)
-        assert batches.every is batches.some
+        found = batches.mixed(32)
+        assert [len(batch) for batch, _ in found] == [32] * 9 + [12]
+        for batch, places in found:
+            np.testing.assert_array_equal(np.asarray(batch)[:, 0], places)
+        np.testing.assert_array_equal(found[0][1], batches.mixed(32)[0][1])
 
 
 def test_all_rows_of_an_iterable_are_read_if_they_are_asked_for():
     arrays = [numbered(MOST_VECTORS), numbered(5)]
     batches = CalibrationBatches(MODEL, arrays, every_row=True)
     assert len(numbers(batches.some)) == MOST_VECTORS
-    assert len(numbers(batches.every)) == MOST_VECTORS + 5
+    assert len(mixed_numbers(batches)) == MOST_VECTORS + 5
 
 
 def test_single_rows_make_full_batches():
@@ -163,7 +171,7 @@ def test_data_without_end_come_to_one_with_a_warning(endless, monkeypatch):
     assert len(numbers(batches.some)) == MOST_VECTORS
     with pytest.warns(UserWarning, match=r"do not say where they end: the first (250|300) rows"):
         batches = CalibrationBatches(MODEL, endless(), every_row=True)
-    assert 250 <= len(numbers(batches.every)) <= 300
+    assert 250 <= len(mixed_numbers(batches)) <= 300
 
 
 class EndlessBatches(Batches):

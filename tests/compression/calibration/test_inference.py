@@ -40,10 +40,10 @@ def test_only_what_is_checked_blames_the_data():
 
 def test_outputs_that_are_not_finite_are_named_with_their_rows():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2, name="last")], name="small")
-    check_finite_outputs(model, np.ones((3, 2)), 32)
+    check_finite_outputs(model, np.ones((3, 2)), np.arange(32, 35))
     outputs = np.where([[False], [True], [False]], np.nan, np.ones((3, 2)))
     with pytest.raises(ValueError, match=r"'output_0' of the model 'small' .* 1 of 3 rows \(33\)"):
-        check_finite_outputs(model, outputs, 32)
+        check_finite_outputs(model, outputs, np.arange(32, 35))
 
 
 @pytest.mark.parametrize("filtered", [True, False])
