@@ -35,7 +35,8 @@ class LayerReport:
         error: The relative error, a root of mean squares, of its outputs on the calibration data
             or random tokens, or without these of its matrix.
         end_error: The relative error of the model's outputs with this layer and all before it
-            replaced and before any recovery, on some of the calibration data; `None` without.
+            replaced and before any recovery, on some of the calibration data; `None` without, and
+            for most layers where many are replaced.
     """
 
     name: str

@@ -179,7 +179,8 @@ def sensitivity(
             for i, options in enumerate(builder.factorizations)
         ]
         fitted = builder.fit(factorizations, refit=False)
-        end = builder.end_errors(fitted, statistics)[k]
+        # It is one layer that is replaced, so it is measured.
+        end = builder.end_errors(fitted, statistics)[k] or 0.0
         errors = math.sqrt(fitted[k].error), math.sqrt(end)
         rows.append(Measurement(compressibles[k].path, factorization, *errors))
     return Sensitivity(

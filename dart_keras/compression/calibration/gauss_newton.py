@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dart_keras.compression.calibration.batches import batch_size_of
 from dart_keras.compression.calibration.counted_outputs import CountedOutputs
 from dart_keras.compression.calibration.hooks import forward_hooks
 from dart_keras.compression.calibration.inference import infer
@@ -23,6 +24,10 @@ _ROWS_PER_OUTPUT = 16
 # So few numbers in a row of outputs are gone through one by one.
 _FEW = 16
 _FEWEST_ROWS, _MOST_ROWS = 128, 1024
+# Rows of outputs that are enough, too, where a row of inputs makes many.
+_ENOUGH_OUTPUT_ROWS = 1024
+# Of outputs of layers and of the model at once. What derivatives need is several times as much.
+_MOST_BYTES = 2**28
 
 
 def gauss_newton_matrices(
@@ -33,6 +38,7 @@ def gauss_newton_matrices(
     visible: Sequence[VisibleRows],
     counted: CountedOutputs,
     variances: Sequence[float],
+    numbers: float,
 ) -> list[np.ndarray | None]:
     """Return E[J'J] for each layer, J the derivative of the model's outputs by the layer's.
 
@@ -48,11 +54,12 @@ def gauss_newton_matrices(
         visible: Which of their rows are not padding. Errors of others do not count.
         counted: Which outputs count, and how much.
         variances: Of the outputs, as from `OutputStatistics`.
+        numbers: How many the layers' outputs and those that count hold for a row of inputs.
 
     Returns:
-        Arrays of shape (M, M), which map an error of one row at the layer to the relative squared
-        model output error; `None` for layers that the outputs do not depend on, and for all where
-        Keras does not run on TensorFlow.
+        Arrays of shape (M, M) in float32, which map an error of one row at the layer to the
+        relative squared model output error; `None` for layers that the outputs do not depend on,
+        and for all where Keras does not run on TensorFlow.
     """
     if keras.backend.backend() != "tensorflow":
         return [None] * len(compressibles)
@@ -61,11 +68,11 @@ def gauss_newton_matrices(
     rng = np.random.default_rng(0)
     sums: list[Any] = [0.0] * len(compressibles)
     counts = [0] * len(compressibles)
-    rows = 0
+    rows = output_rows = 0
+    parts = _parts(model, batches, visible, max(1, int(_MOST_BYTES / 4 / numbers)))
     # More rows would say the same of a layer in sequences or pictures.
     unknown = list(range(len(compressibles)))
-    pairs = zip(batches, visible, strict=True)
-    for batch, shown in progress(pairs, "differentiating outputs", len(batches)):
+    for batch, shown in progress(parts, "differentiating outputs", len(parts)):
         seen: list[tuple[int, Any, Any]] = []
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
 
@@ -103,16 +110,17 @@ def gauss_newton_matrices(
                     g = compressibles[place].output_rows(np.asarray(gradient, np.float32))
                     g = shown.rows_of(inputs, g)
                     # TensorFlow's product in single precision takes a fraction of NumPy's time.
-                    sums[place] = sums[place] + tf.matmul(g, g, True).numpy().astype(np.float64)
+                    sums[place] = sums[place] + tf.matmul(g, g, True).numpy()
                     counts[place] += len(g)
         del tape
         rows += len(keras.tree.flatten(batch)[0])
+        output_rows += max(int(np.sum(weight)) for weight in weights)
+        is_enough = rows >= _FEWEST_ROWS or output_rows >= _ENOUGH_OUTPUT_ROWS
         # Layers that the outputs do not depend on stay unknown.
         unknown = [
             place
             for place in unknown
-            if counts[place]
-            and (rows < _FEWEST_ROWS or counts[place] < _enough(compressibles[place]))
+            if counts[place] and not (is_enough and counts[place] >= _enough(compressibles[place]))
         ]
         if rows >= _MOST_ROWS or not unknown:
             break
@@ -120,6 +128,24 @@ def gauss_newton_matrices(
         total / count if count and np.trace(total) > 0 else None
         for total, count in zip(sums, counts, strict=True)
     ]
+
+
+def _parts(
+    model: keras.Model, batches: Sequence[Any], visible: Sequence[VisibleRows], most_rows: int
+) -> list[tuple[Any, VisibleRows]]:
+    """Return batches of no more rows, and which of their rows are not padding."""
+    found: list[tuple[Any, VisibleRows]] = []
+    for batch, shown in zip(batches, visible, strict=True):
+        rows = len(keras.tree.flatten(batch)[0])
+        # A model may be bound to a number.
+        if rows <= most_rows or batch_size_of(model) is not None:
+            found.append((batch, shown))
+            continue
+        for start in range(0, rows, most_rows):
+            taken = slice(start, start + most_rows)
+            part = keras.tree.map_structure(lambda x, taken=taken: x[taken], batch)
+            found.append((part, VisibleRows(model, part)))
+    return found
 
 
 def _enough(compressible: CompressibleLayer) -> int:

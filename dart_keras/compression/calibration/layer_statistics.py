@@ -1,6 +1,7 @@
 """What calibration batches show of a model's compressible layers."""
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +109,12 @@ class CalibrationStatistics:
     def _few(self) -> int:
         """How many batches have enough rows together to measure a model output error."""
         rows = np.cumsum([rows_in(batch) for batch in self.batches])
-        least = max(_FEW_ROWS, _FEW_LAYER_ROWS / max([1.0, *self.rows]))
+        # A row of a sequence makes many of outputs, one of a picture one.
+        made = max(
+            y.shape[0] * math.prod(y.shape[1:-1])
+            for y in self._calls.counted(self._calls.outputs(0))
+        )
+        least = max(_FEW_ROWS * rows[0] / made, _FEW_LAYER_ROWS / max([1.0, *self.rows]))
         return min(int(np.searchsorted(rows, least)) + 1, len(self.batches))
 
     def error_of_model(self, student: keras.Model) -> float:
@@ -174,8 +180,11 @@ def calibration_statistics(
         key=lambda k: spans.get(k, (0, 0))[0],
     )
     variances = calls.output_statistics.variances()
+    numbers = sum(each.kernel.shape[1] * n for each, n in zip(compressibles, rows, strict=True))
+    made = counted(calls.outputs(0))
+    numbers += sum(math.prod(y.shape) for y in made) / rows_in(batches[0])
     sensitivities = gauss_newton_matrices(
-        reference, copies, compressibles, batches, calls.visible, counted, variances
+        reference, copies, compressibles, batches, calls.visible, counted, variances, numbers
     )
     evidence = _collect(reference, copies, compressibles, batches, sensitivities, calls)
     evidence = [known if count else None for known, count in zip(evidence, rows, strict=True)]

@@ -56,7 +56,8 @@ class CompressibleLayer(ABC):
             factorizations, or `None`.
 
     Attributes:
-        kernel: The layer's matrix of shape (N, M) in float64, with the normalization folded in.
+        kernel: The layer's matrix of shape (N, M), with the normalization folded in; in float64
+            then, else in the layer's own precision, as all of a large model are in memory.
         bias: Array of shape (M,), or `None`.
     """
 

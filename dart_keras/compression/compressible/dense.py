@@ -81,7 +81,7 @@ class CompressibleDense(CompressibleLinear):
         tt_class = replacement_for(layer)
         assert tt_class is not None
         self._tt_class: Any = tt_class
-        kernel = np.asarray(tt_class.dense_matrix(layer), np.float64)
+        kernel = np.asarray(tt_class.dense_matrix(layer))
         bias = tt_class.dense_bias(layer)
         # One that has not an element for each column does not belong to the matrix.
         self._has_other_bias = bias is None and self.layer.bias is not None

@@ -55,7 +55,7 @@ class CompressibleEmbedding(CompressibleLayer):
         tt_class = replacement_for(layer)
         assert tt_class is not None
         self._tt_class: Any = tt_class
-        self.kernel = np.asarray(tt_class.dense_matrix(layer), np.float64)
+        self.kernel = np.asarray(tt_class.dense_matrix(layer))
         self.bias = None
 
     @classmethod
@@ -109,7 +109,7 @@ class CompressibleEmbedding(CompressibleLayer):
 
     def variance(self, evidence: Frequencies, sensitivity: np.ndarray) -> float:
         """Return the mean square of the rows that are looked up, all elements counting the same."""
-        square = float(evidence.shares @ np.sum(self.kernel**2, axis=1))
+        square = float(evidence.shares @ np.sum(np.square(self.kernel, dtype=np.float64), axis=1))
         return square * float(np.trace(sensitivity)) / len(sensitivity)
 
     def output_rows(self, outputs: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ class CompressibleEmbedding(CompressibleLayer):
             if _is_low_rank(modes):
                 lost = truncation_errors(self.kernel * weights, *modes)[np.array(ranks) - 1]
             else:
-                first, last = two_core_svd(self.kernel, *modes, max(ranks)).cores
+                first, last = two_core_svd(self.kernel.astype(np.float64), *modes, max(ranks)).cores
                 lost = self._lost(first, last, ranks, weights)
             factorizations += two_core_factorizations(modes, ranks, lost / norm, 0)
         smaller = self._saving(each._replace(multiply_adds=0) for each in factorizations)

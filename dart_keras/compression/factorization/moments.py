@@ -43,7 +43,8 @@ class Moments:
     """
 
     def __init__(self, sensitivity: np.ndarray | None = None) -> None:
-        self._root = None if sensitivity is None else _root(sensitivity)
+        # In single precision, as there is one for each layer at a time.
+        self._root = None if sensitivity is None else _root(sensitivity).astype(np.float32)
         self.count = 0
         self._input_mean: np.ndarray = np.zeros(0)
         self._target_mean: np.ndarray = np.zeros(0)
@@ -82,7 +83,7 @@ class Moments:
         # The root makes weighted errors plain distances.
         weighted, step = y, y_step
         if self._root is not None:
-            weighted, step = y @ self._root[0], y_step @ self._root[0]
+            weighted, step = y @ self._root, y_step @ self._root
         self._target_sum += float(np.sum(weighted**2) + share * (step @ step))
         self._input_mean = self._input_mean + x_step * (len(x) / total)
         self._target_mean = self._target_mean + y_step * (len(x) / total)
@@ -104,9 +105,9 @@ class Moments:
                 "Expected `inputs` of shape (rows, N) and `targets` of shape (rows, M). "
                 f"Received shapes: {x.shape} and {y.shape}"
             )
-        if self._root is not None and y.shape[1] != len(self._root[0]):
+        if self._root is not None and y.shape[1] != len(self._root):
             raise ValueError(
-                f"Expected {len(self._root[0])} targets a row, as `sensitivity` has. "
+                f"Expected {len(self._root)} targets a row, as `sensitivity` has. "
                 f"Received: targets of shape {y.shape}"
             )
         if self.count and self.shape != (x.shape[1], y.shape[1]):
@@ -182,9 +183,9 @@ class Moments:
         return self._target_sum / max(self.count, 1)
 
     @property
-    def root(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The Cholesky factor R of the sensitivity R R', of shape (M, M), and its inverse."""
-        return self._root
+    def root(self) -> np.ndarray | None:
+        """The Cholesky factor R of the sensitivity R R', of shape (M, M)."""
+        return None if self._root is None else self._root.astype(np.float64)
 
     def prior_strength(self) -> float:
         """Return the variance, in every direction, that so few rows cannot exclude.
@@ -220,7 +221,7 @@ class Moments:
         return float(np.trace(sums)) / self.count, float(np.vdot(sums, sums)) / self.count**2
 
 
-def _root(sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _root(sensitivity: np.ndarray) -> np.ndarray:
     matrix = np.asarray(sensitivity, np.float64)
     if (
         matrix.ndim != 2
@@ -235,10 +236,9 @@ def _root(sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         )
     flat = _FLAT_SHARE * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
     try:
-        root = np.linalg.cholesky(matrix + flat)
+        return np.linalg.cholesky(matrix + flat)
     except np.linalg.LinAlgError as error:
         raise ValueError(
             "Expected `sensitivity` to be positive semidefinite. Received: an array of shape "
             f"{matrix.shape} with negative eigenvalues"
         ) from error
-    return root, np.linalg.inv(root)

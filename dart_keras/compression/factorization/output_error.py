@@ -63,6 +63,11 @@ class OutputError:
     def _factor(self) -> np.ndarray:
         return np.linalg.cholesky(self.metric)
 
+    @cached_property
+    def _inverse(self) -> np.ndarray:
+        assert self._root is not None
+        return np.linalg.inv(self._root)
+
     def _as_distances(self, matrix: np.ndarray) -> np.ndarray:
         """Return the product with a root of the metric."""
         if not self._moments.are_few:
@@ -74,7 +79,7 @@ class OutputError:
         return flat * matrix + directions @ (more[:, None] * (directions.T @ matrix))
 
     def _weighted(self, matrix: np.ndarray) -> np.ndarray:
-        return matrix if self._root is None else matrix @ self._root[0]
+        return matrix if self._root is None else matrix @ self._root
 
     def relative(self, lost: np.ndarray) -> np.ndarray:
         """Return the relative error if the fitted outputs lose a squared norm of `lost`."""
@@ -100,7 +105,7 @@ class OutputError:
         """
         (n1, m1, rank), (_, n2, m2) = first.shape, last.shape
         n, m = n1 * n2, m1 * m2
-        root = np.eye(m) if self._root is None else self._root[0]
+        root = np.eye(m) if self._root is None else self._root
         wanted = self.metric @ self.best @ root.T
         unfolded = wanted.reshape(n1, n2, m1, m2).transpose(0, 2, 1, 3).reshape(n1 * m1, n2 * m2)
         linear = (first.reshape(-1, rank).T @ unfolded * last.reshape(rank, -1)).sum(1)
@@ -123,7 +128,7 @@ class OutputError:
 
     def full_rank(self) -> np.ndarray:
         """Return the best matrix of any rank."""
-        return self.best if self._root is None else self.best @ self._root[1]
+        return self.best if self._root is None else self.best @ self._inverse
 
     def low_rank(self, rank: int) -> TTMatrix:
         """Return the best cores with the modes (N, 1) and (1, M)."""
@@ -133,7 +138,7 @@ class OutputError:
         left = self.best @ right.T
         if self._root is not None:
             # Orthonormal again, so that what is between the cores quantizes well.
-            right, mixing = np.linalg.qr((right @ self._root[1]).T)
+            right, mixing = np.linalg.qr((right @ self._inverse).T)
             left, right = left @ mixing.T, right.T
         return TTMatrix((left[None, :, None, :], right[:, None, :, None]))
 

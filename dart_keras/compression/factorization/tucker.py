@@ -60,7 +60,7 @@ class KernelError:
             self.metric = moments.input_covariance + moments.prior_strength() * self.metric
             self.factor = np.linalg.cholesky(self.metric)
             if moments.root is not None:
-                self.root, self.inverse_root = moments.root
+                self.root, self.inverse_root = moments.root, np.linalg.inv(moments.root)
         self.fitted = self.factor.T @ self.best @ self.root
 
     def of(self, tucker: Tucker2) -> float:

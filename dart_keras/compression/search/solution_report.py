@@ -18,7 +18,7 @@ def make_report(
     found: Sequence[Candidate],
     builder: StudentBuilder,
     solution: Solution,
-    ends: Sequence[float] | None,
+    ends: Sequence[float | None] | None,
 ) -> CompressionReport:
     """Return the report on a model and what has been made of it.
 
@@ -40,7 +40,7 @@ def make_report(
     for path, layer, reason in found:
         if path in by_path:
             k = by_path[path]
-            end = None if ends is None else math.sqrt(ends[k])
+            end = None if ends is None else ends[k]
             rows.append(_layer_row(builder, k, fitted[k], end, solution.reason))
         elif id(layer) not in taken_in:
             count, size = _sizes(own_weights(layer))
@@ -69,7 +69,7 @@ def make_report(
 
 
 def _layer_row(
-    builder: StudentBuilder, k: int, fitted: Fitted, end_error: float | None, reason: str
+    builder: StudentBuilder, k: int, fitted: Fitted, end: float | None, reason: str
 ) -> LayerReport:
     compressible = builder.compressibles[k]
     stays = fitted.layer is None
@@ -99,7 +99,7 @@ def _layer_row(
         _products(compressible.dense, builder, k),
         _products(fitted.factorization, builder, k),
         math.sqrt(fitted.error),
-        end_error,
+        None if end is None else math.sqrt(end),
     )
 
 

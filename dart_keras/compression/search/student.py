@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from dart_keras.compression.calibration.hooks import redirect_call
 from dart_keras.compression.calibration.layer_statistics import CalibrationStatistics
@@ -16,6 +17,9 @@ from dart_keras.utils.progress import progress
 
 # A factorization, and the relative squared error of the model's outputs with it alone.
 MeasuredLoss = tuple[Factorization, float]
+
+# Layers after which the model output error is measured: each takes a run of the model.
+_MOST_MEASURED = 12
 
 # Of a matrix, so that its loss is finite when nothing is left.
 _LEAST_LEFT = 1e-9
@@ -156,20 +160,26 @@ class StudentBuilder:
 
     def end_errors(
         self, fitted: Sequence[Fitted], statistics: CalibrationStatistics
-    ) -> list[float]:
+    ) -> list[float | None]:
         """Return the squared model output error with the layers up to each of them replaced.
 
-        Measured on some of the batches: the model is run from each layer to its end.
+        Measured on some of the batches: the model is run from each layer to its end. Of many layers
+        it is measured after some, evenly spaced, and the last one; it is `None` after others.
         """
         student, copies = copy_model(self.model)
-        errors, error = [0.0] * len(fitted), 0.0
+        errors: list[float | None] = [None] * len(fitted)
+        error: float | None = 0.0
+        replaced = [k for k in self._order if fitted[k].layer is not None]
+        spread = np.linspace(0, len(replaced) - 1, min(len(replaced), _MOST_MEASURED))
+        measured = {replaced[round(place)] for place in spread}
         runs = statistics.runs_of(student, few=True)
         for k in progress(self._order, "measuring model output errors"):
             if (layer := fitted[k].layer) is not None:
                 # Before the layer is in: it may work in the operation that is next.
-                runs.forward_to(k)
+                if k in measured:
+                    runs.forward_to(k)
                 self._install(self.compressibles[k], layer, copies)
-                error = statistics.error_of(runs.outputs, few=True)
+                error = statistics.error_of(runs.outputs, few=True) if k in measured else None
             errors[k] = error
         return errors
 

@@ -67,7 +67,7 @@ def test_so_many_rows_are_used_at_most():
 
 
 def test_mixed_batches_say_which_rows_they_have():
-    for data in (numbered(300), [numbered(100), numbered(200)]):
+    for data in (numbered(300), [numbered(300)[:100], numbered(300)[100:]]):
         batches = CalibrationBatches(MODEL, data, every_row=True)
         found = batches.mixed(32)
         assert [len(batch) for batch, _ in found] == [32] * 9 + [12]

@@ -11,7 +11,7 @@ from dart_keras.compression.compressible import find_compressible_layers
 from dart_keras.model_surgery.clone import copy_model
 
 
-def found_matrices(model, data):
+def found_matrices(model, data, numbers=10):
     copy, copies = copy_model(model)
     batches = np.array_split(data, 4)
     statistics = OutputStatistics()
@@ -20,7 +20,7 @@ def found_matrices(model, data):
     compressibles, variances = find_compressible_layers(model)[0], statistics.variances()
     visible = visible_rows(copy, batches)
     found = gauss_newton_matrices(
-        copy, copies, compressibles, batches, visible, CountedOutputs(model), variances
+        copy, copies, compressibles, batches, visible, CountedOutputs(model), variances, numbers
     )
     return dict(
         zip([compressible.path for compressible in compressibles], found, strict=True)
@@ -89,3 +89,15 @@ def test_layers_that_outputs_do_not_depend_on_have_none():
     assert found["idle"] is None
     assert found["stopped"] is None
     assert found["used"].shape == (5, 5)
+
+
+def test_few_rows_at_a_time_make_the_same_matrices():
+    x = keras.Input((6,))
+    hidden = layers.Dense(5, name="first")(x)
+    model = keras.Model(x, layers.Dense(4, name="last")(hidden))
+    data = np.random.default_rng(0).normal(size=(256, 6)).astype("float32")
+    whole, _ = found_matrices(model, data)
+    # A row of inputs would make more than can be held.
+    single, _ = found_matrices(model, data, numbers=1e9)
+    for name in whole:
+        np.testing.assert_allclose(single[name], whole[name], rtol=1e-4, atol=1e-6)

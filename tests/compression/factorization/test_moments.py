@@ -45,15 +45,13 @@ def test_a_sensitivity_weights_the_variance(seed):
     weighted = np.sum(sensitivity * np.cov(y, rowvar=False, bias=True))
     # The flat part that is added to it: a thousandth of the mean eigenvalue.
     flat = 1e-3 * np.trace(sensitivity) / 3 * np.sum(y.var(0))
-    np.testing.assert_allclose(moments.target_variance, weighted + flat)
-    root, inverse = moments.root
-    np.testing.assert_allclose(root @ inverse, np.eye(3), atol=1e-8)
+    np.testing.assert_allclose(moments.target_variance, weighted + flat, rtol=1e-6)
+    sensitivity += 1e-3 * np.trace(sensitivity) / 3 * np.eye(3)
+    np.testing.assert_allclose(moments.root @ moments.root.T, sensitivity, rtol=1e-5, atol=1e-6)
 
 
 def test_a_sensitivity_of_few_outputs_leaves_the_others_some_weight():
-    root, inverse = Moments(np.diag([1.0, 0.0])).root
-    assert np.all(np.linalg.eigvalsh(root) > 0)
-    assert np.all(np.isfinite(inverse))
+    assert np.all(np.diag(Moments(np.diag([1.0, 0.0])).root) > 0)
 
 
 def test_a_sensitivity_with_negative_eigenvalues_is_refused():
