@@ -9,8 +9,6 @@ process of its own; what is in the file of results already is not run again.
 import argparse
 import json
 import os
-import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,15 +17,14 @@ from typing import Any
 # Set before TensorFlow is imported: silence its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
-
+from benchmarks.compression.cells import in_process, peak_megabytes
 from benchmarks.compression.published_methods import BASELINES, approximate
+from benchmarks.compression.sentence_encoder import CALIBRATION_SENTENCES
 from benchmarks.tables import RESULTS, Results
 
 SHARES = (0.8, 0.65, 0.5, 0.35)
 OURS = {"compress": True, "compress, no data": False}
 COLUMNS = ("method", "share", "parameters", "spearman", "cpu_seconds", "megabytes")
-_SENTENCES, _TOKENS, _BATCH = 512, 64, 64
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         method, share = parsed.cell
         print(json.dumps(measure(method, float(share), parsed.data_dir)))
         return 0
+    options = ["--data-dir", str(parsed.data_dir)]
     known = json.loads(parsed.output.read_text())["cells"] if parsed.output.exists() else []
     results = Results("MiniLM-L6 compressed", COLUMNS, parsed.output)
     for cell in known:
@@ -43,16 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     for share in parsed.shares:
         for method in parsed.methods:
             if not any((c["method"], c["share"]) == (method, share) for c in known):
-                results.add(_in_process(method, share, parsed.data_dir))
-    results.finish({"sentences": _SENTENCES, "pairs": "all of STS-B dev"})
+                results.add(in_process("sentences", method, share, options))
+    results.finish({"sentences": CALIBRATION_SENTENCES, "pairs": "all of STS-B dev"})
     return 0
-
-
-def _in_process(method: str, share: float, data_dir: Path) -> dict[str, Any]:
-    cell = ["--cell", method, str(share), "--data-dir", str(data_dir)]
-    command = [sys.executable, "-m", "benchmarks.compression.sentences", *cell]
-    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(run.stdout.splitlines()[-1])
 
 
 def measure(method: str, share: float, data_dir: Path, preset: str | None = None) -> dict[str, Any]:
@@ -64,26 +55,13 @@ def measure(method: str, share: float, data_dir: Path, preset: str | None = None
         data_dir: Folder with `train.tsv` and `dev.tsv` of STS-B.
         preset: A BERT of KerasHub, MiniLM-L6 if not given.
     """
-    import keras
-    import keras_hub
-
+    from benchmarks.compression.sentence_encoder import SentenceEncoder
     from dart_keras import budgets
     from dart_keras.compression import compress
-    from examples.fine_tuning.encoder import encode, preset_or_default
-    from examples.fine_tuning.rows import Rows
-    from examples.fine_tuning.tasks import load_rows
 
-    def tokens(sentences: Any) -> dict[str, np.ndarray]:
-        rows = Rows((list(sentences),), np.zeros(len(sentences)))
-        return encode(preset, rows, _TOKENS)
-
-    dev = load_rows("stsb", data_dir, "dev")
-    calibration = tokens(load_rows("stsb", data_dir, "train").sentences[0][:_SENTENCES])
-    backbone = keras_hub.models.BertBackbone.from_preset(preset_or_default(preset))
-    # Similarities are those of the token vectors, so nothing else is to be kept.
-    model = keras.Model(backbone.inputs, backbone.output["sequence_output"])
-    pairs = [tokens(each) for each in dev.sentences]
-    before, started = _peak(), time.process_time()
+    encoder = SentenceEncoder(data_dir, preset)
+    model, calibration = encoder.model, encoder.calibration()
+    before, started = peak_megabytes(), time.process_time()
     budget = int(share * model.count_params())
     if method in OURS:
         data = calibration if OURS[method] else None
@@ -93,46 +71,15 @@ def measure(method: str, share: float, data_dir: Path, preset: str | None = None
         count = model.count_params()
     else:
         count = approximate(model, method, budget, calibration)
-    seconds, peak = time.process_time() - started, _peak() - before
-    vectors = [sentence_vectors(model, each) for each in pairs]
+    seconds, peak = time.process_time() - started, peak_megabytes() - before
     return {
         "method": method,
         "share": share,
         "parameters": count,
-        "spearman": round(_spearman(np.sum(vectors[0] * vectors[1], axis=1), dev.labels), 4),
+        "spearman": encoder.spearman(model),
         "cpu_seconds": round(seconds, 1),
         "megabytes": round(peak),
     }
-
-
-def sentence_vectors(model: Any, tokens: dict[str, np.ndarray]) -> np.ndarray:
-    """Return the means of the token vectors of sentences, of length 1.
-
-    Args:
-        model: From tokens to token vectors.
-        tokens: Its inputs.
-    """
-    lengths = tokens["padding_mask"].sum(axis=1)
-    found: list[Any] = [None] * len(lengths)
-    order = np.argsort(lengths)
-    for start in range(0, len(order), _BATCH):
-        chosen = order[start : start + _BATCH]
-        part = {name: each[chosen, : lengths[chosen].max()] for name, each in tokens.items()}
-        mask = part["padding_mask"][:, :, None]
-        means = np.sum(np.asarray(model(part, training=False)) * mask, axis=1) / mask.sum(axis=1)
-        for place, mean in zip(chosen, means, strict=True):
-            found[place] = mean / np.linalg.norm(mean)
-    return np.array(found)
-
-
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    from examples.fine_tuning.metrics import spearman
-
-    return spearman(y, x[:, None])
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

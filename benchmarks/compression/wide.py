@@ -8,8 +8,6 @@ own, whose peak memory Linux records. The data are of few directions and noise, 
 import argparse
 import json
 import os
-import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from benchmarks.compression.cells import in_process, peak_megabytes
 from benchmarks.tables import RESULTS, Results
 
 # Shapes of the pictures, and units of the layer.
@@ -37,9 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     results = Results("Wide layers compressed", COLUMNS, parsed.output)
     for model in parsed.models:
         for way in parsed.ways:
-            command = [sys.executable, "-m", "benchmarks.compression.wide", "--cell", model, way]
-            run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            results.add(json.loads(run.stdout.splitlines()[-1]))
+            results.add(in_process("wide", model, way))
     results.finish({"rows": _ROWS, "share of the parameters": _SHARE, "epochs": _EPOCHS})
     return 0
 
@@ -69,20 +66,16 @@ def measure(name: str, way: str) -> dict[str, Any]:
     count = int(_SHARE * model.count_params())
     budget = budgets.FlashBytes(count) if way == "flash" else budgets.Parameters(count)
     epochs = _EPOCHS if way == "recovery" else 0
-    before, cpu, started = _peak(), time.process_time(), time.perf_counter()
+    before, cpu, started = peak_megabytes(), time.process_time(), time.perf_counter()
     _, report = compress(model, budget, x, recovery_epochs=epochs)
     return {
         "model": name,
         "way": way,
         "seconds": round(time.perf_counter() - started, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
-        "megabytes": round(_peak() - before),
+        "megabytes": round(peak_megabytes() - before),
         "model output error": round(report.end_error or 0.0, 4),
     }
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
