@@ -12,7 +12,7 @@ _RATES = (2e-3, 1e-3, 5e-3, 5e-4)
 _HIGH_RATES = (2e-2, 5e-2, 1e-2, 5e-3)
 _FULL_RATES = (1e-4, 5e-5, 2e-4, 2e-5)
 # With several cores a small alpha and a high rate: see the study.
-_TT_RATES = (1e-2, 5e-3, 2e-2, 2e-3)
+_TT_RATES = (1e-2, 5e-3, 2e-3, 2e-2)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     results = Results("MiniLM-L6 on a Raspberry Pi", COLUMNS, parsed.output)
     for cell in known:
         results.add(cell)
-    encoder = SentenceEncoder(parsed.data_dir)
+    encoder = SentenceEncoder(parsed.data_dir, parsed.preset)
     for name in MODELS:
         model, seconds = _made(name, encoder, parsed)
         score = encoder.spearman(model)
@@ -105,6 +105,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--data-dir", type=Path, required=True, help="folder with train.tsv and dev.tsv of STS-B")
+    add("--preset", help="a BERT of KerasHub, MiniLM-L6 if not given")
     add("--output", type=Path, default=RESULTS / "compression_sentence_files.json")
     add("--work", type=Path, default=Path("build/sentence_files"), help="folder of the models")
     add("--minutes", type=float, default=10.0, help="of healing")

@@ -10,7 +10,7 @@ from benchmarks.baselines.low_rank import (
     threshold_ranks,
     uniform_ranks,
 )
-from benchmarks.compression import sentences
+from benchmarks.compression import sentence_encoder, sentence_files, sentences
 from tests.examples.fine_tuning.toy import write_preset, write_rows
 
 RNG = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def test_ranks_are_within_the_budget():
 @pytest.mark.parametrize("method", ["none", *sentences.BASELINES, *sentences.OURS])
 @pytest.mark.filterwarnings("ignore:The compressed model does not do")
 def test_every_method_makes_a_cell(method, tmp_path, monkeypatch):
-    monkeypatch.setattr(sentences, "_TOKENS", 16)
+    monkeypatch.setattr(sentence_encoder, "LENGTH", 16)
     preset = str(write_preset(tmp_path / "preset"))
     data = write_rows(tmp_path / "data", "stsb")
     cell = sentences.measure(method, 0.8, data, preset)
@@ -49,3 +49,19 @@ def test_every_method_makes_a_cell(method, tmp_path, monkeypatch):
     assert abs(cell["spearman"]) <= 1
     whole = sentences.measure("none", 1.0, data, preset)["parameters"]
     assert cell["parameters"] <= (1 if method == "none" else 0.8) * whole
+
+
+@pytest.mark.filterwarnings("ignore:The compressed model does not do")
+def test_files_of_models_are_measured_once(tmp_path, monkeypatch):
+    for module in (sentence_encoder, sentence_files):
+        monkeypatch.setattr(module, "LENGTH", 16)
+    monkeypatch.setattr(sentence_files, "MODELS", ("dense", "compressed"))
+    data = write_rows(tmp_path / "data", "stsb")
+    command = ["--data-dir", data, "--preset", write_preset(tmp_path / "preset")]
+    output = tmp_path / "results.json"
+    command += ["--output", output, "--work", tmp_path / "work", "--quantizations", "dynamic"]
+    for _ in range(2):
+        assert sentence_files.main(list(map(str, command))) == 0
+        dense, compressed = json.loads(output.read_text())["cells"]
+        assert compressed["parameters"] < 0.55 * dense["parameters"]
+        assert compressed["file_bytes"] < dense["file_bytes"]
