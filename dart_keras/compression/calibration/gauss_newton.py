@@ -20,7 +20,7 @@ from dart_keras.utils.progress import progress
 _MOST_PROBES, _FEWEST_PROBES = 8, 2
 # Rows of gradients that are enough of a layer, at least and for each number of its output.
 _ENOUGH_ROWS = 2**14
-_ROWS_PER_OUTPUT = 16
+_ROWS_PER_OUTPUT = 8
 # So few numbers in a row of outputs are gone through one by one.
 _FEW = 16
 _FEWEST_ROWS, _MOST_ROWS = 128, 1024
@@ -97,7 +97,7 @@ def gauss_newton_matrices(
             for k, weight in enumerate(weights)
         ]
         shapes = [tuple(y.shape) for y in outputs]
-        most = max((math.prod(z.shape[:-1]) for *_, z in seen), default=1)
+        most = max((_rows(z, compressibles[place]) for place, _, z in seen), default=1)
         count = min(max(math.ceil(_ENOUGH_ROWS / 2 / most), _FEWEST_PROBES), _MOST_PROBES)
         for directions in _directions(shapes, count, rng):
             probes = [
@@ -146,6 +146,11 @@ def _parts(
             part = keras.tree.map_structure(lambda x, taken=taken: x[taken], batch)
             found.append((part, VisibleRows(model, part)))
     return found
+
+
+def _rows(outputs: Any, compressible: CompressibleLayer) -> int:
+    # The heads of attention are axes, too.
+    return math.prod(outputs.shape) // compressible.kernel.shape[1]
 
 
 def _enough(compressible: CompressibleLayer) -> int:
