@@ -62,6 +62,16 @@ class SentenceEncoder:
         cosines = np.sum(first * second, axis=1)
         return round(spearman(self._labels, cosines[:, None]), 4)
 
+    def error(self, model: Any) -> float:
+        """Return the relative error of another model's vectors of the tokens of dev."""
+        from dart_keras.compression.calibration.batches import CalibrationBatches
+        from dart_keras.compression.calibration.output_loss import end_error
+        from dart_keras.compression.calibration.sequence_padding import visible_rows
+
+        batches = CalibrationBatches(self.model, self._pairs[0]).some
+        outputs = ([each(batch) for batch in batches] for each in (self.model, model))
+        return float(np.sqrt(end_error(*outputs, visible_rows(self.model, batches))))
+
     def _tokens(self, sentences: Sequence[str]) -> dict[str, np.ndarray]:
         from examples.fine_tuning.encoder import encode
         from examples.fine_tuning.rows import Rows

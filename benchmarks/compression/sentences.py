@@ -24,7 +24,10 @@ from benchmarks.tables import RESULTS, Results
 
 SHARES = (0.8, 0.65, 0.5, 0.35)
 OURS = {"compress": True, "compress, no data": False}
-COLUMNS = ("method", "share", "parameters", "spearman", "cpu_seconds", "megabytes")
+COLUMNS = (
+    *("method", "share", "parameters", "spearman", "cpu_seconds", "megabytes"),
+    *("reported_error", "unseen_error"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,10 +65,11 @@ def measure(method: str, share: float, data_dir: Path, preset: str | None = None
     encoder = SentenceEncoder(data_dir, preset)
     model, calibration = encoder.model, encoder.calibration()
     before, started = peak_megabytes(), time.process_time()
-    budget = int(share * model.count_params())
+    budget, reported = int(share * model.count_params()), None
     if method in OURS:
         data = calibration if OURS[method] else None
-        model = compress(model, budgets.Parameters(budget), data)[0]
+        model, report = compress(model, budgets.Parameters(budget), data)
+        reported = report.end_error
         count = model.count_params()
     elif method == "none":
         count = model.count_params()
@@ -79,6 +83,8 @@ def measure(method: str, share: float, data_dir: Path, preset: str | None = None
         "spearman": encoder.spearman(model),
         "cpu_seconds": round(seconds, 1),
         "megabytes": round(peak),
+        "reported_error": reported and round(reported, 4),
+        "unseen_error": reported and round(encoder.error(model), 4),
     }
 
 

@@ -47,6 +47,7 @@ def test_every_method_makes_a_cell(method, tmp_path, monkeypatch):
     cell = sentences.measure(method, 0.8, data, preset)
     assert json.loads(json.dumps(cell)) == cell
     assert abs(cell["spearman"]) <= 1
+    assert (cell["unseen_error"] is not None) == (method == "compress")
     whole = sentences.measure("none", 1.0, data, preset)["parameters"]
     assert cell["parameters"] <= (1 if method == "none" else 0.8) * whole
 
