@@ -33,6 +33,8 @@ _TRIAL_SHARE = 0.2
 _LEAST_STEPS = 100
 # Rates that are tried, for as long as a larger one gains.
 _RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+# Rows that results are judged by at least.
+_LEAST_JUDGED = 256
 # Steps that are timed. The first ones are compiled, too.
 _TIMED_STEPS, _COMPILED_STEPS = 12, 3
 # The share of the time left that is planned for.
@@ -90,9 +92,11 @@ class Distillation:
             check_finite_outputs(original, outputs, rows)
             statistics.add(self._counted(outputs), visible=visible[place])
         self._batches = TrainingBatches(batches, self._outputs, self._counted, visible)
-        judged = -(-MOST_ROWS // len(mixed[0][1]))
-        self._judged, self._visible = batches[:judged], visible[:judged]
         targets = self._counted(self._outputs(0))
+        # A row of a sequence makes many of outputs.
+        made = max(math.prod(y.shape[:-1]) or 1 for y in targets)
+        judged = max(-(-MOST_ROWS // made), -(-_LEAST_JUDGED // len(mixed[0][1])))
+        self._judged, self._visible = batches[:judged], visible[:judged]
         variances = [
             variance / (y.shape[-1] if len(y.shape) > 1 else 1)
             for variance, y in zip(statistics.variances(), targets, strict=True)
@@ -177,13 +181,13 @@ class Distillation:
         started = time.monotonic()
         self.error(student)
         judging = time.monotonic() - started
-        overhead = (trials + 1) * clock.compiling + (trials + 2) * judging
-        left = _PLANNED * (self._end - time.monotonic()) - overhead
+        judging *= trials + 2
+        left = _PLANNED * (self._end - time.monotonic()) - judging
         self._steps = math.floor(left / clock.step / (1 + trials * _TRIAL_SHARE))
         if self._steps < 1:
             raise ValueError(
                 "Expected `minutes` for some steps of training. Received: too few: a step takes "
-                f"{clock.step:.2g} s, and to begin and to judge it {overhead:.0f} s"
+                f"{clock.step:.2g} s and judging {judging:.0f} s, with which {left:.0f} s are left"
             )
 
     def _fit(
@@ -222,20 +226,18 @@ class _Clock(keras.callbacks.Callback):
     """Times steps.
 
     Attributes:
-        step: Seconds of a step.
-        compiling: Seconds that the first ones took longer.
+        step: Seconds of a step once it is compiled.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._times = [time.monotonic()]
-        self.step = self.compiling = 0.0
+        self.step = 0.0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._times.append(time.monotonic())
 
     def on_train_end(self, logs: Any = None) -> None:
         first = min(_COMPILED_STEPS, len(self._times) - 2)
-        start, middle, end = self._times[0], self._times[first], self._times[-1]
-        self.step = (end - middle) / (len(self._times) - 1 - first)
-        self.compiling = max(0.0, middle - start - first * self.step)
+        taken = self._times[-1] - self._times[first]
+        self.step = taken / (len(self._times) - 1 - first)

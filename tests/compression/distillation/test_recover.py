@@ -1,4 +1,5 @@
-import time
+import itertools
+from types import SimpleNamespace
 
 import keras
 import keras_hub
@@ -9,9 +10,12 @@ from keras import layers, ops
 
 from dart_keras.budgets import Parameters, RelativeError
 from dart_keras.compression import compress, recover
+from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.output_loss import end_error
 from dart_keras.compression.calibration.sequence_padding import VisibleRows
+from dart_keras.compression.distillation import recover as recovery
+from dart_keras.compression.distillation import student_training, trainer
 from dart_keras.model_surgery.clone import copy_model
 from tests.compression import models
 from tests.compression.helpers import assert_close, outputs
@@ -368,16 +372,43 @@ def test_compression_recovers_what_matters(one_rate):
     assert errors[1] < errors[0]
 
 
-def test_so_many_minutes_are_used_at_most():
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes on by a twentieth of a second whenever it is looked at."""
+    times = itertools.count(0, 0.05)
+    fake = SimpleNamespace(monotonic=lambda: next(times))
+    for module in (recovery, trainer, student_training):
+        monkeypatch.setattr(module, "time", fake)
+    return fake
+
+
+@pytest.mark.parametrize("learning_rate", [3e-3, None])
+def test_as_many_steps_are_taken_as_there_are_minutes_for(learning_rate, clock):
     model = classifier()
     models.randomize(model)
     small = compressed(model)
-    before, started = distance(model, small, ROWS), time.monotonic()
-    history = recover(small, model, ROWS, minutes=1, learning_rate=3e-3)
-    # A last step and what follows may be beyond it.
-    assert time.monotonic() - started < 75
-    assert len(history.history["loss"]) > 3
+    before, started = distance(model, small, ROWS), clock.monotonic()
+    history = recover(small, model, ROWS, minutes=1, learning_rate=learning_rate)
+    assert 20 < clock.monotonic() - started < 61
+    # Three steps an epoch, each of which looks at the clock once.
+    assert len(history.history["loss"]) > 50
     assert distance(model, small, ROWS) < before
+
+
+def test_training_ends_when_the_time_is_up(clock):
+    # Whatever the plan was: here a step takes longer than it did while it was timed.
+    model = regression()
+    small = compressed(model)
+    data = CalibrationBatches(model, ROWS, every_row=True)
+    distillation = trainer.Distillation(model, data, 1, end=clock.monotonic() + 20)
+    steps = itertools.count(1)
+    slow = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: [clock.monotonic() for _ in range(next(steps))]
+    )
+    batches = distillation._batches
+    history = distillation._fit(small, 1e-3, batches, 1000, [slow])
+    assert next(steps) < 40
+    assert len(history.history["loss"]) < 14
 
 
 def test_too_few_minutes_are_refused_and_nothing_is_changed():
