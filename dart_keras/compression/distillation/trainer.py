@@ -24,7 +24,7 @@ from dart_keras.compression.distillation.student_training import (
     replaced_layers,
     training_only,
 )
-from dart_keras.compression.distillation.training_batches import TrainingBatches
+from dart_keras.compression.distillation.distillation_batches import TrainingBatches
 from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.utils.progress import progress, progress_bar
 
@@ -168,7 +168,8 @@ class Distillation:
         least = _LEAST_STEPS if self._end is None else 1
         wanted = min(self._steps, max(least, math.ceil(_TRIAL_SHARE * self._steps)))
         batches = self._batches.some(wanted)
-        self._fit(student, rate, batches, wanted // len(batches) * len(batches))
+        steps = max(1, wanted // len(batches)) * len(batches)
+        self._fit(student, rate, batches, steps)
 
     def _plan(self, student: keras.Model, trials: int) -> None:
         """Find out how many steps of a training, and of trials of it, there is time for."""

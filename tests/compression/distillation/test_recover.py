@@ -331,6 +331,21 @@ def test_padding_is_not_learned():
     assert_close(*results, 1e-3)
 
 
+def test_a_trial_takes_batches_of_all_lengths(monkeypatch):
+    model = encoder()
+    small = compress(model, Parameters(int(0.6 * model.count_params())), sentences())[0]
+    weights = small.get_weights()
+    monkeypatch.setattr(trainer, "_LEAST_STEPS", 3)
+    monkeypatch.setattr(trainer, "_RATES", (1e-3,))
+    data = CalibrationBatches(model, sentences(), every_row=True)
+    distillation = trainer.Distillation(model, data, 1, 4)
+    some = distillation._batches.some(3)
+    widths = {batch[0].shape[1] for batch, *_ in (distillation._batches[k] for k in range(25))}
+    assert {some[k][0][0].shape[1] for k in range(2)} == {min(widths), max(widths)}
+    assert distillation.best_rate(small) == 1e-3
+    assert_unchanged(small, weights)
+
+
 def test_rows_that_are_not_finite_are_named_where_they_are_in_the_data():
     x = keras.Input((16,))
     model = keras.Model(x, layers.Dense(3)(x) / ops.any(x != 0, axis=1, keepdims=True))
