@@ -15,6 +15,7 @@ from dart_keras.compression.calibration.inference import check_finite_outputs, i
 from dart_keras.compression.calibration.output_loss import OutputStatistics, end_error
 from dart_keras.compression.calibration.partial_runs import Outputs
 from dart_keras.compression.calibration.sequence_padding import visible_rows
+from dart_keras.compression.distillation.distillation_batches import TrainingBatches
 from dart_keras.compression.distillation.distillation_loss import distillation_losses
 from dart_keras.compression.distillation.student_training import (
     Rates,
@@ -24,7 +25,6 @@ from dart_keras.compression.distillation.student_training import (
     replaced_layers,
     training_only,
 )
-from dart_keras.compression.distillation.distillation_batches import TrainingBatches
 from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.utils.progress import progress, progress_bar
 
