@@ -25,6 +25,8 @@ ON_JAX = {
         ("steering/test_steered_strength.py", "steering/test_rank_prior.py"),
         "second_fit or compiled_step",
     ),
+    # One compiled step, whose rate and weights are set between the trainings.
+    "recovery": (("compression/distillation/test_recover.py",), "comes_closer or trial"),
     "adapters": (
         ("adapters/test_adapt.py", "adapters/test_switch.py"),
         "look_at or kinds",

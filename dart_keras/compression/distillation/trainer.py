@@ -219,7 +219,7 @@ class Distillation:
             weights = self._counted.weights
             self._student.compile(keras.optimizers.Lamb(), self._losses, loss_weights=weights)
         for variable in self._student.optimizer.variables:
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
         return self._student
 
 

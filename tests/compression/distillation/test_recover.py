@@ -370,7 +370,7 @@ def test_only_outputs_that_matter_are_learned(outputs):
     weights = small.get_layer("right").get_weights()
     recover(small, model, ROWS, epochs=10, learning_rate=3e-3, outputs=outputs)
     after = [distance(y, z, ROWS) for y, z in heads(model, small)]
-    assert after[0] < 0.9 * before[0]
+    assert after[0] < 0.95 * before[0]
     assert_unchanged(small.get_layer("right"), weights)
 
 
