@@ -42,8 +42,13 @@ class SentenceEncoder:
         self._pairs = [self._tokens(each) for each in dev.sentences]
 
     def calibration(self) -> dict[str, np.ndarray]:
-        """Return the tokens of 512 training sentences."""
-        return self._tokens(self._training[0][:CALIBRATION_SENTENCES])
+        """Return the tokens of 512 training sentences, evenly spaced.
+
+        The file goes from captions to news, so that the first ones would be of one kind alone.
+        """
+        sentences = self._training[0]
+        places = np.linspace(0, len(sentences) - 1, CALIBRATION_SENTENCES).astype(int)
+        return self._tokens([sentences[place] for place in places])
 
     def every_sentence(self) -> dict[str, np.ndarray]:
         """Return the tokens of all training sentences, each once."""

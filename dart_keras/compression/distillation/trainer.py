@@ -181,8 +181,7 @@ class Distillation:
         student.set_weights(weights)
         started = time.monotonic()
         self.error(student)
-        judging = time.monotonic() - started
-        judging *= trials + 2
+        judging = (time.monotonic() - started) * (trials + 2)
         left = _PLANNED * (self._end - time.monotonic()) - judging
         self._steps = math.floor(left / clock.step / (1 + trials * _TRIAL_SHARE))
         if self._steps < 1:
