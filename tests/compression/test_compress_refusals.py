@@ -256,6 +256,13 @@ def test_data_that_do_not_fit_to_each_other_or_to_all_inputs_are_refused(name, d
     assert_refused(model, batch, "`calibration_data`", RelativeError(0.5), data)
 
 
+def test_of_many_layers_that_are_not_chosen_some_are_named():
+    stack = [keras.layers.Dense(8, name=f"dense_of_{k}") for k in range(20)]
+    model = keras.Sequential([keras.Input((8,)), *stack])
+    message = r"dense_of_11': 'not chosen by `layers`'} and 8 more$"
+    assert_refused(model, np.zeros((1, 8)), message, Parameters(100), layers="encoder/*")
+
+
 def test_recovery_without_data_is_refused():
     model, batch = models.build("sequential")
     message = "Received: calibration_data=None with recovery_epochs=2"

@@ -20,6 +20,9 @@ from dart_keras.private_apis import flatten_layers
 
 LayerFilter = str | type | Callable[[keras.Layer], bool]
 
+# Layers that an error names.
+_NAMED = 12
+
 # Layers of Keras that no TT layer replaces.
 _KERAS_LAYERS: dict[Any, type[CompressibleLayer]] = {keras.layers.Conv2D: CompressibleConv2D}
 
@@ -85,10 +88,11 @@ def find_compressible_layers(
     check_not_quantized(model)
     chosen = [each for each in found if each.reason is None]
     if not chosen:
-        reasons = {each.path: each.reason for each in found}
+        reasons = {each.path: each.reason for each in found[:_NAMED]}
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         raise ValueError(
             "Expected a model with layers that compression can replace and `layers` chooses. "
-            f"Received: model {model.name!r} with {reasons or 'no layers that have weights'}"
+            f"Received: model {model.name!r} with {reasons or 'no layers that have weights'}{more}"
         )
     norms = foldable_norms(model, can_fold_batch_norm)
     for path, layer, _ in chosen:
