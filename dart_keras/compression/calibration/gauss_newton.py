@@ -114,7 +114,7 @@ def gauss_newton_matrices(
                     counts[place] += len(g)
         del tape
         rows += len(keras.tree.flatten(batch)[0])
-        output_rows += max(int(np.sum(weight)) for weight in weights)
+        output_rows += max((int(np.sum(weight)) for weight in weights), default=0)
         is_enough = rows >= _FEWEST_ROWS or output_rows >= _ENOUGH_OUTPUT_ROWS
         # Layers that the outputs do not depend on stay unknown.
         unknown = [

@@ -110,10 +110,8 @@ class CalibrationStatistics:
         """How many batches have enough rows together to measure a model output error."""
         rows = np.cumsum([rows_in(batch) for batch in self.batches])
         # A row of a sequence makes many of outputs, one of a picture one.
-        made = max(
-            y.shape[0] * math.prod(y.shape[1:-1])
-            for y in self._calls.counted(self._calls.outputs(0))
-        )
+        outputs = self._calls.counted(self._calls.outputs(0))
+        made = max((y.shape[0] * math.prod(y.shape[1:-1]) for y in outputs), default=rows[0])
         least = max(_FEW_ROWS * rows[0] / made, _FEW_LAYER_ROWS / max([1.0, *self.rows]))
         return min(int(np.searchsorted(rows, least)) + 1, len(self.batches))
 

@@ -77,6 +77,6 @@ def _weights(targets: np.ndarray, visible: VisibleRows) -> np.ndarray:
     """Return 0 for padding and a number for data, with a mean of 1."""
     axes = targets.shape[:-1] or targets.shape
     shown = visible.of(targets, int(np.prod(axes)))
-    if shown is None or not shown.any():
+    if shown is None:
         return np.ones(axes, "float32")
-    return (shown / shown.mean()).reshape(axes).astype("float32")
+    return (shown / max(shown.mean(), 1 / shown.size)).reshape(axes).astype("float32")

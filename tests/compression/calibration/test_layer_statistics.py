@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from dart_keras.budgets import Parameters
+from dart_keras.compression import compress
 from dart_keras.compression.calibration.batches import CalibrationBatches
 from dart_keras.compression.calibration.inference import infer
 from dart_keras.compression.calibration.layer_statistics import calibration_statistics
@@ -63,3 +65,11 @@ def test_the_error_is_none_for_the_same_model_and_one_for_its_mean():
     flat = [np.tile(mean, (len(batch), 1)) for batch in statistics.batches]
     assert statistics.error_of(lambda place: flat[place]) == pytest.approx(1, rel=1e-5)
     assert statistics.error_of(lambda place: infer(model, statistics.batches[place])) == 0
+
+
+def test_outputs_that_are_no_floats_have_no_error():
+    x = keras.Input((8,))
+    model = keras.Model(x, keras.ops.argmax(layers.Dense(3)(layers.Dense(16)(x)), axis=-1))
+    data = RNG.normal(size=(40, 8)).astype("float32")
+    _, report = compress(model, Parameters(100), data)
+    assert report.end_error == 0
