@@ -1,11 +1,14 @@
 """Cells of a benchmark that are measured in processes of their own."""
 
+import argparse
 import json
 import resource
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+from benchmarks.tables import Results
 
 
 def in_process(
@@ -23,6 +26,26 @@ def in_process(
     cell = ["--cell", row, str(column)]
     run = subprocess.run([*command, *cell], stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])
+
+
+def complete(
+    benchmark: str, results: Results, parsed: argparse.Namespace, options: Sequence[str]
+) -> None:
+    """Add the cells of all methods at all shares to a table, without those in its file already.
+
+    Args:
+        benchmark: As for `in_process`.
+        results: The table.
+        parsed: The options of the command: `output`, `shares` and `methods`.
+        options: As for `in_process`.
+    """
+    known = json.loads(parsed.output.read_text())["cells"] if parsed.output.exists() else []
+    for cell in known:
+        results.add(cell)
+    for share in parsed.shares:
+        for method in parsed.methods:
+            if not any((c["method"], c["share"]) == (method, share) for c in known):
+                results.add(in_process(benchmark, method, share, options))
 
 
 def peak_megabytes() -> float:

@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks.compression.cells import in_process, peak_megabytes
+from benchmarks.compression.cells import complete, peak_megabytes
 from benchmarks.compression.published_methods import BASELINES, approximate
 from benchmarks.tables import RESULTS, Results
 
@@ -39,14 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         method, share = parsed.cell
         print(json.dumps(measure(method, float(share), parsed)))
         return 0
-    known = json.loads(parsed.output.read_text())["cells"] if parsed.output.exists() else []
     results = Results("SmolLM2-135M compressed", COLUMNS, parsed.output)
-    for cell in known:
-        results.add(cell)
-    for share in parsed.shares:
-        for method in parsed.methods:
-            if not any((c["method"], c["share"]) == (method, share) for c in known):
-                results.add(in_process("language_model", method, share, _options(parsed)))
+    complete("language_model", results, parsed, _options(parsed))
     results.finish({"windows": parsed.windows, "tokens of a window": _LENGTH})
     return 0
 

@@ -17,7 +17,7 @@ from typing import Any
 # Set before TensorFlow is imported: silence its notices about processors and compilers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks.compression.cells import in_process, peak_megabytes
+from benchmarks.compression.cells import complete, peak_megabytes
 from benchmarks.compression.published_methods import BASELINES, approximate
 from benchmarks.compression.sentence_encoder import CALIBRATION_SENTENCES
 from benchmarks.tables import RESULTS, Results
@@ -37,14 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(measure(method, float(share), parsed.data_dir)))
         return 0
     options = ["--data-dir", str(parsed.data_dir)]
-    known = json.loads(parsed.output.read_text())["cells"] if parsed.output.exists() else []
     results = Results("MiniLM-L6 compressed", COLUMNS, parsed.output)
-    for cell in known:
-        results.add(cell)
-    for share in parsed.shares:
-        for method in parsed.methods:
-            if not any((c["method"], c["share"]) == (method, share) for c in known):
-                results.add(in_process("sentences", method, share, options))
+    complete("sentences", results, parsed, options)
     results.finish({"sentences": CALIBRATION_SENTENCES, "pairs": "all of STS-B dev"})
     return 0
 

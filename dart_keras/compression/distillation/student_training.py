@@ -13,7 +13,7 @@ from keras import ops
 from dart_keras.compression.calibration.counted_outputs import CountedOutputs
 from dart_keras.model_surgery.clone import states_of
 from dart_keras.model_surgery.replace import layers_with_paths
-from dart_keras.private_apis import flatten_layers
+from dart_keras.private_apis import flatten_layers, own_weights
 
 # One step of so many belongs to the rise of the rate.
 _WARMUP = 10
@@ -121,23 +121,38 @@ def computing_in(model: keras.Model, dtype_policy: str | None) -> Iterator[None]
 
 @contextmanager
 def training_only(layers: Sequence[keras.Layer], model: keras.Model) -> Iterator[None]:
-    """Freeze all other layers of a model that have weights of their own.
+    """Freeze the weights of all other layers of a model.
 
     Args:
         layers: The layers to be trained.
         model: The model.
     """
     kept = {id(layer) for layer in layers}
+    # Not the layers: that would freeze what they hold, and free what was frozen there before.
     frozen = [
-        layer for _, layer in layers_with_paths(model) if id(layer) not in kept and layer.trainable
+        weight
+        for _, layer in layers_with_paths(model)
+        if id(layer) not in kept
+        for weight in own_weights(layer)
+        if weight.trainable
     ]
     try:
-        for layer in frozen:
-            layer.trainable = False
+        for weight in frozen:
+            weight.trainable = False
         yield
     finally:
-        for layer in frozen:
-            layer.trainable = True
+        for weight in frozen:
+            weight.trainable = True
+
+
+@contextmanager
+def weights_put_back(model: keras.Model) -> Iterator[None]:
+    """Give a model the weights that it had, also where training is interrupted."""
+    weights = model.get_weights()
+    try:
+        yield
+    finally:
+        model.set_weights(weights)
 
 
 def replaced_layers(student: keras.Model, original: keras.Model) -> list[keras.Layer]:
@@ -149,4 +164,4 @@ def replaced_layers(student: keras.Model, original: keras.Model) -> list[keras.L
 
 
 def _shapes(layer: keras.Layer) -> list[Any]:
-    return [tuple(weight.shape) for weight in layer.weights]
+    return [tuple(weight.shape) for weight in own_weights(layer)]

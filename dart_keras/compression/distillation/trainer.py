@@ -24,6 +24,7 @@ from dart_keras.compression.distillation.student_training import (
     computing_in,
     replaced_layers,
     training_only,
+    weights_put_back,
 )
 from dart_keras.model_surgery.finite_weights import check_no_nans
 from dart_keras.utils.progress import progress, progress_bar
@@ -136,12 +137,11 @@ class Distillation:
         The model's weights are then what they were.
         """
         self._plan(student, len(_RATES))
-        weights = student.get_weights()
         best, least = _RATES[0], math.inf
         for rate in progress(_RATES, "trying learning rates"):
-            self._try(student, rate)
-            error = self.error(student)
-            student.set_weights(weights)
+            with weights_put_back(student):
+                self._try(student, rate)
+                error = self.error(student)
             # Also where an error is no number.
             if not error < least:
                 break
@@ -175,10 +175,10 @@ class Distillation:
         """Find out how many steps of a training, and of trials of it, there is time for."""
         if self._end is None:
             return
-        weights, clock = student.get_weights(), _Clock()
-        self._steps = _TIMED_STEPS
-        self._fit(student, _RATES[0], self._batches.some(_TIMED_STEPS), _TIMED_STEPS, [clock])
-        student.set_weights(weights)
+        clock = _Clock()
+        with weights_put_back(student):
+            some = self._batches.some(_TIMED_STEPS)
+            self._fit(student, _RATES[0], some, _TIMED_STEPS, [clock])
         started = time.monotonic()
         self.error(student)
         judging = (time.monotonic() - started) * (trials + 2)

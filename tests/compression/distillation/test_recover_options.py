@@ -143,6 +143,21 @@ def test_as_many_steps_are_taken_as_there_are_minutes_for(learning_rate, clock):
     assert distance(model, small, ROWS) < before
 
 
+def test_an_interrupted_trial_leaves_the_weights(monkeypatch):
+    model = regression()
+    small = compressed(model)
+    weights = small.get_weights()
+
+    def interrupt(self, student):
+        assert any(np.any(a != b) for a, b in zip(student.get_weights(), weights, strict=True))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.Distillation, "error", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        recover(small, model, ROWS, epochs=1)
+    assert_unchanged(small, weights)
+
+
 def test_training_ends_when_the_time_is_up(clock):
     # Whatever the plan was: here a step takes longer than it did while it was timed.
     model = regression()
@@ -174,7 +189,10 @@ def test_layers_that_keep_their_size_can_rest():
     path = model.layers[3].name
     small = compress(model, Parameters(900), ROWS, layers=path)[0]
     kernel, cores = small.layers[-1].get_weights(), small.get_layer(path).get_weights()
+    small.layers[0].trainable = False
     recover(small, model, ROWS, epochs=2, learning_rate=1e-3, replaced_only=True)
+    assert not small.layers[0].trainable_weights
+    small.layers[0].trainable = True
     assert_unchanged(small.layers[-1], kernel)
     assert any(
         np.any(a != b) for a, b in zip(small.get_layer(path).get_weights(), cores, strict=True)
